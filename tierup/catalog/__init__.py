@@ -1,0 +1,390 @@
+"""Which GPUs, servers and models exist, each value with the document it comes from and its date.
+
+The YAML files beside this module hold the data, this module their shape. An entry is written
+`{value: 80, source: ID}`, with ID a row of the file's own `sources` table (title, url, as_of); it may add
+`confidence` (high unless said), `low` and `high`, or its own `as_of`. Everything wrong in all three files is
+raised once, as `CatalogError`. Reading these files is the only file access of the pure core.
+"""
+
+import datetime
+import functools
+from collections.abc import Callable, Iterator, Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Generic, Literal, Self, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+
+try:
+    from yaml import CSafeLoader as _SafeLoader
+except ImportError:  # PyYAML built without libyaml: ten times slower, same result
+    from yaml import SafeLoader as _SafeLoader  # type: ignore[assignment]
+
+T = TypeVar("T")
+Count = Annotated[int, Field(gt=0)]
+Amount = Annotated[float, Field(gt=0)]
+Text = Annotated[str, Field(min_length=1)]
+
+
+class Precision(StrEnum):
+    """How a model's weights are stored and computed: one axis, one variant of a model per value.
+
+    `bf16`, `fp16`: two bytes, same repository, other dtype when served. `fp8`: eight-bit floats, on Ampere
+    for weights only. `int8`: W8A8, activations too. `gptq-int8`, `gptq-int4`, `awq`: weight-only integers in
+    groups of 128, embeddings left at two bytes. `q8_0`, `q5_k_m`: GGUF blocks, for an engine that reads them.
+    """
+
+    BF16 = "bf16"
+    FP16 = "fp16"
+    FP8 = "fp8"
+    INT8 = "int8"
+    GPTQ_INT8 = "gptq-int8"
+    GPTQ_INT4 = "gptq-int4"
+    AWQ = "awq"
+    Q8_0 = "q8_0"
+    Q5_K_M = "q5_k_m"
+
+
+class Architecture(StrEnum):
+    """The GPU's generation: it decides which precisions run natively and which attention kernels exist."""
+
+    AMPERE = "ampere"
+    ADA = "ada"
+    HOPPER = "hopper"
+
+
+class WeightFormat(StrEnum):
+    """The file format of the weights: `safetensors` loads in any engine, `gguf` needs the plugin image."""
+
+    SAFETENSORS = "safetensors"
+    GGUF = "gguf"
+
+
+# Enums arrive as YAML strings, so they alone are read leniently; everything else is strict.
+ArchitectureField = Annotated[Architecture, Field(strict=False)]
+FormatField = Annotated[WeightFormat, Field(strict=False)]
+PrecisionKey = Annotated[Precision, Field(strict=False)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Source(_Strict):
+    """A document: `as_of` is the date it bears, or the day it was read if it bears none."""
+
+    title: Text
+    url: Text | None = None
+    as_of: datetime.date
+
+    def __str__(self) -> str:
+        return self.title
+
+
+class Sourced(_Strict, Generic[T]):
+    """One value and where it comes from; `low` and `high` bound it where the source gives a range."""
+
+    value: T
+    source: Source
+    as_of: datetime.date
+    confidence: Literal["high", "medium", "low"] = "high"
+    low: float | None = None
+    high: float | None = None
+
+    @model_validator(mode="after")
+    def _bounds_enclose_value(self) -> Self:
+        if self.low is None and self.high is None:
+            return self
+        if self.low is None or self.high is None or not isinstance(self.value, (int, float)):
+            raise ValueError("low and high go together, on a number")
+        if not self.low <= self.value <= self.high:
+            raise ValueError(f"value {self.value} is outside low {self.low} .. high {self.high}")
+        return self
+
+
+class DenseTflops(_Strict):
+    """Peak tensor-core TFLOPS (TOPS for int8), no sparsity, 32-bit accumulation; null: not in hardware."""
+
+    bf16: Sourced[Amount]
+    fp16: Sourced[Amount]
+    int8: Sourced[Amount]
+    fp8: Sourced[Amount | None]
+
+
+class Link(_Strict):
+    """GPU to GPU in one server: `gb_s` is the bidirectional total in GB/s, `p2p` is direct peer access."""
+
+    kind: Sourced[Literal["nvlink", "pcie"]]
+    gb_s: Sourced[Amount]
+    p2p: Sourced[bool]
+
+
+class Gpu(_Strict):
+    """One GPU. Memory in MiB as `nvidia-smi` totals it (a CUDA process sees about 1 % less)."""
+
+    product_label: Sourced[Text]
+    architecture: Sourced[ArchitectureField]
+    memory_mib: Sourced[Count]
+    bandwidth_gb_s: Sourced[Amount]
+    dense_tflops: DenseTflops
+    link: Link
+    tdp_w: Sourced[Count]
+
+
+class Cpu(_Strict):
+    """The server's processors; cores and threads are totals over the sockets."""
+
+    model: Sourced[Text]
+    sockets: Sourced[Count]
+    cores: Sourced[Count]
+    threads: Sourced[Count]
+    base_ghz: Sourced[Amount]
+    boost_ghz: Sourced[Amount]
+
+
+class Memory(_Strict):
+    gb: Sourced[Count]
+    type: Sourced[Text]
+    ecc: Sourced[bool]
+    channels: Sourced[Count]
+
+
+class Disk(_Strict):
+    """The data volume as the server sees it: `tb` usable, `read_gb_s` sequential, after RAID."""
+
+    tb: Sourced[Amount]
+    kind: Sourced[Text]
+    raid: Sourced[Literal["none", "0", "1", "10"]]
+    read_gb_s: Sourced[Amount]
+
+
+class Nic(_Strict):
+    kind: Sourced[Literal["ethernet", "infiniband", "fibre"]]
+    gbps: Sourced[Amount]
+
+
+class SystemReserved(_Strict):
+    """What the OS and the kubelet keep for themselves: CPU cores and GiB."""
+
+    cpu: Sourced[Amount]
+    memory_gib: Sourced[Amount]
+
+
+class Server(_Strict):
+    """One GPU server as it is bought: `gpu` is an id of the GPU table, prices are USD per server."""
+
+    title: Text
+    gpu: str
+    gpus: Sourced[Count]
+    cpu: Cpu
+    memory: Memory
+    disk: Disk
+    nics: Annotated[tuple[Nic, ...], Field(strict=False, min_length=1)]
+    switch: Sourced[Text | None]
+    chassis: Sourced[Text]
+    psu: Sourced[Text]
+    redundant_psu: Sourced[bool]
+    cooling: Sourced[Text]
+    cabinet: Sourced[Text]
+    system_reserved: SystemReserved
+    capex_usd: Sourced[Amount]
+
+
+class Variant(_Strict):
+    """One downloadable set of weights. `revision` null: not verified, so the user must pin one.
+
+    `files` selects the GGUF files in the repository, `tokenizer` the repository that holds their tokenizer;
+    `quantize` is what the engine does to the weights while loading. `source` is where the revision was seen.
+    """
+
+    repo: Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$")]
+    revision: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")] | None
+    source: Source
+    as_of: datetime.date
+    confidence: Literal["high", "medium", "low"] = "high"
+    format: FormatField
+    weight_gib: Sourced[Amount]
+    files: Text | None = None
+    tokenizer: Text | None = None
+    quantize: Literal["fp8"] | None = None
+
+    @model_validator(mode="after")
+    def _gguf_needs_files_and_tokenizer(self) -> Self:
+        gguf = self.format is WeightFormat.GGUF
+        if gguf != (self.files is not None) or gguf != (self.tokenizer is not None):
+            raise ValueError("files and tokenizer belong to format gguf, and only to it")
+        return self
+
+
+class ModelSpec(_Strict):
+    """A model's shape (as its config.json has it) and its variants; `params` counts every weight."""
+
+    title: Text
+    params: Sourced[Count]
+    layers: Sourced[Count]
+    q_heads: Sourced[Count]
+    kv_heads: Sourced[Count]
+    head_dim: Sourced[Count]
+    hidden: Sourced[Count]
+    intermediate: Sourced[Count]
+    vocab: Sourced[Count]
+    max_context: Sourced[Count]
+    gated: Sourced[bool]
+    trust_remote_code: Sourced[bool]
+    license: Sourced[Text]
+    last_engine_version: Sourced[Text | None]
+    variants: Annotated[dict[PrecisionKey, Variant], Field(min_length=1)]
+
+
+class Catalog(_Strict):
+    gpus: dict[str, Gpu]
+    servers: dict[str, Server]
+    models: dict[str, ModelSpec]
+
+
+class CatalogError(ValueError):
+    """Everything wrong in the catalogue's files, one `file: entry.field: problem` a line."""
+
+    def __init__(self, problems: list[str]) -> None:
+        self.problems = problems
+        super().__init__("the catalogue is not valid:\n" + "\n".join(f"- {problem}" for problem in problems))
+
+
+@functools.cache
+def load_catalog() -> Catalog:
+    """The catalogue beside this module."""
+    here = Path(__file__).parent
+    gpus, servers, models = (
+        (here / f"{table}.yaml").read_text(encoding="utf-8") for table in ("gpus", "servers", "models")
+    )
+    return parse_catalog(gpus, servers, models)
+
+
+def parse_catalog(gpus_text: str, servers_text: str, models_text: str) -> Catalog:
+    """The catalogue from the text of its three files.
+
+    Raises:
+        CatalogError: naming file, entry and field of every problem in every file.
+    """
+    problems: list[str] = []
+    gpus = _parse("gpus", Gpu, gpus_text, problems)
+    servers = _parse("servers", Server, servers_text, problems)
+    models = _parse("models", ModelSpec, models_text, problems)
+    if gpus:  # else every server would be accused of what is wrong with gpus.yaml
+        for name, server in servers.items():
+            if server.gpu not in gpus:
+                allowed = ", ".join(gpus)
+                problems.append(
+                    f"servers.yaml: {name}.gpu: unknown GPU (got {server.gpu}; allowed {allowed})"
+                )
+    if problems:
+        raise CatalogError(problems)
+    return Catalog(gpus=gpus, servers=servers, models=models)
+
+
+Entry = TypeVar("Entry", bound=_Strict)
+Report = Callable[[str, str], None]  # (entry.field, what is wrong)
+
+
+class _Loader(_SafeLoader):
+    """A date that does not exist stays text, so that it is reported in its place."""
+
+    def date(self, node: yaml.ScalarNode) -> object:
+        try:
+            return self.construct_yaml_timestamp(node)
+        except ValueError:
+            return node.value
+
+
+_Loader.add_constructor("tag:yaml.org,2002:timestamp", _Loader.date)
+
+
+def _parse(table: str, entry: type[Entry], text: str, problems: list[str]) -> dict[str, Entry]:
+    """The entries of one file; what is wrong is appended to `problems`, and then the result is empty."""
+
+    def report(where: str, what: str) -> None:
+        problems.append(f"{table}.yaml: {where}: {what}")
+
+    loader = _Loader(text)
+    try:
+        node = loader.get_single_node()
+        document = loader.construct_document(node) if node is not None else None
+    except yaml.YAMLError as error:
+        report("YAML", " ".join(str(error).split()))
+        return {}
+    duplicates = list(_duplicate_keys(node))
+    for where in duplicates:
+        report(where.removeprefix(f"{table}."), "the key is written twice")
+    if not isinstance(document, dict) or set(document) != {"sources", table}:
+        report("top level", f"not exactly the keys sources and {table}")
+        return {}
+    if not isinstance(document["sources"], dict):
+        report("sources", "not a mapping of id to {title, url, as_of}")
+        return {}
+    rows = document["sources"].items()
+    sources = {name: _validated(Source, row, report, f"sources.{name}") for name, row in rows}
+    resolved = _resolve(document[table], sources, "", report)
+    return {} if duplicates else _validated(dict[str, entry], resolved, report)  # type: ignore[valid-type]
+
+
+def _duplicate_keys(node: yaml.Node | None, path: str = "") -> Iterator[str]:
+    """Every key that its mapping has already: YAML's loaders silently keep the last one."""
+    if isinstance(node, yaml.MappingNode):
+        seen: set[str] = set()
+        for key, value in node.value:
+            where = f"{path}.{key.value}".lstrip(".")
+            if where in seen:
+                yield f"{where} (line {key.start_mark.line + 1})"
+            seen.add(where)
+            yield from _duplicate_keys(value, where)
+    elif isinstance(node, yaml.SequenceNode):
+        for index, item in enumerate(node.value):
+            yield from _duplicate_keys(item, f"{path}.{index}")
+
+
+# Stands in where a source is missing and that has been reported, so that one mistake is told once.
+_UNKNOWN = Source(title="unknown", as_of=datetime.date.min)
+
+
+def _resolve(tree: Any, sources: Mapping[str, Any], path: str, report: Report) -> Any:
+    """The tree with every source id replaced by its document, and `as_of` taken from it unless given."""
+    if isinstance(tree, list):
+        return [_resolve(item, sources, f"{path}.{index}", report) for index, item in enumerate(tree)]
+    if not isinstance(tree, dict):
+        return tree
+    result = {
+        key: _resolve(value, sources, f"{path}.{key}".lstrip("."), report) for key, value in tree.items()
+    }
+    if "value" in tree or "source" in tree:
+        source_id, source = tree.get("source"), _UNKNOWN
+        if source_id is None:
+            report(f"{path}.source", "the source is missing - name a row of the sources table")
+        elif not isinstance(source_id, str) or source_id not in sources:
+            report(
+                f"{path}.source", f"unknown source (got {source_id}; allowed {', '.join(map(str, sources))})"
+            )
+        else:
+            source = sources[source_id] or _UNKNOWN
+        result = {"as_of": source.as_of} | result | {"source": source}
+    return result
+
+
+def _validated(kind: Any, tree: Any, report: Report, under: str = "") -> Any:
+    """`tree` as `kind`; every mismatch is reported with its place, and then the result is empty."""
+    try:
+        return TypeAdapter(kind).validate_python(tree)
+    except ValidationError as error:
+        for item in error.errors(include_url=False):
+            where = ".".join(str(part) for part in (under, *item["loc"]) if part not in {"", "[key]"})
+            match item["type"]:
+                case "extra_forbidden":
+                    what = "unknown key"
+                case "model_type":
+                    what = f"not a mapping, such as {{value: ..., source: ...}} (got {item['input']!r:.60})"
+                case "missing":
+                    what = "missing"
+                case _:
+                    what = f"{item['msg'].removeprefix('Value error, ')} (got {item['input']!r:.60})"
+            report(where or "top level", what)
+        return {}
