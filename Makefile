@@ -1,0 +1,79 @@
+# `make` alone lists the targets. Python >= 3.11 and make are needed; Go >= 1.26 only if a tool must be built from source.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+
+PYTHON ?= python3
+VENV := .venv
+STAMP := $(VENV)/.installed
+BIN := $(VENV)/bin
+
+# Runs a suite and prints its wall time, whatever its end.
+timed = start=$$(date +%s); status=0; $(2) || status=$$?; \
+	echo "$(1): $$(( $$(date +%s) - start )) s, exit $$status"; exit $$status
+
+.PHONY: help
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+.PHONY: setup
+setup: $(STAMP) ## make .venv from the locked requirements
+
+$(STAMP): requirements/dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo "error: $(PYTHON) is missing or older than 3.11; install it: sudo apt-get install python3 python3-venv (or name another: make PYTHON=python3.12 ...)" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo "error: $(PYTHON) has no venv module; install it: sudo apt-get install python3-venv" >&2; exit 1; }
+	@echo "installing the Python environment into $(VENV)"
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/dev.txt
+	@# compat mode puts the checkout itself on the path, so that new packages and type checkers see it
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation \
+		--config-settings editable_mode=compat -e .
+	@touch $@
+
+.PHONY: lock
+lock: setup ## renew requirements/*.txt from pyproject.toml
+	@$(BIN)/python -m pip install --quiet pip-tools
+	@export CUSTOM_COMPILE_COMMAND="make lock"; \
+	compile="$(BIN)/pip-compile --quiet --allow-unsafe --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --annotation-style=line"; \
+	$$compile -o requirements/base.txt pyproject.toml; \
+	$$compile --extra dev -c requirements/base.txt -o requirements/dev.txt pyproject.toml
+
+.PHONY: toolchain
+toolchain: setup ## install the pinned tools (PATH, else download, else built from source)
+	@$(BIN)/python -m tierup.local.toolchain install
+
+.PHONY: demo
+demo: setup ## bring the standard tier up on a local cluster with simulated GPU nodes
+	@$(BIN)/python -m tierup.local.toolchain install --group cluster
+	@$(BIN)/tierup local up --stack standard
+
+.PHONY: demo-down
+demo-down: setup ## remove what `make demo` made
+	@$(BIN)/tierup local down --stack standard
+
+.PHONY: test
+test: setup toolchain unit control-plane ## all tests
+
+.PHONY: unit
+unit: setup ## tests that need only Python
+	@$(call timed,unit tests,$(BIN)/python -m pytest tests/unit -n 2 -q)
+
+.PHONY: control-plane
+control-plane: setup toolchain ## tests against a real API server, scheduled on simulated nodes
+	@$(call timed,control-plane tests,$(BIN)/python -m pytest tests/control_plane -q)
+
+.PHONY: lint
+lint: setup ## style, formatting and strict types
+	@$(call timed,lint,{ $(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy --strict; })
+
+.PHONY: bench
+bench: setup toolchain ## compare `pulumi up` with kubectl; prints one JSON line last
+	@$(BIN)/python benchmarks/up.py
+
+.PHONY: generate schema
+generate: setup ## renew the committed generated files
+	@$(BIN)/python -m tierup.cli.generate
+schema: generate ## the same as generate

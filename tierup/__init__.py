@@ -1,0 +1,1 @@
+"""Tierup: sized, priced and observed tiers of LLM serving on Kubernetes. The pure core lives here."""

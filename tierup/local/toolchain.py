@@ -1,0 +1,67 @@
+"""Where the local toolchain lives: the public face of the installer, as a library and as a command."""
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from tierup.local.toolchain_pins import ToolchainError
+from tierup.local.toolchain_set import Toolchain, ToolMissing
+
+__all__ = ["ToolMissing", "ToolchainError", "ensure", "tool", "toolchain_dir"]
+
+_PINS = Path(__file__).with_name("toolchain.yaml")
+_MODULES = Path(__file__).parents[2] / "tools"
+
+
+def _default() -> Toolchain:
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    root = Path(os.environ.get("TIERUP_CACHE") or Path(base) / "tierup")
+    return Toolchain(_PINS, _MODULES, root.absolute() / "toolchain")
+
+
+def toolchain_dir() -> Path:
+    """The folder that holds the pinned tools; it may not exist yet."""
+    return _default().bin
+
+
+def tool(name: str) -> Path:
+    """Path of an installed tool; raises ToolMissing with the command that installs it."""
+    return _default().tool(name)
+
+
+def ensure(names: Iterable[str], echo: Callable[[str], None]) -> Path:
+    """Install the missing ones of `names`, telling progress through `echo`; returns their folder."""
+    return _default().ensure(names, echo)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m tierup.local.toolchain", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("path", help="print the folder that holds the tools")
+    install = commands.add_parser("install", help="install what is missing")
+    install.add_argument("tools", nargs="*", help="only these (default: all)")
+    install.add_argument("--group", help="only this group of the pins: cluster or checks")
+    options = parser.parse_args(arguments)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        chain = _default()
+        if options.command == "path":
+            print(chain.bin)
+            return 0
+        group = [name for name, tool in chain.tools.items() if options.group in {None, tool.group}]
+        folder = chain.ensure(options.tools or group, lambda line: print(line, flush=True))
+        print(f"toolchain ready: {folder}")
+    except ToolchainError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted; finished tools are kept, run it again to go on", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

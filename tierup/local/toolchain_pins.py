@@ -1,0 +1,124 @@
+"""Which tools are pinned, what counts as the pinned version, and the keys under which they are cached."""
+
+import hashlib
+import json
+import platform
+import re
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
+
+_ARCHS = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
+
+
+class ToolchainError(Exception):
+    """A toolchain problem whose message is meant for the user."""
+
+
+def _platform() -> dict[str, str]:
+    """This machine in the words that vendors use in their download addresses."""
+    arch = _ARCHS.get(platform.machine().lower(), platform.machine().lower())
+    return {"os": sys.platform, "arch": arch, "x64": "x64" if arch == "amd64" else arch}
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Check(_Strict):
+    """A command that proves a tool runs; the pattern's group, if it has one, is the version."""
+
+    command: tuple[str, ...]
+    pattern: Annotated[str, AfterValidator(lambda text: re.compile(text).pattern)]
+    stdin: str | None = None
+
+
+class OnPath(_Strict):
+    accept: Literal["exact", "minor-skew", "at-least"] = "exact"
+    dirs: tuple[str, ...] = ()
+    beside: str | None = None
+
+
+class Download(_Strict):
+    url: str
+    checksums: str
+    member: str | None = None
+
+
+class Debian(_Strict):
+    package: str
+    file: str
+
+
+class ModuleFile(_Strict):
+    """One file out of a Go module that tools/<module>/go.mod pins."""
+
+    module: str
+    path: str
+
+
+class GoBuild(_Strict):
+    module: str
+    package: str | None = None
+    file: ModuleFile | None = None
+    ldflags: str = ""
+    copies: tuple[ModuleFile, ...] = ()
+    seconds: int
+
+
+class Tool(_Strict):
+    name: str
+    version: str
+    group: str
+    check: Check | None = None
+    path: OnPath | None = None
+    download: Download | None = None
+    debian: Debian | None = None
+    go: GoBuild | None = None
+    hint: str | None = None
+
+    def fill(self, template: str, **more: str) -> str:
+        return template.format(version=self.version, **_platform(), **more)
+
+    def accepts(self, version: str) -> bool:
+        """Whether a tool that reports `version` may stand for this pin."""
+        rule = self.path.accept if self.path else "exact"
+        if rule == "exact":
+            return version == self.version
+        found, wanted = _numbers(version), _numbers(self.version)
+        if rule == "at-least":
+            return found >= wanted
+        return len(found) > 1 and found[0] == wanted[0] and abs(found[1] - wanted[1]) <= 1
+
+    def key(self, modules: Path) -> str:
+        """Changes with everything that can change the tool's bytes: pin, recipe, Go module, platform."""
+        recipe = self.model_dump(exclude={"group": True, "hint": True, "go": {"seconds"}})
+        digest = hashlib.sha256(json.dumps([recipe, _platform()], sort_keys=True).encode())
+        if self.go:
+            for file in sorted((modules / self.go.module).iterdir()):
+                digest.update(f"\0{file.name}\0".encode() + file.read_bytes())
+        return digest.hexdigest()[:12]
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    """The leading dotted numbers: "1.32.4-dispatcher" is (1, 32, 4)."""
+    match = re.match(r"\d+(\.\d+)*", version)
+    return tuple(int(part) for part in match[0].split(".")) if match else ()
+
+
+@cache
+def load_pins(file: Path) -> dict[str, Tool]:
+    """Read the pins, in the file's order.
+
+    Raises:
+        ToolchainError: the file breaks the format; the message lists every mistake.
+    """
+    entries = yaml.safe_load(file.read_text())["tools"]
+    try:
+        return {name: Tool(name=name, **entry) for name, entry in entries.items()}
+    except (ValidationError, TypeError) as error:
+        raise ToolchainError(f"{file}: {error}") from error
