@@ -1,7 +1,7 @@
-"""How one set of pins is installed: the order of the ways, one installer at a time, each tool whole or not at all.
+"""In which order the ways to a tool are tried, and where the result is kept.
 
-Every set of pins has one folder in the cache. A tool that another set already has with the same recipe is linked
-from there, so that a new pin costs only itself.
+Every set of pins has one folder in the cache. One installer works at a time; each tool appears whole or not
+at all. A tool that another set already has with the same recipe is linked: a new pin costs only itself.
 """
 
 import contextlib

@@ -1,4 +1,4 @@
-"""What an installer run works with: its scratch folder, how it runs commands, and the check of a finished tool."""
+"""How an installer run works: its scratch folder, how it runs commands, when a tool counts as good."""
 
 import os
 import re
