@@ -1,0 +1,33 @@
+"""The gateway: Nginx in front of the model servers."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pulumi
+
+from components.kube import Kube
+from tierup.manifests import gateway
+from tierup.manifests.common import GATEWAY_PORT
+from tierup.plan import Plan
+
+
+@dataclass(frozen=True)
+class GatewayArgs:
+    plan: Plan
+    kube: Kube
+    after: Sequence[pulumi.Resource]
+
+
+class Gateway(pulumi.ComponentResource):
+    """Nginx: bounded queue, timeouts, balancing."""
+
+    resources: dict[str, pulumi.CustomResource]
+    address: str
+
+    def __init__(self, name: str, args: GatewayArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        plan = args.plan.gateway
+        self.address = f"http://gateway.{args.plan.namespace}.svc:{GATEWAY_PORT}"
+        props = {"replicas": plan.replicas, "queueLength": plan.queue_length, "serviceType": str(plan.service_type)}
+        super().__init__("tierup:gateway:Gateway", name, props, opts)
+        self.resources = args.kube.apply(gateway.objects(args.plan), self, depends_on=args.after)
+        self.register_outputs({**props, "address": self.address})

@@ -1,0 +1,61 @@
+"""The model servers of a tier: the cache they read and one engine Deployment per model."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pulumi
+
+from components.kube import Kube
+from tierup.manifests import model_cache, model_server
+from tierup.plan import ModelPlan, Plan
+
+
+@dataclass(frozen=True)
+class ModelCacheArgs:
+    plan: Plan
+    kube: Kube
+    after: Sequence[pulumi.Resource]
+
+
+class ModelCache(pulumi.ComponentResource):
+    """Model files, fetched once and pinned by revision, and what every model server shares."""
+
+    resources: dict[str, pulumi.CustomResource]
+
+    def __init__(self, name: str, args: ModelCacheArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        props = {"files": {model.name: f"{model.variant.repo}@{model.revision}" for model in args.plan.models}}
+        super().__init__("tierup:model:ModelCache", name, props, opts)
+        manifests = [*model_server.shared_objects(args.plan), *model_cache.objects(args.plan)]
+        self.resources = args.kube.apply(manifests, self, depends_on=args.after)
+        self.register_outputs(props)
+
+
+@dataclass(frozen=True)
+class ModelServerArgs:
+    plan: Plan
+    model: ModelPlan
+    kube: Kube
+    after: Sequence[pulumi.Resource]
+
+
+class ModelServer(pulumi.ComponentResource):
+    """One served model."""
+
+    resources: dict[str, pulumi.CustomResource]
+
+    def __init__(self, name: str, args: ModelServerArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        model = args.model
+        props = {
+            "model": model.spec_id,
+            "precision": str(model.precision),
+            "engine": str(model.engine),
+            "tensorParallel": model.tensor,
+            "pipelineParallel": model.pipeline,
+            "replicas": model.replicas,
+            "gpusPerReplica": model.gpus,
+            "context": model.context,
+            "maxNumSeqs": model.slots,
+        }
+        super().__init__("tierup:model:ModelServer", name, props, opts)
+        self.resources = args.kube.apply(model_server.objects(args.plan, model), self, depends_on=args.after)
+        self.register_outputs(props)

@@ -1,0 +1,1 @@
+"""GPU servers, one module per way to get them."""

@@ -1,0 +1,35 @@
+"""GPU servers that are there already: adopted by labels, given back on destroy."""
+
+from dataclasses import dataclass
+
+import pulumi
+
+from components.kube import Kube
+from tierup.manifests import nodes
+from tierup.plan import Plan
+
+
+@dataclass(frozen=True)
+class GpuNodesArgs:
+    plan: Plan
+    kube: Kube
+
+
+class GpuNodes(pulumi.ComponentResource):
+    """Labels on nodes in service and on spares."""
+
+    resources: dict[str, pulumi.CustomResource]
+
+    def __init__(self, name: str, args: GpuNodesArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        plan = args.plan.nodes
+        props = {
+            "provider": str(plan.provider),
+            "server": plan.server_id,
+            "gpu": plan.gpu.product_label.value,
+            "inService": list(plan.in_service),
+            "standby": list(plan.standby),
+            "standbyMode": str(plan.standby_mode),
+        }
+        super().__init__("tierup:nodes:GpuNodes", name, props, opts)
+        self.resources = args.kube.apply(nodes.objects(args.plan), self)
+        self.register_outputs(props)

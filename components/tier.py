@@ -1,0 +1,62 @@
+"""A whole tier: servers, models, gateway, autoscaling, monitoring."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pulumi
+import pulumi_kubernetes as k8s
+
+from components.autoscaler import Autoscaler, AutoscalerArgs
+from components.foundation import Foundation, FoundationArgs
+from components.gateway import Gateway, GatewayArgs
+from components.kube import Kube
+from components.model_server import ModelCache, ModelCacheArgs, ModelServer, ModelServerArgs
+from components.monitoring import Monitoring, MonitoringArgs
+from components.nodes.existing import GpuNodes, GpuNodesArgs
+from tierup.manifests import retained
+from tierup.plan import Plan
+
+
+@dataclass(frozen=True)
+class TierArgs:
+    plan: Plan
+    provider: k8s.Provider
+    secret: Callable[[str], pulumi.Output[str]]
+
+
+class InferenceTier(pulumi.ComponentResource):
+    """One stack file as a running service."""
+
+    nodes: GpuNodes
+    cache: ModelCache
+    models: dict[str, ModelServer]
+    autoscalers: dict[str, Autoscaler]
+    gateway: Gateway
+    monitoring: Monitoring
+    outputs: dict[str, Any]
+
+    def __init__(self, name: str, args: TierArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        plan, kube = args.plan, Kube(args.provider, args.secret)
+        props = {"stack": plan.stack, "namespace": plan.namespace, "gpus": plan.gpus_used}
+        super().__init__("tierup:index:InferenceTier", name, props, opts)
+        child = pulumi.ResourceOptions(parent=self)
+        foundation = Foundation(name, FoundationArgs(plan, kube), child)
+        self.nodes = GpuNodes(name, GpuNodesArgs(plan, kube), child)
+        # Pods wait for the rules that bind them and for the labels that place them.
+        after = [*foundation.resources.values(), *self.nodes.resources.values()]
+        self.cache = ModelCache(name, ModelCacheArgs(plan, kube, after), child)
+        self.models, self.autoscalers = {}, {}
+        for model in plan.models:
+            self.models[model.name] = ModelServer(model.slug, ModelServerArgs(plan, model, kube, after), child)
+            if plan.autoscaling.enabled:
+                self.autoscalers[model.name] = Autoscaler(model.slug, AutoscalerArgs(plan, model, kube, after), child)
+        self.gateway = Gateway(name, GatewayArgs(plan, kube, after), child)
+        self.monitoring = Monitoring(name, MonitoringArgs(plan, kube, after), child)
+        self.outputs = {
+            "gateway": self.gateway.address,
+            "models": [model.name for model in plan.models],
+            "dashboards": self.monitoring.addresses,
+            "retainedOnDestroy": retained(plan),
+        }
+        self.register_outputs(self.outputs)

@@ -1,0 +1,67 @@
+"""Fetch model files once, pinned by revision, and mark each folder complete. Runs in the engine's image."""
+
+import fcntl
+import json
+import os
+import sys
+import threading
+from pathlib import Path
+
+# The same weights once more, in other formats; some repositories carry them.
+SECOND_COPIES = ["consolidated*", "original/*", "*.pth", "*.pt", "*.onnx", "*.msgpack", "*.h5"]
+
+
+def fetch(wanted: dict[str, str | None]) -> None:
+    """Download one model into its folder; a folder that is marked complete is left alone."""
+    from huggingface_hub import snapshot_download
+
+    folder = Path(str(wanted["folder"]))
+    marker = folder / ".complete"
+    folder.mkdir(parents=True, exist_ok=True)
+    # Several fetches may meet on one volume; the second waits and then finds the marker.
+    with (folder / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if marker.exists():
+            print(f"{folder}: complete already", flush=True)
+            return
+        patterns = [wanted["files"]] if wanted["files"] else None
+        snapshot_download(
+            wanted["repo"],
+            revision=wanted["revision"],
+            local_dir=folder,
+            allow_patterns=patterns,
+            ignore_patterns=SECOND_COPIES,
+        )
+        if wanted["files"]:
+            name_gguf(folder, wanted["files"])
+        if wanted["tokenizer"]:
+            snapshot_download(
+                wanted["tokenizer"],
+                revision=wanted["tokenizer_revision"],
+                local_dir=folder / "tokenizer",
+                allow_patterns=["*.json", "*.txt", "*.model"],
+            )
+        marker.touch()
+        print(f"{folder}: complete", flush=True)
+
+
+def name_gguf(folder: Path, pattern: str) -> None:
+    """Give the first (or only) GGUF file the name that the engine is started with."""
+    files = sorted(folder.glob(pattern))
+    if not files:
+        raise FileNotFoundError(f"no file matches {pattern} in {folder}")
+    (folder / "model.gguf").unlink(missing_ok=True)
+    (folder / "model.gguf").symlink_to(files[0].name)
+
+
+def main() -> None:
+    """Fetch what `MODELS` names; with --stay, keep the pod as the sign that this node has its files."""
+    for wanted in json.loads(os.environ["MODELS"]):
+        fetch(wanted)
+    if "--stay" in sys.argv[1:]:
+        print("this node has its models", flush=True)
+        threading.Event().wait()
+
+
+if __name__ == "__main__":
+    main()

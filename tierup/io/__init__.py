@@ -1,0 +1,1 @@
+"""What touches the world: the stack file, the engine's configuration, the cluster."""

@@ -1,0 +1,223 @@
+"""Decides what every object of a tier has in common: identity, names, security, placement, network rules."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from tierup.config import PROJECT_LABEL
+from tierup.plan import Plan
+
+Manifest = dict[str, Any]
+
+ROOT = Path(__file__).resolve().parents[2]
+TEMPLATES = Environment(
+    loader=FileSystemLoader(ROOT / "templates"),
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    keep_trailing_newline=True,
+    autoescape=False,  # noqa: S701 - configuration files, not HTML
+)
+
+STACK_LABEL = f"{PROJECT_LABEL}/stack"
+ROLE_LABEL = f"{PROJECT_LABEL}/role"
+RETAIN_ANNOTATION = f"{PROJECT_LABEL}/retain"  # "true": outlives `destroy`
+GPU_TOLERATION = {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}
+
+ENGINE_PORT = 8000
+GATEWAY_PORT = 8080
+GATEWAY_STATUS_PORT = 8081
+PROMETHEUS_PORT = 9090
+GRAFANA_PORT = 3000
+
+MODEL_SERVER, MODEL_FETCH, GATEWAY, PROMETHEUS, GRAFANA = "model-server", "model-fetch", "gateway", "prometheus", "grafana"
+
+
+class SecretRef(str):
+    """The name of a stack secret, standing where its value will be put by the engine; prints as a reference."""
+
+    def __new__(cls, name: str) -> "SecretRef":
+        self = super().__new__(cls, f"${{tierup:secret-{name}}}")
+        self.name = name
+        return self
+
+    name: str
+
+
+def selector(plan: Plan, component: str, instance: str | None = None) -> dict[str, str]:
+    """Labels that select the pods of a component, or of one instance of it."""
+    labels = {"app.kubernetes.io/name": component, STACK_LABEL: plan.stack}
+    return labels if instance is None else {**labels, "app.kubernetes.io/instance": instance}
+
+
+def obj(
+    plan: Plan,
+    api_version: str,
+    kind: str,
+    name: str,
+    component: str,
+    *,
+    instance: str | None = None,
+    namespaced: bool = True,
+    annotations: dict[str, str] | None = None,
+    **body: Any,
+) -> Manifest:
+    """One object with its identity labels; `body` holds spec, data and the like."""
+    metadata: dict[str, Any] = {"name": name}
+    if namespaced:
+        metadata["namespace"] = plan.namespace
+    metadata["labels"] = {**selector(plan, component, instance), "app.kubernetes.io/part-of": PROJECT_LABEL}
+    if annotations:
+        metadata["annotations"] = annotations
+    return {"apiVersion": api_version, "kind": kind, "metadata": metadata, **body}
+
+
+def content_hash(data: object) -> str:
+    """Ten hexadecimal digits that change with the content."""
+    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:10]
+
+
+def config_map(plan: Plan, name: str, component: str, data: dict[str, str], instance: str | None = None) -> Manifest:
+    """A config map whose name carries its content, so that a change rolls the pods and a no-op does not."""
+    return obj(plan, "v1", "ConfigMap", f"{name}-{content_hash(data)}", component, instance=instance, immutable=True, data=data)
+
+
+def service_account(plan: Plan, component: str, instance: str | None = None, name: str | None = None) -> Manifest:
+    """An account without a token: nothing here talks to the API server."""
+    return obj(
+        plan,
+        "v1",
+        "ServiceAccount",
+        name if name is not None else component,
+        component,
+        instance=instance,
+        automountServiceAccountToken=False,
+    )
+
+
+def service(
+    plan: Plan,
+    name: str,
+    component: str,
+    ports: dict[str, int],
+    *,
+    instance: str | None = None,
+    headless: bool = False,
+    **spec: Any,
+) -> Manifest:
+    """A Service over a component's pods. Pulumi need not wait for its addresses: the pods' own readiness is awaited."""
+    body: dict[str, Any] = {
+        "selector": selector(plan, component, instance),
+        "ports": [{"name": key, "port": port, "targetPort": key, "protocol": "TCP"} for key, port in ports.items()],
+        **spec,
+    }
+    if headless:
+        body["clusterIP"] = "None"
+    skip = {"pulumi.com/skipAwait": "true"}
+    return obj(plan, "v1", "Service", name, component, instance=instance, annotations=skip, spec=body)
+
+
+def pod_spec(plan: Plan, user: int, account: str, containers: list[Manifest], volumes: list[Manifest], **more: Any) -> Manifest:
+    """A pod that passes Pod Security `restricted`, without a service-account token."""
+    return {
+        "serviceAccountName": account,
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": user,
+            "runAsGroup": user,
+            "fsGroup": user,
+            "fsGroupChangePolicy": "OnRootMismatch",
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "containers": containers,
+        "volumes": volumes,
+        **more,
+    }
+
+
+def container(name: str, image: str, resources: dict[str, str], **more: Any) -> Manifest:
+    """A container without privileges; `resources` are request and limit alike, so that a node never overcommits them."""
+    return {
+        "name": name,
+        "image": image,
+        "imagePullPolicy": "IfNotPresent",
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+        "resources": {"requests": dict(resources), "limits": dict(resources)},
+        **more,
+    }
+
+
+def system_placement(plan: Plan, component: str) -> dict[str, Any]:
+    """Where gateway and monitoring pods go: the tier's servers in service, spread softly, since a tier may be one server."""
+    roles = {"key": ROLE_LABEL, "operator": "In", "values": ["serving"]}
+    stack = {"key": STACK_LABEL, "operator": "In", "values": [plan.stack]}
+    return {
+        "tolerations": [GPU_TOLERATION],
+        "affinity": {
+            "nodeAffinity": {
+                "requiredDuringSchedulingIgnoredDuringExecution": {
+                    "nodeSelectorTerms": [{"matchExpressions": [stack, roles]}]
+                }
+            }
+        },
+        "topologySpreadConstraints": [
+            {
+                "maxSkew": 1,
+                "topologyKey": "kubernetes.io/hostname",
+                "whenUnsatisfiable": "ScheduleAnyway",
+                "labelSelector": {"matchLabels": selector(plan, component)},
+            }
+        ],
+    }
+
+
+def disruption_budget(plan: Plan, name: str, component: str, instance: str | None = None) -> Manifest:
+    """One pod may leave at a time, so that a drain makes progress and never empties the service by itself."""
+    spec = {
+        "maxUnavailable": 1,
+        "selector": {"matchLabels": selector(plan, component, instance)},
+        "unhealthyPodEvictionPolicy": "AlwaysAllow",
+    }
+    return obj(plan, "policy/v1", "PodDisruptionBudget", name, component, instance=instance, spec=spec)
+
+
+DNS_EGRESS: Manifest = {
+    "to": [{"namespaceSelector": {}, "podSelector": {"matchLabels": {"k8s-app": "kube-dns"}}}],
+    "ports": [{"protocol": protocol, "port": 53} for protocol in ("UDP", "TCP")],
+}
+
+
+def peers(plan: Plan, *components: str) -> list[Manifest]:
+    """Pods of this stack's components as network policy peers."""
+    return [{"podSelector": {"matchLabels": selector(plan, component)}} for component in components]
+
+
+def tcp(*ports: int) -> list[Manifest]:
+    """Ports of a network policy rule."""
+    return [{"protocol": "TCP", "port": port} for port in ports]
+
+
+def network_policy(plan: Plan, component: str, ingress: list[Manifest], egress: list[Manifest]) -> Manifest:
+    """What a component may be reached by and may reach; everything else stays denied."""
+    return obj(
+        plan,
+        "networking.k8s.io/v1",
+        "NetworkPolicy",
+        component,
+        component,
+        spec={
+            "podSelector": {"matchLabels": selector(plan, component)},
+            "policyTypes": ["Ingress", "Egress"],
+            "ingress": ingress,
+            "egress": egress,
+        },
+    )

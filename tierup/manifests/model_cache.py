@@ -1,0 +1,200 @@
+"""Decides where model files live and how they get there once, pinned by revision, so that serving pods need no network."""
+
+import json
+
+from tierup.config import CacheKind
+from tierup.manifests.common import (
+    DNS_EGRESS,
+    GPU_TOLERATION,
+    MODEL_FETCH,
+    ROLE_LABEL,
+    ROOT,
+    STACK_LABEL,
+    Manifest,
+    SecretRef,
+    config_map,
+    container,
+    content_hash,
+    network_policy,
+    obj,
+    pod_spec,
+    selector,
+    service_account,
+    tcp,
+)
+from tierup.plan import ModelPlan, Plan
+
+MOUNT = "/models"
+NODE_FOLDER = "/var/lib/tierup/models"
+HUB_TOKEN = "hub-token"
+FETCH_USER = 2000  # the engine's user, who reads the files
+SCRIPT = ROOT / "templates" / "fetch_model.py"
+
+
+def cache_claim(plan: Plan, model: ModelPlan) -> str:
+    """The claim a model's pods mount: one per cache kind, shared by all models of that kind."""
+    return f"models-{model.cache_kind}"
+
+
+def marker_path(model: ModelPlan) -> str:
+    """The file that says that every file of this revision is there."""
+    return f"{MOUNT}/{model.path}/.complete"
+
+
+def objects(plan: Plan) -> list[Manifest]:
+    """Volumes, and one fetch per model (`shared`) or per node (`node`)."""
+    script = config_map(plan, "fetch-model", MODEL_FETCH, {"fetch_model.py": SCRIPT.read_text()})
+    manifests = [service_account(plan, MODEL_FETCH), _policy(plan), script]
+    if HUB_TOKEN in plan.secrets:
+        manifests.append(
+            obj(plan, "v1", "Secret", HUB_TOKEN, MODEL_FETCH, type="Opaque", stringData={"token": SecretRef(HUB_TOKEN)})
+        )
+    shared = [model for model in plan.models if model.cache_kind is CacheKind.SHARED]
+    local = [model for model in plan.models if model.cache_kind is CacheKind.NODE]
+    if shared:
+        manifests.append(_shared_claim(plan, shared))
+        manifests.extend(_fetch_job(plan, model, script["metadata"]["name"]) for model in shared)
+    if local:
+        manifests.extend([_node_volume(plan, local), _node_claim(plan, local)])
+        manifests.append(_fetch_daemon_set(plan, local, script["metadata"]["name"]))
+    return manifests
+
+
+def _policy(plan: Plan) -> Manifest:
+    # The one component that reaches out: HTTPS to the model hub, anywhere, since hubs sit behind moving addresses.
+    return network_policy(plan, MODEL_FETCH, [], [DNS_EGRESS, {"ports": tcp(443)}])
+
+
+def _gib(models: list[ModelPlan]) -> str:
+    return f"{sum(model.cache_gib for model in models)}Gi"
+
+
+def _shared_claim(plan: Plan, models: list[ModelPlan]) -> Manifest:
+    classes = {model.cache_storage_class for model in models} - {None}
+    spec: Manifest = {"accessModes": ["ReadWriteMany"], "resources": {"requests": {"storage": _gib(models)}}}
+    if classes:
+        spec["storageClassName"] = min(name for name in classes if name)
+    return _claim(plan, CacheKind.SHARED, spec)
+
+
+def _claim(plan: Plan, kind: CacheKind, spec: Manifest) -> Manifest:
+    # A claim whose class binds late waits for its first pod, and that pod waits for other objects: do not wait here.
+    skip = {"pulumi.com/skipAwait": "true"}
+    return obj(plan, "v1", "PersistentVolumeClaim", f"models-{kind}", MODEL_FETCH, annotations=skip, spec=spec)
+
+
+def _node_volume_name(plan: Plan) -> str:
+    return f"tierup-{plan.stack}-models"
+
+
+def _node_volume(plan: Plan, models: list[ModelPlan]) -> Manifest:
+    """One volume that means the same folder on each of the stack's nodes, so that a new node needs no new object."""
+    match = [{"key": STACK_LABEL, "operator": "In", "values": [plan.stack]}]
+    spec = {
+        "capacity": {"storage": _gib(models)},
+        "accessModes": ["ReadWriteMany"],
+        "persistentVolumeReclaimPolicy": "Retain",
+        "storageClassName": _node_volume_name(plan),
+        "local": {"path": NODE_FOLDER},
+        "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": match}]}},
+    }
+    return obj(plan, "v1", "PersistentVolume", _node_volume_name(plan), MODEL_FETCH, namespaced=False, spec=spec)
+
+
+def _node_claim(plan: Plan, models: list[ModelPlan]) -> Manifest:
+    spec = {
+        "accessModes": ["ReadWriteMany"],
+        "resources": {"requests": {"storage": _gib(models)}},
+        "storageClassName": _node_volume_name(plan),
+        "volumeName": _node_volume_name(plan),
+    }
+    return _claim(plan, CacheKind.NODE, spec)
+
+
+def _wanted(model: ModelPlan) -> dict[str, str | None]:
+    """What the fetch script is told of a model."""
+    variant = model.variant
+    return {
+        "repo": variant.repo,
+        "revision": model.revision,
+        "folder": f"{MOUNT}/{model.path}",
+        "files": variant.files,
+        "tokenizer": variant.tokenizer,
+        "tokenizer_revision": _tokenizer_revision(model),
+    }
+
+
+def _tokenizer_revision(model: ModelPlan) -> str | None:
+    """The pinned commit of the repository that a GGUF file borrows its tokenizer from."""
+    repositories = {variant.repo: variant.revision for variant in model.spec.variants.values()}
+    return repositories.get(model.variant.tokenizer or "")
+
+
+def _fetch_container(plan: Plan, models: list[ModelPlan], *, stay: bool) -> Manifest:
+    env: list[Manifest] = [
+        {"name": "HOME", "value": "/tmp"},
+        {"name": "HF_HOME", "value": "/tmp/hf"},
+        {"name": "MODELS", "value": json.dumps([_wanted(model) for model in models], sort_keys=True)},
+    ]
+    if HUB_TOKEN in plan.secrets:
+        env.append({"name": "HF_TOKEN", "valueFrom": {"secretKeyRef": {"name": HUB_TOKEN, "key": "token"}}})
+    return container(
+        MODEL_FETCH,
+        plan.images.vllm,
+        {"cpu": "1", "memory": "2Gi", "ephemeral-storage": "2Gi"},
+        command=["python3", "/opt/tierup/fetch_model.py", *(["--stay"] if stay else [])],
+        env=env,
+        volumeMounts=[
+            {"name": "models", "mountPath": MOUNT},
+            {"name": "script", "mountPath": "/opt/tierup", "readOnly": True},
+            {"name": "tmp", "mountPath": "/tmp"},
+        ],
+    )
+
+
+def _fetch_pod(plan: Plan, models: list[ModelPlan], script: str, *, stay: bool) -> Manifest:
+    volumes: list[Manifest] = [
+        {"name": "models", "persistentVolumeClaim": {"claimName": cache_claim(plan, models[0])}},
+        {"name": "script", "configMap": {"name": script}},
+        {"name": "tmp", "emptyDir": {"sizeLimit": "1Gi"}},
+    ]
+    on_stack = {"key": STACK_LABEL, "operator": "In", "values": [plan.stack]}
+    return pod_spec(
+        plan,
+        FETCH_USER,
+        MODEL_FETCH,
+        [_fetch_container(plan, models, stay=stay)],
+        volumes,
+        tolerations=[GPU_TOLERATION],
+        affinity={
+            "nodeAffinity": {
+                "requiredDuringSchedulingIgnoredDuringExecution": {
+                    "nodeSelectorTerms": [{"matchExpressions": [on_stack, {"key": ROLE_LABEL, "operator": "Exists"}]}]
+                }
+            }
+        },
+    )
+
+
+def _fetch_job(plan: Plan, model: ModelPlan, script: str) -> Manifest:
+    """Runs once per content: a Job cannot be changed, so its name carries what it does."""
+    pod = {**_fetch_pod(plan, [model], script, stay=False), "restartPolicy": "OnFailure"}
+    spec = {
+        "backoffLimit": 6,
+        "activeDeadlineSeconds": model.fetch_seconds,
+        "template": {"metadata": {"labels": selector(plan, MODEL_FETCH, model.slug)}, "spec": pod},
+    }
+    name = f"fetch-{model.slug}-{content_hash(spec)}"
+    return obj(plan, "batch/v1", "Job", name, MODEL_FETCH, instance=model.slug, spec=spec)
+
+
+def _fetch_daemon_set(plan: Plan, models: list[ModelPlan], script: str) -> Manifest:
+    """One fetch per node of the stack, spares as soon as they are up: a node that appears later fills itself."""
+    labels = selector(plan, MODEL_FETCH, "node")
+    pod = _fetch_pod(plan, models, script, stay=True)
+    spec = {
+        "selector": {"matchLabels": labels},
+        "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": "100%"}},
+        "template": {"metadata": {"labels": labels}, "spec": pod},
+    }
+    return obj(plan, "apps/v1", "DaemonSet", "fetch-models", MODEL_FETCH, instance="node", spec=spec)

@@ -1,0 +1,250 @@
+"""Decides the objects of one served model: the engine's Deployment and what stands around it."""
+
+from tierup.config import CacheKind, KvCacheDtype, StandbyMode
+from tierup.catalog import Precision
+from tierup.manifests.base import priority_class_name
+from tierup.manifests.common import (
+    DNS_EGRESS,
+    ENGINE_PORT,
+    GATEWAY,
+    GPU_TOLERATION,
+    MODEL_SERVER,
+    PROMETHEUS,
+    ROLE_LABEL,
+    STACK_LABEL,
+    Manifest,
+    container,
+    disruption_budget,
+    network_policy,
+    obj,
+    peers,
+    pod_spec,
+    selector,
+    service,
+    service_account,
+    tcp,
+)
+from tierup.manifests.model_cache import MOUNT, cache_claim, marker_path
+from tierup.manifests.nodes import SERVING, standby_role
+from tierup.plan import ModelPlan, NodePlan, Plan
+
+ENGINE_USER = 2000  # the vLLM image's unprivileged user
+SCRATCH = "/scratch"
+
+_QUANTIZATION = {
+    Precision.FP8: "fp8",
+    Precision.AWQ: "awq_marlin",
+    Precision.GPTQ_INT4: "gptq_marlin",
+    Precision.GPTQ_INT8: "gptq_marlin",
+    Precision.INT8: "compressed-tensors",
+}
+
+
+def workload_name(model: ModelPlan) -> str:
+    """Name of a model's Deployment, Service and autoscaler."""
+    return f"model-{model.slug}"
+
+
+def shared_objects(plan: Plan) -> list[Manifest]:
+    """What all models of a tier have in common."""
+    ingress = [{"from": peers(plan, GATEWAY, PROMETHEUS), "ports": tcp(ENGINE_PORT)}]
+    # Weights are on the volume already: a serving pod needs nobody, not even DNS.
+    return [service_account(plan, MODEL_SERVER), network_policy(plan, MODEL_SERVER, ingress, [])]
+
+
+def objects(plan: Plan, model: ModelPlan) -> list[Manifest]:
+    """Deployment, Service and disruption budget of one model."""
+    name = workload_name(model)
+    return [
+        service(plan, name, MODEL_SERVER, {"http": ENGINE_PORT}, instance=model.slug, headless=True),
+        disruption_budget(plan, name, MODEL_SERVER, model.slug),
+        _deployment(plan, model),
+    ]
+
+
+def _deployment(plan: Plan, model: ModelPlan) -> Manifest:
+    labels = selector(plan, MODEL_SERVER, model.slug)
+    spec: Manifest = {
+        "selector": {"matchLabels": labels},
+        "strategy": _strategy(model),
+        # A rollout is late only when the download, the start and the drain of the pod it replaces are all used up.
+        "progressDeadlineSeconds": model.fetch_seconds + model.startup_seconds + model.grace_seconds,
+        "revisionHistoryLimit": 3,
+        "template": {"metadata": {"labels": labels}, "spec": _pod(plan, model)},
+    }
+    if not plan.autoscaling.enabled:  # else the autoscaler is the one owner of replicas
+        spec["replicas"] = model.replicas
+    return obj(plan, "apps/v1", "Deployment", workload_name(model), MODEL_SERVER, instance=model.slug, spec=spec)
+
+
+def _strategy(model: ModelPlan) -> Manifest:
+    if model.rollout.recreate:
+        return {"type": "Recreate"}
+    return {
+        "type": "RollingUpdate",
+        "rollingUpdate": {
+            "maxSurge": model.rollout.max_surge,
+            "maxUnavailable": f"{model.rollout.max_unavailable_percent}%",
+        },
+    }
+
+
+def _pod(plan: Plan, model: ModelPlan) -> Manifest:
+    volumes: list[Manifest] = [
+        {"name": "models", "persistentVolumeClaim": {"claimName": cache_claim(plan, model), "readOnly": True}},
+        {"name": "scratch", "emptyDir": {"sizeLimit": "8Gi"}},
+        {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": f"{model.shm_gib}Gi"}},
+    ]
+    image = plan.images.gguf if model.variant.format == "gguf" and plan.images.gguf else plan.images.vllm
+    return pod_spec(
+        plan,
+        ENGINE_USER,
+        MODEL_SERVER,
+        [_engine(model, image)],
+        volumes,
+        initContainers=[_wait_for_weights(model, image)],
+        priorityClassName=priority_class_name(plan),
+        terminationGracePeriodSeconds=model.grace_seconds,
+        tolerations=[GPU_TOLERATION],
+        affinity={"nodeAffinity": gpu_affinity(plan)},
+        topologySpreadConstraints=[
+            {
+                "maxSkew": 1,
+                "topologyKey": "kubernetes.io/hostname",
+                "whenUnsatisfiable": "ScheduleAnyway",
+                "labelSelector": {"matchLabels": selector(plan, MODEL_SERVER, model.slug)},
+            }
+        ],
+    )
+
+
+def gpu_affinity(plan: Plan) -> Manifest:
+    """Only this stack's servers with the planned GPU; warm spares only when the servers in service are full."""
+    nodes: NodePlan = plan.nodes
+    roles = [SERVING]
+    if nodes.standby_mode is StandbyMode.WARM:
+        roles.append(standby_role(StandbyMode.WARM))
+    terms = [
+        {"key": STACK_LABEL, "operator": "In", "values": [plan.stack]},
+        {"key": ROLE_LABEL, "operator": "In", "values": roles},
+        {"key": "nvidia.com/gpu.product", "operator": "In", "values": [nodes.gpu.product_label.value]},
+    ]
+    affinity: Manifest = {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [{"matchExpressions": terms}]}}
+    if len(roles) > 1:
+        serving = {"key": ROLE_LABEL, "operator": "In", "values": [SERVING]}
+        affinity["preferredDuringSchedulingIgnoredDuringExecution"] = [
+            {"weight": 100, "preference": {"matchExpressions": [serving]}}
+        ]
+    return affinity
+
+
+def _wait_for_weights(model: ModelPlan, image: str) -> Manifest:
+    """Holds the engine back until the files are complete, so that a slow download is not a crash loop."""
+    script = f'until [ -f "{marker_path(model)}" ]; do echo "waiting for {model.path}"; sleep 2; done'
+    return container(
+        "wait-for-weights",
+        image,
+        {"cpu": "100m", "memory": "64Mi", "ephemeral-storage": "64Mi"},
+        command=["/bin/sh", "-c", script],
+        volumeMounts=[{"name": "models", "mountPath": MOUNT, "readOnly": True}],
+    )
+
+
+def _engine(model: ModelPlan, image: str) -> Manifest:
+    resources = {
+        "cpu": str(model.cpu),
+        # /dev/shm is memory of the pod, so it counts.
+        "memory": f"{model.memory_gib + model.shm_gib}Gi",
+        "ephemeral-storage": "10Gi",
+        "nvidia.com/gpu": str(model.gpus),
+    }
+    return container(
+        MODEL_SERVER,
+        image,
+        resources,
+        command=["vllm", "serve"],
+        args=engine_args(model),
+        env=[{"name": key, "value": value} for key, value in engine_env(model).items()],
+        ports=[{"name": "http", "containerPort": ENGINE_PORT, "protocol": "TCP"}],
+        startupProbe=_http_probe("/health", period=10, failures=-(-model.startup_seconds // 10)),
+        # The engine answers /health before it lists the model: ready means that this name is served.
+        readinessProbe={"exec": {"command": _served_check(model)}, "periodSeconds": 10, "timeoutSeconds": 5},
+        livenessProbe=_http_probe("/health", period=10, failures=6),
+        # Gateways stop sending before the engine stops taking.
+        lifecycle={"preStop": {"sleep": {"seconds": model.prestop_seconds}}},
+        volumeMounts=[
+            {"name": "models", "mountPath": MOUNT, "readOnly": True},
+            {"name": "scratch", "mountPath": SCRATCH},
+            {"name": "scratch", "mountPath": "/tmp", "subPath": "tmp"},
+            {"name": "shm", "mountPath": "/dev/shm"},
+        ],
+    )
+
+
+def _http_probe(path: str, period: int, failures: int) -> Manifest:
+    return {
+        "httpGet": {"path": path, "port": "http"},
+        "periodSeconds": period,
+        "timeoutSeconds": 5,
+        "failureThreshold": failures,
+    }
+
+
+def _served_check(model: ModelPlan) -> list[str]:
+    script = (
+        "import json,sys,urllib.request as u;"
+        f"d=json.load(u.urlopen('http://127.0.0.1:{ENGINE_PORT}/v1/models',timeout=4));"
+        "sys.exit(sys.argv[1] not in [m['id'] for m in d['data']])"
+    )
+    return ["python3", "-c", script, model.name]
+
+
+def engine_args(model: ModelPlan) -> list[str]:
+    """vLLM's arguments; every option is one of the pinned version (`vllm serve --help=all`)."""
+    args = {
+        "--served-model-name": model.name,
+        "--host": "0.0.0.0",  # noqa: S104 - a pod's own address, behind a default-deny network policy
+        "--port": str(ENGINE_PORT),
+        "--dtype": "float16" if model.precision is Precision.FP16 else "auto",
+        "--tensor-parallel-size": str(model.tensor),
+        "--pipeline-parallel-size": str(model.pipeline),
+        "--max-model-len": str(model.context),
+        "--max-num-seqs": str(model.slots),
+        "--gpu-memory-utilization": f"{model.gpu_memory_utilization:g}",
+        "--scheduling-policy": "priority",
+        "--shutdown-timeout": str(model.drain_seconds),
+    }
+    if model.kv_cache_dtype is not KvCacheDtype.AUTO:
+        args["--kv-cache-dtype"] = str(model.kv_cache_dtype)
+    path = f"{MOUNT}/{model.path}"
+    if model.variant.format == "gguf":
+        args["--tokenizer"] = f"{path}/tokenizer"
+        path = f"{path}/model.gguf"
+    elif model.precision in _QUANTIZATION:
+        args["--quantization"] = _QUANTIZATION[model.precision]
+    flags = ["--disable-fastapi-docs"]
+    if model.spec.trust_remote_code.value:
+        flags.append("--trust-remote-code")
+    if model.tensor > 1 and not model.p2p:
+        flags.append("--disable-custom-all-reduce")
+    return [path, *(part for pair in args.items() for part in pair), *flags]
+
+
+def engine_env(model: ModelPlan) -> dict[str, str]:
+    """Offline, silent, and every cache on the one writable volume."""
+    env = {
+        "HOME": SCRATCH,
+        "HF_HOME": f"{SCRATCH}/hf",
+        "HF_HUB_OFFLINE": "1",
+        "XDG_CACHE_HOME": f"{SCRATCH}/cache",
+        "VLLM_CACHE_ROOT": f"{SCRATCH}/vllm",
+        "TRITON_CACHE_DIR": f"{SCRATCH}/triton",
+        "TORCHINDUCTOR_CACHE_DIR": f"{SCRATCH}/inductor",
+        "VLLM_NO_USAGE_STATS": "1",
+        "DO_NOT_TRACK": "1",
+        # One request asking for thousands of answers would hold every slot.
+        "VLLM_MAX_N_SEQUENCES": "8",
+    }
+    if model.tensor > 1 and not model.p2p:
+        env["NCCL_P2P_DISABLE"] = "1"
+    return env

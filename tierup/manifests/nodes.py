@@ -1,0 +1,31 @@
+"""Decides what the tier writes on GPU nodes that are there already: labels, so that pods find servers and avoid spares.
+
+Taints are checked, not written: a node's taint list belongs to one field manager as a whole, so writing one taint
+would take the others away (docs/adr/0004-node-labels-not-taints.md).
+"""
+
+from tierup.config import StandbyMode
+from tierup.manifests.common import ROLE_LABEL, STACK_LABEL, Manifest
+from tierup.plan import Plan
+
+SERVING = "serving"
+
+
+def standby_role(mode: StandbyMode) -> str:
+    """Label value of a spare: `standby-cold` or `standby-warm`."""
+    return f"standby-{mode}"
+
+
+def objects(plan: Plan) -> list[Manifest]:
+    """One patch per node; removing it takes only these labels away."""
+    spare = standby_role(plan.nodes.standby_mode)
+    roles = [(name, SERVING) for name in plan.nodes.in_service] + [(name, spare) for name in plan.nodes.standby]
+    return [_patch(plan, name, role) for name, role in roles]
+
+
+def _patch(plan: Plan, name: str, role: str) -> Manifest:
+    return {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {"name": name, "labels": {STACK_LABEL: plan.stack, ROLE_LABEL: role}},
+    }

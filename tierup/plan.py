@@ -1,0 +1,194 @@
+"""Decides nothing: the shape of a resolved tier, every value final and every default with its reason."""
+
+from dataclasses import dataclass, field
+
+from tierup.catalog import Gpu, ModelSpec, Precision, Server, Variant
+from tierup.config import (
+    CacheKind,
+    Engine,
+    KvCacheDtype,
+    MonitoringMode,
+    Provider,
+    ServiceType,
+    StandbyMode,
+    TierConfig,
+    WorkloadClass,
+)
+from tierup.findings import Finding
+
+
+@dataclass(frozen=True, slots=True)
+class Default:
+    """A value that the stack file did not say, and why it was chosen."""
+
+    path: str
+    value: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class NodePlan:
+    """The GPU servers: which nodes, what is in each."""
+
+    provider: Provider
+    server_id: str
+    server: Server
+    gpu: Gpu
+    in_service: tuple[str, ...]
+    standby: tuple[str, ...]
+    standby_mode: StandbyMode
+
+    @property
+    def gpus_per_server(self) -> int:
+        return self.server.gpus.value
+
+    @property
+    def gpus_in_service(self) -> int:
+        return self.gpus_per_server * len(self.in_service)
+
+    @property
+    def schedulable(self) -> tuple[str, ...]:
+        """Nodes that may run pods: those in service and warm spares."""
+        return self.in_service + (self.standby if self.standby_mode is StandbyMode.WARM else ())
+
+    @property
+    def gpus_schedulable(self) -> int:
+        return self.gpus_per_server * len(self.schedulable)
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """How a Deployment replaces its pods; `max_surge` in pods, `max_unavailable_percent` rounds down."""
+
+    recreate: bool
+    max_surge: int = 0
+    max_unavailable_percent: int = 0
+
+    def unavailable(self, replicas: int) -> int:
+        """Pods that may be missing at this size, as the Deployment controller computes it."""
+        return replicas if self.recreate else replicas * self.max_unavailable_percent // 100
+
+
+@dataclass(frozen=True, slots=True)
+class ModelPlan:
+    """One served model: times in seconds, memory in GiB, CPU in logical cores."""
+
+    name: str
+    slug: str
+    spec_id: str
+    spec: ModelSpec
+    variant: Variant
+    precision: Precision
+    revision: str
+    engine: Engine
+    tensor: int
+    pipeline: int
+    replicas: int
+    max_replicas: int
+    context: int
+    slots: int
+    gpu_memory_utilization: float
+    kv_cache_dtype: KvCacheDtype
+    cache_kind: CacheKind
+    cache_storage_class: str | None
+    cache_gib: int
+    cpu: int
+    memory_gib: int
+    shm_gib: int
+    startup_seconds: int
+    fetch_seconds: int
+    drain_seconds: int
+    prestop_seconds: int
+    grace_seconds: int
+    rollout: Rollout
+    p2p: bool
+
+    @property
+    def gpus(self) -> int:
+        """GPUs of one replica."""
+        return self.tensor * self.pipeline
+
+    @property
+    def path(self) -> str:
+        """Folder of the model files under the cache's mount."""
+        return f"{self.variant.repo.replace('/', '--')}/{self.revision}"
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayPlan:
+    """The Nginx in front; times in seconds, rates in requests."""
+
+    replicas: int
+    keepalive_timeout_seconds: int
+    client_body_buffer_size: str
+    max_body_size: str
+    queue_length: int
+    longform_cap: float
+    read_timeout_seconds: int
+    service_type: ServiceType
+    source_ranges: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AutoscalingPlan:
+    """The HorizontalPodAutoscaler's targets."""
+
+    enabled: bool
+    in_flight_target: float
+    queue_time_target_ms: int
+    cpu_target_percent: int
+    gpu_target_percent: int
+    scale_down_window_seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class MonitoringPlan:
+    """Prometheus and Grafana."""
+
+    mode: MonitoringMode
+    retention_days: int
+    storage_gib: int
+    storage_class: str | None
+    retain: bool
+    scrape_interval_seconds: int
+    gpu_exporter: str
+    node_exporter: str
+
+
+@dataclass(frozen=True, slots=True)
+class ImagesPlan:
+    """Images, all pinned; `gguf` only where a GGUF model is served."""
+
+    vllm: str
+    nginx: str
+    prometheus: str
+    grafana: str
+    gguf: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A tier, resolved: what `manifests` turns into objects and `tierup plan` prints."""
+
+    stack: str
+    namespace: str
+    config: TierConfig
+    classes: dict[str, WorkloadClass]
+    nodes: NodePlan
+    models: tuple[ModelPlan, ...]
+    gateway: GatewayPlan
+    autoscaling: AutoscalingPlan
+    monitoring: MonitoringPlan
+    images: ImagesPlan
+    defaults: tuple[Default, ...]
+    findings: tuple[Finding, ...] = field(default=())
+
+    @property
+    def secrets(self) -> frozenset[str]:
+        """Names of the stack's secrets; their values never come here."""
+        return self.config.secrets
+
+    @property
+    def gpus_used(self) -> int:
+        """GPUs that the replicas at rest hold."""
+        return sum(model.replicas * model.gpus for model in self.models)
