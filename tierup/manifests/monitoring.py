@@ -1,0 +1,151 @@
+"""Decides the monitoring objects: whether the tier brings its own, and the Prometheus that keeps its data."""
+
+from typing import Any
+
+from tierup.config import MonitoringMode
+from tierup.manifests import grafana
+from tierup.manifests.common import (
+    DNS_EGRESS,
+    ENGINE_PORT,
+    GATEWAY,
+    GATEWAY_STATUS_PORT,
+    GRAFANA,
+    MODEL_SERVER,
+    PROMETHEUS,
+    PROMETHEUS_PORT,
+    ROOT,
+    TEMPLATES,
+    Manifest,
+    config_map,
+    container,
+    network_policy,
+    obj,
+    peers,
+    pod_spec,
+    selector,
+    service,
+    service_account,
+    system_placement,
+    tcp,
+)
+from tierup.plan import MonitoringPlan, Plan
+
+PROMETHEUS_USER = 65534  # of the image
+RESOURCES = {"cpu": "500m", "memory": "1Gi", "ephemeral-storage": "256Mi"}
+RETAIN = {"tierup/retain": "true"}  # `destroy` leaves the object and lists it
+DATA_CLAIM = "prometheus-data"
+RULES = "/etc/prometheus/recording.yml"
+
+
+def objects(plan: Plan) -> list[Manifest]:
+    """Prometheus and Grafana; nothing where an operator in the cluster runs them."""
+    if plan.monitoring.mode is MonitoringMode.OPERATOR:
+        return []
+    return [*_prometheus(plan), *grafana.objects(plan)]
+
+
+def prometheus_yml(plan: Plan, *, rules: str = RULES) -> str:
+    """The text of prometheus.yml; `rules` is the path of the recording rules as Prometheus sees it."""
+    return TEMPLATES.get_template("prometheus.yml.j2").render(
+        stack=plan.stack,
+        namespace=plan.namespace,
+        interval=plan.monitoring.scrape_interval_seconds,
+        port=PROMETHEUS_PORT,
+        rules=rules,
+        models=[{"slug": model.slug, "service": f"model-{model.slug}"} for model in plan.models],
+        exporters={
+            job: {"host": host, "port": port} for job, (host, port) in _exporters(plan.monitoring).items()
+        },
+    )
+
+
+def _exporters(monitoring: MonitoringPlan) -> dict[str, tuple[str, int]]:
+    """Host and port of each exporter that the cluster has, by job."""
+    said = {"gpu": monitoring.gpu_exporter, "node": monitoring.node_exporter}
+    split = {job: address.rsplit(":", 1) for job, address in said.items()}
+    return {job: (host, int(port)) for job, (host, port) in split.items()}
+
+
+def _prometheus(plan: Plan) -> list[Manifest]:
+    rules = (ROOT / "monitoring/rules/recording.yml").read_text(encoding="utf-8")
+    data = {"prometheus.yml": prometheus_yml(plan), "recording.yml": rules}
+    config = config_map(plan, "prometheus", PROMETHEUS, data)
+    return [
+        service_account(plan, PROMETHEUS),
+        config,
+        _claim(plan),
+        service(plan, "prometheus", PROMETHEUS, {"http": PROMETHEUS_PORT}),
+        _deployment(plan, config["metadata"]["name"]),
+        _network_policy(plan),
+    ]
+
+
+def _claim(plan: Plan) -> Manifest:
+    """The metrics volume; not awaited, because some storage classes bind only when the pod is placed."""
+    spec: dict[str, Any] = {
+        "accessModes": ["ReadWriteOnce"],
+        "resources": {"requests": {"storage": f"{plan.monitoring.storage_gib}Gi"}},
+    }
+    if plan.monitoring.storage_class is not None:
+        spec["storageClassName"] = plan.monitoring.storage_class
+    annotations = {"pulumi.com/skipAwait": "true", **(RETAIN if plan.monitoring.retain else {})}
+    return obj(
+        plan, "v1", "PersistentVolumeClaim", DATA_CLAIM, PROMETHEUS, annotations=annotations, spec=spec
+    )
+
+
+def _deployment(plan: Plan, config: str) -> Manifest:
+    # Blocks may fill this much; the rest is for the write-ahead log and compaction.
+    megabytes = plan.monitoring.storage_gib * 1024 * 85 // 100
+    ready, healthy = ({"httpGet": {"path": f"/-/{path}", "port": "http"}} for path in ("ready", "healthy"))
+    prometheus = container(
+        "prometheus",
+        plan.images.prometheus,
+        RESOURCES,
+        args=[
+            "--config.file=/etc/prometheus/prometheus.yml",
+            "--storage.tsdb.path=/prometheus",
+            f"--storage.tsdb.retention.time={plan.monitoring.retention_days}d",
+            f"--storage.tsdb.retention.size={megabytes}MB",
+            f"--web.listen-address=:{PROMETHEUS_PORT}",
+        ],
+        ports=[{"name": "http", "containerPort": PROMETHEUS_PORT, "protocol": "TCP"}],
+        # Ten minutes: after a crash the write-ahead log is read again.
+        startupProbe={**ready, "timeoutSeconds": 3, "periodSeconds": 5, "failureThreshold": 120},
+        readinessProbe={**ready, "timeoutSeconds": 3, "periodSeconds": 5},
+        livenessProbe={**healthy, "timeoutSeconds": 3, "periodSeconds": 10, "failureThreshold": 6},
+        volumeMounts=[
+            {"name": "config", "mountPath": "/etc/prometheus", "readOnly": True},
+            {"name": "data", "mountPath": "/prometheus"},
+        ],
+    )
+    volumes = [
+        {"name": "config", "configMap": {"name": config}},
+        {"name": "data", "persistentVolumeClaim": {"claimName": DATA_CLAIM}},
+    ]
+    labels = selector(plan, PROMETHEUS)
+    placement = system_placement(plan, PROMETHEUS)
+    more = {"terminationGracePeriodSeconds": 120, **placement}
+    pod = pod_spec(plan, PROMETHEUS_USER, PROMETHEUS, [prometheus], volumes, **more)
+    spec = {
+        "replicas": 1,
+        "strategy": {"type": "Recreate"},  # one writer to the volume: the old pod leaves first
+        "selector": {"matchLabels": labels},
+        "template": {"metadata": {"labels": labels}, "spec": pod},
+    }
+    return obj(plan, "apps/v1", "Deployment", "prometheus", PROMETHEUS, spec=spec)
+
+
+def _network_policy(plan: Plan) -> Manifest:
+    exporters = sorted({port for _, port in _exporters(plan.monitoring).values()})
+    return network_policy(
+        plan,
+        PROMETHEUS,
+        ingress=[{"from": peers(plan, GRAFANA), "ports": tcp(PROMETHEUS_PORT)}],
+        egress=[
+            {"to": peers(plan, MODEL_SERVER), "ports": tcp(ENGINE_PORT)},
+            {"to": peers(plan, GATEWAY), "ports": tcp(GATEWAY_STATUS_PORT)},
+            {"ports": tcp(*exporters)},  # any address: they use their node's network, which no label selects
+            DNS_EGRESS,
+        ],
+    )
