@@ -1,0 +1,41 @@
+"""One real local cluster per test worker; without the toolchain no test here runs, and each says so."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from tierup.local.cluster import Cluster
+from tierup.local.commands import COMPONENTS
+from tierup.local.toolchain import ToolMissing, tool
+
+
+@pytest.fixture(scope="session")
+def cluster_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for local clusters away from the user's own; skips when the control plane is not built."""
+    try:
+        for component in COMPONENTS:
+            tool(component)
+    except ToolMissing as missing:
+        pytest.skip(f"NOT PROVEN, the control plane is not built: run `make toolchain` ({missing})")
+    return tmp_path_factory.mktemp("clusters")
+
+
+@pytest.fixture(scope="session")
+def cluster(cluster_root: Path) -> Iterator[Cluster]:
+    """A running cluster, without nodes at first."""
+    cluster = Cluster.up("tests", root=cluster_root)
+    yield cluster
+    cluster.down()
+
+
+@pytest.fixture
+def namespace(cluster: Cluster) -> Iterator[str]:
+    """A fresh namespace; removing it and all in it is not awaited."""
+    name = f"test-{uuid4().hex[:8]}"
+    cluster.api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+    account = ("v1", "ServiceAccount", "default", name)
+    cluster.api.wait(*account, until=lambda found: found is not None)
+    yield name
+    cluster.api.delete("v1", "Namespace", name)

@@ -1,0 +1,162 @@
+"""Decides how this library talks to a local cluster's API: a token, a CA, plain HTTPS with JSON.
+
+The `kubernetes` client would do, but importing it takes longer than all the rest of `tierup local status`.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import urllib3
+
+FIELD_MANAGER = "tierup-local"
+Object = Mapping[str, Any]
+_POLL_S = 0.05
+_READY_TIMEOUT_S = 5.0
+
+
+class ApiError(Exception):
+    """The API server's refusal: `status` is the HTTP code, `reason` the API's own word (as NotFound)."""
+
+    def __init__(self, status: int, reason: str, message: str) -> None:
+        """What the server answered; `message` is its own."""
+        super().__init__(message)
+        self.status = status
+        self.reason = reason
+
+
+class Api:
+    """One cluster's API, as the holder of `token`."""
+
+    def __init__(self, server: str, ca_file: Path, token: str | None) -> None:
+        """`server` is https://host:port; without a token requests are anonymous."""
+        self._server = server
+        self._headers = {"Authorization": f"Bearer {token}"} if token is not None else {}
+        self._pool = urllib3.PoolManager(
+            ca_certs=str(ca_file), timeout=urllib3.Timeout(connect=5, read=60), retries=False
+        )
+        self._kinds: dict[str, dict[str, tuple[str, bool]]] = {}
+
+    def request(
+        self, method: str, path: str, body: Any = None, content_type: str = "application/json"
+    ) -> Any:
+        """One request; returns the decoded answer (text where it is not JSON).
+
+        Raises ApiError when the server refuses, urllib3.exceptions.HTTPError when it cannot be reached.
+        """
+        headers = {**self._headers, "Content-Type": content_type, "Accept": "application/json, */*"}
+        data = json.dumps(body).encode() if body is not None else None
+        answer = self._pool.request(method, self._server + path, body=data, headers=headers)
+        text = answer.data.decode()
+        is_json = answer.headers.get("Content-Type", "").startswith("application/json")
+        content = json.loads(text) if is_json else text
+        if answer.status >= 400:
+            status = content if isinstance(content, dict) else {}
+            raise ApiError(answer.status, status.get("reason", ""), status.get("message", text))
+        return content
+
+    def ready(self) -> bool:
+        """Whether the API server answers and says that it is ready."""
+        try:
+            answer = self._pool.request(
+                "GET", f"{self._server}/readyz", headers=self._headers, timeout=_READY_TIMEOUT_S
+            )
+        except urllib3.exceptions.HTTPError:
+            return False
+        return answer.status == 200
+
+    def apply(self, *objects: Object) -> None:
+        """Server-side apply of `objects` in their order, taking over any field that another manager holds."""
+        for obj in objects:
+            path = self._path_of(obj, obj["metadata"]["name"])
+            query = f"?fieldManager={FIELD_MANAGER}&force=true"
+            self.request("PATCH", path + query, obj, "application/apply-patch+yaml")
+
+    def create(self, obj: Object) -> None:
+        """Create one object; ApiError 409 when it is there already."""
+        self.request("POST", self._path_of(obj, None), obj)
+
+    def merge(self, path: str, patch: Object) -> None:
+        """JSON merge patch of the object at `path`: what `patch` does not name stays as it is."""
+        self.request("PATCH", path, patch, "application/merge-patch+json")
+
+    def get(
+        self, api_version: str, kind: str, name: str, namespace: str | None = None
+    ) -> dict[str, Any] | None:
+        """The object, or None when there is none."""
+        try:
+            found = self.request("GET", self.path(api_version, kind, namespace, name))
+        except ApiError as error:
+            if error.status == 404:
+                return None
+            raise
+        return dict(found)
+
+    def list_all(
+        self,
+        api_version: str,
+        kind: str,
+        namespace: str | None = None,
+        selector: Mapping[str, str] | None = None,
+    ) -> list[dict[str, Any]]:
+        """All objects of a kind, in all namespaces when none is named; `selector` is label equality."""
+        query = {"labelSelector": ",".join(f"{k}={v}" for k, v in (selector or {}).items())}
+        path = self.path(api_version, kind, namespace)
+        return [dict(item) for item in self.request("GET", f"{path}?{urlencode(query)}")["items"]]
+
+    def delete(self, api_version: str, kind: str, name: str, namespace: str | None = None) -> None:
+        """Delete the object and, in the background, what it owns; nothing happens when there is none."""
+        try:
+            path = self.path(api_version, kind, namespace, name)
+            self.request("DELETE", path, {"propagationPolicy": "Background"})
+        except ApiError as error:
+            if error.status != 404:
+                raise
+
+    def wait(
+        self,
+        api_version: str,
+        kind: str,
+        name: str,
+        namespace: str | None = None,
+        *,
+        until: Callable[[dict[str, Any] | None], bool],
+        timeout: float = 30.0,
+    ) -> dict[str, Any] | None:
+        """Read the object until `until(object)` holds (None: it is not there) and return it.
+
+        Raises TimeoutError with the last status seen after `timeout` seconds.
+        """
+        deadline = time.monotonic() + timeout
+        while True:
+            found = self.get(api_version, kind, name, namespace)
+            if until(found):
+                return found
+            if time.monotonic() > deadline:
+                seen = json.dumps(found.get("status"), indent=1) if found is not None else "not there"
+                raise TimeoutError(
+                    f"{kind} {name} is not as awaited after {timeout:.0f} s; last seen: {seen}"
+                )
+            time.sleep(_POLL_S)
+
+    def path(self, api_version: str, kind: str, namespace: str | None = None, name: str | None = None) -> str:
+        """The URL path of a kind, or of one object, by the server's own discovery."""
+        group = f"/apis/{api_version}" if "/" in api_version else f"/api/{api_version}"
+        kinds = self._kinds.get(api_version)
+        if kinds is None or kind not in kinds:
+            resources = self.request("GET", group)["resources"]
+            kinds = {r["kind"]: (r["name"], r["namespaced"]) for r in resources if "/" not in r["name"]}
+            self._kinds[api_version] = kinds
+        if kind not in kinds:
+            raise ApiError(404, "NotFound", f"the server has no {kind} in {api_version}")
+        plural, namespaced = kinds[kind]
+        scope = f"namespaces/{namespace}" if namespaced and namespace is not None else None
+        return "/".join(part for part in (group, scope, plural, name) if part is not None)
+
+    def _path_of(self, obj: Object, name: str | None) -> str:
+        return self.path(obj["apiVersion"], obj["kind"], obj["metadata"].get("namespace", "default"), name)

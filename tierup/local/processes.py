@@ -1,0 +1,133 @@
+"""Decides how a local cluster's processes are started, recognised and ended: by identity, not by name."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+# The record is written before exec, by the very process that becomes the program: whoever started it may be
+# killed at any moment and the process is still found. When the folder has gone meanwhile, nothing is started.
+_RECORD_THEN_EXEC = """
+umask 077
+cat /proc/sys/kernel/random/boot_id "/proc/$$/stat" > "$0.tmp" && mv "$0.tmp" "$0" && exec "$@"
+"""
+# The outer shell leaves at once, so that the program belongs to init and outlives whoever started it.
+_DETACH = '/bin/sh -c "$@" &'
+_RECORDS = "processes"
+_START_TIMEOUT_S = 10.0
+_KILL_TIMEOUT_S = 20.0
+
+
+@dataclass(frozen=True)
+class Process:
+    """A process as it was when it started: pid alone is not an identity, for pids are used again."""
+
+    component: str
+    pid: int
+    boot: str
+    started: str  # clock ticks since boot, field 22 of /proc/<pid>/stat
+
+
+def start(component: str, command: list[str], folder: Path) -> Process:
+    """Start `command` in a session of its own, logging to `<folder>/logs/<component>.log`."""
+    records = folder / _RECORDS
+    record = records / component
+    record.unlink(missing_ok=True)
+    # A small environment: the caller's KUBECONFIG, proxies and ~/.kwok must not reach the cluster.
+    environment = {"PATH": os.defpath, "HOME": str(folder)}
+    with log_file(folder, component).open("ab") as log:
+        shell = ["/bin/sh", "-c", _DETACH, "sh", _RECORD_THEN_EXEC, str(record), *command]
+        subprocess.run(
+            shell,
+            env=environment,
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            check=True,
+        )
+    deadline = time.monotonic() + _START_TIMEOUT_S
+    while not record.exists():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{component} did not start within {_START_TIMEOUT_S:.0f} s")
+        time.sleep(0.005)
+    return _read(record)
+
+
+def recorded(folder: Path) -> dict[str, Process]:
+    """Every process that was started in `folder`, dead or alive, by component."""
+    found = {}
+    for path in sorted((folder / _RECORDS).glob("*")):
+        if path.suffix != ".tmp":
+            with contextlib.suppress(FileNotFoundError):  # restarted or removed while we look
+                found[path.name] = _read(path)
+    return found
+
+
+def alive(process: Process) -> bool:
+    """Whether this very process still runs (a zombie does not)."""
+    try:
+        boot, stat = Path("/proc/sys/kernel/random/boot_id"), Path(f"/proc/{process.pid}/stat")
+        boot_id, _, state, started = _identity(boot.read_text() + stat.read_text())
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return False  # a foreign process may hide its stat
+    return (boot_id, started) == (process.boot, process.started) and state not in "ZX"
+
+
+def kill(process: Process) -> None:
+    """End `process` with SIGKILL and wait until it has ended; nothing happens when it is gone already."""
+    try:
+        handle = os.pidfd_open(process.pid)
+    except ProcessLookupError:
+        return
+    try:
+        # Looked at while the handle is held: a handle means one process, whoever gets its pid later.
+        if not alive(process):
+            return
+        signal.pidfd_send_signal(handle, signal.SIGKILL)
+        poll = select.poll()
+        poll.register(handle, select.POLLIN)
+        if not poll.poll(_KILL_TIMEOUT_S * 1000):
+            raise TimeoutError(f"{process.component} (pid {process.pid}) did not end after SIGKILL")
+    finally:
+        os.close(handle)
+
+
+def log_file(folder: Path, component: str) -> Path:
+    """Where `component` writes its standard output and error."""
+    return folder / "logs" / f"{component}.log"
+
+
+def log_tail(folder: Path, component: str, lines: int = 15) -> str:
+    """The last `lines` of a component's log, as text; empty when there is none."""
+    try:
+        text = log_file(folder, component).read_text(errors="replace")
+    except FileNotFoundError:
+        return ""
+    return "\n".join(text.splitlines()[-lines:])
+
+
+def make_folders(folder: Path) -> None:
+    """Make the folders that `start` writes to."""
+    for name in (_RECORDS, "logs"):
+        (folder / name).mkdir(mode=0o700)
+
+
+def _read(record: Path) -> Process:
+    boot, pid, _, started = _identity(record.read_text())
+    return Process(component=record.name, pid=pid, boot=boot, started=started)
+
+
+def _identity(text: str) -> tuple[str, int, str, str]:
+    """Boot id, pid, state and start time out of boot_id and stat (the name in brackets may hold anything)."""
+    boot, stat = text.split("\n", 1)
+    pid, rest = stat.split(" (", 1)
+    fields = rest.rpartition(")")[2].split()
+    return boot, int(pid), fields[0], fields[19]
