@@ -1,0 +1,26 @@
+"""What tests of every kind share: a plan made the way the product makes it."""
+
+from collections.abc import Callable
+
+import pytest
+
+from tierup.catalog import load_catalog
+from tierup.config import RawStack, parse
+from tierup.defaults import resolve
+from tierup.plan import Plan
+
+
+@pytest.fixture(scope="session")
+def make_plan() -> Callable[..., Plan]:
+    """Plan of a small stack; sections are added or replaced by keyword, as they stand in a stack file."""
+
+    def make(*, secrets: frozenset[str] = frozenset(), **sections: object) -> Plan:
+        values: dict[str, object] = {
+            "workload": {"users": 16},
+            "nodes": {"server": "entry-2x-rtx-4090"},
+            "models": [{"id": "qwen2.5-7b"}],
+            **sections,
+        }
+        return resolve(parse(RawStack("test", values, secrets)).config(), load_catalog())
+
+    return make
