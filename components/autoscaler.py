@@ -26,5 +26,7 @@ class Autoscaler(pulumi.ComponentResource):
     def __init__(self, name: str, args: AutoscalerArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         props = {"minReplicas": args.model.replicas, "maxReplicas": args.model.max_replicas}
         super().__init__("tierup:model:Autoscaler", name, props, opts)
-        self.resources = args.kube.apply(autoscaler.objects(args.plan, args.model), self, depends_on=args.after)
+        self.resources = args.kube.apply(
+            autoscaler.objects(args.plan, args.model), self, depends_on=args.after
+        )
         self.register_outputs(props)

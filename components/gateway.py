@@ -27,7 +27,11 @@ class Gateway(pulumi.ComponentResource):
     def __init__(self, name: str, args: GatewayArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         plan = args.plan.gateway
         self.address = f"http://gateway.{args.plan.namespace}.svc:{GATEWAY_PORT}"
-        props = {"replicas": plan.replicas, "queueLength": plan.queue_length, "serviceType": str(plan.service_type)}
+        props = {
+            "replicas": plan.replicas,
+            "queueLength": plan.queue_length,
+            "serviceType": str(plan.service_type),
+        }
         super().__init__("tierup:gateway:Gateway", name, props, opts)
         self.resources = args.kube.apply(gateway.objects(args.plan), self, depends_on=args.after)
         self.register_outputs({**props, "address": self.address})

@@ -23,7 +23,9 @@ class ModelCache(pulumi.ComponentResource):
     resources: dict[str, pulumi.CustomResource]
 
     def __init__(self, name: str, args: ModelCacheArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        props = {"files": {model.name: f"{model.variant.repo}@{model.revision}" for model in args.plan.models}}
+        props = {
+            "files": {model.name: f"{model.variant.repo}@{model.revision}" for model in args.plan.models}
+        }
         super().__init__("tierup:model:ModelCache", name, props, opts)
         manifests = [*model_server.shared_objects(args.plan), *model_cache.objects(args.plan)]
         self.resources = args.kube.apply(manifests, self, depends_on=args.after)

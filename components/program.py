@@ -6,9 +6,9 @@ from pulumi.runtime import config as engine
 
 from components.tier import InferenceTier, TierArgs
 from tierup.catalog import load_catalog
-from tierup.config import SECRET_PREFIX, parse
+from tierup.config import SECRET_PREFIX, RawStack, parse
 from tierup.findings import Severity, TierError
-from tierup.io.cluster import Cluster, ClusterError, foreign_objects, node_findings
+from tierup.io.cluster import Cluster, ClusterError, foreign_objects, node_findings, storage_findings
 from tierup.io.engine_config import read_engine
 from tierup.io.stackfile import PROJECT
 from tierup.manifests import render
@@ -33,13 +33,18 @@ def main() -> InferenceTier:
 def build(plan: Plan, cluster: Cluster) -> InferenceTier:
     """Register the tier's resources on one cluster."""
     provider = k8s.Provider(
-        "cluster", kubeconfig=cluster.ref.kubeconfig, context=cluster.ref.context, enable_server_side_apply=True
+        "cluster",
+        kubeconfig=cluster.ref.kubeconfig,
+        context=cluster.ref.context,
+        enable_server_side_apply=True,
     )
     config = pulumi.Config(PROJECT)
-    return InferenceTier(plan.stack, TierArgs(plan, provider, lambda name: config.require_secret(SECRET_PREFIX + name)))
+    return InferenceTier(
+        plan.stack, TierArgs(plan, provider, lambda name: config.require_secret(SECRET_PREFIX + name))
+    )
 
 
-def _raw():
+def _raw() -> RawStack:
     values = engine.CONFIG.get()
     hidden = [key for key in values if engine.is_config_secret(key)]
     return read_engine(pulumi.get_stack(), values, hidden)
@@ -50,7 +55,12 @@ def _reachable(plan: Plan) -> Cluster:
     said = plan.config.cluster
     cluster = Cluster(said.kubeconfig, said.context)
     pulumi.log.info(f"cluster: {cluster.ref}")
-    found = [*node_findings(cluster, plan), *foreign_objects(cluster, plan, render(plan))]
+    manifests = render(plan)
+    found = [
+        *node_findings(cluster, plan),
+        *storage_findings(cluster, manifests),
+        *foreign_objects(cluster, plan, manifests),
+    ]
     if found:
         raise TierError(found, f"the cluster of stack '{plan.stack}'")
     return cluster

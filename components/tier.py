@@ -48,9 +48,13 @@ class InferenceTier(pulumi.ComponentResource):
         self.cache = ModelCache(name, ModelCacheArgs(plan, kube, after), child)
         self.models, self.autoscalers = {}, {}
         for model in plan.models:
-            self.models[model.name] = ModelServer(model.slug, ModelServerArgs(plan, model, kube, after), child)
+            self.models[model.name] = ModelServer(
+                model.slug, ModelServerArgs(plan, model, kube, after), child
+            )
             if plan.autoscaling.enabled:
-                self.autoscalers[model.name] = Autoscaler(model.slug, AutoscalerArgs(plan, model, kube, after), child)
+                self.autoscalers[model.name] = Autoscaler(
+                    model.slug, AutoscalerArgs(plan, model, kube, after), child
+                )
         self.gateway = Gateway(name, GatewayArgs(plan, kube, after), child)
         self.monitoring = Monitoring(name, MonitoringArgs(plan, kube, after), child)
         self.outputs = {

@@ -44,7 +44,11 @@ class ClusterRef:
     ambient: bool
 
     def __str__(self) -> str:
-        how = "the ambient kubeconfig; set tierup:cluster to choose" if self.ambient else "named by tierup:cluster"
+        how = (
+            "the ambient kubeconfig; set tierup:cluster to choose"
+            if self.ambient
+            else "named by tierup:cluster"
+        )
         return f"context '{self.context}' of {self.kubeconfig} at {self.server} ({how})"
 
 
@@ -77,7 +81,9 @@ class Cluster:
         from urllib3 import Retry
         from urllib3.exceptions import HTTPError
 
-        self._api.rest_client.pool_manager.connection_pool_kw["retries"] = Retry(connect=1, read=1, backoff_factor=0.2)
+        self._api.rest_client.pool_manager.connection_pool_kw["retries"] = Retry(
+            connect=1, read=1, backoff_factor=0.2
+        )
         try:
             response = self._api.call_api(
                 *self._api.param_serialize(
@@ -87,7 +93,9 @@ class Cluster:
             )
             response.read()
         except ApiException as error:
-            raise ClusterError(f"{self.ref.server} answers {error.status} to {path}: {error.reason}") from error
+            raise ClusterError(
+                f"{self.ref.server} answers {error.status} to {path}: {error.reason}"
+            ) from error
         except HTTPError as error:
             raise ClusterError(f"{self.ref.server} does not answer: {type(error).__name__}") from error
         if response.status == 404:
@@ -126,7 +134,9 @@ def foreign_objects(cluster: Cluster, plan: Plan, manifests: Iterable[Manifest])
         else:
             if path not in held:
                 listed = cluster.get(path) or {"items": []}
-                held[path] = {item["metadata"]["name"]: item["metadata"].get("labels", {}) for item in listed["items"]}
+                held[path] = {
+                    item["metadata"]["name"]: item["metadata"].get("labels", {}) for item in listed["items"]
+                }
             labels = held[path].get(metadata["name"])
         if labels is not None and labels.get(STACK_LABEL) != plan.stack:
             name = f"{kind.lower()}/{metadata['name']}"
@@ -136,12 +146,37 @@ def foreign_objects(cluster: Cluster, plan: Plan, manifests: Iterable[Manifest])
     return found
 
 
+def storage_findings(cluster: Cluster, manifests: Iterable[Manifest]) -> list[Finding]:
+    """Storage classes that claims ask for and the cluster lacks: the claim, and every pod on it, would wait for ever."""
+    listed = cluster.get("/apis/storage.k8s.io/v1/storageclasses") or {"items": []}
+    there = {item["metadata"]["name"] for item in listed["items"]}
+    found = []
+    for manifest in manifests:
+        wanted = manifest.get("spec", {}).get("storageClassName")
+        if manifest["kind"] != "PersistentVolumeClaim" or wanted is None or "volumeName" in manifest["spec"]:
+            continue
+        if wanted not in there:
+            name = f"persistentvolumeclaim/{manifest['metadata']['name']}"
+            fix = "name one of them in cache.storageClass or monitoring.storageClass"
+            allowed = ", ".join(sorted(there)) or "none"
+            found.append(
+                Finding(
+                    Code.NO_STORAGE_CLASS, name, "the cluster has no such storage class", fix, wanted, allowed
+                )
+            )
+    return found
+
+
 def node_findings(cluster: Cluster, plan: Plan) -> list[Finding]:
     """Nodes that are missing, belong to another stack, or are not what the catalogue's server is."""
     listed = cluster.get("/api/v1/nodes") or {"items": []}
     there = {item["metadata"]["name"]: item for item in listed["items"]}
     product = plan.nodes.gpu.product_label.value
-    like = [name for name, node in there.items() if node["metadata"].get("labels", {}).get("nvidia.com/gpu.product") == product]
+    like = [
+        name
+        for name, node in there.items()
+        if node["metadata"].get("labels", {}).get("nvidia.com/gpu.product") == product
+    ]
     found: list[Finding] = []
     for index, name in enumerate((*plan.nodes.in_service, *plan.nodes.standby)):
         at = f"nodes.names[{index}]"
@@ -159,7 +194,9 @@ def _node_mismatch(plan: Plan, node: dict[str, Any], at: str) -> list[Finding]:
     name, labels = node["metadata"]["name"], node["metadata"].get("labels", {})
     owner = labels.get(STACK_LABEL)
     if owner not in (None, plan.stack):
-        found.append(Finding(Code.NODE_TAKEN, at, f"node {name} serves the stack '{owner}'", "name another node", name))
+        found.append(
+            Finding(Code.NODE_TAKEN, at, f"node {name} serves the stack '{owner}'", "name another node", name)
+        )
     product, wanted = labels.get("nvidia.com/gpu.product"), plan.nodes.gpu.product_label.value
     if product != wanted:
         fix = "name another node, another server, or install GPU feature discovery"
@@ -169,5 +206,7 @@ def _node_mismatch(plan: Plan, node: dict[str, Any], at: str) -> list[Finding]:
     if gpus < plan.nodes.gpus_per_server:
         problem = f"node {name} offers fewer GPUs than a {plan.nodes.server_id}"
         fix = "check the device plugin, or name another node"
-        found.append(Finding(Code.NODE_MISMATCH, at, problem, fix, str(gpus), str(plan.nodes.gpus_per_server)))
+        found.append(
+            Finding(Code.NODE_MISMATCH, at, problem, fix, str(gpus), str(plan.nodes.gpus_per_server))
+        )
     return found

@@ -13,7 +13,9 @@ from tierup.findings import Code, Finding
 PROJECT = "tierup"
 # Pulumi's own keys beside `config:`; they are its business.
 PULUMI_KEYS = frozenset({"config", "encryptionsalt", "secretsprovider", "encryptedkey", "environment"})
-_TOKEN = re.compile(r"\b(hf_[A-Za-z0-9]{20,}|sk-[A-Za-z0-9_-]{20,}|gh[pousr]_[A-Za-z0-9]{20,}|AKIA[A-Z0-9]{16})\b|-----BEGIN ")
+_TOKEN = re.compile(
+    r"\b(hf_[A-Za-z0-9]{20,}|sk-[A-Za-z0-9_-]{20,}|gh[pousr]_[A-Za-z0-9]{20,}|AKIA[A-Z0-9]{16})\b|-----BEGIN "
+)
 
 
 class _Loader(yaml.SafeLoader):
@@ -24,7 +26,9 @@ class _Loader(yaml.SafeLoader):
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
             if key in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"duplicate key {key!r}", key_node.start_mark)
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"duplicate key {key!r}", key_node.start_mark
+                )
             seen.add(key)
         return super().construct_mapping(node, deep)
 
@@ -34,7 +38,14 @@ _Loader.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in resolvers if tag not in _REPLACED]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
-_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF"))
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
+)
+
+
+def load_yaml(text: str) -> Any:
+    """A YAML document as Pulumi reads it."""
+    return yaml.load(text, _Loader)
 
 
 def find_project(start: Path) -> Path | None:
@@ -54,12 +65,21 @@ def read_stack(path: Path) -> RawStack:
     try:
         return parse_stack(path.read_text(encoding="utf-8"), stack, path.name)
     except FileNotFoundError:
-        others = sorted(p.name.removeprefix("Pulumi.").removesuffix(".yaml") for p in path.parent.glob("Pulumi.*.yaml"))
+        others = sorted(
+            p.name.removeprefix("Pulumi.").removesuffix(".yaml") for p in path.parent.glob("Pulumi.*.yaml")
+        )
         found = Finding(
-            Code.NOT_FOUND, path.name, "there is no such stack file", "name one of them", stack, ", ".join(others) or "none here"
+            Code.NOT_FOUND,
+            path.name,
+            "there is no such stack file",
+            "name one of them",
+            stack,
+            ", ".join(others) or "none here",
         )
     except UnicodeDecodeError as error:
-        found = Finding(Code.YAML_SYNTAX, path.name, f"is not UTF-8 text (byte {error.start})", "save it as UTF-8")
+        found = Finding(
+            Code.YAML_SYNTAX, path.name, f"is not UTF-8 text (byte {error.start})", "save it as UTF-8"
+        )
     return RawStack(stack, {}, findings=(found,))
 
 
@@ -73,7 +93,12 @@ def parse_stack(text: str, stack: str, file: str) -> RawStack:
         found = Finding(Code.EMPTY_FILE, file, "is empty", "start from one of the tiers in stacks/")
         return RawStack(stack, {}, findings=(found,))
     if not isinstance(document, dict) or not isinstance(document.get("config", {}), dict):
-        found = Finding(Code.WRONG_TYPE, file, "must be a mapping with a `config:` mapping in it", "write `config:` on top")
+        found = Finding(
+            Code.WRONG_TYPE,
+            file,
+            "must be a mapping with a `config:` mapping in it",
+            "write `config:` on top",
+        )
         return RawStack(stack, {}, findings=(found,))
     extra = [
         Finding(
@@ -99,7 +124,13 @@ def split_config(stack: str, config: dict[Any, Any]) -> RawStack:
         namespace, _, key = str(full_key).rpartition(":")
         if not namespace:
             found.append(
-                Finding(Code.UNKNOWN_KEY, key, "has no namespace", f"write `{PROJECT}:{key}`", allowed=f"{PROJECT}:<section>")
+                Finding(
+                    Code.UNKNOWN_KEY,
+                    key,
+                    "has no namespace",
+                    f"write `{PROJECT}:{key}`",
+                    allowed=f"{PROJECT}:<section>",
+                )
             )
         elif namespace == PROJECT and key.startswith(SECRET_PREFIX):
             name = key.removeprefix(SECRET_PREFIX)
@@ -123,11 +154,20 @@ def _in_clear(path: str, command: str) -> Finding:
 def _clear_tokens(value: object, path: str) -> list[Finding]:
     if _is_secure(value):
         problem = "a secret inside structured configuration makes its whole section secret"
-        return [Finding(Code.SECRET_IN_CLEAR, path, problem, f"keep it in a key of its own, `{PROJECT}:{SECRET_PREFIX}<name>`")]
+        return [
+            Finding(
+                Code.SECRET_IN_CLEAR,
+                path,
+                problem,
+                f"keep it in a key of its own, `{PROJECT}:{SECRET_PREFIX}<name>`",
+            )
+        ]
     if isinstance(value, dict):
         return [found for key, item in value.items() for found in _clear_tokens(item, f"{path}.{key}")]
     if isinstance(value, list):
-        return [found for index, item in enumerate(value) for found in _clear_tokens(item, f"{path}[{index}]")]
+        return [
+            found for index, item in enumerate(value) for found in _clear_tokens(item, f"{path}[{index}]")
+        ]
     if isinstance(value, str) and _TOKEN.search(value):
         return [_in_clear(path, f"pulumi config set --secret {PROJECT}:{SECRET_PREFIX}<name>")]
     return []

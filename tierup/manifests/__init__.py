@@ -7,7 +7,12 @@ from tierup.plan import Plan
 
 def render(plan: Plan) -> list[Manifest]:
     """Every object of the tier, in the order in which they are best applied."""
-    manifests = [*base.objects(plan), *nodes.objects(plan), *model_cache.objects(plan), *model_server.shared_objects(plan)]
+    manifests = [
+        *base.objects(plan),
+        *nodes.objects(plan),
+        *model_cache.objects(plan),
+        *model_server.shared_objects(plan),
+    ]
     for model in plan.models:
         manifests.extend(model_server.objects(plan, model))
         manifests.extend(autoscaler.objects(plan, model))

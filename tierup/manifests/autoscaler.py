@@ -19,7 +19,15 @@ def objects(plan: Plan, model: ModelPlan) -> list[Manifest]:
         "behavior": _behavior(plan, model),
     }
     return [
-        obj(plan, "autoscaling/v2", "HorizontalPodAutoscaler", workload_name(model), COMPONENT, instance=model.slug, spec=spec)
+        obj(
+            plan,
+            "autoscaling/v2",
+            "HorizontalPodAutoscaler",
+            workload_name(model),
+            COMPONENT,
+            instance=model.slug,
+            spec=spec,
+        )
     ]
 
 
@@ -41,7 +49,10 @@ def _metrics(plan: Plan, model: ModelPlan) -> list[Manifest]:
 
 
 def _pods_metric(name: str, average: str) -> Manifest:
-    return {"type": "Pods", "pods": {"metric": {"name": name}, "target": {"type": "AverageValue", "averageValue": average}}}
+    return {
+        "type": "Pods",
+        "pods": {"metric": {"name": name}, "target": {"type": "AverageValue", "averageValue": average}},
+    }
 
 
 def _behavior(plan: Plan, model: ModelPlan) -> Manifest:

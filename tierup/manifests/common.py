@@ -33,7 +33,13 @@ GATEWAY_STATUS_PORT = 8081
 PROMETHEUS_PORT = 9090
 GRAFANA_PORT = 3000
 
-MODEL_SERVER, MODEL_FETCH, GATEWAY, PROMETHEUS, GRAFANA = "model-server", "model-fetch", "gateway", "prometheus", "grafana"
+MODEL_SERVER, MODEL_FETCH, GATEWAY, PROMETHEUS, GRAFANA = (
+    "model-server",
+    "model-fetch",
+    "gateway",
+    "prometheus",
+    "grafana",
+)
 
 
 class SecretRef(str):
@@ -80,12 +86,25 @@ def content_hash(data: object) -> str:
     return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:10]
 
 
-def config_map(plan: Plan, name: str, component: str, data: dict[str, str], instance: str | None = None) -> Manifest:
+def config_map(
+    plan: Plan, name: str, component: str, data: dict[str, str], instance: str | None = None
+) -> Manifest:
     """A config map whose name carries its content, so that a change rolls the pods and a no-op does not."""
-    return obj(plan, "v1", "ConfigMap", f"{name}-{content_hash(data)}", component, instance=instance, immutable=True, data=data)
+    return obj(
+        plan,
+        "v1",
+        "ConfigMap",
+        f"{name}-{content_hash(data)}",
+        component,
+        instance=instance,
+        immutable=True,
+        data=data,
+    )
 
 
-def service_account(plan: Plan, component: str, instance: str | None = None, name: str | None = None) -> Manifest:
+def service_account(
+    plan: Plan, component: str, instance: str | None = None, name: str | None = None
+) -> Manifest:
     """An account without a token: nothing here talks to the API server."""
     return obj(
         plan,
@@ -111,7 +130,9 @@ def service(
     """A Service over a component's pods. Pulumi need not wait for its addresses: the pods' own readiness is awaited."""
     body: dict[str, Any] = {
         "selector": selector(plan, component, instance),
-        "ports": [{"name": key, "port": port, "targetPort": key, "protocol": "TCP"} for key, port in ports.items()],
+        "ports": [
+            {"name": key, "port": port, "targetPort": key, "protocol": "TCP"} for key, port in ports.items()
+        ],
         **spec,
     }
     if headless:
@@ -120,7 +141,9 @@ def service(
     return obj(plan, "v1", "Service", name, component, instance=instance, annotations=skip, spec=body)
 
 
-def pod_spec(plan: Plan, user: int, account: str, containers: list[Manifest], volumes: list[Manifest], **more: Any) -> Manifest:
+def pod_spec(
+    plan: Plan, user: int, account: str, containers: list[Manifest], volumes: list[Manifest], **more: Any
+) -> Manifest:
     """A pod that passes Pod Security `restricted`, without a service-account token."""
     return {
         "serviceAccountName": account,
@@ -158,17 +181,11 @@ def container(name: str, image: str, resources: dict[str, str], **more: Any) -> 
 
 def system_placement(plan: Plan, component: str) -> dict[str, Any]:
     """Where gateway and monitoring pods go: the tier's servers in service, spread softly, since a tier may be one server."""
-    roles = {"key": ROLE_LABEL, "operator": "In", "values": ["serving"]}
-    stack = {"key": STACK_LABEL, "operator": "In", "values": [plan.stack]}
+    from tierup.manifests.nodes import node_affinity, up_roles
+
     return {
         "tolerations": [GPU_TOLERATION],
-        "affinity": {
-            "nodeAffinity": {
-                "requiredDuringSchedulingIgnoredDuringExecution": {
-                    "nodeSelectorTerms": [{"matchExpressions": [stack, roles]}]
-                }
-            }
-        },
+        "affinity": {"nodeAffinity": node_affinity(plan, up_roles(plan))},
         "topologySpreadConstraints": [
             {
                 "maxSkew": 1,

@@ -1,4 +1,4 @@
-"""Decides the gateway's objects: Nginx in front of the model servers, its configuration, how it is replaced."""
+"""Decides the gateway's objects: Nginx before the model servers, its configuration, how it is replaced."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -48,8 +48,8 @@ def in_flight_limit(plan: Plan, model: ModelPlan) -> int:
 def retry_after_seconds(plan: Plan) -> int:
     """When a refused client may try again, at least one second.
 
-    A place in a full queue is free as soon as any answer ends: the mean time of an answer, at its promised pace,
-    over the slots of the smallest model.
+    A place in a full queue is free as soon as any answer ends: the mean time of an answer, at its promised
+    pace, over the slots of the smallest model.
     """
     mean = sum(item.share * item.answer_tokens * item.tpot_ms / 1000 for item in plan.classes.values())
     return max(1, math.ceil(mean / min(model.slots * model.replicas for model in plan.models)))
@@ -177,6 +177,7 @@ def _deployment(plan: Plan, config: str) -> Manifest:
     )
     spec = {
         "replicas": plan.gateway.replicas,
+        "progressDeadlineSeconds": 300,
         "selector": {"matchLabels": labels},
         "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
         "template": {"metadata": {"labels": labels}, "spec": pod},

@@ -86,6 +86,7 @@ def _deployment(plan: Plan, settings: str, dashboards: str) -> Manifest:
     pod = pod_spec(plan, GRAFANA_USER, GRAFANA, [_container(plan)], volumes, **placement)
     spec = {
         "replicas": 1,
+        "progressDeadlineSeconds": 300,
         "selector": {"matchLabels": labels},
         "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
         "template": {"metadata": {"labels": labels}, "spec": pod},

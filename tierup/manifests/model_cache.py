@@ -7,7 +7,6 @@ from tierup.manifests.common import (
     DNS_EGRESS,
     GPU_TOLERATION,
     MODEL_FETCH,
-    ROLE_LABEL,
     ROOT,
     STACK_LABEL,
     Manifest,
@@ -22,6 +21,7 @@ from tierup.manifests.common import (
     service_account,
     tcp,
 )
+from tierup.manifests.nodes import all_roles, node_affinity, up_roles
 from tierup.plan import ModelPlan, Plan
 
 MOUNT = "/models"
@@ -31,7 +31,7 @@ FETCH_USER = 2000  # the engine's user, who reads the files
 SCRIPT = ROOT / "templates" / "fetch_model.py"
 
 
-def cache_claim(plan: Plan, model: ModelPlan) -> str:
+def cache_claim(model: ModelPlan) -> str:
     """The claim a model's pods mount: one per cache kind, shared by all models of that kind."""
     return f"models-{model.cache_kind}"
 
@@ -47,7 +47,15 @@ def objects(plan: Plan) -> list[Manifest]:
     manifests = [service_account(plan, MODEL_FETCH), _policy(plan), script]
     if HUB_TOKEN in plan.secrets:
         manifests.append(
-            obj(plan, "v1", "Secret", HUB_TOKEN, MODEL_FETCH, type="Opaque", stringData={"token": SecretRef(HUB_TOKEN)})
+            obj(
+                plan,
+                "v1",
+                "Secret",
+                HUB_TOKEN,
+                MODEL_FETCH,
+                type="Opaque",
+                stringData={"token": SecretRef(HUB_TOKEN)},
+            )
         )
     shared = [model for model in plan.models if model.cache_kind is CacheKind.SHARED]
     local = [model for model in plan.models if model.cache_kind is CacheKind.NODE]
@@ -70,17 +78,20 @@ def _gib(models: list[ModelPlan]) -> str:
 
 
 def _shared_claim(plan: Plan, models: list[ModelPlan]) -> Manifest:
-    classes = {model.cache_storage_class for model in models} - {None}
-    spec: Manifest = {"accessModes": ["ReadWriteMany"], "resources": {"requests": {"storage": _gib(models)}}}
-    if classes:
-        spec["storageClassName"] = min(name for name in classes if name)
+    spec: Manifest = {
+        "accessModes": ["ReadWriteMany"],
+        "resources": {"requests": {"storage": _gib(models)}},
+        "storageClassName": models[0].cache_storage_class,
+    }
     return _claim(plan, CacheKind.SHARED, spec)
 
 
 def _claim(plan: Plan, kind: CacheKind, spec: Manifest) -> Manifest:
     # A claim whose class binds late waits for its first pod, and that pod waits for other objects: do not wait here.
     skip = {"pulumi.com/skipAwait": "true"}
-    return obj(plan, "v1", "PersistentVolumeClaim", f"models-{kind}", MODEL_FETCH, annotations=skip, spec=spec)
+    return obj(
+        plan, "v1", "PersistentVolumeClaim", f"models-{kind}", MODEL_FETCH, annotations=skip, spec=spec
+    )
 
 
 def _node_volume_name(plan: Plan) -> str:
@@ -98,7 +109,9 @@ def _node_volume(plan: Plan, models: list[ModelPlan]) -> Manifest:
         "local": {"path": NODE_FOLDER},
         "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": match}]}},
     }
-    return obj(plan, "v1", "PersistentVolume", _node_volume_name(plan), MODEL_FETCH, namespaced=False, spec=spec)
+    return obj(
+        plan, "v1", "PersistentVolume", _node_volume_name(plan), MODEL_FETCH, namespaced=False, spec=spec
+    )
 
 
 def _node_claim(plan: Plan, models: list[ModelPlan]) -> Manifest:
@@ -154,11 +167,10 @@ def _fetch_container(plan: Plan, models: list[ModelPlan], *, stay: bool) -> Mani
 
 def _fetch_pod(plan: Plan, models: list[ModelPlan], script: str, *, stay: bool) -> Manifest:
     volumes: list[Manifest] = [
-        {"name": "models", "persistentVolumeClaim": {"claimName": cache_claim(plan, models[0])}},
+        {"name": "models", "persistentVolumeClaim": {"claimName": cache_claim(models[0])}},
         {"name": "script", "configMap": {"name": script}},
         {"name": "tmp", "emptyDir": {"sizeLimit": "1Gi"}},
     ]
-    on_stack = {"key": STACK_LABEL, "operator": "In", "values": [plan.stack]}
     return pod_spec(
         plan,
         FETCH_USER,
@@ -166,13 +178,7 @@ def _fetch_pod(plan: Plan, models: list[ModelPlan], script: str, *, stay: bool) 
         [_fetch_container(plan, models, stay=stay)],
         volumes,
         tolerations=[GPU_TOLERATION],
-        affinity={
-            "nodeAffinity": {
-                "requiredDuringSchedulingIgnoredDuringExecution": {
-                    "nodeSelectorTerms": [{"matchExpressions": [on_stack, {"key": ROLE_LABEL, "operator": "Exists"}]}]
-                }
-            }
-        },
+        affinity={"nodeAffinity": node_affinity(plan, all_roles(plan) if stay else up_roles(plan))},
     )
 
 

@@ -1,17 +1,14 @@
 """Decides the objects of one served model: the engine's Deployment and what stands around it."""
 
-from tierup.config import CacheKind, KvCacheDtype, StandbyMode
 from tierup.catalog import Precision
+from tierup.config import KvCacheDtype
 from tierup.manifests.base import priority_class_name
 from tierup.manifests.common import (
-    DNS_EGRESS,
     ENGINE_PORT,
     GATEWAY,
     GPU_TOLERATION,
     MODEL_SERVER,
     PROMETHEUS,
-    ROLE_LABEL,
-    STACK_LABEL,
     Manifest,
     container,
     disruption_budget,
@@ -25,8 +22,8 @@ from tierup.manifests.common import (
     tcp,
 )
 from tierup.manifests.model_cache import MOUNT, cache_claim, marker_path
-from tierup.manifests.nodes import SERVING, standby_role
-from tierup.plan import ModelPlan, NodePlan, Plan
+from tierup.manifests.nodes import node_affinity, up_roles
+from tierup.plan import ModelPlan, Plan
 
 ENGINE_USER = 2000  # the vLLM image's unprivileged user
 SCRATCH = "/scratch"
@@ -74,7 +71,9 @@ def _deployment(plan: Plan, model: ModelPlan) -> Manifest:
     }
     if not plan.autoscaling.enabled:  # else the autoscaler is the one owner of replicas
         spec["replicas"] = model.replicas
-    return obj(plan, "apps/v1", "Deployment", workload_name(model), MODEL_SERVER, instance=model.slug, spec=spec)
+    return obj(
+        plan, "apps/v1", "Deployment", workload_name(model), MODEL_SERVER, instance=model.slug, spec=spec
+    )
 
 
 def _strategy(model: ModelPlan) -> Manifest:
@@ -91,7 +90,7 @@ def _strategy(model: ModelPlan) -> Manifest:
 
 def _pod(plan: Plan, model: ModelPlan) -> Manifest:
     volumes: list[Manifest] = [
-        {"name": "models", "persistentVolumeClaim": {"claimName": cache_claim(plan, model), "readOnly": True}},
+        {"name": "models", "persistentVolumeClaim": {"claimName": cache_claim(model), "readOnly": True}},
         {"name": "scratch", "emptyDir": {"sizeLimit": "8Gi"}},
         {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": f"{model.shm_gib}Gi"}},
     ]
@@ -106,7 +105,7 @@ def _pod(plan: Plan, model: ModelPlan) -> Manifest:
         priorityClassName=priority_class_name(plan),
         terminationGracePeriodSeconds=model.grace_seconds,
         tolerations=[GPU_TOLERATION],
-        affinity={"nodeAffinity": gpu_affinity(plan)},
+        affinity={"nodeAffinity": node_affinity(plan, up_roles(plan), _planned_gpu(plan))},
         topologySpreadConstraints=[
             {
                 "maxSkew": 1,
@@ -118,24 +117,9 @@ def _pod(plan: Plan, model: ModelPlan) -> Manifest:
     )
 
 
-def gpu_affinity(plan: Plan) -> Manifest:
-    """Only this stack's servers with the planned GPU; warm spares only when the servers in service are full."""
-    nodes: NodePlan = plan.nodes
-    roles = [SERVING]
-    if nodes.standby_mode is StandbyMode.WARM:
-        roles.append(standby_role(StandbyMode.WARM))
-    terms = [
-        {"key": STACK_LABEL, "operator": "In", "values": [plan.stack]},
-        {"key": ROLE_LABEL, "operator": "In", "values": roles},
-        {"key": "nvidia.com/gpu.product", "operator": "In", "values": [nodes.gpu.product_label.value]},
-    ]
-    affinity: Manifest = {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [{"matchExpressions": terms}]}}
-    if len(roles) > 1:
-        serving = {"key": ROLE_LABEL, "operator": "In", "values": [SERVING]}
-        affinity["preferredDuringSchedulingIgnoredDuringExecution"] = [
-            {"weight": 100, "preference": {"matchExpressions": [serving]}}
-        ]
-    return affinity
+def _planned_gpu(plan: Plan) -> Manifest:
+    """The plan was made for this GPU: another one would not hold what was computed for it."""
+    return {"key": "nvidia.com/gpu.product", "operator": "In", "values": [plan.nodes.gpu.product_label.value]}
 
 
 def _wait_for_weights(model: ModelPlan, image: str) -> Manifest:

@@ -32,6 +32,8 @@ from tierup.plan import MonitoringPlan, Plan
 
 PROMETHEUS_USER = 65534  # of the image
 RESOURCES = {"cpu": "500m", "memory": "1Gi", "ephemeral-storage": "256Mi"}
+GRACE_SECONDS = 120  # the last samples are written out
+STARTUP_SECONDS = 600  # after a crash the write-ahead log is read again
 RETAIN = {"tierup/retain": "true"}  # `destroy` leaves the object and lists it
 DATA_CLAIM = "prometheus-data"
 RULES = "/etc/prometheus/recording.yml"
@@ -110,8 +112,12 @@ def _deployment(plan: Plan, config: str) -> Manifest:
             f"--web.listen-address=:{PROMETHEUS_PORT}",
         ],
         ports=[{"name": "http", "containerPort": PROMETHEUS_PORT, "protocol": "TCP"}],
-        # Ten minutes: after a crash the write-ahead log is read again.
-        startupProbe={**ready, "timeoutSeconds": 3, "periodSeconds": 5, "failureThreshold": 120},
+        startupProbe={
+            **ready,
+            "timeoutSeconds": 3,
+            "periodSeconds": 5,
+            "failureThreshold": STARTUP_SECONDS // 5,
+        },
         readinessProbe={**ready, "timeoutSeconds": 3, "periodSeconds": 5},
         livenessProbe={**healthy, "timeoutSeconds": 3, "periodSeconds": 10, "failureThreshold": 6},
         volumeMounts=[
@@ -125,10 +131,11 @@ def _deployment(plan: Plan, config: str) -> Manifest:
     ]
     labels = selector(plan, PROMETHEUS)
     placement = system_placement(plan, PROMETHEUS)
-    more = {"terminationGracePeriodSeconds": 120, **placement}
+    more = {"terminationGracePeriodSeconds": GRACE_SECONDS, **placement}
     pod = pod_spec(plan, PROMETHEUS_USER, PROMETHEUS, [prometheus], volumes, **more)
     spec = {
         "replicas": 1,
+        "progressDeadlineSeconds": GRACE_SECONDS + STARTUP_SECONDS,
         "strategy": {"type": "Recreate"},  # one writer to the volume: the old pod leaves first
         "selector": {"matchLabels": labels},
         "template": {"metadata": {"labels": labels}, "spec": pod},

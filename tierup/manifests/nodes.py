@@ -16,10 +16,41 @@ def standby_role(mode: StandbyMode) -> str:
     return f"standby-{mode}"
 
 
+def up_roles(plan: Plan) -> list[str]:
+    """Roles of nodes that are running: those in service, and warm spares."""
+    warm = plan.nodes.standby_mode is StandbyMode.WARM
+    return [SERVING, standby_role(StandbyMode.WARM)] if warm else [SERVING]
+
+
+def all_roles(plan: Plan) -> list[str]:
+    """Roles of all of the stack's nodes, spares that are powered off too."""
+    return [SERVING, *([standby_role(plan.nodes.standby_mode)] if plan.nodes.standby else [])]
+
+
+def node_affinity(plan: Plan, roles: list[str], *more: Manifest) -> Manifest:
+    """Only this stack's nodes in these roles; those in service first."""
+    terms = [
+        {"key": STACK_LABEL, "operator": "In", "values": [plan.stack]},
+        {"key": ROLE_LABEL, "operator": "In", "values": roles},
+        *more,
+    ]
+    affinity: Manifest = {
+        "requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [{"matchExpressions": terms}]}
+    }
+    if len(roles) > 1:
+        serving = {"key": ROLE_LABEL, "operator": "In", "values": [SERVING]}
+        affinity["preferredDuringSchedulingIgnoredDuringExecution"] = [
+            {"weight": 100, "preference": {"matchExpressions": [serving]}}
+        ]
+    return affinity
+
+
 def objects(plan: Plan) -> list[Manifest]:
     """One patch per node; removing it takes only these labels away."""
     spare = standby_role(plan.nodes.standby_mode)
-    roles = [(name, SERVING) for name in plan.nodes.in_service] + [(name, spare) for name in plan.nodes.standby]
+    roles = [(name, SERVING) for name in plan.nodes.in_service] + [
+        (name, spare) for name in plan.nodes.standby
+    ]
     return [_patch(plan, name, role) for name, role in roles]
 
 

@@ -1,0 +1,33 @@
+"""Decides which project and stack a command is about."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tierup.catalog import load_catalog
+from tierup.config import parse
+from tierup.io.stackfile import find_project, read_stack, stack_path
+from tierup.plan import Plan
+from tierup.preflight import make_plan
+
+Stack = Annotated[str, typer.Option("--stack", "-s", help="Name of the stack: stacks/Pulumi.<name>.yaml")]
+
+
+class UsageError(Exception):
+    """The command cannot be carried out here."""
+
+
+def project_folder() -> Path:
+    """The folder of the nearest Pulumi.yaml, from the current directory upward."""
+    folder = find_project(Path.cwd())
+    if folder is None:
+        raise UsageError(
+            f"no Pulumi.yaml in {Path.cwd()} or above it - run this in a checkout of the project"
+        )
+    return folder
+
+
+def load_plan(stack: str) -> Plan:
+    """The checked plan of a stack; raises `TierError` with every problem."""
+    return make_plan(parse(read_stack(stack_path(project_folder(), stack))), load_catalog())

@@ -1,0 +1,67 @@
+"""Decides how a tier that is up is shown: its servers, what runs on them, and how to look around."""
+
+import json
+import time
+from collections import defaultdict
+from typing import Any
+
+from rich.console import Console
+
+from tierup.local.api import Api
+from tierup.local.project import LocalProject
+from tierup.manifests.common import ROLE_LABEL, STACK_LABEL
+from tierup.plan import Plan
+
+_SETTLE_SECONDS = 60.0
+
+
+def gpus_of_pod(pod: dict[str, Any]) -> int:
+    """GPUs that a pod holds."""
+    return sum(
+        int(item["resources"].get("limits", {}).get("nvidia.com/gpu", "0"))
+        for item in pod["spec"]["containers"]
+    )
+
+
+def settled_pods(api: Api, plan: Plan) -> list[dict[str, Any]]:
+    """The stack's pods once the autoscaler has brought every model to its replicas at rest, or as they are after a minute."""
+    deadline = time.monotonic() + _SETTLE_SECONDS
+    while True:
+        pods = api.list_all("v1", "Pod", namespace=plan.namespace)
+        running = [pod for pod in pods if pod["status"].get("phase") == "Running"]
+        if sum(map(gpus_of_pod, running)) >= plan.gpus_used or time.monotonic() > deadline:
+            return pods
+        time.sleep(0.5)
+
+
+def show(plan: Plan, project: LocalProject) -> None:
+    """Print the page of a tier that came up."""
+    out, api = Console(), project.cluster.api
+    plain: dict[str, Any] = {"highlight": False, "markup": False, "soft_wrap": True}
+    pods = settled_pods(api, plan)
+    on_node: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for pod in pods:
+        on_node[pod["spec"].get("nodeName", "not scheduled")].append(pod)
+    out.print(f"[bold]{plan.stack}[/bold], scheduled on simulated nodes", highlight=False)
+    for node in api.list_all("v1", "Node", selector={STACK_LABEL: plan.stack}):
+        name, labels = node["metadata"]["name"], node["metadata"]["labels"]
+        used = sum(gpus_of_pod(pod) for pod in on_node[name] if pod["status"].get("phase") != "Succeeded")
+        total = node["status"]["capacity"].get("nvidia.com/gpu", "0")
+        product = labels["nvidia.com/gpu.product"]
+        out.print(f"  {name}  {labels[ROLE_LABEL]}  {used} of {total} GPUs used ({product})", **plain)
+        for pod in sorted(on_node[name], key=lambda pod: str(pod["metadata"]["name"])):
+            out.print(f"    {pod['metadata']['name']}  {pod['status'].get('phase')}", **plain)
+    for pod in on_node.get("not scheduled", []):
+        out.print(f"  waiting: {pod['metadata']['name']} is not scheduled", **plain)
+    out.print("outputs")
+    for key, value in project.outputs().items():
+        shown = json.dumps(value) if not isinstance(value, str) else value
+        out.print(f"  {key}: {shown}", **plain)
+    out.print("look around")
+    for line in (
+        f"export KUBECONFIG={project.cluster.kubeconfig}",
+        f"kubectl -n {plan.namespace} get pods,deployments,hpa,networkpolicies -o wide",
+        f'eval "$(tierup local env --stack {plan.stack})" && pulumi stack --stack {plan.stack}',
+        f"tierup local down --stack {plan.stack}    # remove it",
+    ):
+        out.print(f"  {line}", **plain)
