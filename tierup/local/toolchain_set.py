@@ -7,7 +7,6 @@ at all. A tool that another set already has with the same recipe is linked: a ne
 import contextlib
 import fcntl
 import hashlib
-import json
 import os
 import shutil
 import tempfile
@@ -21,8 +20,6 @@ from tierup.local.toolchain_download import from_download
 from tierup.local.toolchain_pins import Tool, ToolchainError, load_pins
 from tierup.local.toolchain_shop import WayFailed, Workshop, verify
 from tierup.local.toolchain_ways import from_debian, from_go, from_path
-
-LONG_BUILD_SECONDS = 10
 
 
 class ToolMissing(ToolchainError):
@@ -122,7 +119,7 @@ class Toolchain:
                     continue
                 label = f"[{number:>{len(str(len(tools)))}}/{len(tools)}] {tool.name} {tool.version}"
                 try:
-                    source, seconds = self._get(shop, tool, label)
+                    source, seconds = self._get(shop, tool)
                 except WayFailed as failed:
                     failures.append(f"  {tool.name} {tool.version}\n{failed}")
                     echo(f"{label}: FAILED")
@@ -130,9 +127,11 @@ class Toolchain:
                     echo(f"{label}: {source}, {seconds:.1f} s")
         if failures:
             count = f"{len(failures)} tool{'s' * (len(failures) > 1)}"
-            raise ToolchainError("\n".join([f"{count} of the toolchain could not be installed:", *failures]))
+            raise ToolchainError(
+                "\n".join([f"{count} of the toolchain could not be installed:", *failures, *shop.advice])
+            )
 
-    def _get(self, shop: Workshop, tool: Tool, label: str) -> tuple[str, float]:
+    def _get(self, shop: Workshop, tool: Tool) -> tuple[str, float]:
         """Try the ways in order; put the first result that passes the check in place."""
         ways = {
             "PATH": from_path if tool.path else None,
@@ -147,8 +146,6 @@ class Toolchain:
             if way is None:
                 continue
             target = shop.scratch / f"{number}-{tool.name}"
-            if source == "go build" and tool.go and tool.go.seconds >= LONG_BUILD_SECONDS:
-                shop.echo(f"{label}: building from source, about {tool.go.seconds} s when nothing is cached")
             try:
                 way(shop, tool, target)
                 if not target.is_symlink():
@@ -157,26 +154,24 @@ class Toolchain:
             except (WayFailed, OSError) as failed:
                 tried.append((source, str(failed)))
                 continue
-            record = {"key": tool.key(self.modules), "source": source, "version": tool.version}
-            self._place(tool, target, record)
+            self._place(tool, target)
             return source, time.monotonic() - started
         lines = [f"    {source}: {reason}" for source, reason in tried if source != "cache"]
         raise WayFailed("\n".join(lines + ([f"    install it: {tool.hint}"] if tool.hint else [])))
 
-    def _place(self, tool: Tool, file: Path, record: dict[str, str]) -> None:
-        records = self.folder / "records"
-        records.mkdir(exist_ok=True)
-        note = file.with_name(f"{file.name}.json")
-        note.write_text(json.dumps(record) + "\n")
-        note.replace(records / f"{tool.name}.json")
+    def _place(self, tool: Tool, file: Path) -> None:
+        """Put a finished tool into the bin folder in one step, its key noted first."""
+        note = file.with_name(f"{file.name}.key")
+        note.write_text(tool.key(self.modules))
+        (self.folder / "keys").mkdir(exist_ok=True)
+        note.replace(self.folder / "keys" / tool.name)
         file.replace(self.bin / tool.name)
 
     def _from_other_pins(self, shop: Workshop, tool: Tool, target: Path) -> None:
         """Link the same tool, of the same recipe, out of another set of pins."""
-        for note in self.cache.glob(f"*/records/{tool.name}.json"):
+        for note in self.cache.glob(f"*/keys/{tool.name}"):
             file = note.parents[1] / "bin" / tool.name
-            same = json.loads(note.read_text()).get("key") == tool.key(self.modules)
-            if same and file.is_file() and not file.is_symlink():
+            if note.read_text() == tool.key(self.modules) and file.is_file() and not file.is_symlink():
                 os.link(file, target)
                 return
         raise WayFailed("not cached")

@@ -30,6 +30,7 @@ class Workshop:
     unreachable: dict[str, str] = field(default_factory=dict)
     archives: dict[str, Path] = field(default_factory=dict)
     apt_options: list[str] = field(default_factory=list)
+    advice: dict[str, None] = field(default_factory=dict)  # what would have helped, each once
 
 
 def verify(shop: Workshop, tool: Tool, file: Path) -> None:

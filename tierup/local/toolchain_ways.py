@@ -11,9 +11,10 @@ from tierup.local.toolchain_pins import ModuleFile, Tool
 from tierup.local.toolchain_shop import WayFailed, Workshop, run, short, verify
 
 GO_MINIMUM = (1, 26)
-GO_INSTALL = (
-    "curl -fL https://go.dev/dl/go1.26.8.linux-amd64.tar.gz | sudo tar -C /usr/local -xz"
-    " && export PATH=/usr/local/go/bin:$PATH   (other systems: https://go.dev/dl/)"
+LONG_BUILD_SECONDS = 10
+GO_ADVICE = (
+    "  install Go >= 1.26: curl -fL https://go.dev/dl/go1.26.8.linux-amd64.tar.gz"
+    " | sudo tar -C /usr/local -xz && export PATH=/usr/local/go/bin:$PATH   (other systems: https://go.dev/dl/)"
 )
 
 
@@ -88,6 +89,10 @@ def from_go(shop: Workshop, tool: Tool, target: Path) -> None:
         _module_file(shop, source, recipe.file, target)
         return
     assert recipe.package is not None
+    if recipe.seconds >= LONG_BUILD_SECONDS:
+        shop.echo(
+            f"        building {tool.name}, about {recipe.seconds} s on two cores when nothing is cached"
+        )
     flags = [
         "-mod=readonly",
         "-trimpath",
@@ -102,12 +107,14 @@ def from_go(shop: Workshop, tool: Tool, target: Path) -> None:
 
 def _require_go(shop: Workshop) -> None:
     if shutil.which("go") is None:
-        raise WayFailed(f"no go on PATH; install Go >= 1.26: {GO_INSTALL}")
+        shop.advice[GO_ADVICE] = None
+        raise WayFailed("no go on PATH, Go >= 1.26 is needed")
     # `go version` in a folder without go.mod: never lets Go fetch another release of itself.
     said = run(["go", "env", "GOVERSION"], shop.scratch, shop)
     match = re.search(r"go(\d+)\.(\d+)", said)
     if match is None or (int(match[1]), int(match[2])) < GO_MINIMUM:
-        raise WayFailed(f"go on PATH is {short(said)}; install Go >= 1.26: {GO_INSTALL}")
+        shop.advice[GO_ADVICE] = None
+        raise WayFailed(f"go on PATH is {short(said)}, Go >= 1.26 is needed")
 
 
 def _module_file(shop: Workshop, source: Path, item: ModuleFile, target: Path) -> None:
