@@ -292,24 +292,24 @@ def test_a_component_that_does_not_start_is_reported_with_its_log_and_nothing_st
     assert not (cluster_root / name).exists()
 
 
-def test_the_api_server_killed_and_restarted_keeps_data_and_address(
-    gpu_node: Cluster, namespace: str
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_a_component_killed_and_restarted_finds_its_data_and_the_others(
+    gpu_node: Cluster, namespace: str, component: str
 ) -> None:
     api = gpu_node.api
     api.create(pod(namespace, "before"))
     api.wait("v1", "Pod", "before", namespace, until=has_condition("Ready", "True"))
-    gpu_node.kill("kube-apiserver")
+    gpu_node.kill(component)
     assert not gpu_node.status().ready
-    assert gpu_node.status().pids["kube-apiserver"] is None
+    assert gpu_node.status().pids[component] is None
 
-    gpu_node.restart("kube-apiserver")
+    gpu_node.restart(component)
 
     assert Cluster.load(gpu_node.name, root=gpu_node.folder.parent).server == gpu_node.server
     assert api.get("v1", "Pod", "before", namespace) is not None
-    # The others found it again: controllers make the pod, the scheduler places it, KWOK runs it.
-    api.create(deployment(namespace, "after"))
-    available = has_condition("Available", "True")
-    api.wait("apps/v1", "Deployment", "after", namespace, until=available, timeout=60)
+    # Controllers make the pod, the scheduler places it, KWOK runs it.
+    api.apply(deployment(namespace, "after"))
+    api.wait("apps/v1", "Deployment", "after", namespace, until=has_condition("Available", "True"))
 
 
 # --- it is a real control plane

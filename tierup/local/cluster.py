@@ -144,6 +144,12 @@ class Cluster:
     def restart(self, component: str, *, timeout: float = READY_TIMEOUT_S) -> None:
         """Kill one component if it runs, start it on the same data and ports, and wait for the API server."""
         self.kill(component)
+        if component == "kwok":
+            # A node's lease outlives its holder by 40 s; a new KWOK would sit still until then.
+            for lease in self.api.list_all("coordination.k8s.io/v1", "Lease", "kube-node-lease"):
+                self.api.delete(
+                    "coordination.k8s.io/v1", "Lease", lease["metadata"]["name"], "kube-node-lease"
+                )
         self._start(component)
         self._wait([component], timeout)
 
