@@ -174,7 +174,7 @@ def hardware() -> list[timeseries.Panel]:
         panel(
             "Network latency: metrics round trip",
             "s",
-            "Time to fetch a target's metrics over the cluster's network: an upper bound, its own work included.",
+            "Time to fetch a target's metrics over the network: an upper bound, its work included.",
             (f"max by (model, instance) (scrape_duration_seconds{{{MODEL}}})", "{{model}} {{instance}}"),
             ('scrape_duration_seconds{job="node"}', "node {{instance}}"),
         ),

@@ -37,12 +37,14 @@ RESOURCES = {"cpu": "500m", "memory": "256Mi", "ephemeral-storage": "1Gi"}
 SCRATCH = "/tmp"  # the pod's own emptyDir
 LIMITED_PATHS = ("/v1/chat/completions", "/v1/completions", "/v1/embeddings")
 PATHS = (*LIMITED_PATHS, "/v1/models")
+NGINX_MOST_CONNECTIONS = 65_535  # what `limit_conn` can count to
 EXIT_SECONDS = 15  # Nginx's own exit after its last stream
 
 
 def in_flight_limit(plan: Plan, model: ModelPlan) -> int:
     """Requests of a model, running and waiting, that one gateway lets in; a gateway knows only its own."""
-    return math.ceil((model.slots * model.replicas + plan.gateway.queue_length) / plan.gateway.replicas)
+    bound = math.ceil((model.slots * model.replicas + plan.gateway.queue_length) / plan.gateway.replicas)
+    return min(bound, NGINX_MOST_CONNECTIONS)
 
 
 def retry_after_seconds(plan: Plan) -> int:
