@@ -1,13 +1,15 @@
 """One real local cluster per test worker; without the toolchain no test here runs, and each says so."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from tiers import Edit, Tier, own_checkout
 
 from tierup.local.cluster import Cluster
 from tierup.local.commands import COMPONENTS
+from tierup.local.project import LocalProject
 from tierup.local.toolchain import ToolMissing, tool
 
 
@@ -39,3 +41,23 @@ def namespace(cluster: Cluster) -> Iterator[str]:
     cluster.api.wait(*account, until=lambda found: found is not None)
     yield name
     cluster.api.delete("v1", "Namespace", name)
+
+
+@pytest.fixture
+def tier_of(cluster_root: Path, tmp_path: Path) -> Iterator[Callable[..., Tier]]:
+    """Makes tiers, each on a cluster of its own: `tier_of("standard")`, `tier_of("entry", edit)`; nothing is up yet."""
+    made: list[Cluster] = []
+
+    def make(stack: str, edit: Edit | None = None) -> Tier:
+        cluster = Cluster.up(f"t-{uuid4().hex[:8]}", root=cluster_root)
+        made.append(cluster)
+        checkout = tmp_path / cluster.name
+        checkout.mkdir()
+        tier = Tier(LocalProject(own_checkout(checkout), stack, cluster))
+        if edit is not None:
+            tier.edit(edit)
+        return tier
+
+    yield make
+    for cluster in made:
+        cluster.down()
