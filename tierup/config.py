@@ -1,237 +1,68 @@
-"""Decides what a stack file may say: strict models of every section, and every mistake reported at once.
-
-A field that is `None` was not said; what is used then is decided, with its reason, in `tierup.plan` and nowhere else.
-"""
+"""Decides what of a stack file can be used, and reports every mistake of its form at once."""
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
-from enum import StrEnum
-from ipaddress import ip_network
-from typing import Annotated, Any, TypeVar
+from typing import Any, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
-from pydantic.alias_generators import to_camel
+from pydantic import ValidationError
 
-from tierup.catalog import Precision
 from tierup.config_errors import findings_of
 from tierup.findings import Code, Finding, TierError, did_you_mean
-
-
-def _number(value: object) -> object:
-    """Decimals arrive as strings from `pulumi config set --path`, which keeps only integers as numbers."""
-    if isinstance(value, str):
-        try:
-            return float(Decimal(value))
-        except InvalidOperation:
-            return value
-    return value
-
-
-DnsName = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=40)]
-NodeName = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=253)]
-ModelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([-A-Za-z0-9._/]*[A-Za-z0-9])?$", max_length=100)]
-Number = Annotated[float, BeforeValidator(_number), Field(allow_inf_nan=False)]
-Image = Annotated[str, Field(pattern=r"^[a-z0-9./:_-]+(:[A-Za-z0-9._-]+|@sha256:[0-9a-f]{64})$", max_length=300)]
-def _cidr(value: str) -> str:
-    ip_network(value)
-    return value
-
-
-Cidr = Annotated[str, AfterValidator(_cidr)]
-Size = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,5}[km]$")]
-
-
-class Strict(BaseModel):
-    """Unknown keys and wrong types are errors; keys are camelCase in files, snake_case in code."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, alias_generator=to_camel)
-
-
-class WorkloadClass(Strict):
-    """One kind of request: its size and what its users are promised."""
-
-    prompt_tokens: Annotated[int, Field(ge=1, le=1_000_000)]
-    answer_tokens: Annotated[int, Field(ge=1, le=1_000_000)]
-    ttft_ms: Annotated[Number, Field(gt=0, le=600_000, description="Time to first token that users are promised, ms")]
-    tpot_ms: Annotated[Number, Field(gt=0, le=60_000, description="Time per output token that users are promised, ms")]
-    share: Annotated[Number, Field(gt=0, le=1, description="Part of the requests, 0..1")]
-    priority: Annotated[int, Field(ge=0, le=100, description="Higher goes first, whatever the engine's own sign")]
-
-
-class Workload(Strict):
-    """Who uses the service."""
-
-    users: Annotated[int, Field(ge=1, le=100_000, description="People using the service at the same time")]
-    classes: Annotated[dict[DnsName, WorkloadClass] | None, Field(min_length=1)] = None
-
-
-class Provider(StrEnum):
-    """Where GPU servers come from: there already, bare metal through metal3, or a cloud through Karpenter."""
-
-    EXISTING = "existing"
-    METAL3 = "metal3"
-    KARPENTER = "karpenter"
-
-
-class StandbyMode(StrEnum):
-    """How ready a spare is: powered off, running but avoided, or not there."""
-
-    COLD = "cold"
-    WARM = "warm"
-    NONE = "none"
-
-
-class Standby(Strict):
-    """Spare servers that take over when one fails or load grows."""
-
-    mode: StandbyMode | None = None
-    count: Annotated[int | None, Field(ge=0, le=100)] = None
-
-
-class Nodes(Strict):
-    """The GPU servers."""
-
-    server: Annotated[str, Field(description="A server of the catalogue")]
-    provider: Provider | None = None
-    count: Annotated[int | None, Field(ge=1, le=1000, description="GPU servers in service, spares not counted")] = None
-    standby: Standby | None = None
-    names: Annotated[
-        list[NodeName] | None, Field(min_length=1, description="Node names: servers in service first, then spares")
-    ] = None
-
-
-class Engine(StrEnum):
-    """The program that serves a model."""
-
-    VLLM = "vllm"
-    TENSORRT_LLM = "tensorrt-llm"
-
-
-class KvCacheDtype(StrEnum):
-    """How the KV cache is stored: as the model computes, or in eight bits."""
-
-    AUTO = "auto"
-    FP8 = "fp8"
-
-
-class CacheKind(StrEnum):
-    """Where model files live: one shared claim, each node, each replica, or an image volume."""
-
-    SHARED = "shared"
-    NODE = "node"
-    REPLICA = "replica"
-    IMAGE = "image"
-
-
-class Parallelism(Strict):
-    """How one replica is spread over GPUs."""
-
-    tensor: Annotated[int | None, Field(ge=1, le=64)] = None
-    pipeline: Annotated[int | None, Field(ge=1, le=64)] = None
-
-
-class Cache(Strict):
-    """Where a model's files are kept."""
-
-    kind: CacheKind | None = None
-    storage_class: DnsName | None = None
-
-
-class Model(Strict):
-    """One served model; several entries with the same id and other precisions stand side by side."""
-
-    id: Annotated[str, Field(description="A model of the catalogue")]
-    name: Annotated[ModelName | None, Field(description="The name clients ask for")] = None
-    precision: Precision | None = None
-    revision: Annotated[str | None, Field(pattern=r"^[0-9a-f]{40}$", description="Commit of the repository")] = None
-    engine: Engine | None = None
-    parallelism: Parallelism | None = None
-    replicas: Annotated[int | None, Field(ge=1, le=1000, description="Replicas at rest; the autoscaler adds")] = None
-    context: Annotated[int | None, Field(ge=256, le=10_000_000, description="Tokens, prompt and answer")] = None
-    max_num_seqs: Annotated[int | None, Field(ge=1, le=4096, description="Slots: requests a replica runs at once")] = None
-    gpu_memory_utilization: Annotated[Number | None, Field(ge=0.1, le=0.98)] = None
-    kv_cache_dtype: KvCacheDtype | None = None
-    cache: Cache | None = None
-
-
-class ServiceType(StrEnum):
-    """How the gateway is reached: inside the cluster only, or through a load balancer."""
-
-    CLUSTER_IP = "ClusterIP"
-    LOAD_BALANCER = "LoadBalancer"
-
-
-class Gateway(Strict):
-    """The Nginx in front."""
-
-    replicas: Annotated[int | None, Field(ge=1, le=20)] = None
-    keepalive_timeout_seconds: Annotated[int | None, Field(ge=1, le=3600)] = None
-    client_body_buffer_size: Size | None = None
-    max_body_size: Size | None = None
-    queue_length: Annotated[int | None, Field(ge=0, le=100_000, description="Requests that may wait, per model")] = None
-    longform_cap: Annotated[
-        Number | None, Field(gt=0, lt=1, description="Part of the slots that long jobs may hold")
-    ] = None
-    service_type: ServiceType | None = None
-    source_ranges: Annotated[list[Cidr] | None, Field(description="CIDRs that may reach a load balancer")] = None
-
-
-class Autoscaling(Strict):
-    """HorizontalPodAutoscaler of the model servers."""
-
-    enabled: bool | None = None
-    max_replicas: Annotated[int | None, Field(ge=1, le=1000, description="Per model")] = None
-    in_flight_target: Annotated[Number | None, Field(gt=0, le=1, description="Part of the slots in use")] = None
-    queue_time_target_ms: Annotated[int | None, Field(ge=1, le=600_000)] = None
-    cpu_target_percent: Annotated[int | None, Field(ge=1, le=100)] = None
-    gpu_target_percent: Annotated[int | None, Field(ge=1, le=100)] = None
-    scale_down_window_seconds: Annotated[int | None, Field(ge=0, le=3600)] = None
-
-
-class MonitoringMode(StrEnum):
-    """Who runs Prometheus and Grafana: this bundle, or an operator that is in the cluster."""
-
-    BUNDLED = "bundled"
-    OPERATOR = "operator"
-
-
-class Monitoring(Strict):
-    """Prometheus and Grafana."""
-
-    mode: MonitoringMode | None = None
-    retention_days: Annotated[int | None, Field(ge=1, le=365)] = None
-    storage_gib: Annotated[int | None, Field(ge=1, le=10_000)] = None
-    storage_class: DnsName | None = None
-    retain: Annotated[bool | None, Field(description="Keep the metrics volume when the stack is destroyed")] = None
-    scrape_interval_seconds: Annotated[int | None, Field(ge=1, le=300)] = None
-    gpu_exporter: Annotated[str | None, Field(pattern=r"^[a-z0-9.-]+:[0-9]+$", description="DCGM exporter, name:port")] = None
-    node_exporter: Annotated[str | None, Field(pattern=r"^[a-z0-9.-]+:[0-9]+$", description="Node exporter, name:port")] = None
-
-
-class Budget(Strict):
-    """What the stack may cost."""
-
-    capex_usd: Annotated[Number | None, Field(gt=0, le=1e9)] = None
-
-
-class Images(Strict):
-    """Container images, pinned by version or digest."""
-
-    vllm: Image | None = None
-    gguf: Annotated[Image | None, Field(description="vLLM image with the GGUF plugin; no public image has it")] = None
-    nginx: Image | None = None
-    prometheus: Image | None = None
-    grafana: Image | None = None
-
-
-class Cluster(Strict):
-    """Which cluster the stack goes to."""
-
-    kubeconfig: Annotated[str | None, Field(min_length=1, description="Path; default: the ambient one")] = None
-    context: Annotated[str | None, Field(min_length=1)] = None
-    namespace: DnsName | None = None
+from tierup.sections import (
+    Autoscaling,
+    Budget,
+    Cache,
+    CacheKind,
+    Cluster,
+    Engine,
+    Gateway,
+    Images,
+    KvCacheDtype,
+    Model,
+    Monitoring,
+    MonitoringMode,
+    Nodes,
+    Parallelism,
+    Provider,
+    ServiceType,
+    Standby,
+    StandbyMode,
+    Strict,
+    Workload,
+    WorkloadClass,
+)
+
+__all__ = [
+    "PROJECT_LABEL",
+    "SECRETS",
+    "SECRET_PREFIX",
+    "SECTIONS",
+    "Autoscaling",
+    "Budget",
+    "Cache",
+    "CacheKind",
+    "Cluster",
+    "Engine",
+    "Gateway",
+    "Images",
+    "KvCacheDtype",
+    "Model",
+    "Monitoring",
+    "MonitoringMode",
+    "Nodes",
+    "Parallelism",
+    "Parsed",
+    "Provider",
+    "RawStack",
+    "ServiceType",
+    "Standby",
+    "StandbyMode",
+    "TierConfig",
+    "Workload",
+    "WorkloadClass",
+    "parse",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,12 +84,16 @@ class TierConfig:
 
 @dataclass(frozen=True, slots=True)
 class RawStack:
-    """A stack's `tierup:` values as they stand in the file or as the engine hands them over."""
+    """A stack's `tierup:` values as they stand in the file or as the engine hands them over.
+
+    `readable` is false when the text could not be read at all: then what is missing in it is no news.
+    """
 
     stack: str
     values: Mapping[str, object]
     secrets: frozenset[str] = frozenset()
     findings: tuple[Finding, ...] = ()
+    readable: bool = True
 
 
 SECTIONS: dict[str, type[Strict]] = {
@@ -271,6 +106,7 @@ SECTIONS: dict[str, type[Strict]] = {
     "images": Images,
     "cluster": Cluster,
 }
+REQUIRED = ("workload", "nodes")  # and models, which is a list
 PROJECT_LABEL = "tierup"  # prefix of our labels
 SECRET_PREFIX = "secret-"
 SECRETS = {
@@ -280,7 +116,53 @@ SECRETS = {
 _S = TypeVar("_S", bound=Strict)
 
 
-def _section(model: type[_S], value: object, path: str, found: list[Finding]) -> _S | None:
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """What could be read of a stack file, and every problem of its form.
+
+    `sections` holds the sections that are good, `models` one entry per entry of the file, None where it has a
+    problem; `broken` names the sections (and `models`) with a problem.
+    """
+
+    raw: RawStack
+    sections: dict[str, Any]
+    models: tuple[Model | None, ...]
+    findings: tuple[Finding, ...]
+    broken: frozenset[str] = frozenset()
+
+    def config(self) -> TierConfig:
+        """The whole configuration; raises `TierError` with all findings when a part is unusable."""
+        if self.findings:
+            raise TierError(self.findings, f"stack '{self.raw.stack}'")
+        models = tuple(model for model in self.models if model is not None)
+        return TierConfig(stack=self.raw.stack, models=models, secrets=self.raw.secrets, **self.sections)
+
+
+def parse(raw: RawStack) -> Parsed:
+    """Read every section that can be read; never raises."""
+    if not raw.readable:
+        return Parsed(raw, {}, (), raw.findings)
+    found = [*raw.findings, *_unknown_keys(raw)]
+    sections: dict[str, Any] = {}
+    broken = set()
+    for key, model in SECTIONS.items():
+        if key in raw.values:
+            section = _read(model, raw.values[key], key, found)
+            if section is None:
+                broken.add(key)
+            else:
+                sections[key] = section
+        elif key in REQUIRED:
+            broken.add(key)
+            found.append(Finding(Code.MISSING, key, "the section is missing", f"write `tierup:{key}:`, as the files in stacks/ do"))
+    models = _read_models(raw.values.get("models"), found)
+    if not models or None in models:
+        broken.add("models")
+    return Parsed(raw, sections, models, _told_once(found, raw.findings), frozenset(broken))
+
+
+def _read(model: type[_S], value: object, path: str, found: list[Finding]) -> _S | None:
+    # As JSON text, because there strict models take enumerations by their value.
     try:
         return model.model_validate_json(json.dumps(value))
     except ValidationError as error:
@@ -288,66 +170,36 @@ def _section(model: type[_S], value: object, path: str, found: list[Finding]) ->
         return None
 
 
-def _models(value: object, found: list[Finding]) -> tuple[Model, ...]:
-    if not isinstance(value, list) or not value:
-        found.append(
-            Finding(
-                Code.MISSING if not value else Code.WRONG_TYPE,
-                "models",
-                "must be a list with at least one model",
-                "write `tierup:models:` with one `- id: ...` entry per model",
-                got="nothing" if not value else type(value).__name__,
-            )
-        )
+def _read_models(value: object, found: list[Finding]) -> tuple[Model | None, ...]:
+    fix = "write `tierup:models:` with one `- id: ...` entry per model"
+    if value is None or value == []:
+        found.append(Finding(Code.MISSING, "models", "there is no model to serve", fix))
         return ()
-    parsed = [_section(Model, item, f"models[{index}]", found) for index, item in enumerate(value)]
-    return tuple(model for model in parsed if model is not None)
+    if not isinstance(value, list):
+        got = "a mapping" if isinstance(value, dict) else f"{value!r}"
+        found.append(Finding(Code.WRONG_TYPE, "models", "must be a list", fix, got, "a list"))
+        return ()
+    return tuple(_read(Model, item, f"models[{index}]", found) for index, item in enumerate(value))
 
 
 def _unknown_keys(raw: RawStack) -> list[Finding]:
-    found = []
+    known, found = sorted([*SECTIONS, "models"]), []
     for key in raw.values:
-        if key not in SECTIONS and key != "models":
-            known = [*SECTIONS, "models"]
-            hint = did_you_mean(key, known)
-            found.append(
-                Finding(Code.UNKNOWN_KEY, key, "unknown section", hint or "remove it", allowed=", ".join(sorted(known)))
-            )
-    for name in raw.secrets - SECRETS.keys():
-        key = SECRET_PREFIX + name
-        hint = did_you_mean(name, SECRETS)
-        found.append(
-            Finding(Code.UNKNOWN_KEY, key, "unknown secret", hint or "remove it", allowed=", ".join(sorted(SECRETS)))
-        )
+        if key not in known:
+            fix = did_you_mean(key, known) or "remove it"
+            found.append(Finding(Code.UNKNOWN_KEY, key, "there is no such section", fix, allowed=", ".join(known)))
+    for name in sorted(raw.secrets - SECRETS.keys()):
+        fix, allowed = did_you_mean(name, SECRETS) or "remove it", ", ".join(sorted(SECRETS))
+        found.append(Finding(Code.UNKNOWN_KEY, SECRET_PREFIX + name, "there is no such secret", fix, name, allowed))
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class Parsed:
-    """What could be read of a stack file, and every problem of its form; a section with a problem is None."""
+def _told_once(found: list[Finding], of_the_file: tuple[Finding, ...]) -> tuple[Finding, ...]:
+    """Without what only follows from a secret that stands where it must not: the reader told of it already."""
+    hidden = tuple(finding.path for finding in of_the_file if finding.code is Code.SECRET_IN_CLEAR)
 
-    raw: RawStack
-    sections: dict[str, Any]
-    models: tuple[Model, ...]
-    findings: tuple[Finding, ...]
+    def follows(finding: Finding) -> bool:
+        inside = any(finding.path == path or finding.path.startswith((f"{path}.", f"{path}[")) for path in hidden)
+        return inside and finding.code is not Code.SECRET_IN_CLEAR
 
-    def config(self) -> TierConfig:
-        """The whole configuration; raises `TierError` with all findings when a part is unusable."""
-        if self.findings:
-            raise TierError(self.findings, f"stack '{self.raw.stack}'")
-        return TierConfig(stack=self.raw.stack, models=self.models, secrets=self.raw.secrets, **self.sections)
-
-
-def parse(raw: RawStack) -> Parsed:
-    """Read every section that can be read; never raises."""
-    found = [*raw.findings, *_unknown_keys(raw)]
-    if any(finding.code in (Code.YAML_SYNTAX, Code.EMPTY_FILE, Code.NOT_FOUND) for finding in raw.findings):
-        return Parsed(raw, {}, (), tuple(found))
-    sections: dict[str, Any] = {}
-    for key, model in SECTIONS.items():
-        if key in raw.values:
-            sections[key] = _section(model, raw.values[key], key, found)
-        elif key in ("workload", "nodes"):
-            found.append(Finding(Code.MISSING, key, "section is missing", f"write `tierup:{key}:`"))
-    models = _models(raw.values.get("models"), found)
-    return Parsed(raw, sections, models, tuple(found))
+    return tuple(finding for finding in found if not follows(finding))

@@ -1,8 +1,12 @@
 """Decides how a validation error of a section reads to the person who wrote the stack file."""
 
-from typing import Any, get_args
+import json
+from collections.abc import Iterable
+from types import NoneType, UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from tierup.findings import Code, Finding, did_you_mean
@@ -10,9 +14,11 @@ from tierup.findings import Code, Finding, did_you_mean
 _TYPES = {
     "int_type": "a whole number",
     "int_parsing": "a whole number",
+    "int_parsing_size": "a whole number",
     "int_from_float": "a whole number",
     "float_type": "a number",
     "float_parsing": "a number",
+    "finite_number": "a finite number",
     "string_type": "text",
     "bool_type": "true or false",
     "bool_parsing": "true or false",
@@ -20,104 +26,122 @@ _TYPES = {
     "dict_type": "a mapping",
     "model_type": "a mapping",
     "model_attributes_type": "a mapping",
-    "finite_number": "a finite number",
 }
-_BOUNDS = {
-    "greater_than": ("gt", "more than"),
-    "greater_than_equal": ("ge", "at least"),
-    "less_than": ("lt", "less than"),
-    "less_than_equal": ("le", "at most"),
-}
-
-
-def _path(section: str, location: tuple[int | str, ...]) -> str:
-    path = section
-    for part in location:
-        path += f"[{part}]" if isinstance(part, int) else f".{part}"
-    return path
-
-
-def _model_at(model: type[BaseModel], location: tuple[int | str, ...]) -> type[BaseModel] | None:
-    """The model whose keys stand at `location`, followed through optional and container annotations."""
-    current: type[BaseModel] | None = model
-    for part in location:
-        if current is None:
-            return None
-        field = next((f for f in current.model_fields.values() if f.alias == part), None)
-        if field is None:
-            continue  # a list index or a mapping key: the value's model was found with its field
-        current = _inner_model(field.annotation)
-    return current
-
-
-def _inner_model(annotation: Any) -> type[BaseModel] | None:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    return next((found for arg in get_args(annotation) if (found := _inner_model(arg))), None)
-
-
-def _keys(model: type[BaseModel] | None) -> list[str]:
-    return sorted(field.alias or name for name, field in model.model_fields.items()) if model else []
-
-
-def _shown(value: object) -> str:
-    text = "nothing" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
-def _finding(error: ErrorDetails, model: type[BaseModel], section: str) -> Finding:
-    location, kind, context = error["loc"], error["type"], error.get("ctx", {})
-    path, got = _path(section, location), _shown(error["input"])
-    if kind == "extra_forbidden":
-        keys = _keys(_model_at(model, location[:-1]))
-        hint = did_you_mean(str(location[-1]), keys)
-        return Finding(Code.UNKNOWN_KEY, path, "unknown key", hint or "remove it", allowed=", ".join(keys))
-    if kind == "missing":
-        return Finding(Code.MISSING, path, "is missing", f"add `{location[-1]}:`")
-    if kind in _TYPES:
-        return Finding(
-            Code.WRONG_TYPE, path, f"must be {_TYPES[kind]}", f"write {_TYPES[kind]}", f"{type(error['input']).__name__} {got}"
-        )
-    if kind in _BOUNDS:
-        key, words = _BOUNDS[kind]
-        bound = f"{context[key]:,g}" if isinstance(context[key], float) else f"{context[key]:,}"
-        return Finding(Code.OUT_OF_RANGE, path, "is out of range", f"use {words} {bound}", got, f"{words} {bound}")
-    if kind == "enum":
-        allowed = str(context["expected"]).replace("'", "").replace(" or ", ", ")
-        hint = did_you_mean(str(error["input"]), allowed.split(", "))
-        return Finding(Code.NOT_ALLOWED, path, "is not one of the choices", hint or "use one of them", got, allowed)
-    if kind in ("too_short", "string_too_short"):
-        return Finding(Code.MISSING, path, "is empty", "give at least one entry, or leave the key out")
-    return Finding(Code.BAD_FORMAT, path, _format_problem(error), "write it as shown", got, _format_allowed(path, context))
-
-
-def _format_problem(error: ErrorDetails) -> str:
-    return "is too long" if error["type"] == "string_too_long" else "is not written as it must be"
-
-
-_EXAMPLES = {
-    "revision": "a commit of 40 hexadecimal digits",
-    "names": "lower-case letters, digits, '-' and '.', as a node is named",
+_BOUNDS = {"greater_than", "greater_than_equal", "less_than", "less_than_equal"}
+_EMPTY = {"too_short", "string_too_short"}
+_ENUM = {"enum"}
+_YES_NO = {"yes": "true", "on": "true", "y": "true", "no": "false", "off": "false", "n": "false"}
+# What a field's text looks like, for fields that have a form.
+_FORMS = {
+    "revision": "a commit: 40 hexadecimal digits",
+    "names": "lower-case letters, digits, '-' and '.', as Kubernetes names a node",
     "clientBodyBufferSize": "a size such as 128k or 1m",
-    "maxBodySize": "a size such as 128k or 20m",
-    "sourceRanges": "networks such as 10.0.0.0/8",
+    "maxBodySize": "a size such as 128k or 16m",
+    "sourceRanges": "networks with a prefix length, such as 10.0.0.0/8",
     "gpuExporter": "name:port",
     "nodeExporter": "name:port",
-    "name": "letters, digits, '.', '_', '-' and '/'",
+    "name": "letters, digits, '.', '_', '-' and '/', at most 45 characters",
 }
-
-
-def _format_allowed(path: str, context: dict[str, Any]) -> str:
-    leaf = path.rsplit(".", 1)[-1].split("[")[0]
-    if leaf in _EXAMPLES:
-        return _EXAMPLES[leaf]
-    if path.startswith("images."):
-        return "registry/name:version or registry/name@sha256:digest"
-    if "max_length" in context:
-        return f"at most {context['max_length']} characters"
-    return "lower-case letters, digits and '-'"
+_IMAGE_FORM = "registry/name:version or registry/name@sha256:digest"
+_NAME_FORM = "lower-case letters, digits and '-', at most 40 characters"
 
 
 def findings_of(error: ValidationError, model: type[BaseModel], section: str) -> list[Finding]:
-    """Every problem of one section, in the order of the file's model."""
+    """Every problem of one section, in the order in which the section's model has its fields."""
     return [_finding(details, model, section) for details in error.errors(include_url=False)]
+
+
+def _finding(error: ErrorDetails, model: type[BaseModel], section: str) -> Finding:
+    location, kind = error["loc"], error["type"]
+    path = _path(section, location)
+    if kind == "extra_forbidden":
+        keys = _keys(_type_at(model, location[:-1]))
+        fix = did_you_mean(str(location[-1]), keys) or "remove it"
+        return Finding(Code.UNKNOWN_KEY, path, "there is no such key", fix, allowed=", ".join(keys))
+    if kind == "missing":
+        return Finding(Code.MISSING, path, "is missing", f"add `{location[-1]}:`")
+    if kind in _TYPES:
+        what = _TYPES[kind]
+        return Finding(Code.WRONG_TYPE, path, f"must be {what}", _type_fix(what, error["input"]), shown(error["input"]), what)
+    if kind in _BOUNDS:
+        allowed = _range(_field_at(model, location))
+        return Finding(Code.OUT_OF_RANGE, path, "is out of range", "use a number in that range", shown(error["input"]), allowed)
+    if kind in _ENUM:
+        choices = [str(item.value) for item in _type_at(model, location)]
+        fix = did_you_mean(str(error["input"]), choices) or "use one of the choices"
+        return Finding(Code.NOT_ALLOWED, path, "is not one of the choices", fix, shown(error["input"]), ", ".join(choices))
+    if kind in _EMPTY:
+        return Finding(Code.MISSING, path, "is empty", "give at least one entry, or leave the key out")
+    fix = "write it in that form"
+    return Finding(Code.BAD_FORMAT, path, "is not written in the form it must have", fix, shown(error["input"]), _form(path, location))
+
+
+def _path(section: str, location: Iterable[int | str]) -> str:
+    path = section
+    for part in location:
+        # "[key]" is how the validator says that a mapping's key itself is meant.
+        path += "" if part == "[key]" else f"[{part}]" if isinstance(part, int) else f".{part}"
+    return path
+
+
+def shown(value: object) -> str:
+    """A value of the file as a person would say it; long ones are cut."""
+    if isinstance(value, (dict, list)):
+        return "a mapping" if isinstance(value, dict) else "a list"
+    text = "nothing" if value is None else f"text '{value}'" if isinstance(value, str) else json.dumps(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _type_fix(what: str, value: object) -> str:
+    if what == "true or false" and isinstance(value, str) and value.lower() in _YES_NO:
+        return f"write {_YES_NO[value.lower()]}"
+    if what == "a whole number" and isinstance(value, str) and value.isdecimal():
+        return f"write {value} without quotes"
+    if what == "text" and isinstance(value, (bool, int, float)):
+        return f'write "{shown(value)}" in quotes'
+    if value is None and what == "a mapping":
+        return "give it its keys, or leave it out"
+    return f"write {what}"
+
+
+def _form(path: str, location: tuple[int | str, ...]) -> str:
+    leaf = next((part for part in reversed(location) if isinstance(part, str)), "")
+    return _FORMS.get(leaf, _IMAGE_FORM if path.startswith("images.") else _NAME_FORM)
+
+
+def _unwrapped(annotation: Any) -> Any:
+    """The type itself, without `Annotated` and `| None`."""
+    while get_origin(annotation) in (Annotated, Union, UnionType):
+        arguments = [arg for arg in get_args(annotation) if arg is not NoneType]
+        annotation = arguments[0]
+    return annotation
+
+
+def _field_at(model: type[BaseModel], location: tuple[int | str, ...]) -> FieldInfo | None:
+    parent = _type_at(model, location[:-1])
+    fields = parent.model_fields.values() if isinstance(parent, type) and issubclass(parent, BaseModel) else ()
+    return next((field for field in fields if field.alias == location[-1]), None)
+
+
+def _type_at(model: type[BaseModel], location: tuple[int | str, ...]) -> Any:
+    """The type of the value at `location`, through fields, lists and mappings."""
+    current: Any = model
+    for part in location:
+        if isinstance(current, type) and issubclass(current, BaseModel):
+            field = _field_at(current, (part,))
+            current = _unwrapped(field.annotation) if field is not None else None
+        else:
+            current = _unwrapped(get_args(current)[-1]) if get_args(current) else None
+    return current
+
+
+def _keys(model: Any) -> list[str]:
+    return sorted(field.alias or name for name, field in model.model_fields.items())
+
+
+def _range(field: FieldInfo | None) -> str:
+    metadata = field.metadata if field is not None else []
+    bounds = {key: getattr(item, key) for item in metadata for key in ("ge", "gt", "le", "lt") if hasattr(item, key)}
+    low = f"{bounds['ge']:,}" if "ge" in bounds else f"more than {bounds['gt']:,}"
+    high = f"{bounds['le']:,}" if "le" in bounds else f"less than {bounds['lt']:,}"
+    return f"{low} to {high}"

@@ -1,5 +1,6 @@
-"""Decides how a problem is told: one stable code, one path, one message, one fix."""
+"""Decides how a problem is told: one stable code, one path, one message, one fix, and never a secret."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -73,6 +74,7 @@ class Code(StrEnum):
     NODE_MISSING = "TIER082"
     NODE_MISMATCH = "TIER083"
     NODE_TAKEN = "TIER084"
+    NO_STORAGE_CLASS = "TIER085"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +93,7 @@ class Finding:
         values = "; ".join(
             f"{word} {value}" for word, value in (("got", self.got), ("allowed", self.allowed)) if value is not None
         )
-        return f"{self.code} {self.path}: {self.problem}{f' ({values})' if values else ''} - {self.fix}"
+        return redacted(f"{self.code} {self.path}: {self.problem}{f' ({values})' if values else ''} - {self.fix}")
 
 
 class TierError(Exception):
@@ -110,9 +112,30 @@ def errors(findings: Iterable[Finding]) -> tuple[Finding, ...]:
 
 
 def did_you_mean(word: str, allowed: Iterable[str]) -> str:
-    """`did you mean 'x'?` when something close is allowed, else an empty string."""
+    """`did you mean 'x'?` when something close is allowed, else an empty string; case, '_' and '-' do not count."""
     # Imported here: difflib costs 10 ms and most configurations have no mistake.
     from difflib import get_close_matches
 
-    close = get_close_matches(word.lower(), list(allowed), n=1, cutoff=0.6)
-    return f"did you mean '{close[0]}'?" if close else ""
+    known = {_plain(name): name for name in allowed}
+    close = get_close_matches(_plain(word), list(known), n=1, cutoff=0.6)
+    return f"did you mean '{known[close[0]]}'?" if close else ""
+
+
+def _plain(word: str) -> str:
+    return word.lower().replace("_", "").replace("-", "")
+
+
+# Tokens of model hubs, model services, source hosts and clouds, and private keys: what is told lands in build logs.
+_TOKEN = re.compile(
+    r"\b(?:hf_[A-Za-z0-9]{20,}|sk-[A-Za-z0-9_-]{20,}|gh[pousr]_[A-Za-z0-9]{20,}|AKIA[A-Z0-9]{16})|-----BEGIN [A-Z ]+-----"
+)
+
+
+def holds_token(text: str) -> bool:
+    """Whether a text has the form of a well-known kind of secret in it."""
+    return _TOKEN.search(text) is not None
+
+
+def redacted(text: str) -> str:
+    """The text without such secrets."""
+    return _TOKEN.sub("(a secret)", text)

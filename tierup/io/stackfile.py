@@ -1,51 +1,24 @@
 """Decides what a stack file's text means: the same values that Pulumi's own parser hands to the program."""
 
-import re
-from collections.abc import Hashable
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from tierup.config import SECRET_PREFIX, RawStack
-from tierup.findings import Code, Finding
+from tierup.config import SECRET_PREFIX, SECRETS, SECTIONS, RawStack
+from tierup.findings import Code, Finding, did_you_mean, holds_token
+from tierup.io.yaml_core import read_yaml
 
 PROJECT = "tierup"
 # Pulumi's own keys beside `config:`; they are its business.
 PULUMI_KEYS = frozenset({"config", "encryptionsalt", "secretsprovider", "encryptedkey", "environment"})
-_TOKEN = re.compile(
-    r"\b(hf_[A-Za-z0-9]{20,}|sk-[A-Za-z0-9_-]{20,}|gh[pousr]_[A-Za-z0-9]{20,}|AKIA[A-Z0-9]{16})\b|-----BEGIN "
-)
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML as Pulumi reads it: only true/false are booleans, a key stands once, dates stay text."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        seen: set[object] = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"duplicate key {key!r}", key_node.start_mark
-                )
-            seen.add(key)
-        return super().construct_mapping(node, deep)
-
-
-_REPLACED = ("tag:yaml.org,2002:bool", "tag:yaml.org,2002:timestamp")
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag not in _REPLACED]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
-)
+_START = "start from one of the tiers in stacks/"
 
 
 def load_yaml(text: str) -> Any:
-    """A YAML document as Pulumi reads it."""
-    return yaml.load(text, _Loader)
+    """A YAML document as Pulumi reads it; raises `yaml.YAMLError`."""
+    return read_yaml(text)[0]
 
 
 def find_project(start: Path) -> Path | None:
@@ -55,67 +28,75 @@ def find_project(start: Path) -> Path | None:
 
 def stack_path(project: Path, stack: str) -> Path:
     """The stack file of a project; the folder is Pulumi.yaml's `stackConfigDir`."""
-    settings = yaml.load((project / "Pulumi.yaml").read_text(), _Loader)
-    return project / settings.get("stackConfigDir", ".") / f"Pulumi.{stack}.yaml"
+    settings = load_yaml((project / "Pulumi.yaml").read_text(encoding="utf-8"))
+    folder: str = settings.get("stackConfigDir", ".")
+    return project / folder / f"Pulumi.{stack}.yaml"
 
 
 def read_stack(path: Path) -> RawStack:
     """The `tierup:` values of a stack file; what is wrong with the file stands in the result's findings."""
-    stack = path.name.removeprefix("Pulumi.").removesuffix(".yaml")
+    stack = _stack_of(path)
     try:
-        return parse_stack(path.read_text(encoding="utf-8"), stack, path.name)
+        return parse_stack(path.read_text(encoding="utf-8-sig"), stack, path.name)
     except FileNotFoundError:
-        others = sorted(
-            p.name.removeprefix("Pulumi.").removesuffix(".yaml") for p in path.parent.glob("Pulumi.*.yaml")
-        )
-        found = Finding(
-            Code.NOT_FOUND,
-            path.name,
-            "there is no such stack file",
-            "name one of them",
-            stack,
-            ", ".join(others) or "none here",
-        )
+        others = sorted(_stack_of(other) for other in path.parent.glob("Pulumi.*.yaml"))
+        fix = did_you_mean(stack, others) or "name one of the stacks there are, or write this file"
+        allowed = ", ".join(others) or "none here"
+        found = Finding(Code.NOT_FOUND, path.name, "there is no such stack file", fix, stack, allowed)
     except UnicodeDecodeError as error:
-        found = Finding(
-            Code.YAML_SYNTAX, path.name, f"is not UTF-8 text (byte {error.start})", "save it as UTF-8"
-        )
-    return RawStack(stack, {}, findings=(found,))
+        found = Finding(Code.YAML_SYNTAX, path.name, f"is not UTF-8 text (byte {error.start})", "save it as UTF-8")
+    except OSError as error:
+        found = Finding(Code.NOT_FOUND, path.name, f"cannot be read: {error.strerror}", "make it a readable file")
+    return _unreadable(stack, found)
+
+
+def _stack_of(path: Path) -> str:
+    return path.name.removeprefix("Pulumi.").removesuffix(".yaml")
+
+
+def _unreadable(stack: str, *found: Finding) -> RawStack:
+    return RawStack(stack, {}, findings=found, readable=False)
 
 
 def parse_stack(text: str, stack: str, file: str) -> RawStack:
     """The `tierup:` values of a stack file's text."""
     try:
-        document = yaml.load(text, _Loader)
+        document, duplicates = read_yaml(text)
     except yaml.YAMLError as error:
-        return RawStack(stack, {}, findings=(_syntax(error, file),))
-    if document is None:
-        found = Finding(Code.EMPTY_FILE, file, "is empty", "start from one of the tiers in stacks/")
-        return RawStack(stack, {}, findings=(found,))
-    if not isinstance(document, dict) or not isinstance(document.get("config", {}), dict):
-        found = Finding(
-            Code.WRONG_TYPE,
-            file,
-            "must be a mapping with a `config:` mapping in it",
-            "write `config:` on top",
-        )
-        return RawStack(stack, {}, findings=(found,))
-    extra = [
-        Finding(
-            Code.UNKNOWN_KEY,
-            str(key),
-            "unknown top-level key",
-            f"move it below `config:` as `{PROJECT}:{key}`, or remove it",
-            allowed=", ".join(sorted(PULUMI_KEYS)),
-        )
-        for key in document
-        if key not in PULUMI_KEYS
+        return _unreadable(stack, _syntax(error, file))
+    found = [
+        Finding(Code.DUPLICATE_KEY, f"{file}:{line}:{column}", f"the key '{key}' stands twice", "keep one of them")
+        for key, line, column in duplicates
     ]
-    raw = split_config(stack, document.get("config") or {})
-    return RawStack(stack, raw.values, raw.secrets, (*extra, *raw.findings))
+    if document is None:
+        return _unreadable(stack, Finding(Code.EMPTY_FILE, file, "is empty", _START))
+    if not isinstance(document, dict):
+        got = "a list" if isinstance(document, list) else "a plain value"
+        return _unreadable(stack, Finding(Code.WRONG_TYPE, file, "must be a mapping", _START, got, "a mapping with `config:`"))
+    found.extend(_top_level(document))
+    config = document.get("config")
+    if not config:
+        return _unreadable(stack, *found, Finding(Code.MISSING, file, "has no configuration", f"write `config:`; {_START}"))
+    if not isinstance(config, dict):
+        got = "a list" if isinstance(config, list) else "a plain value"
+        wrong = Finding(Code.WRONG_TYPE, "config", "must be a mapping", _START, got, f"keys such as `{PROJECT}:nodes:`")
+        return _unreadable(stack, *found, wrong)
+    raw = split_config(stack, config)
+    return RawStack(stack, raw.values, raw.secrets, (*found, *raw.findings))
 
 
-def split_config(stack: str, config: dict[Any, Any]) -> RawStack:
+def _top_level(document: Mapping[Any, Any]) -> list[Finding]:
+    found = []
+    for key in (str(key) for key in document if key not in PULUMI_KEYS):
+        ours = key.removeprefix(f"{PROJECT}:")
+        fix = f"move it below `config:` as `{PROJECT}:{ours}`" if ours in (*SECTIONS, "models") else ""
+        fix = fix or did_you_mean(key, PULUMI_KEYS) or "remove it"
+        allowed = ", ".join(sorted(PULUMI_KEYS))
+        found.append(Finding(Code.UNKNOWN_KEY, key, "there is no such top-level key", fix, allowed=allowed))
+    return found
+
+
+def split_config(stack: str, config: Mapping[Any, Any]) -> RawStack:
     """Values and secret names of a stack's configuration; other projects' keys are left alone."""
     values: dict[str, object] = {}
     secrets: set[str] = set()
@@ -123,20 +104,12 @@ def split_config(stack: str, config: dict[Any, Any]) -> RawStack:
     for full_key, value in config.items():
         namespace, _, key = str(full_key).rpartition(":")
         if not namespace:
-            found.append(
-                Finding(
-                    Code.UNKNOWN_KEY,
-                    key,
-                    "has no namespace",
-                    f"write `{PROJECT}:{key}`",
-                    allowed=f"{PROJECT}:<section>",
-                )
-            )
+            allowed = f"{PROJECT}:<section>"
+            found.append(Finding(Code.UNKNOWN_KEY, key, "the key has no namespace", f"write `{PROJECT}:{key}:`", key, allowed))
         elif namespace == PROJECT and key.startswith(SECRET_PREFIX):
-            name = key.removeprefix(SECRET_PREFIX)
-            secrets.add(name)
+            secrets.add(key.removeprefix(SECRET_PREFIX))
             if not _is_secure(value):
-                found.append(_in_clear(key, f"pulumi config set --secret {PROJECT}:{key}"))
+                found.append(_in_clear(key, key))
         elif namespace == PROJECT:
             values[key] = value
             found.extend(_clear_tokens(value, key))
@@ -147,36 +120,32 @@ def _is_secure(value: object) -> bool:
     return isinstance(value, dict) and value.keys() == {"secure"} and isinstance(value["secure"], str)
 
 
-def _in_clear(path: str, command: str) -> Finding:
-    return Finding(Code.SECRET_IN_CLEAR, path, "a secret stands in clear", f"revoke it, then run `{command}`")
+def _in_clear(path: str, key: str) -> Finding:
+    fix = f"revoke it, then run `pulumi config set --secret {PROJECT}:{key}`"
+    return Finding(Code.SECRET_IN_CLEAR, path, "a secret stands in clear", fix)
 
 
 def _clear_tokens(value: object, path: str) -> list[Finding]:
     if _is_secure(value):
-        problem = "a secret inside structured configuration makes its whole section secret"
-        return [
-            Finding(
-                Code.SECRET_IN_CLEAR,
-                path,
-                problem,
-                f"keep it in a key of its own, `{PROJECT}:{SECRET_PREFIX}<name>`",
-            )
-        ]
+        problem = "a secret inside a section makes the whole section secret"
+        names = " or ".join(f"`{PROJECT}:{SECRET_PREFIX}{name}`" for name in SECRETS)
+        return [Finding(Code.SECRET_IN_CLEAR, path, problem, f"write the value in clear, or keep it as {names}")]
     if isinstance(value, dict):
         return [found for key, item in value.items() for found in _clear_tokens(item, f"{path}.{key}")]
     if isinstance(value, list):
-        return [
-            found for index, item in enumerate(value) for found in _clear_tokens(item, f"{path}[{index}]")
-        ]
-    if isinstance(value, str) and _TOKEN.search(value):
-        return [_in_clear(path, f"pulumi config set --secret {PROJECT}:{SECRET_PREFIX}<name>")]
+        return [found for index, item in enumerate(value) for found in _clear_tokens(item, f"{path}[{index}]")]
+    if isinstance(value, str) and holds_token(value):
+        return [_in_clear(path, f"{SECRET_PREFIX}<name>")]
     return []
 
 
 def _syntax(error: yaml.YAMLError, file: str) -> Finding:
     mark = getattr(error, "problem_mark", None)
     place = f"{file}:{mark.line + 1}:{mark.column + 1}" if mark else file
-    problem = getattr(error, "problem", None) or str(error)
-    if "duplicate key" in problem:
-        return Finding(Code.DUPLICATE_KEY, place, problem, "keep one of them")
-    return Finding(Code.YAML_SYNTAX, place, f"is not YAML: {problem}", "correct the line")
+    problem = " ".join((getattr(error, "problem", None) or str(error)).split())
+    fix = "correct the indentation, the quotes or the colons of this line or the one above"
+    if "'\\t'" in problem:
+        problem, fix = "a tab stands where YAML wants spaces", "indent with spaces"
+    elif "tag" in problem:
+        fix = "write plain text, numbers, true, false, lists and mappings only"
+    return Finding(Code.YAML_SYNTAX, place, f"is not YAML: {problem}", fix)

@@ -1,0 +1,69 @@
+"""Decides what YAML means here: what Pulumi's own parser (Go's yaml.v3) makes of it, as plain JSON values.
+
+Booleans are true and false only, dates and clock times stay text, octal numbers are `010` or `0o10`, and there are no
+tags beyond JSON's types. A key that stands twice in a mapping is an error for Pulumi; here every such key is noted, and
+reading goes on.
+"""
+
+import json
+import re
+from collections.abc import Hashable
+from typing import Any
+
+import yaml
+
+_TAG = "tag:yaml.org,2002:"
+_MERGE = _TAG + "merge"
+Duplicate = tuple[str, int, int]  # key, line, column; both from 1
+
+
+class _Loader(yaml.SafeLoader):
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.duplicates: list[Duplicate] = []
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen: set[Hashable] = set()
+        for key_node, _ in node.value if isinstance(node, yaml.MappingNode) else []:
+            if key_node.tag == _MERGE:
+                continue
+            key = self.construct_object(key_node, deep=True)
+            if isinstance(key, Hashable):  # else the parent's loader says so
+                if key in seen:
+                    mark = key_node.start_mark
+                    self.duplicates.append((str(key), mark.line + 1, mark.column + 1))
+                seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+_RESOLVERS = (
+    ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
+    ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
+    ("int", r"[-+]?(?:0b[01_]+|0o?[0-7_]+|0x[0-9a-fA-F_]+|0|[1-9][0-9_]*)", "-+0123456789"),
+    ("float", r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)", "-+0123456789."),
+    ("merge", r"<<", "<"),
+)
+_Loader.yaml_implicit_resolvers = {}
+for _name, _pattern, _first in _RESOLVERS:
+    _Loader.add_implicit_resolver(_TAG + _name, re.compile(f"^(?:{_pattern})$"), list(_first))
+_KINDS = ("null", "bool", "int", "float", "str", "seq", "map")
+_Loader.yaml_constructors = {
+    tag: make for tag, make in yaml.SafeLoader.yaml_constructors.items() if tag is None or tag.removeprefix(_TAG) in _KINDS
+}
+
+
+def read_yaml(text: str) -> tuple[Any, list[Duplicate]]:
+    """The document, and every key that stands twice (the last one counts).
+
+    Raises:
+        yaml.YAMLError: the text is not YAML, or not plain data.
+    """
+    loader = _Loader(text)
+    try:
+        document = loader.get_single_data()
+        json.dumps(document)  # refuses what contains itself
+    except (ValueError, TypeError, RecursionError) as error:
+        raise yaml.YAMLError(f"a value cannot be read ({error})") from error
+    finally:
+        loader.dispose()
+    return document, loader.duplicates

@@ -1,0 +1,228 @@
+"""Decides what each section of a stack file may say: strict models, no defaults.
+
+A field that is `None` was not said; what is used then is decided, with its reason, in `tierup.defaults`.
+"""
+
+import re
+from enum import StrEnum
+from ipaddress import ip_network
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+from tierup.catalog import Precision
+
+DECIMAL = r"^-?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?$"
+
+
+def _number(value: object) -> object:
+    """Decimals arrive as strings from `pulumi config set --path`, which keeps only integers as numbers."""
+    return float(value) if isinstance(value, str) and re.fullmatch(DECIMAL, value) else value
+
+
+def _cidr(value: str) -> str:
+    ip_network(value)  # a ValueError is told as a problem of form
+    if "/" not in value:
+        raise ValueError("a load balancer takes networks with a prefix length only")
+    return value
+
+
+DnsName = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=40)]
+NodeName = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=253)]
+ModelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([-A-Za-z0-9._/]*[A-Za-z0-9])?$", max_length=45)]
+Number = Annotated[float, BeforeValidator(_number), Field(allow_inf_nan=False)]
+Image = Annotated[str, Field(pattern=r"^[a-z0-9./:_-]+(:[A-Za-z0-9._-]+|@sha256:[0-9a-f]{64})$", max_length=300)]
+Cidr = Annotated[str, AfterValidator(_cidr)]
+Size = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,5}[km]$")]
+
+
+class Strict(BaseModel):
+    """Unknown keys and wrong types are errors; keys are camelCase in files, snake_case in code."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, alias_generator=to_camel)
+
+
+class WorkloadClass(Strict):
+    """One kind of request: its size and what its users are promised."""
+
+    prompt_tokens: Annotated[int, Field(ge=1, le=1_000_000)]
+    answer_tokens: Annotated[int, Field(ge=1, le=1_000_000)]
+    ttft_ms: Annotated[Number, Field(gt=0, le=600_000, description="Time to first token that users are promised, ms")]
+    tpot_ms: Annotated[Number, Field(gt=0, le=60_000, description="Time per output token that users are promised, ms")]
+    share: Annotated[Number, Field(gt=0, le=1, description="Part of the requests, 0..1")]
+    priority: Annotated[int, Field(ge=0, le=100, description="Higher goes first, whatever the engine's own sign")]
+
+
+class Workload(Strict):
+    """Who uses the service."""
+
+    users: Annotated[int, Field(ge=1, le=100_000, description="People using the service at the same time")]
+    classes: Annotated[dict[DnsName, WorkloadClass] | None, Field(min_length=1)] = None
+
+
+class Provider(StrEnum):
+    """Where GPU servers come from: there already, bare metal through metal3, or a cloud through Karpenter."""
+
+    EXISTING = "existing"
+    METAL3 = "metal3"
+    KARPENTER = "karpenter"
+
+
+class StandbyMode(StrEnum):
+    """How ready a spare is: powered off, running but avoided, or not there."""
+
+    COLD = "cold"
+    WARM = "warm"
+    NONE = "none"
+
+
+class Standby(Strict):
+    """Spare servers that take over when one fails or load grows."""
+
+    mode: StandbyMode | None = None
+    count: Annotated[int | None, Field(ge=0, le=100)] = None
+
+
+class Nodes(Strict):
+    """The GPU servers."""
+
+    server: Annotated[str, Field(description="A server of the catalogue")]
+    provider: Provider | None = None
+    count: Annotated[int | None, Field(ge=1, le=1000, description="GPU servers in service, spares not counted")] = None
+    standby: Standby | None = None
+    names: Annotated[
+        list[NodeName] | None, Field(min_length=1, description="Node names: servers in service first, then spares")
+    ] = None
+
+
+class Engine(StrEnum):
+    """The program that serves a model."""
+
+    VLLM = "vllm"
+    TENSORRT_LLM = "tensorrt-llm"
+
+
+class KvCacheDtype(StrEnum):
+    """How the KV cache is stored: as the model computes, or in eight bits."""
+
+    AUTO = "auto"
+    FP8 = "fp8"
+
+
+class CacheKind(StrEnum):
+    """Where model files live: one shared claim, each node, each replica, or an image volume."""
+
+    SHARED = "shared"
+    NODE = "node"
+    REPLICA = "replica"
+    IMAGE = "image"
+
+
+class Parallelism(Strict):
+    """How one replica is spread over GPUs."""
+
+    tensor: Annotated[int | None, Field(ge=1, le=64)] = None
+    pipeline: Annotated[int | None, Field(ge=1, le=64)] = None
+
+
+class Cache(Strict):
+    """Where a model's files are kept."""
+
+    kind: CacheKind | None = None
+    storage_class: DnsName | None = None
+
+
+class Model(Strict):
+    """One served model; several entries with the same id and other precisions stand side by side."""
+
+    id: Annotated[str, Field(description="A model of the catalogue")]
+    name: Annotated[ModelName | None, Field(description="The name clients ask for")] = None
+    precision: Precision | None = None
+    revision: Annotated[str | None, Field(pattern=r"^[0-9a-f]{40}$", description="Commit of the repository")] = None
+    engine: Engine | None = None
+    parallelism: Parallelism | None = None
+    replicas: Annotated[int | None, Field(ge=1, le=1000, description="Replicas at rest; the autoscaler adds")] = None
+    context: Annotated[int | None, Field(ge=256, le=10_000_000, description="Tokens, prompt and answer")] = None
+    max_num_seqs: Annotated[int | None, Field(ge=1, le=4096, description="Slots: requests a replica runs at once")] = None
+    gpu_memory_utilization: Annotated[Number | None, Field(ge=0.1, le=0.98)] = None
+    kv_cache_dtype: KvCacheDtype | None = None
+    cache: Cache | None = None
+
+
+class ServiceType(StrEnum):
+    """How the gateway is reached: inside the cluster only, or through a load balancer."""
+
+    CLUSTER_IP = "ClusterIP"
+    LOAD_BALANCER = "LoadBalancer"
+
+
+class Gateway(Strict):
+    """The Nginx in front."""
+
+    replicas: Annotated[int | None, Field(ge=1, le=20)] = None
+    keepalive_timeout_seconds: Annotated[int | None, Field(ge=1, le=3600)] = None
+    client_body_buffer_size: Size | None = None
+    max_body_size: Size | None = None
+    queue_length: Annotated[int | None, Field(ge=0, le=100_000, description="Requests that may wait, per model")] = None
+    longform_cap: Annotated[
+        Number | None, Field(gt=0, lt=1, description="Part of the slots that long jobs may hold")
+    ] = None
+    service_type: ServiceType | None = None
+    source_ranges: Annotated[list[Cidr] | None, Field(description="CIDRs that may reach a load balancer")] = None
+
+
+class Autoscaling(Strict):
+    """HorizontalPodAutoscaler of the model servers."""
+
+    enabled: bool | None = None
+    max_replicas: Annotated[int | None, Field(ge=1, le=1000, description="Per model")] = None
+    in_flight_target: Annotated[Number | None, Field(gt=0, le=1, description="Part of the slots in use")] = None
+    queue_time_target_ms: Annotated[int | None, Field(ge=1, le=600_000)] = None
+    cpu_target_percent: Annotated[int | None, Field(ge=1, le=100)] = None
+    gpu_target_percent: Annotated[int | None, Field(ge=1, le=100)] = None
+    scale_down_window_seconds: Annotated[int | None, Field(ge=0, le=3600)] = None
+
+
+class MonitoringMode(StrEnum):
+    """Who runs Prometheus and Grafana: this bundle, or an operator that is in the cluster."""
+
+    BUNDLED = "bundled"
+    OPERATOR = "operator"
+
+
+class Monitoring(Strict):
+    """Prometheus and Grafana."""
+
+    mode: MonitoringMode | None = None
+    retention_days: Annotated[int | None, Field(ge=1, le=365)] = None
+    storage_gib: Annotated[int | None, Field(ge=1, le=10_000)] = None
+    storage_class: DnsName | None = None
+    retain: Annotated[bool | None, Field(description="Keep the metrics volume when the stack is destroyed")] = None
+    scrape_interval_seconds: Annotated[int | None, Field(ge=1, le=300)] = None
+    gpu_exporter: Annotated[str | None, Field(pattern=r"^[a-z0-9.-]+:[0-9]+$", description="DCGM exporter, name:port")] = None
+    node_exporter: Annotated[str | None, Field(pattern=r"^[a-z0-9.-]+:[0-9]+$", description="Node exporter, name:port")] = None
+
+
+class Budget(Strict):
+    """What the stack may cost."""
+
+    capex_usd: Annotated[Number | None, Field(gt=0, le=1e9)] = None
+
+
+class Images(Strict):
+    """Container images, pinned by version or digest."""
+
+    vllm: Image | None = None
+    gguf: Annotated[Image | None, Field(description="vLLM image with the GGUF plugin; no public image has it")] = None
+    nginx: Image | None = None
+    prometheus: Image | None = None
+    grafana: Image | None = None
+
+
+class Cluster(Strict):
+    """Which cluster the stack goes to."""
+
+    kubeconfig: Annotated[str | None, Field(min_length=1, description="Path; default: the ambient one")] = None
+    context: Annotated[str | None, Field(min_length=1)] = None
+    namespace: DnsName | None = None
