@@ -19,7 +19,7 @@ TEMPLATES = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
     keep_trailing_newline=True,
-    autoescape=False,  # noqa: S701 - configuration files, not HTML
+    autoescape=False,
 )
 
 STACK_LABEL = f"{PROJECT_LABEL}/stack"
@@ -176,24 +176,6 @@ def container(name: str, image: str, resources: dict[str, str], **more: Any) -> 
         },
         "resources": {"requests": dict(resources), "limits": dict(resources)},
         **more,
-    }
-
-
-def system_placement(plan: Plan, component: str) -> dict[str, Any]:
-    """Where gateway and monitoring pods go: the tier's servers in service, spread softly, since a tier may be one server."""
-    from tierup.manifests.nodes import node_affinity, up_roles
-
-    return {
-        "tolerations": [GPU_TOLERATION],
-        "affinity": {"nodeAffinity": node_affinity(plan, up_roles(plan))},
-        "topologySpreadConstraints": [
-            {
-                "maxSkew": 1,
-                "topologyKey": "kubernetes.io/hostname",
-                "whenUnsatisfiable": "ScheduleAnyway",
-                "labelSelector": {"matchLabels": selector(plan, component)},
-            }
-        ],
     }
 
 

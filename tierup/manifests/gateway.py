@@ -26,9 +26,9 @@ from tierup.manifests.common import (
     selector,
     service,
     service_account,
-    system_placement,
     tcp,
 )
+from tierup.manifests.placement import system_placement
 from tierup.plan import ModelPlan, Plan
 
 NGINX_USER = 101  # of the image

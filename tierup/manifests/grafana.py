@@ -21,9 +21,9 @@ from tierup.manifests.common import (
     selector,
     service,
     service_account,
-    system_placement,
     tcp,
 )
+from tierup.manifests.placement import system_placement
 from tierup.plan import Plan
 
 GRAFANA_USER = 472  # of the image

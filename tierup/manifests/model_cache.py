@@ -21,7 +21,7 @@ from tierup.manifests.common import (
     service_account,
     tcp,
 )
-from tierup.manifests.nodes import all_roles, node_affinity, up_roles
+from tierup.manifests.placement import all_roles, node_affinity, up_roles
 from tierup.plan import ModelPlan, Plan
 
 MOUNT = "/models"

@@ -22,7 +22,7 @@ from tierup.manifests.common import (
     tcp,
 )
 from tierup.manifests.model_cache import MOUNT, cache_claim, marker_path
-from tierup.manifests.nodes import node_affinity, up_roles
+from tierup.manifests.placement import node_affinity, up_roles
 from tierup.plan import ModelPlan, Plan
 
 ENGINE_USER = 2000  # the vLLM image's unprivileged user
@@ -187,7 +187,7 @@ def engine_args(model: ModelPlan) -> list[str]:
     """vLLM's arguments; every option is one of the pinned version (`vllm serve --help=all`)."""
     args = {
         "--served-model-name": model.name,
-        "--host": "0.0.0.0",  # noqa: S104 - a pod's own address, behind a default-deny network policy
+        "--host": "0.0.0.0",
         "--port": str(ENGINE_PORT),
         "--dtype": "float16" if model.precision is Precision.FP16 else "auto",
         "--tensor-parallel-size": str(model.tensor),

@@ -25,9 +25,9 @@ from tierup.manifests.common import (
     selector,
     service,
     service_account,
-    system_placement,
     tcp,
 )
+from tierup.manifests.placement import system_placement
 from tierup.plan import MonitoringPlan, Plan
 
 PROMETHEUS_USER = 65534  # of the image

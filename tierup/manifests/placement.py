@@ -1,0 +1,59 @@
+"""Decides on which nodes pods may run: the stack's own, those in service first, powered-off spares never."""
+
+from typing import Any
+
+from tierup.config import StandbyMode
+from tierup.manifests.common import GPU_TOLERATION, ROLE_LABEL, STACK_LABEL, Manifest, selector
+from tierup.plan import Plan
+
+SERVING = "serving"
+
+
+def standby_role(mode: StandbyMode) -> str:
+    """Label value of a spare: `standby-cold` or `standby-warm`."""
+    return f"standby-{mode}"
+
+
+def up_roles(plan: Plan) -> list[str]:
+    """Roles of nodes that are running: those in service, and warm spares."""
+    warm = plan.nodes.standby_mode is StandbyMode.WARM
+    return [SERVING, standby_role(StandbyMode.WARM)] if warm else [SERVING]
+
+
+def all_roles(plan: Plan) -> list[str]:
+    """Roles of all of the stack's nodes, spares that are powered off too."""
+    return [SERVING, *([standby_role(plan.nodes.standby_mode)] if plan.nodes.standby else [])]
+
+
+def node_affinity(plan: Plan, roles: list[str], *more: Manifest) -> Manifest:
+    """Only this stack's nodes in these roles; those in service first."""
+    terms = [
+        {"key": STACK_LABEL, "operator": "In", "values": [plan.stack]},
+        {"key": ROLE_LABEL, "operator": "In", "values": roles},
+        *more,
+    ]
+    affinity: Manifest = {
+        "requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [{"matchExpressions": terms}]}
+    }
+    if len(roles) > 1:
+        serving = {"key": ROLE_LABEL, "operator": "In", "values": [SERVING]}
+        affinity["preferredDuringSchedulingIgnoredDuringExecution"] = [
+            {"weight": 100, "preference": {"matchExpressions": [serving]}}
+        ]
+    return affinity
+
+
+def system_placement(plan: Plan, component: str) -> dict[str, Any]:
+    """Where gateway and monitoring pods go: the tier's servers in service, spread softly, since a tier may be one server."""
+    return {
+        "tolerations": [GPU_TOLERATION],
+        "affinity": {"nodeAffinity": node_affinity(plan, up_roles(plan))},
+        "topologySpreadConstraints": [
+            {
+                "maxSkew": 1,
+                "topologyKey": "kubernetes.io/hostname",
+                "whenUnsatisfiable": "ScheduleAnyway",
+                "labelSelector": {"matchLabels": selector(plan, component)},
+            }
+        ],
+    }
