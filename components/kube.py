@@ -13,7 +13,7 @@ from tierup.manifests.common import RETAIN_ANNOTATION, Manifest, SecretRef
 from tierup.manifests.waits import delete_seconds, ready_seconds
 
 # A Node is never made here, only patched: the provider's NodePatch writes and removes single fields.
-RESOURCES: dict[tuple[str, str], type[pulumi.CustomResource]] = {
+RESOURCES: dict[tuple[str, str], Callable[..., pulumi.CustomResource]] = {
     ("v1", "ConfigMap"): core.v1.ConfigMap,
     ("v1", "Namespace"): core.v1.Namespace,
     ("v1", "Node"): core.v1.NodePatch,

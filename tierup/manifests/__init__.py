@@ -20,6 +20,6 @@ def render(plan: Plan) -> list[Manifest]:
 
 
 def retained(plan: Plan) -> list[str]:
-    """What `destroy` leaves behind on purpose, as kind/name: volumes that were asked to be kept, and their namespace."""
+    """What `destroy` leaves behind on purpose, as kind/name: volumes to be kept, and their namespace."""
     kept = [m for m in render(plan) if m["metadata"].get("annotations", {}).get(RETAIN_ANNOTATION) == "true"]
     return [f"{m['kind'].lower()}/{m['metadata']['name']}" for m in kept]

@@ -1,4 +1,4 @@
-"""Decides the HorizontalPodAutoscaler of a model: requests in flight first, queue time second, GPU and CPU as guards."""
+"""Decides a model's HorizontalPodAutoscaler: requests in flight, then queue time, GPU and CPU as guards."""
 
 from tierup.manifests.common import MODEL_SERVER, Manifest, obj
 from tierup.manifests.model_server import workload_name

@@ -43,7 +43,7 @@ MODEL_SERVER, MODEL_FETCH, GATEWAY, PROMETHEUS, GRAFANA = (
 
 
 class SecretRef(str):
-    """The name of a stack secret, standing where its value will be put by the engine; prints as a reference."""
+    """The name of a stack secret, where the engine will put its value; prints as a reference."""
 
     def __new__(cls, name: str) -> "SecretRef":
         self = super().__new__(cls, f"${{tierup:secret-{name}}}")
@@ -127,7 +127,7 @@ def service(
     headless: bool = False,
     **spec: Any,
 ) -> Manifest:
-    """A Service over a component's pods. Pulumi need not wait for its addresses: the pods' own readiness is awaited."""
+    """A Service over a component's pods; Pulumi awaits the pods, so it need not await the addresses."""
     body: dict[str, Any] = {
         "selector": selector(plan, component, instance),
         "ports": [
@@ -164,7 +164,7 @@ def pod_spec(
 
 
 def container(name: str, image: str, resources: dict[str, str], **more: Any) -> Manifest:
-    """A container without privileges; `resources` are request and limit alike, so that a node never overcommits them."""
+    """A container without privileges; `resources` are request and limit alike: no node overcommits them."""
     return {
         "name": name,
         "image": image,

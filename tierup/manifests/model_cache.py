@@ -1,4 +1,4 @@
-"""Decides where model files live and how they get there once, pinned by revision, so that serving pods need no network."""
+"""Decides where model files live and how they get there: once, pinned, so that serving needs no network."""
 
 import json
 
@@ -69,7 +69,7 @@ def objects(plan: Plan) -> list[Manifest]:
 
 
 def _policy(plan: Plan) -> Manifest:
-    # The one component that reaches out: HTTPS to the model hub, anywhere, since hubs sit behind moving addresses.
+    # The one component that reaches out: HTTPS anywhere, since model hubs have moving addresses.
     return network_policy(plan, MODEL_FETCH, [], [DNS_EGRESS, {"ports": tcp(443)}])
 
 
@@ -87,7 +87,7 @@ def _shared_claim(plan: Plan, models: list[ModelPlan]) -> Manifest:
 
 
 def _claim(plan: Plan, kind: CacheKind, spec: Manifest) -> Manifest:
-    # A claim whose class binds late waits for its first pod, and that pod waits for other objects: do not wait here.
+    # A claim whose class binds late waits for its first pod, which waits for other objects.
     skip = {"pulumi.com/skipAwait": "true"}
     return obj(
         plan, "v1", "PersistentVolumeClaim", f"models-{kind}", MODEL_FETCH, annotations=skip, spec=spec
@@ -99,7 +99,7 @@ def _node_volume_name(plan: Plan) -> str:
 
 
 def _node_volume(plan: Plan, models: list[ModelPlan]) -> Manifest:
-    """One volume that means the same folder on each of the stack's nodes, so that a new node needs no new object."""
+    """One volume that means the same folder on each of the stack's nodes: a new node needs no new object."""
     match = [{"key": STACK_LABEL, "operator": "In", "values": [plan.stack]}]
     spec = {
         "capacity": {"storage": _gib(models)},
@@ -195,7 +195,7 @@ def _fetch_job(plan: Plan, model: ModelPlan, script: str) -> Manifest:
 
 
 def _fetch_daemon_set(plan: Plan, models: list[ModelPlan], script: str) -> Manifest:
-    """One fetch per node of the stack, spares as soon as they are up: a node that appears later fills itself."""
+    """One fetch per node, spares as soon as they are up: a node that appears later fills itself."""
     labels = selector(plan, MODEL_FETCH, "node")
     pod = _fetch_pod(plan, models, script, stay=True)
     spec = {

@@ -64,7 +64,7 @@ def _deployment(plan: Plan, model: ModelPlan) -> Manifest:
     spec: Manifest = {
         "selector": {"matchLabels": labels},
         "strategy": _strategy(model),
-        # A rollout is late only when the download, the start and the drain of the pod it replaces are all used up.
+        # Late only when the download, the start and the drain of the old pod are all used up.
         "progressDeadlineSeconds": model.fetch_seconds + model.startup_seconds + model.grace_seconds,
         "revisionHistoryLimit": 3,
         "template": {"metadata": {"labels": labels}, "spec": _pod(plan, model)},

@@ -1,4 +1,4 @@
-"""Decides how long Pulumi waits for an object: as long as the object itself allows, and no constant of its own."""
+"""Decides how long Pulumi waits for an object: as long as the object itself allows."""
 
 from tierup.manifests.common import Manifest
 
@@ -7,9 +7,9 @@ _MARGIN_SECONDS = 60
 
 
 def ready_seconds(manifest: Manifest) -> int:
-    """Seconds until an object must be ready: a rollout's own deadline, a Job's, or that of a plain API call."""
+    """Seconds until an object must be ready: a rollout's deadline, a Job's, or that of an API call."""
     spec = manifest.get("spec", {})
-    deadline = spec.get("progressDeadlineSeconds") or spec.get("activeDeadlineSeconds")
+    deadline = spec.get("progressDeadlineSeconds", spec.get("activeDeadlineSeconds"))
     return _API_SECONDS if deadline is None else int(deadline) + _MARGIN_SECONDS
 
 
