@@ -16,7 +16,7 @@ class FoundationArgs:
 
 
 class Foundation(pulumi.ComponentResource):
-    """What must stand before any pod: nothing may talk, and nothing may be privileged, from the first second."""
+    """What must stand before any pod: nothing may talk or be privileged, from the first second."""
 
     resources: dict[str, pulumi.CustomResource]
 

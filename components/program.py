@@ -17,7 +17,7 @@ from tierup.preflight import make_plan
 
 
 def main() -> InferenceTier:
-    """Plan the stack, look at its cluster, build the tier; raises `pulumi.RunError` with every problem found."""
+    """Plan the stack, look at its cluster, build the tier; raises `pulumi.RunError` with every problem."""
     try:
         plan = make_plan(parse(_raw()), load_catalog())
         for finding in plan.findings:

@@ -1,4 +1,4 @@
-"""Decides the ground of a tier: namespace, quota, priority class, and that nothing may talk unless allowed."""
+"""Decides a tier's ground: namespace, quota, priority class, and that nothing may talk unless allowed."""
 
 from tierup.manifests.common import RETAIN_ANNOTATION, Manifest, obj
 from tierup.plan import Plan

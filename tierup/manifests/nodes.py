@@ -1,7 +1,7 @@
-"""Decides what the tier writes on nodes that are there already: labels, so that pods find servers, not spares.
+"""Decides what the tier writes on nodes that are there: labels, so that pods find servers, not spares.
 
-No taints: a node's taint list belongs to one field manager as a whole, so writing one would take the others away
-(docs/adr/0004-node-labels-not-taints.md).
+No taints: a node's taint list belongs to one field manager as a whole, so writing one would take the
+others away (docs/adr/0004-node-labels-not-taints.md).
 """
 
 from tierup.manifests.common import ROLE_LABEL, STACK_LABEL, Manifest

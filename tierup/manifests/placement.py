@@ -44,7 +44,7 @@ def node_affinity(plan: Plan, roles: list[str], *more: Manifest) -> Manifest:
 
 
 def system_placement(plan: Plan, component: str) -> dict[str, Any]:
-    """Where gateway and monitoring pods go: the tier's servers, spread softly, since a tier may be one server."""
+    """Where gateway and monitoring pods go: the tier's servers, spread softly (it may be one server)."""
     return {
         "tolerations": [GPU_TOLERATION],
         "affinity": {"nodeAffinity": node_affinity(plan, up_roles(plan))},
