@@ -1,6 +1,7 @@
 """Decides where model files live and how they get there: once, pinned, so that serving needs no network."""
 
 import json
+import math
 
 from tierup.config import CacheKind
 from tierup.manifests.common import (
@@ -29,11 +30,17 @@ NODE_FOLDER = "/var/lib/tierup/models"
 HUB_TOKEN = "hub-token"
 FETCH_USER = 2000  # the engine's user, who reads the files
 SCRIPT = ROOT / "templates" / "fetch_model.py"
+NODE_CLAIM = "models-node"
+# Nominal: a folder is as large as its disk, and a claim that followed the plan could never shrink with it.
+NODE_STORAGE = "1Ti"
 
 
 def cache_claim(model: ModelPlan) -> str:
-    """The claim a model's pods mount: one per cache kind, shared by all models of that kind."""
-    return f"models-{model.cache_kind}"
+    """The claim a model's pods mount: the node's folder, or one per catalogue model for all its precisions."""
+    if model.cache_kind is CacheKind.NODE:
+        return NODE_CLAIM
+    # A claim never shrinks and seldom grows, so its name carries its content: another size, another claim.
+    return f"models-shared-{content_hash([model.spec_id, _shared_spec(model)])}"
 
 
 def marker_path(model: ModelPlan) -> str:
@@ -59,11 +66,11 @@ def objects(plan: Plan) -> list[Manifest]:
         )
     shared = [model for model in plan.models if model.cache_kind is CacheKind.SHARED]
     local = [model for model in plan.models if model.cache_kind is CacheKind.NODE]
-    if shared:
-        manifests.append(_shared_claim(plan, shared))
-        manifests.extend(_fetch_job(plan, model, script["metadata"]["name"]) for model in shared)
+    claims = {cache_claim(model): _shared_spec(model) for model in shared}
+    manifests.extend(_claim(plan, name, spec) for name, spec in claims.items())
+    manifests.extend(_fetch_job(plan, model, script["metadata"]["name"]) for model in shared)
     if local:
-        manifests.extend([_node_volume(plan, local), _node_claim(plan, local)])
+        manifests.extend([_node_volume(plan), _node_claim(plan)])
         manifests.append(_fetch_daemon_set(plan, local, script["metadata"]["name"]))
     return manifests
 
@@ -73,36 +80,35 @@ def _policy(plan: Plan) -> Manifest:
     return network_policy(plan, MODEL_FETCH, [], [DNS_EGRESS, {"ports": tcp(443)}])
 
 
-def _gib(models: list[ModelPlan]) -> str:
-    return f"{sum(model.cache_gib for model in models)}Gi"
-
-
-def _shared_claim(plan: Plan, models: list[ModelPlan]) -> Manifest:
-    spec: Manifest = {
+def _shared_spec(model: ModelPlan) -> Manifest:
+    return {
         "accessModes": ["ReadWriteMany"],
-        "resources": {"requests": {"storage": _gib(models)}},
-        "storageClassName": models[0].cache_storage_class,
+        "resources": {"requests": {"storage": f"{_room_gib(model)}Gi"}},
+        "storageClassName": model.cache_storage_class,
     }
-    return _claim(plan, CacheKind.SHARED, spec)
 
 
-def _claim(plan: Plan, kind: CacheKind, spec: Manifest) -> Manifest:
+def _room_gib(model: ModelPlan) -> int:
+    """Room for the model in every precision: a change of precision needs old and new files side by side."""
+    variants = {(item.repo, item.files): item.weight_gib.value for item in model.spec.variants.values()}
+    return math.ceil(sum(variants.values()) * 1.2) + 2
+
+
+def _claim(plan: Plan, name: str, spec: Manifest) -> Manifest:
     # A claim whose class binds late waits for its first pod, which waits for other objects.
     skip = {"pulumi.com/skipAwait": "true"}
-    return obj(
-        plan, "v1", "PersistentVolumeClaim", f"models-{kind}", MODEL_FETCH, annotations=skip, spec=spec
-    )
+    return obj(plan, "v1", "PersistentVolumeClaim", name, MODEL_FETCH, annotations=skip, spec=spec)
 
 
 def _node_volume_name(plan: Plan) -> str:
     return f"tierup-{plan.stack}-models"
 
 
-def _node_volume(plan: Plan, models: list[ModelPlan]) -> Manifest:
+def _node_volume(plan: Plan) -> Manifest:
     """One volume that means the same folder on each of the stack's nodes: a new node needs no new object."""
     match = [{"key": STACK_LABEL, "operator": "In", "values": [plan.stack]}]
     spec = {
-        "capacity": {"storage": _gib(models)},
+        "capacity": {"storage": NODE_STORAGE},
         "accessModes": ["ReadWriteMany"],
         "persistentVolumeReclaimPolicy": "Retain",
         "storageClassName": _node_volume_name(plan),
@@ -114,14 +120,14 @@ def _node_volume(plan: Plan, models: list[ModelPlan]) -> Manifest:
     )
 
 
-def _node_claim(plan: Plan, models: list[ModelPlan]) -> Manifest:
+def _node_claim(plan: Plan) -> Manifest:
     spec = {
         "accessModes": ["ReadWriteMany"],
-        "resources": {"requests": {"storage": _gib(models)}},
+        "resources": {"requests": {"storage": NODE_STORAGE}},
         "storageClassName": _node_volume_name(plan),
         "volumeName": _node_volume_name(plan),
     }
-    return _claim(plan, CacheKind.NODE, spec)
+    return _claim(plan, NODE_CLAIM, spec)
 
 
 def _wanted(model: ModelPlan) -> dict[str, str | None]:
