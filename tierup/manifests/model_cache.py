@@ -36,7 +36,7 @@ NODE_STORAGE = "1Ti"
 
 
 def cache_claim(model: ModelPlan) -> str:
-    """The claim a model's pods mount: the node's folder, or one per catalogue model for all its precisions."""
+    """The claim a model's pods mount: the node's folder, or one per catalogue model for all precisions."""
     if model.cache_kind is CacheKind.NODE:
         return NODE_CLAIM
     # A claim never shrinks and seldom grows, so its name carries its content: another size, another claim.
