@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
@@ -35,6 +35,7 @@ from tierup.sections import (
 
 __all__ = [
     "PROJECT_LABEL",
+    "REQUIRED",
     "SECRETS",
     "SECRET_PREFIX",
     "SECTIONS",
@@ -73,12 +74,12 @@ class TierConfig:
     workload: Workload
     nodes: Nodes
     models: tuple[Model, ...]
-    gateway: Gateway = Gateway()
-    autoscaling: Autoscaling = Autoscaling()
-    monitoring: Monitoring = Monitoring()
-    budget: Budget = Budget()
-    images: Images = Images()
-    cluster: Cluster = Cluster()
+    gateway: Gateway = field(default_factory=Gateway)
+    autoscaling: Autoscaling = field(default_factory=Autoscaling)
+    monitoring: Monitoring = field(default_factory=Monitoring)
+    budget: Budget = field(default_factory=Budget)
+    images: Images = field(default_factory=Images)
+    cluster: Cluster = field(default_factory=Cluster)
     secrets: frozenset[str] = frozenset()
 
 
@@ -154,7 +155,14 @@ def parse(raw: RawStack) -> Parsed:
                 sections[key] = section
         elif key in REQUIRED:
             broken.add(key)
-            found.append(Finding(Code.MISSING, key, "the section is missing", f"write `tierup:{key}:`, as the files in stacks/ do"))
+            found.append(
+                Finding(
+                    Code.MISSING,
+                    key,
+                    "the section is missing",
+                    f"write `tierup:{key}:`, as the files in stacks/ do",
+                )
+            )
     models = _read_models(raw.values.get("models"), found)
     if not models or None in models:
         broken.add("models")
@@ -187,19 +195,25 @@ def _unknown_keys(raw: RawStack) -> list[Finding]:
     for key in raw.values:
         if key not in known:
             fix = did_you_mean(key, known) or "remove it"
-            found.append(Finding(Code.UNKNOWN_KEY, key, "there is no such section", fix, allowed=", ".join(known)))
+            found.append(
+                Finding(Code.UNKNOWN_KEY, key, "there is no such section", fix, allowed=", ".join(known))
+            )
     for name in sorted(raw.secrets - SECRETS.keys()):
         fix, allowed = did_you_mean(name, SECRETS) or "remove it", ", ".join(sorted(SECRETS))
-        found.append(Finding(Code.UNKNOWN_KEY, SECRET_PREFIX + name, "there is no such secret", fix, name, allowed))
+        found.append(
+            Finding(Code.UNKNOWN_KEY, SECRET_PREFIX + name, "there is no such secret", fix, name, allowed)
+        )
     return found
 
 
 def _told_once(found: list[Finding], of_the_file: tuple[Finding, ...]) -> tuple[Finding, ...]:
-    """Without what only follows from a secret that stands where it must not: the reader told of it already."""
+    """Without what only follows from a secret that stands where it must not: that was told."""
     hidden = tuple(finding.path for finding in of_the_file if finding.code is Code.SECRET_IN_CLEAR)
 
     def follows(finding: Finding) -> bool:
-        inside = any(finding.path == path or finding.path.startswith((f"{path}.", f"{path}[")) for path in hidden)
+        inside = any(
+            finding.path == path or finding.path.startswith((f"{path}.", f"{path}[")) for path in hidden
+        )
         return inside and finding.code is not Code.SECRET_IN_CLEAR
 
     return tuple(finding for finding in found if not follows(finding))

@@ -51,7 +51,7 @@ def findings_of(error: ValidationError, model: type[BaseModel], section: str) ->
     return [_finding(details, model, section) for details in error.errors(include_url=False)]
 
 
-def _finding(error: ErrorDetails, model: type[BaseModel], section: str) -> Finding:
+def _finding(error: ErrorDetails, model: type[BaseModel], section: str) -> Finding:  # noqa: PLR0911 - a table of kinds
     location, kind = error["loc"], error["type"]
     path = _path(section, location)
     if kind == "extra_forbidden":
@@ -62,18 +62,46 @@ def _finding(error: ErrorDetails, model: type[BaseModel], section: str) -> Findi
         return Finding(Code.MISSING, path, "is missing", f"add `{location[-1]}:`")
     if kind in _TYPES:
         what = _TYPES[kind]
-        return Finding(Code.WRONG_TYPE, path, f"must be {what}", _type_fix(what, error["input"]), shown(error["input"]), what)
+        return Finding(
+            Code.WRONG_TYPE,
+            path,
+            f"must be {what}",
+            _type_fix(what, error["input"]),
+            shown(error["input"]),
+            what,
+        )
     if kind in _BOUNDS:
         allowed = _range(_field_at(model, location))
-        return Finding(Code.OUT_OF_RANGE, path, "is out of range", "use a number in that range", shown(error["input"]), allowed)
+        return Finding(
+            Code.OUT_OF_RANGE,
+            path,
+            "is out of range",
+            "use a number in that range",
+            shown(error["input"]),
+            allowed,
+        )
     if kind in _ENUM:
         choices = [str(item.value) for item in _type_at(model, location)]
         fix = did_you_mean(str(error["input"]), choices) or "use one of the choices"
-        return Finding(Code.NOT_ALLOWED, path, "is not one of the choices", fix, shown(error["input"]), ", ".join(choices))
+        return Finding(
+            Code.NOT_ALLOWED,
+            path,
+            "is not one of the choices",
+            fix,
+            shown(error["input"]),
+            ", ".join(choices),
+        )
     if kind in _EMPTY:
         return Finding(Code.MISSING, path, "is empty", "give at least one entry, or leave the key out")
     fix = "write it in that form"
-    return Finding(Code.BAD_FORMAT, path, "is not written in the form it must have", fix, shown(error["input"]), _form(path, location))
+    return Finding(
+        Code.BAD_FORMAT,
+        path,
+        "is not written in the form it must have",
+        fix,
+        shown(error["input"]),
+        _form(path, location),
+    )
 
 
 def _path(section: str, location: Iterable[int | str]) -> str:
@@ -119,7 +147,9 @@ def _unwrapped(annotation: Any) -> Any:
 
 def _field_at(model: type[BaseModel], location: tuple[int | str, ...]) -> FieldInfo | None:
     parent = _type_at(model, location[:-1])
-    fields = parent.model_fields.values() if isinstance(parent, type) and issubclass(parent, BaseModel) else ()
+    fields = (
+        parent.model_fields.values() if isinstance(parent, type) and issubclass(parent, BaseModel) else ()
+    )
     return next((field for field in fields if field.alias == location[-1]), None)
 
 
@@ -141,7 +171,9 @@ def _keys(model: Any) -> list[str]:
 
 def _range(field: FieldInfo | None) -> str:
     metadata = field.metadata if field is not None else []
-    bounds = {key: getattr(item, key) for item in metadata for key in ("ge", "gt", "le", "lt") if hasattr(item, key)}
+    bounds = {
+        key: getattr(item, key) for item in metadata for key in ("ge", "gt", "le", "lt") if hasattr(item, key)
+    }
     low = f"{bounds['ge']:,}" if "ge" in bounds else f"more than {bounds['gt']:,}"
     high = f"{bounds['le']:,}" if "le" in bounds else f"less than {bounds['lt']:,}"
     return f"{low} to {high}"

@@ -40,17 +40,19 @@ class Code(StrEnum):
     TP_EXCEEDS_NODE = "TIER031"
     TP_GROUPS = "TIER032"
     GPUS_EXCEEDED = "TIER033"
-    PRECISION_UNSUPPORTED = "TIER034"
+    CONTEXT_DOES_NOT_FIT = "TIER034"
     FP8_WEIGHT_ONLY = "TIER035"
     WEIGHTS_DO_NOT_FIT = "TIER036"
     TP_WITHOUT_P2P = "TIER037"
     CONTEXT_TOO_LONG = "TIER038"
+    GPUS_FRAGMENTED = "TIER039"
     # What the engine cannot do
     GGUF_IMAGE = "TIER040"
     ENGINE_TOO_NEW = "TIER041"
     FLOATING_IMAGE = "TIER042"
     GATED_MODEL = "TIER043"
     ENGINE_NOT_BUILT = "TIER044"
+    CONTEXT_TOO_SHORT = "TIER045"
     # What the servers cannot hold
     CPU_EXCEEDED = "TIER050"
     MEMORY_EXCEEDED = "TIER051"
@@ -68,6 +70,7 @@ class Code(StrEnum):
     OPEN_LOAD_BALANCER = "TIER073"
     MONITORING_NOT_BUILT = "TIER074"
     OVER_BUDGET = "TIER075"
+    SHARES = "TIER076"
     # What the cluster says
     CLUSTER_UNREACHABLE = "TIER080"
     FOREIGN_OBJECT = "TIER081"
@@ -91,13 +94,17 @@ class Finding:
 
     def __str__(self) -> str:
         values = "; ".join(
-            f"{word} {value}" for word, value in (("got", self.got), ("allowed", self.allowed)) if value is not None
+            f"{word} {value}"
+            for word, value in (("got", self.got), ("allowed", self.allowed))
+            if value is not None
         )
-        return redacted(f"{self.code} {self.path}: {self.problem}{f' ({values})' if values else ''} - {self.fix}")
+        return redacted(
+            f"{self.code} {self.path}: {self.problem}{f' ({values})' if values else ''} - {self.fix}"
+        )
 
 
 class TierError(Exception):
-    """A user's mistake, with every problem that was found; shown as its message alone, never as a traceback."""
+    """A user's mistake, with every problem that was found; its message is all that is shown."""
 
     def __init__(self, findings: Iterable[Finding], subject: str = "the stack file") -> None:
         self.findings = tuple(findings)
@@ -106,13 +113,18 @@ class TierError(Exception):
         super().__init__("\n".join([head, *(f"  - {finding}" for finding in self.findings)]))
 
 
+def warning(code: Code, path: str, problem: str, fix: str, got: str | None = None) -> Finding:
+    """A finding that is shown and stops nothing."""
+    return Finding(code, path, problem, fix, got, severity=Severity.WARNING)
+
+
 def errors(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     """The findings that stop a deployment."""
     return tuple(finding for finding in findings if finding.severity is Severity.ERROR)
 
 
 def did_you_mean(word: str, allowed: Iterable[str]) -> str:
-    """`did you mean 'x'?` when something close is allowed, else an empty string; case, '_' and '-' do not count."""
+    """`did you mean 'x'?` when something close is allowed, else nothing; case, '_' and '-' do not count."""
     # Imported here: difflib costs 10 ms and most configurations have no mistake.
     from difflib import get_close_matches
 
@@ -125,9 +137,10 @@ def _plain(word: str) -> str:
     return word.lower().replace("_", "").replace("-", "")
 
 
-# Tokens of model hubs, model services, source hosts and clouds, and private keys: what is told lands in build logs.
+# Tokens of model hubs and services, source hosts and clouds, private keys: messages land in build logs.
 _TOKEN = re.compile(
-    r"\b(?:hf_[A-Za-z0-9]{20,}|sk-[A-Za-z0-9_-]{20,}|gh[pousr]_[A-Za-z0-9]{20,}|AKIA[A-Z0-9]{16})|-----BEGIN [A-Z ]+-----"
+    r"\b(?:hf_[A-Za-z0-9]{20,}|sk-[A-Za-z0-9_-]{20,}|gh[pousr]_[A-Za-z0-9]{20,}|AKIA[A-Z0-9]{16})"
+    r"|-----BEGIN [A-Z ]+-----"
 )
 
 

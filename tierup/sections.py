@@ -32,7 +32,9 @@ DnsName = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_l
 NodeName = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=253)]
 ModelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([-A-Za-z0-9._/]*[A-Za-z0-9])?$", max_length=45)]
 Number = Annotated[float, BeforeValidator(_number), Field(allow_inf_nan=False)]
-Image = Annotated[str, Field(pattern=r"^[a-z0-9./:_-]+(:[A-Za-z0-9._-]+|@sha256:[0-9a-f]{64})$", max_length=300)]
+Image = Annotated[
+    str, Field(pattern=r"^[a-z0-9./:_-]+(:[A-Za-z0-9._-]+|@sha256:[0-9a-f]{64})$", max_length=300)
+]
 Cidr = Annotated[str, AfterValidator(_cidr)]
 Size = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,5}[km]$")]
 
@@ -48,10 +50,16 @@ class WorkloadClass(Strict):
 
     prompt_tokens: Annotated[int, Field(ge=1, le=1_000_000)]
     answer_tokens: Annotated[int, Field(ge=1, le=1_000_000)]
-    ttft_ms: Annotated[Number, Field(gt=0, le=600_000, description="Time to first token that users are promised, ms")]
-    tpot_ms: Annotated[Number, Field(gt=0, le=60_000, description="Time per output token that users are promised, ms")]
+    ttft_ms: Annotated[
+        Number, Field(gt=0, le=600_000, description="Time to first token that users are promised, ms")
+    ]
+    tpot_ms: Annotated[
+        Number, Field(gt=0, le=60_000, description="Time per output token that users are promised, ms")
+    ]
     share: Annotated[Number, Field(gt=0, le=1, description="Part of the requests, 0..1")]
-    priority: Annotated[int, Field(ge=0, le=100, description="Higher goes first, whatever the engine's own sign")]
+    priority: Annotated[
+        int, Field(ge=0, le=100, description="Higher goes first, whatever the engine's own sign")
+    ]
 
 
 class Workload(Strict):
@@ -89,10 +97,13 @@ class Nodes(Strict):
 
     server: Annotated[str, Field(description="A server of the catalogue")]
     provider: Provider | None = None
-    count: Annotated[int | None, Field(ge=1, le=1000, description="GPU servers in service, spares not counted")] = None
+    count: Annotated[
+        int | None, Field(ge=1, le=1000, description="GPU servers in service, spares not counted")
+    ] = None
     standby: Standby | None = None
     names: Annotated[
-        list[NodeName] | None, Field(min_length=1, description="Node names: servers in service first, then spares")
+        list[NodeName] | None,
+        Field(min_length=1, description="Node names: servers in service first, then spares"),
     ] = None
 
 
@@ -139,12 +150,20 @@ class Model(Strict):
     id: Annotated[str, Field(description="A model of the catalogue")]
     name: Annotated[ModelName | None, Field(description="The name clients ask for")] = None
     precision: Precision | None = None
-    revision: Annotated[str | None, Field(pattern=r"^[0-9a-f]{40}$", description="Commit of the repository")] = None
+    revision: Annotated[
+        str | None, Field(pattern=r"^[0-9a-f]{40}$", description="Commit of the repository")
+    ] = None
     engine: Engine | None = None
     parallelism: Parallelism | None = None
-    replicas: Annotated[int | None, Field(ge=1, le=1000, description="Replicas at rest; the autoscaler adds")] = None
-    context: Annotated[int | None, Field(ge=256, le=10_000_000, description="Tokens, prompt and answer")] = None
-    max_num_seqs: Annotated[int | None, Field(ge=1, le=4096, description="Slots: requests a replica runs at once")] = None
+    replicas: Annotated[
+        int | None, Field(ge=1, le=1000, description="Replicas at rest; the autoscaler adds")
+    ] = None
+    context: Annotated[int | None, Field(ge=256, le=10_000_000, description="Tokens, prompt and answer")] = (
+        None
+    )
+    max_num_seqs: Annotated[
+        int | None, Field(ge=1, le=4096, description="Slots: requests a replica runs at once")
+    ] = None
     gpu_memory_utilization: Annotated[Number | None, Field(ge=0.1, le=0.98)] = None
     kv_cache_dtype: KvCacheDtype | None = None
     cache: Cache | None = None
@@ -164,12 +183,16 @@ class Gateway(Strict):
     keepalive_timeout_seconds: Annotated[int | None, Field(ge=1, le=3600)] = None
     client_body_buffer_size: Size | None = None
     max_body_size: Size | None = None
-    queue_length: Annotated[int | None, Field(ge=0, le=100_000, description="Requests that may wait, per model")] = None
+    queue_length: Annotated[
+        int | None, Field(ge=0, le=100_000, description="Requests that may wait, per model")
+    ] = None
     longform_cap: Annotated[
         Number | None, Field(gt=0, lt=1, description="Part of the slots that long jobs may hold")
     ] = None
     service_type: ServiceType | None = None
-    source_ranges: Annotated[list[Cidr] | None, Field(description="CIDRs that may reach a load balancer")] = None
+    source_ranges: Annotated[list[Cidr] | None, Field(description="CIDRs that may reach a load balancer")] = (
+        None
+    )
 
 
 class Autoscaling(Strict):
@@ -177,7 +200,9 @@ class Autoscaling(Strict):
 
     enabled: bool | None = None
     max_replicas: Annotated[int | None, Field(ge=1, le=1000, description="Per model")] = None
-    in_flight_target: Annotated[Number | None, Field(gt=0, le=1, description="Part of the slots in use")] = None
+    in_flight_target: Annotated[Number | None, Field(gt=0, le=1, description="Part of the slots in use")] = (
+        None
+    )
     queue_time_target_ms: Annotated[int | None, Field(ge=1, le=600_000)] = None
     cpu_target_percent: Annotated[int | None, Field(ge=1, le=100)] = None
     gpu_target_percent: Annotated[int | None, Field(ge=1, le=100)] = None
@@ -198,10 +223,16 @@ class Monitoring(Strict):
     retention_days: Annotated[int | None, Field(ge=1, le=365)] = None
     storage_gib: Annotated[int | None, Field(ge=1, le=10_000)] = None
     storage_class: DnsName | None = None
-    retain: Annotated[bool | None, Field(description="Keep the metrics volume when the stack is destroyed")] = None
+    retain: Annotated[
+        bool | None, Field(description="Keep the metrics volume when the stack is destroyed")
+    ] = None
     scrape_interval_seconds: Annotated[int | None, Field(ge=1, le=300)] = None
-    gpu_exporter: Annotated[str | None, Field(pattern=r"^[a-z0-9.-]+:[0-9]+$", description="DCGM exporter, name:port")] = None
-    node_exporter: Annotated[str | None, Field(pattern=r"^[a-z0-9.-]+:[0-9]+$", description="Node exporter, name:port")] = None
+    gpu_exporter: Annotated[
+        str | None, Field(pattern=r"^[a-z0-9.-]+:[0-9]+$", description="DCGM exporter, name:port")
+    ] = None
+    node_exporter: Annotated[
+        str | None, Field(pattern=r"^[a-z0-9.-]+:[0-9]+$", description="Node exporter, name:port")
+    ] = None
 
 
 class Budget(Strict):
@@ -214,7 +245,9 @@ class Images(Strict):
     """Container images, pinned by version or digest."""
 
     vllm: Image | None = None
-    gguf: Annotated[Image | None, Field(description="vLLM image with the GGUF plugin; no public image has it")] = None
+    gguf: Annotated[
+        Image | None, Field(description="vLLM image with the GGUF plugin; no public image has it")
+    ] = None
     nginx: Image | None = None
     prometheus: Image | None = None
     grafana: Image | None = None
@@ -223,6 +256,8 @@ class Images(Strict):
 class Cluster(Strict):
     """Which cluster the stack goes to."""
 
-    kubeconfig: Annotated[str | None, Field(min_length=1, description="Path; default: the ambient one")] = None
+    kubeconfig: Annotated[str | None, Field(min_length=1, description="Path; default: the ambient one")] = (
+        None
+    )
     context: Annotated[str | None, Field(min_length=1)] = None
     namespace: DnsName | None = None

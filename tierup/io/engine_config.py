@@ -1,4 +1,4 @@
-"""Decides how the configuration that Pulumi's engine hands over reads: the same as the stack file it came from."""
+"""Decides how the configuration that Pulumi's engine hands over reads: as the stack file it came from."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -10,7 +10,7 @@ _SECURE = {"secure": ""}  # stands for a value that the engine keeps secret
 
 
 def read_engine(stack: str, values: Mapping[str, str], secret_keys: Iterable[str]) -> RawStack:
-    """The `tierup:` values of a running program: structured ones arrive as JSON text, secret ones decrypted and unread."""
+    """The `tierup:` values of a running program: structured ones are JSON text, secret ones stay unread."""
     hidden = set(secret_keys)
     config = {key: _SECURE if key in hidden else _value(key, text) for key, text in values.items()}
     return split_config(stack, config)

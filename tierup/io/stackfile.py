@@ -44,9 +44,13 @@ def read_stack(path: Path) -> RawStack:
         allowed = ", ".join(others) or "none here"
         found = Finding(Code.NOT_FOUND, path.name, "there is no such stack file", fix, stack, allowed)
     except UnicodeDecodeError as error:
-        found = Finding(Code.YAML_SYNTAX, path.name, f"is not UTF-8 text (byte {error.start})", "save it as UTF-8")
+        found = Finding(
+            Code.YAML_SYNTAX, path.name, f"is not UTF-8 text (byte {error.start})", "save it as UTF-8"
+        )
     except OSError as error:
-        found = Finding(Code.NOT_FOUND, path.name, f"cannot be read: {error.strerror}", "make it a readable file")
+        found = Finding(
+            Code.NOT_FOUND, path.name, f"cannot be read: {error.strerror}", "make it a readable file"
+        )
     return _unreadable(stack, found)
 
 
@@ -65,21 +69,30 @@ def parse_stack(text: str, stack: str, file: str) -> RawStack:
     except yaml.YAMLError as error:
         return _unreadable(stack, _syntax(error, file))
     found = [
-        Finding(Code.DUPLICATE_KEY, f"{file}:{line}:{column}", f"the key '{key}' stands twice", "keep one of them")
+        Finding(
+            Code.DUPLICATE_KEY, f"{file}:{line}:{column}", f"the key '{key}' stands twice", "keep one of them"
+        )
         for key, line, column in duplicates
     ]
     if document is None:
         return _unreadable(stack, Finding(Code.EMPTY_FILE, file, "is empty", _START))
     if not isinstance(document, dict):
         got = "a list" if isinstance(document, list) else "a plain value"
-        return _unreadable(stack, Finding(Code.WRONG_TYPE, file, "must be a mapping", _START, got, "a mapping with `config:`"))
+        return _unreadable(
+            stack,
+            Finding(Code.WRONG_TYPE, file, "must be a mapping", _START, got, "a mapping with `config:`"),
+        )
     found.extend(_top_level(document))
     config = document.get("config")
     if not config:
-        return _unreadable(stack, *found, Finding(Code.MISSING, file, "has no configuration", f"write `config:`; {_START}"))
+        return _unreadable(
+            stack, *found, Finding(Code.MISSING, file, "has no configuration", f"write `config:`; {_START}")
+        )
     if not isinstance(config, dict):
         got = "a list" if isinstance(config, list) else "a plain value"
-        wrong = Finding(Code.WRONG_TYPE, "config", "must be a mapping", _START, got, f"keys such as `{PROJECT}:nodes:`")
+        wrong = Finding(
+            Code.WRONG_TYPE, "config", "must be a mapping", _START, got, f"keys such as `{PROJECT}:nodes:`"
+        )
         return _unreadable(stack, *found, wrong)
     raw = split_config(stack, config)
     return RawStack(stack, raw.values, raw.secrets, (*found, *raw.findings))
@@ -105,7 +118,16 @@ def split_config(stack: str, config: Mapping[Any, Any]) -> RawStack:
         namespace, _, key = str(full_key).rpartition(":")
         if not namespace:
             allowed = f"{PROJECT}:<section>"
-            found.append(Finding(Code.UNKNOWN_KEY, key, "the key has no namespace", f"write `{PROJECT}:{key}:`", key, allowed))
+            found.append(
+                Finding(
+                    Code.UNKNOWN_KEY,
+                    key,
+                    "the key has no namespace",
+                    f"write `{PROJECT}:{key}:`",
+                    key,
+                    allowed,
+                )
+            )
         elif namespace == PROJECT and key.startswith(SECRET_PREFIX):
             secrets.add(key.removeprefix(SECRET_PREFIX))
             if not _is_secure(value):
@@ -129,11 +151,15 @@ def _clear_tokens(value: object, path: str) -> list[Finding]:
     if _is_secure(value):
         problem = "a secret inside a section makes the whole section secret"
         names = " or ".join(f"`{PROJECT}:{SECRET_PREFIX}{name}`" for name in SECRETS)
-        return [Finding(Code.SECRET_IN_CLEAR, path, problem, f"write the value in clear, or keep it as {names}")]
+        return [
+            Finding(Code.SECRET_IN_CLEAR, path, problem, f"write the value in clear, or keep it as {names}")
+        ]
     if isinstance(value, dict):
         return [found for key, item in value.items() for found in _clear_tokens(item, f"{path}.{key}")]
     if isinstance(value, list):
-        return [found for index, item in enumerate(value) for found in _clear_tokens(item, f"{path}[{index}]")]
+        return [
+            found for index, item in enumerate(value) for found in _clear_tokens(item, f"{path}[{index}]")
+        ]
     if isinstance(value, str) and holds_token(value):
         return [_in_clear(path, f"{SECRET_PREFIX}<name>")]
     return []

@@ -1,8 +1,8 @@
 """Decides what YAML means here: what Pulumi's own parser (Go's yaml.v3) makes of it, as plain JSON values.
 
-Booleans are true and false only, dates and clock times stay text, octal numbers are `010` or `0o10`, and there are no
-tags beyond JSON's types. A key that stands twice in a mapping is an error for Pulumi; here every such key is noted, and
-reading goes on.
+Booleans are true and false only, dates and clock times stay text, octal numbers are `010` or `0o10`, and
+there are no tags beyond JSON's types. A key that stands twice is an error for Pulumi; here every such key is
+noted, and reading goes on.
 """
 
 import json
@@ -40,7 +40,11 @@ _RESOLVERS = (
     ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
     ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
     ("int", r"[-+]?(?:0b[01_]+|0o?[0-7_]+|0x[0-9a-fA-F_]+|0|[1-9][0-9_]*)", "-+0123456789"),
-    ("float", r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)", "-+0123456789."),
+    (
+        "float",
+        r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)",
+        "-+0123456789.",
+    ),
     ("merge", r"<<", "<"),
 )
 _Loader.yaml_implicit_resolvers = {}
@@ -48,7 +52,9 @@ for _name, _pattern, _first in _RESOLVERS:
     _Loader.add_implicit_resolver(_TAG + _name, re.compile(f"^(?:{_pattern})$"), list(_first))
 _KINDS = ("null", "bool", "int", "float", "str", "seq", "map")
 _Loader.yaml_constructors = {
-    tag: make for tag, make in yaml.SafeLoader.yaml_constructors.items() if tag is None or tag.removeprefix(_TAG) in _KINDS
+    tag: make
+    for tag, make in yaml.SafeLoader.yaml_constructors.items()
+    if tag is None or tag.removeprefix(_TAG) in _KINDS
 }
 
 

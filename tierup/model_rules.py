@@ -1,0 +1,199 @@
+"""Decides what one model cannot do on its GPUs and in its engine."""
+
+from collections.abc import Iterator
+
+from tierup.catalog import Architecture, ModelSpec, Precision, WeightFormat
+from tierup.findings import Code, Finding, warning
+from tierup.plan import ModelPlan, Plan
+from tierup.sections import CacheKind, Engine, KvCacheDtype
+
+# Weights that share one scale: a card cannot hold part of them. GPTQ, AWQ: as published; GGUF: its blocks.
+_GROUP = {
+    Precision.GPTQ_INT4: 128,
+    Precision.GPTQ_INT8: 128,
+    Precision.AWQ: 128,
+    Precision.Q5_K_M: 256,
+    Precision.Q8_0: 32,
+}
+
+
+def divides(spec: ModelSpec, tensor: int) -> bool:
+    """Whether vLLM can split the model over so many cards: heads evenly, KV heads evenly or as copies."""
+    heads, kv_heads = spec.q_heads.value, spec.kv_heads.value
+    even = heads % tensor == 0 and spec.intermediate.value % tensor == 0
+    return even and (kv_heads % tensor == 0 or tensor % kv_heads == 0)
+
+
+def splits_group(spec: ModelSpec, precision: Precision, tensor: int) -> bool:
+    """Whether a card would get part of a quantization group, in the MLP or behind the attention."""
+    width = tensor * _GROUP.get(precision, 1)
+    return spec.intermediate.value % width != 0 or spec.q_heads.value * spec.head_dim.value % width != 0
+
+
+def gpu_rules(plan: Plan, model: ModelPlan, at: str) -> Iterator[Finding]:
+    """Splitting over GPUs, and their memory."""
+    spec, per_node, tensor, path = (
+        model.spec,
+        plan.nodes.gpus_per_server,
+        model.tensor,
+        f"{at}.parallelism.tensor",
+    )
+    good = [
+        n for n in range(1, per_node + 1) if divides(spec, n) and not splits_group(spec, model.precision, n)
+    ]
+    allowed, label = ", ".join(map(str, good)), plan.nodes.gpu.product_label.value
+    if not divides(spec, tensor):
+        heads = f"{spec.q_heads.value} attention heads and {spec.kv_heads.value} KV heads"
+        problem = f"cannot split the {heads} of {model.spec_id} evenly"
+        yield Finding(Code.TP_HEADS, path, problem, "use one of these sizes", str(tensor), allowed)
+    elif splits_group(spec, model.precision, tensor):
+        problem = (
+            f"splits a group of {_GROUP[model.precision]} weights that share one scale in {model.precision}"
+        )
+        yield Finding(
+            Code.TP_GROUPS,
+            path,
+            problem,
+            "use one of these sizes, or another precision",
+            str(tensor),
+            allowed,
+        )
+    if model.gpus > per_node:
+        problem = f"a replica stays inside one server, and {plan.nodes.server_id} has {per_node} GPUs"
+        got = f"tensor {tensor} x pipeline {model.pipeline} = {model.gpus}"
+        yield Finding(
+            Code.TP_EXCEEDS_NODE,
+            f"{at}.parallelism",
+            problem,
+            "use fewer, or a server with more GPUs",
+            got,
+            f"at most {per_node}",
+        )
+    elif tensor > 1 and not model.p2p:
+        problem = f"{label} cards cannot read each other's memory: every layer waits for the host"
+        yield warning(
+            Code.TP_WITHOUT_P2P, path, problem, "use replicas where the model fits one card", str(tensor)
+        )
+    if model.precision is Precision.FP8 and plan.nodes.gpu.architecture.value is Architecture.AMPERE:
+        problem = f"{label} has no FP8 units: weights are stored in FP8, computed in 16 bit"
+        yield warning(
+            Code.FP8_WEIGHT_ONLY, f"{at}.precision", problem, "use awq or gptq-int4 for more speed", "fp8"
+        )
+    yield from _memory(plan, model, at)
+
+
+def kv_bytes_per_token(model: ModelPlan) -> float:
+    """KV cache of one token on one GPU: 2 x layers x KV heads x head size x bytes, divided over the cards."""
+    spec = model.spec
+    byte = 1 if model.kv_cache_dtype is KvCacheDtype.FP8 else 2
+    whole = 2 * spec.layers.value * spec.kv_heads.value * spec.head_dim.value * byte
+    return whole / min(model.tensor, spec.kv_heads.value) / model.pipeline
+
+
+def _memory(plan: Plan, model: ModelPlan, at: str) -> Iterator[Finding]:
+    """What certainly does not fit: activations and CUDA graphs come on top, the sizing model counts them."""
+    gpu = plan.nodes.gpu
+    usable = gpu.memory_mib.value / 1024 * model.gpu_memory_utilization
+    weights = model.variant.weight_gib.value / model.gpus
+    context = kv_bytes_per_token(model) * model.context / 1024**3
+    share = f"{model.gpu_memory_utilization:.0%} of {gpu.product_label.value}"
+    got, allowed = f"{weights:.1f} GiB", f"less than {usable:.1f} GiB, {share}"
+    if weights >= usable:
+        problem = f"the weights of {model.precision} do not fit a GPU"
+        yield Finding(
+            Code.WEIGHTS_DO_NOT_FIT,
+            at,
+            problem,
+            "use a smaller precision, or more GPUs per replica",
+            got,
+            allowed,
+        )
+    elif weights + context >= usable:
+        problem = "one conversation of full length does not fit a GPU beside the weights"
+        fix = "shorten context, use a smaller precision, kvCacheDtype fp8, or more GPUs per replica"
+        got = f"{weights:.1f} GiB weights and {context:.1f} GiB KV cache"
+        yield Finding(Code.CONTEXT_DOES_NOT_FIT, f"{at}.context", problem, fix, got, allowed)
+
+
+def context_rules(plan: Plan, model: ModelPlan, at: str) -> Iterator[Finding]:
+    """The context against what the model was trained for."""
+    longest = model.spec.max_context.value
+    if model.context > longest:
+        problem = f"is longer than {model.spec_id} was trained for"
+        yield Finding(
+            Code.CONTEXT_TOO_LONG,
+            f"{at}.context",
+            problem,
+            f"use {longest} or less",
+            f"{model.context}",
+            f"at most {longest}",
+        )
+
+
+def class_rules(plan: Plan, model: ModelPlan, at: str) -> Iterator[Finding]:
+    """The context against the requests that the workload names."""
+    for name, item in plan.classes.items():
+        need = item.prompt_tokens + item.answer_tokens
+        if need > model.context:
+            problem = f"is shorter than a request of class {name}, which the engine would refuse"
+            fix = f"use {need} or more, or smaller requests"
+            yield Finding(
+                Code.CONTEXT_TOO_SHORT, f"{at}.context", problem, fix, f"{model.context}", f"at least {need}"
+            )
+
+
+def own_rules(plan: Plan, model: ModelPlan, at: str) -> Iterator[Finding]:
+    """What is wrong whatever else the file says."""
+    if model.engine is not Engine.VLLM:
+        fix = "use vllm; what the guide calls TensorRT compilation is torch.compile and CUDA graphs there"
+        yield Finding(
+            Code.ENGINE_NOT_BUILT,
+            f"{at}.engine",
+            "tierup does not run this engine yet",
+            fix,
+            str(model.engine),
+            "vllm",
+        )
+    if model.spec.gated.value and "hub-token" not in plan.secrets:
+        problem = f"{model.variant.repo} needs the token of an account that accepted its licence"
+        yield Finding(
+            Code.GATED_MODEL,
+            f"{at}.id",
+            problem,
+            "pulumi config set --secret tierup:secret-hub-token",
+            model.spec_id,
+        )
+    if model.cache_kind in (CacheKind.REPLICA, CacheKind.IMAGE):
+        path, allowed = f"{at}.cache.kind", "shared, node"
+        problem = "tierup does not build this kind of cache yet"
+        yield Finding(Code.CACHE_KIND, path, problem, "use shared or node", str(model.cache_kind), allowed)
+
+
+def image_rules(plan: Plan, model: ModelPlan, at: str) -> Iterator[Finding]:
+    """The model against the engine's image."""
+    if model.variant.format is WeightFormat.GGUF:
+        if plan.images.gguf is None:
+            problem = (
+                "GGUF left vLLM's core: it needs an image with vllm-gguf-plugin, and no public image has it"
+            )
+            fix = "build one and name it in images.gguf, or use awq or gptq-int8"
+            yield Finding(Code.GGUF_IMAGE, f"{at}.precision", problem, fix, str(model.precision))
+        return
+    last, version = model.spec.last_engine_version.value, _version(plan.images.vllm)
+    if last is not None and version is not None and version > _numbers(last):
+        problem = f"vLLM serves {model.spec_id} up to {last} only"
+        fix = f"use another model, or images.vllm: vllm/vllm-openai:v{last}"
+        yield Finding(
+            Code.ENGINE_TOO_NEW, f"{at}.id", problem, fix, f"images.vllm {plan.images.vllm}", f"up to v{last}"
+        )
+
+
+def _version(image: str) -> tuple[int, ...] | None:
+    """The version in an image's tag; None where only a digest names it."""
+    name = image.partition("@")[0].rpartition("/")[2]
+    numbers = _numbers(name.partition(":")[2].removeprefix("v"))
+    return numbers or None
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.partition("-")[0].split(".") if part.isdigit())
