@@ -6,7 +6,7 @@ from pydantic.json_schema import models_json_schema
 
 from tierup.catalog import Catalog, load_catalog
 from tierup.config import REQUIRED, SECRET_PREFIX, SECRETS, SECTIONS
-from tierup.sections import DECIMAL, Model
+from tierup.sections import DECIMAL, Model, Strict
 
 Schema = dict[str, Any]
 _NAMESPACE = "tierup:"
@@ -25,8 +25,8 @@ def json_schema() -> Schema:
 
     It says what a file may be made of; what goes together (sizes, counts, prices) is left to `tierup plan`.
     """
-    kinds = {**SECTIONS, "models[]": Model}
-    references, whole = models_json_schema([(kind, "validation") for kind in kinds.values()], by_alias=True)
+    kinds: list[type[Strict]] = [*SECTIONS.values(), Model]
+    references, whole = models_json_schema([(kind, "validation") for kind in kinds], by_alias=True)
     parts: Schema = _tidy(whole["$defs"])
     _complete(parts, load_catalog())
     sections: Schema = {name: references[kind, "validation"] for name, kind in SECTIONS.items()}

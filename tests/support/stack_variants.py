@@ -1,4 +1,4 @@
-"""The alternatives written in a stack file: blocks from `# variant: NAME` to `# end`, of which one is in use."""
+"""The alternatives written in a stack file: blocks from `# variant: NAME` to `# end`, one of them in use."""
 
 import re
 
@@ -30,17 +30,19 @@ def uncomment_variant(text: str, name: str) -> str:
     for line in text.splitlines():
         if head := _HEAD.match(line):
             block = head["name"]
-            line = _marked(line, head, block == name)
-        elif line == _END:
-            block = ""
-        elif block == before:
-            line = f"  # {line[2:]}"
-        elif block == name:
-            if not line.startswith("  # "):
-                raise ValueError(f"not a commented line of variant {name}: {line!r}")
-            line = f"  {line[4:]}"
-        lines.append(line)
+            lines.append(_marked(line, head, block == name))
+        else:
+            block = "" if line == _END else block
+            lines.append(_turned(line, commented=block == before, uncommented=block == name))
     return "\n".join(lines) + "\n"
+
+
+def _turned(line: str, *, commented: bool, uncommented: bool) -> str:
+    if commented:
+        return f"  # {line[2:]}"
+    if uncommented and not line.startswith("  # "):
+        raise ValueError(f"not a commented line of a variant: {line!r}")
+    return f"  {line[4:]}" if uncommented else line
 
 
 def _marked(line: str, head: re.Match[str], used: bool) -> str:
