@@ -1,0 +1,33 @@
+"""Plans of every committed stack file and of every variant in it, for what must hold for all of them."""
+
+from pathlib import Path
+
+import pytest
+from stack_variants import uncomment_variant, variants
+
+from tierup.catalog import load_catalog
+from tierup.config import parse
+from tierup.io.stackfile import parse_stack
+from tierup.plan import Plan
+from tierup.preflight import make_plan
+
+STACKS = Path(__file__).parents[2] / "stacks"
+
+
+def stack_text(stack: str, variant: str | None = None) -> str:
+    """A committed stack file as it is, or with another of its variants in use."""
+    text = (STACKS / f"Pulumi.{stack}.yaml").read_text(encoding="utf-8")
+    return text if variant is None else uncomment_variant(text, variant)
+
+
+def plan_of(stack: str, variant: str | None = None) -> Plan:
+    raw = parse_stack(stack_text(stack, variant), stack, f"Pulumi.{stack}.yaml")
+    return make_plan(parse(raw), load_catalog())
+
+
+TIERS = sorted(path.name.split(".")[1] for path in STACKS.glob("Pulumi.*.yaml"))
+VARIANTS = [(tier, name) for tier in TIERS for name in variants(stack_text(tier))]
+every_variant = pytest.mark.parametrize(
+    "plan", [pytest.param(plan_of(*case), id="-".join(case)) for case in VARIANTS]
+)
+every_tier = pytest.mark.parametrize("plan", [pytest.param(plan_of(tier), id=tier) for tier in TIERS])

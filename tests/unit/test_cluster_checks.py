@@ -1,0 +1,303 @@
+"""What a cluster is asked before `up`, over real HTTP: nodes, storage classes, objects that are not ours."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tierup.findings import Code
+from tierup.io.cluster import Cluster, ClusterError, foreign_objects, node_findings, storage_findings
+from tierup.manifests import render
+from tierup.manifests.common import STACK_LABEL, Manifest
+from tierup.plan import Plan
+
+MakePlan = Callable[..., Plan]
+NODES = "/api/v1/nodes"
+CLASSES = "/apis/storage.k8s.io/v1/storageclasses"
+NAMESPACE = "/api/v1/namespaces/tierup-test"
+RTX = "NVIDIA-GeForce-RTX-4090"
+
+
+class FakeApi:
+    """A loopback API server: it answers 500 to a path it was not told of, and notes it."""
+
+    def __init__(self) -> None:
+        self.there: dict[str, tuple[int, bytes]] = {}
+        self.missing: set[str] = set()  # paths that may be asked for and are not there
+        self.unknown: list[str] = []
+        self.asked: list[str] = []
+        api = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                api.asked.append(self.path)
+                status, body = api.there.get(self.path, (404, b'{"kind": "Status", "code": 404}'))
+                if self.path not in api.there and self.path not in api.missing:
+                    api.unknown.append(self.path)
+                    status, body = 500, b"unknown path"
+                self.send_response(status)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, format: str, *args: Any) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
+
+    def has(self, path: str, *items: Manifest) -> None:
+        self.there[path] = (200, json.dumps({"items": items}).encode())
+
+    def holds(self, path: str, item: Manifest) -> None:
+        self.there[path] = (200, json.dumps(item).encode())
+
+
+@pytest.fixture
+def api() -> Iterator[FakeApi]:
+    fake = FakeApi()
+    thread = threading.Thread(target=fake.server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield fake
+    finally:
+        fake.server.shutdown()
+        thread.join()
+        fake.server.server_close()
+    assert fake.unknown == [], "the product asked for what the fake does not know"
+
+
+def kubeconfig(folder: Path, server: str, *contexts: str) -> str:
+    named = contexts if contexts else ("test",)
+    document = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": named[0],
+        "clusters": [{"name": "c", "cluster": {"server": server}}],
+        "users": [{"name": "u", "user": {"token": "t"}}],
+        "contexts": [{"name": name, "context": {"cluster": "c", "user": "u"}} for name in named],
+    }
+    path = folder / "kubeconfig"
+    path.write_text(yaml.safe_dump(document))
+    return str(path)
+
+
+@pytest.fixture
+def cluster(api: FakeApi, tmp_path: Path) -> Cluster:
+    return Cluster(kubeconfig(tmp_path, api.url), None)
+
+
+def gpu_node(name: str, product: str = RTX, gpus: int = 2, owner: str | None = None) -> Manifest:
+    owned = {} if owner is None else {STACK_LABEL: owner}
+    metadata = {"name": name, "labels": {"nvidia.com/gpu.product": product, **owned}}
+    return {"metadata": metadata, "status": {"allocatable": {"nvidia.com/gpu": str(gpus)}}}
+
+
+def test_the_cluster_is_named_with_how_it_was_chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = kubeconfig(tmp_path, "http://127.0.0.1:1", "first", "second")
+    assert str(Cluster(path, "second").ref) == (
+        f"context 'second' of {path} at http://127.0.0.1:1 (named by tierup:cluster)"
+    )
+    monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", path)
+    ambient = Cluster(None, None).ref
+    assert (ambient.context, ambient.ambient) == ("first", True)
+    assert "ambient" in str(ambient)
+
+
+def test_a_kubeconfig_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ClusterError, match="nowhere cannot be used"):
+        Cluster(str(tmp_path / "nowhere"), None)
+
+
+def test_a_context_that_is_not_there_is_named(tmp_path: Path) -> None:
+    path = kubeconfig(tmp_path, "http://127.0.0.1:1")
+    with pytest.raises(ClusterError, match=f"kubeconfig {path} has no context 'other'"):
+        Cluster(path, "other")
+
+
+def test_a_server_that_does_not_answer_is_named(tmp_path: Path) -> None:
+    cluster = Cluster(kubeconfig(tmp_path, "http://127.0.0.1:1"), None)
+    with pytest.raises(ClusterError, match=r"http://127\.0\.0\.1:1 does not answer"):
+        cluster.get(NODES)
+
+
+@pytest.mark.parametrize("status", [401, 403, 429, 500, 503])
+def test_a_refusal_is_told_with_its_status_and_path(api: FakeApi, cluster: Cluster, status: int) -> None:
+    api.there[NODES] = (status, b"{}")
+    with pytest.raises(ClusterError, match=f"answers {status} to {NODES}"):
+        cluster.get(NODES)
+
+
+def test_what_is_not_there_is_none(api: FakeApi, cluster: Cluster) -> None:
+    api.missing.add(NAMESPACE)
+    assert cluster.get(NAMESPACE) is None
+
+
+def test_what_is_there_is_returned(api: FakeApi, cluster: Cluster) -> None:
+    api.holds(NAMESPACE, {"metadata": {"name": "tierup-test"}})
+    assert cluster.get(NAMESPACE) == {"metadata": {"name": "tierup-test"}}
+
+
+def test_nodes_as_planned_are_no_finding(api: FakeApi, cluster: Cluster, make_plan: MakePlan) -> None:
+    api.has(NODES, gpu_node("test-gpu-1", owner="test"), gpu_node("stranger", "NVIDIA-L4", 1))
+    assert node_findings(cluster, make_plan()) == []
+
+
+def test_a_missing_node_is_told_with_those_that_would_do(
+    api: FakeApi, cluster: Cluster, make_plan: MakePlan
+) -> None:
+    api.has(NODES, gpu_node("a"), gpu_node("b"), gpu_node("c", "NVIDIA-L4"))
+    (found,) = node_findings(cluster, make_plan())
+    assert (found.code, found.path, found.got) == (Code.NODE_MISSING, "nodes.names[0]", "test-gpu-1")
+    assert f"nodes with {RTX}: a, b" in str(found)
+
+
+def test_a_spare_is_looked_for_too(api: FakeApi, cluster: Cluster, make_plan: MakePlan) -> None:
+    api.has(NODES, gpu_node("test-gpu-1"))
+    standby = {"mode": "cold", "count": 1}
+    (found,) = node_findings(cluster, make_plan(nodes={"server": "entry-2x-rtx-4090", "standby": standby}))
+    assert (found.code, found.got) == (Code.NODE_MISSING, "test-gpu-2")
+
+
+@pytest.mark.parametrize(
+    ("node", "expected"),
+    [
+        (gpu_node("test-gpu-1", "NVIDIA-L4"), (Code.NODE_MISMATCH, "NVIDIA-L4")),
+        (gpu_node("test-gpu-1", gpus=1), (Code.NODE_MISMATCH, "1")),
+        (gpu_node("test-gpu-1", owner="other"), (Code.NODE_TAKEN, "test-gpu-1")),
+    ],
+    ids=["product", "gpus", "taken"],
+)
+def test_a_node_that_is_something_else_is_refused(
+    api: FakeApi, cluster: Cluster, make_plan: MakePlan, node: Manifest, expected: tuple[Code, str]
+) -> None:
+    api.has(NODES, node)
+    (found,) = node_findings(cluster, make_plan())
+    assert (found.code, found.got) == expected
+    assert found.path == "nodes.names[0]"
+
+
+def test_a_bare_node_has_every_problem_told(api: FakeApi, cluster: Cluster, make_plan: MakePlan) -> None:
+    api.has(NODES, {"metadata": {"name": "test-gpu-1"}, "status": {}})
+    found = node_findings(cluster, make_plan())
+    assert [(item.code, item.got) for item in found] == [
+        (Code.NODE_MISMATCH, "none"),
+        (Code.NODE_MISMATCH, "0"),
+    ]
+
+
+def test_claims_ask_for_classes_that_exist(api: FakeApi, cluster: Cluster, make_plan: MakePlan) -> None:
+    model = {"id": "qwen2.5-7b", "cache": {"kind": "shared", "storageClass": "nfs"}}
+    manifests = render(make_plan(models=[model], monitoring={"storageClass": "fast"}))
+    api.has(CLASSES, {"metadata": {"name": "fast"}}, {"metadata": {"name": "slow"}})
+    (found,) = storage_findings(cluster, manifests)
+    assert (found.code, found.got, found.allowed) == (Code.NO_STORAGE_CLASS, "nfs", "fast, slow")
+    api.has(CLASSES, {"metadata": {"name": "fast"}}, {"metadata": {"name": "nfs"}})
+    assert storage_findings(cluster, manifests) == []
+
+
+def test_a_claim_on_a_volume_of_its_own_needs_no_class(
+    api: FakeApi, cluster: Cluster, make_plan: MakePlan
+) -> None:
+    api.missing.add(CLASSES)
+    manifests = render(make_plan())
+    assert any("volumeName" in item.get("spec", {}) for item in manifests)
+    assert storage_findings(cluster, manifests) == []
+
+
+def cluster_wide(api: FakeApi) -> None:
+    """The plan's objects outside its namespace; none is there."""
+    api.missing |= {
+        NAMESPACE,
+        "/apis/scheduling.k8s.io/v1/priorityclasses/tierup-test-model-server",
+        "/api/v1/persistentvolumes/tierup-test-models",
+    }
+
+
+def test_an_empty_cluster_has_nothing_foreign_and_is_asked_little(
+    api: FakeApi, cluster: Cluster, make_plan: MakePlan
+) -> None:
+    cluster_wide(api)
+    plan = make_plan()
+    assert foreign_objects(cluster, plan, render(plan)) == []
+    assert set(api.asked) == api.missing  # nothing is looked for inside a namespace that is not there
+
+
+def collections() -> list[str]:
+    parts = {
+        "/api/v1": ("configmaps", "persistentvolumeclaims", "resourcequotas", "serviceaccounts", "services"),
+        "/apis/apps/v1": ("daemonsets", "deployments"),
+        "/apis/autoscaling/v2": ("horizontalpodautoscalers",),
+        "/apis/networking.k8s.io/v1": ("networkpolicies",),
+        "/apis/policy/v1": ("poddisruptionbudgets",),
+    }
+    return [f"{root}/namespaces/tierup-test/{plural}" for root, names in parts.items() for plural in names]
+
+
+def with_namespace(api: FakeApi, stack: str | None) -> None:
+    cluster_wide(api)
+    for path in collections():
+        api.has(path)
+    labels = {} if stack is None else {"labels": {STACK_LABEL: stack}}
+    api.holds(NAMESPACE, {"metadata": {"name": "tierup-test", **labels}})
+
+
+def test_our_own_objects_are_taken_up_again(api: FakeApi, cluster: Cluster, make_plan: MakePlan) -> None:
+    plan = make_plan()
+    with_namespace(api, "test")
+    ours = {"metadata": {"name": "gateway", "labels": {STACK_LABEL: "test"}}}
+    api.has("/apis/apps/v1/namespaces/tierup-test/deployments", ours)
+    assert foreign_objects(cluster, plan, render(plan)) == []
+
+
+@pytest.mark.parametrize("owner", [None, "other"])
+def test_objects_without_our_label_are_refused(
+    api: FakeApi, cluster: Cluster, make_plan: MakePlan, owner: str | None
+) -> None:
+    plan = make_plan()
+    with_namespace(api, "test")
+    labels = {} if owner is None else {"labels": {STACK_LABEL: owner}}
+    bystander = {"metadata": {"name": "not-in-the-plan"}}
+    api.has(
+        "/apis/apps/v1/namespaces/tierup-test/deployments",
+        {"metadata": {"name": "gateway", **labels}},
+        bystander,
+    )
+    api.holds("/api/v1/persistentvolumes/tierup-test-models", {"metadata": {"name": "x", **labels}})
+    found = foreign_objects(cluster, plan, render(plan))
+    assert {(item.code, item.path, item.got) for item in found} == {
+        (Code.FOREIGN_OBJECT, "deployment/gateway", owner),
+        (Code.FOREIGN_OBJECT, "persistentvolume/tierup-test-models", owner),
+    }
+
+
+def test_a_namespace_that_is_not_ours_is_refused(api: FakeApi, cluster: Cluster, make_plan: MakePlan) -> None:
+    plan = make_plan()
+    with_namespace(api, None)
+    (found,) = foreign_objects(cluster, plan, render(plan))
+    assert found.path == "namespace/tierup-test"
+    assert "set cluster.namespace" in str(found)
+
+
+def test_a_list_is_read_once(api: FakeApi, cluster: Cluster, make_plan: MakePlan) -> None:
+    plan = make_plan(models=[{"id": "qwen2.5-7b"}, {"id": "qwen2.5-7b", "precision": "awq"}])
+    with_namespace(api, "test")
+    foreign_objects(cluster, plan, render(plan))
+    lists = [path for path in api.asked if path in collections()]
+    assert len(lists) == len(set(lists)) >= 9
+
+
+def test_the_fake_notes_what_it_does_not_know(tmp_path: Path) -> None:
+    fake = FakeApi()
+    threading.Thread(target=fake.server.handle_request).start()
+    cluster = Cluster(kubeconfig(tmp_path, fake.url), None)
+    with pytest.raises(ClusterError, match="answers 500 to /api/v1/secrets"):
+        cluster.get("/api/v1/secrets")
+    fake.server.server_close()
+    assert fake.unknown == ["/api/v1/secrets"]

@@ -1,0 +1,194 @@
+"""The program from the engine's configuration to exports, and every user's mistake as one message."""
+
+import json
+from typing import Any, ClassVar
+
+import pulumi
+import pytest
+from fake_engine import PROVIDER_TYPE, Run, run_program
+from tier_plans import TIERS, VARIANTS, plan_of, stack_text
+
+from components import program
+from components.kube import resource_name
+from tierup.io.cluster import ClusterError, ClusterRef
+from tierup.io.stackfile import load_yaml
+from tierup.manifests import render
+from tierup.manifests.common import STACK_LABEL, Manifest
+
+SECRET = "tierup:secret-hub-token"
+
+
+class FakeCluster:
+    """Stands for a cluster's API; it fails on a path that it was not told about."""
+
+    there: ClassVar[dict[str, Manifest | None]] = {}
+
+    def __init__(self, kubeconfig: str | None, context: str | None) -> None:
+        if kubeconfig == "/nowhere":
+            raise ClusterError("kubeconfig /nowhere cannot be used: it is not there")
+        ambient = kubeconfig is None and context is None
+        self.ref = ClusterRef(kubeconfig or "/home/config", context or "lab", "https://192.0.2.1", ambient)
+
+    def get(self, path: str) -> Manifest | None:
+        if path not in self.there:
+            raise AssertionError(f"unknown path {path}")
+        return self.there[path]
+
+
+def engine_config(stack: str, variant: str | None = None) -> dict[str, str]:
+    """A stack file's values as the engine hands them over: structured ones as JSON text."""
+    config = load_yaml(stack_text(stack, variant))["config"]
+    return {key: value if isinstance(value, str) else json.dumps(value) for key, value in config.items()}
+
+
+def fresh_cluster(stack: str, variant: str | None = None) -> dict[str, Manifest | None]:
+    """A cluster with the plan's nodes and nothing else: exactly what the program has to ask."""
+    plan = plan_of(stack, variant)
+    names = (*plan.nodes.in_service, *plan.nodes.standby)
+    labels = {"nvidia.com/gpu.product": plan.nodes.gpu.product_label.value}
+    gpus = {"nvidia.com/gpu": str(plan.nodes.gpus_per_server)}
+    nodes = [{"metadata": {"name": n, "labels": labels}, "status": {"allocatable": gpus}} for n in names]
+    answers: dict[str, Manifest | None] = {
+        "/api/v1/nodes": {"items": nodes},
+        "/apis/storage.k8s.io/v1/storageclasses": {"items": [{"metadata": {"name": "shared"}}]},
+        f"/api/v1/namespaces/tierup-{stack}": None,
+        f"/apis/scheduling.k8s.io/v1/priorityclasses/tierup-{stack}-model-server": None,
+    }
+    if any(manifest["kind"] == "PersistentVolume" for manifest in render(plan)):
+        answers[f"/api/v1/persistentvolumes/tierup-{stack}-models"] = None
+    return answers
+
+
+def run_main(config: dict[str, str], *, stack: str = "entry", secrets: frozenset[str] = frozenset()) -> Run:
+    return run_program(program.main, stack=stack, config=config, secrets=secrets)
+
+
+@pytest.fixture
+def answers(monkeypatch: pytest.MonkeyPatch) -> dict[str, Manifest | None]:
+    """What the fake cluster of the entry tier answers; tests change it."""
+    known = fresh_cluster("entry")
+    monkeypatch.setattr(FakeCluster, "there", known)
+    monkeypatch.setattr(program, "Cluster", FakeCluster)
+    return known
+
+
+@pytest.mark.parametrize("case", VARIANTS, ids="-".join)
+def test_every_stack_file_becomes_a_tier(monkeypatch: pytest.MonkeyPatch, case: tuple[str, str]) -> None:
+    monkeypatch.setattr(FakeCluster, "there", fresh_cluster(*case))
+    monkeypatch.setattr(program, "Cluster", FakeCluster)
+    run = run_main(engine_config(*case), stack=case[0])
+    plan = plan_of(*case)
+    assert {item.name for item in run.objects} == {resource_name(manifest) for manifest in render(plan)}
+    assert run.exports["gateway"] == f"http://gateway.tierup-{case[0]}.svc:8080"
+    assert run.exports["models"] == [model.name for model in plan.models]
+    assert run.exports.keys() == {"gateway", "models", "dashboards", "retainedOnDestroy"}
+    # The plan made from the engine's values is the plan made from the file.
+    assert [str(finding) for finding in plan.findings] == [
+        line for line in run.said if line.startswith("TIER")
+    ]
+
+
+@pytest.mark.usefixtures("answers")
+def test_the_ambient_cluster_is_named_in_the_preview() -> None:
+    run = run_main(engine_config("entry"))
+    (line,) = [line for line in run.said if line.startswith("cluster: ")]
+    assert "context 'lab' of /home/config at https://192.0.2.1" in line
+    assert "ambient" in line
+    assert run.one(PROVIDER_TYPE).inputs == {
+        "kubeconfig": "/home/config",
+        "context": "lab",
+        "enableServerSideApply": "true",
+    }
+
+
+@pytest.mark.usefixtures("answers")
+def test_the_cluster_that_was_asked_is_the_one_that_is_changed() -> None:
+    said = {"kubeconfig": "/etc/kube", "context": "prod"}
+    run = run_main({**engine_config("entry"), "tierup:cluster": json.dumps(said)})
+    assert run.one(PROVIDER_TYPE).inputs.items() >= said.items()
+
+
+@pytest.mark.usefixtures("answers")
+def test_a_secret_comes_from_the_engine_and_stays_secret() -> None:
+    config = {**engine_config("entry"), SECRET: "hf-clear-text"}
+    run = run_main(config, secrets=frozenset({SECRET}))
+    holders = [item for item in run.resources.values() if "hf-clear-text" in repr(item.inputs)]
+    assert [item.name for item in holders] == ["secret-tierup-entry-hub-token"]
+    assert "hf-clear-text" in repr(holders[0].secrets)
+    assert "hf-clear-text" not in repr(run.exports) + "".join(run.said)
+
+
+def refused(config: dict[str, str], secrets: frozenset[str] = frozenset()) -> str:
+    """The message of a program that ends as the language host shows it: without a traceback."""
+    registered: list[Any] = []
+    with pytest.raises(pulumi.RunError) as error:
+        registered.append(run_main(config, secrets=secrets))
+    assert type(error.value) is pulumi.RunError
+    assert "Traceback" not in str(error.value)
+    assert registered == []
+    return str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "parts"),
+    [
+        ("tierup:nodes", '{"server": "entry-2x-rtx-4091"}', ["TIER020", "nodes.server", "entry-2x-rtx-4090"]),
+        ("tierup:nodse", "{}", ["TIER003", "nodse", "did you mean 'nodes'"]),
+        ("tierup:workload", "many", ["TIER005", "workload"]),
+        ("tierup:workload", '{"users": -3}', ["TIER006", "workload.users", "-3"]),
+        ("tierup:models", '[{"id": "qwen2.5-7b", "parallelism": {"tensor": 8}}]', ["TIER031", "tensor"]),
+        ("tierup:secret-hub-token", "hf_clear", ["TIER008", "secret-hub-token"]),
+    ],
+    ids=["server", "key", "type", "range", "tensor", "secret"],
+)
+@pytest.mark.usefixtures("answers")
+def test_a_mistake_is_one_message(key: str, value: str, parts: list[str]) -> None:
+    said = refused({**engine_config("entry"), key: value})
+    for part in ["stack 'entry'", *parts]:
+        assert part in said
+    assert "hf_clear" not in said
+
+
+@pytest.mark.usefixtures("answers")
+def test_all_mistakes_are_told_at_once() -> None:
+    said = refused({"tierup:nodes": '{"server": "nope", "cont": 1}', "tierup:autoscaling": '{"enabled": 3}'})
+    for part in ("nodes.cont", "autoscaling.enabled", "workload", "models"):
+        assert part in said
+
+
+@pytest.mark.usefixtures("answers")
+def test_an_empty_configuration_is_told() -> None:
+    assert "TIER" in refused({})
+
+
+@pytest.mark.usefixtures("answers")
+def test_other_projects_configuration_is_left_alone() -> None:
+    assert run_main({**engine_config("entry"), "aws:region": "eu-west-1"}).exports
+
+
+@pytest.mark.usefixtures("answers")
+def test_a_cluster_that_cannot_be_asked_is_told() -> None:
+    said = refused({**engine_config("entry"), "tierup:cluster": '{"kubeconfig": "/nowhere"}'})
+    assert "kubeconfig /nowhere cannot be used" in said
+
+
+def test_what_is_in_the_way_is_told_at_once(answers: dict[str, Manifest | None]) -> None:
+    answers["/api/v1/nodes"] = {"items": []}
+    answers["/apis/scheduling.k8s.io/v1/priorityclasses/tierup-entry-model-server"] = {
+        "metadata": {"name": "x"}
+    }
+    said = refused(engine_config("entry"))
+    assert "the cluster of stack 'entry' has 2 problems:" in said
+    assert "TIER082 nodes.names[0]" in said
+    assert "TIER081 priorityclass/tierup-entry-model-server" in said
+
+
+def test_what_an_interrupted_run_left_is_taken_up_again(answers: dict[str, Manifest | None]) -> None:
+    ours = {"metadata": {"name": "x", "labels": {STACK_LABEL: "entry"}}}
+    answers["/apis/scheduling.k8s.io/v1/priorityclasses/tierup-entry-model-server"] = ours
+    assert run_main(engine_config("entry")).exports
+
+
+def test_there_is_something_to_run() -> None:
+    assert {"entry", "standard", "premium"} <= set(TIERS)
+    assert len(VARIANTS) >= 10
