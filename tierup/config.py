@@ -185,7 +185,7 @@ def _read_models(value: object, found: list[Finding]) -> tuple[Model | None, ...
         return ()
     if not isinstance(value, list):
         got = "a mapping" if isinstance(value, dict) else f"{value!r}"
-        found.append(Finding(Code.WRONG_TYPE, "models", "must be a list", fix, got, "a list"))
+        found.append(Finding(Code.WRONG_TYPE, "models", "has the wrong type", fix, got, "a list"))
         return ()
     return tuple(_read(Model, item, f"models[{index}]", found) for index, item in enumerate(value))
 

@@ -27,6 +27,13 @@ _TYPES = {
     "model_type": "a mapping",
     "model_attributes_type": "a mapping",
 }
+_TYPE_FIXES = {
+    "a whole number": "write digits only, without fraction or unit",
+    "a number": "write digits and a decimal point, without unit",
+    "a finite number": "write a number, or leave the key out",
+    "text": "put it in quotes",
+    "a list": "write one `- ...` entry per line below it",
+}
 _BOUNDS = {"greater_than", "greater_than_equal", "less_than", "less_than_equal"}
 _EMPTY = {"too_short", "string_too_short"}
 _ENUM = {"enum"}
@@ -35,6 +42,7 @@ _YES_NO = {"yes": "true", "on": "true", "y": "true", "no": "false", "off": "fals
 _FORMS = {
     "revision": "a commit: 40 hexadecimal digits",
     "names": "lower-case letters, digits, '-' and '.', as Kubernetes names a node",
+    "storageClass": "lower-case letters, digits, '-' and '.', as Kubernetes names a storage class",
     "clientBodyBufferSize": "a size such as 128k or 1m",
     "maxBodySize": "a size such as 128k or 16m",
     "sourceRanges": "networks with a prefix length, such as 10.0.0.0/8",
@@ -61,15 +69,9 @@ def _finding(error: ErrorDetails, model: type[BaseModel], section: str) -> Findi
     if kind == "missing":
         return Finding(Code.MISSING, path, "is missing", f"add `{location[-1]}:`")
     if kind in _TYPES:
-        what = _TYPES[kind]
-        return Finding(
-            Code.WRONG_TYPE,
-            path,
-            f"must be {what}",
-            _type_fix(what, error["input"]),
-            shown(error["input"]),
-            what,
-        )
+        what, value = _TYPES[kind], error["input"]
+        fix = _type_fix(what, value, _type_at(model, location))
+        return Finding(Code.WRONG_TYPE, path, "has the wrong type", fix, shown(value), what)
     if kind in _BOUNDS:
         allowed = _range(_field_at(model, location))
         return Finding(
@@ -120,16 +122,15 @@ def shown(value: object) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def _type_fix(what: str, value: object) -> str:
+def _type_fix(what: str, value: object, wanted: Any) -> str:
     if what == "true or false" and isinstance(value, str) and value.lower() in _YES_NO:
         return f"write {_YES_NO[value.lower()]}"
     if what == "a whole number" and isinstance(value, str) and value.isdecimal():
         return f"write {value} without quotes"
-    if what == "text" and isinstance(value, (bool, int, float)):
-        return f'write "{shown(value)}" in quotes'
-    if value is None and what == "a mapping":
-        return "give it its keys, or leave it out"
-    return f"write {what}"
+    if what == "a mapping":
+        keys = f" ({', '.join(_keys(wanted))})" if hasattr(wanted, "model_fields") else ""
+        return f"write its keys{keys} below it" + (", or leave it out" if value is None else "")
+    return _TYPE_FIXES.get(what, f"write {what}")
 
 
 def _form(path: str, location: tuple[int | str, ...]) -> str:
@@ -174,6 +175,11 @@ def _range(field: FieldInfo | None) -> str:
     bounds = {
         key: getattr(item, key) for item in metadata for key in ("ge", "gt", "le", "lt") if hasattr(item, key)
     }
-    low = f"{bounds['ge']:,}" if "ge" in bounds else f"more than {bounds['gt']:,}"
-    high = f"{bounds['le']:,}" if "le" in bounds else f"less than {bounds['lt']:,}"
-    return f"{low} to {high}"
+    low = _plain(bounds["ge"]) if "ge" in bounds else f"more than {_plain(bounds['gt'])}"
+    if "lt" in bounds:
+        return f"{low} and less than {_plain(bounds['lt'])}"
+    return f"{low} to {_plain(bounds['le'])}" if "ge" in bounds else f"{low}, at most {_plain(bounds['le'])}"
+
+
+def _plain(bound: float) -> str:
+    return f"{bound:,.10g}"

@@ -129,7 +129,8 @@ def did_you_mean(word: str, allowed: Iterable[str]) -> str:
     from difflib import get_close_matches
 
     known = {_plain(name): name for name in allowed}
-    close = get_close_matches(_plain(word), list(known), n=1, cutoff=0.6)
+    part_of = [name for name in known if len(_plain(word)) > 2 and _plain(word) in name]
+    close = part_of if len(part_of) == 1 else get_close_matches(_plain(word), list(known), n=1, cutoff=0.6)
     return f"did you mean '{known[close[0]]}'?" if close else ""
 
 

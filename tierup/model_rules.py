@@ -160,7 +160,7 @@ def own_rules(plan: Plan, model: ModelPlan, at: str) -> Iterator[Finding]:
             Code.GATED_MODEL,
             f"{at}.id",
             problem,
-            "pulumi config set --secret tierup:secret-hub-token",
+            "run `pulumi config set --secret tierup:secret-hub-token`",
             model.spec_id,
         )
     if model.cache_kind in (CacheKind.REPLICA, CacheKind.IMAGE):

@@ -134,6 +134,15 @@ def _unknown(code: Code, path: str, what: str, got: str, known: Iterable[str]) -
     return Finding(code, path, f"the catalogue has no such {what}", fix, got, ", ".join(names))
 
 
+def _unknown_model(got: str, at: str, catalog: Catalog) -> Finding:
+    found = _unknown(Code.UNKNOWN_MODEL, f"{at}.id", "model", got, catalog.models)
+    for name, spec in catalog.models.items():
+        precision = next((key for key, variant in spec.variants.items() if variant.repo == got), None)
+        if precision is not None:
+            return dataclasses.replace(found, fix=f"write {name}, with precision {precision}")
+    return found
+
+
 def _node_names(nodes: Nodes) -> list[Finding]:
     if nodes.names is None:
         return []
@@ -165,7 +174,7 @@ def _node_names(nodes: Nodes) -> list[Finding]:
 def _model_references(model: Model, at: str, catalog: Catalog) -> list[Finding]:
     spec = catalog.models.get(model.id)
     if spec is None:
-        return [_unknown(Code.UNKNOWN_MODEL, f"{at}.id", "model", model.id, catalog.models)]
+        return [_unknown_model(model.id, at, catalog)]
     precision = model.precision if model.precision is not None else Precision.BF16
     variant = spec.variants.get(precision)
     if variant is None:

@@ -141,7 +141,7 @@ class Cache(Strict):
     """Where a model's files are kept."""
 
     kind: CacheKind | None = None
-    storage_class: DnsName | None = None
+    storage_class: NodeName | None = None
 
 
 class Model(Strict):
@@ -222,7 +222,7 @@ class Monitoring(Strict):
     mode: MonitoringMode | None = None
     retention_days: Annotated[int | None, Field(ge=1, le=365)] = None
     storage_gib: Annotated[int | None, Field(ge=1, le=10_000)] = None
-    storage_class: DnsName | None = None
+    storage_class: NodeName | None = None
     retain: Annotated[
         bool | None, Field(description="Keep the metrics volume when the stack is destroyed")
     ] = None

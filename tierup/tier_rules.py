@@ -137,7 +137,7 @@ def longform(plan: Plan) -> Iterator[Finding]:
                 problem,
                 fix,
                 f"{cap:g}",
-                f"at least {1 / model.slots:.2g}",
+                f"at least {1 / model.slots:.3g}",
             )
 
 
@@ -182,7 +182,7 @@ def budget(plan: Plan) -> Iterator[Finding]:
     limit, servers = plan.config.budget.capex_usd, len(plan.nodes.in_service) + len(plan.nodes.standby)
     price = plan.nodes.server.capex_usd.value * servers
     if limit is not None and price > limit:
-        problem = f"{servers} x {plan.nodes.server_id} cost more, spares counted, at the catalogue's price"
+        problem = f"is less than {servers} x {plan.nodes.server_id} cost, spares counted, by the catalogue"
         fix = f"raise it to {price:.0f}, or use fewer servers"
         yield Finding(
             Code.OVER_BUDGET, "budget.capexUsd", problem, fix, f"${limit:,.0f}", f"at least ${price:,.0f}"

@@ -72,7 +72,7 @@ def parse_stack(text: str, stack: str, file: str) -> RawStack:
         Finding(
             Code.DUPLICATE_KEY, f"{file}:{line}:{column}", f"the key '{key}' stands twice", "keep one of them"
         )
-        for key, line, column in duplicates
+        for key, line, column in sorted(duplicates, key=lambda found: found[1:])
     ]
     if document is None:
         return _unreadable(stack, Finding(Code.EMPTY_FILE, file, "is empty", _START))
@@ -131,7 +131,7 @@ def split_config(stack: str, config: Mapping[Any, Any]) -> RawStack:
         elif namespace == PROJECT and key.startswith(SECRET_PREFIX):
             secrets.add(key.removeprefix(SECRET_PREFIX))
             if not _is_secure(value):
-                found.append(_in_clear(key, key))
+                found.append(_in_clear(key, full_key))
         elif namespace == PROJECT:
             values[key] = value
             found.extend(_clear_tokens(value, key))
@@ -142,18 +142,18 @@ def _is_secure(value: object) -> bool:
     return isinstance(value, dict) and value.keys() == {"secure"} and isinstance(value["secure"], str)
 
 
-def _in_clear(path: str, key: str) -> Finding:
-    fix = f"revoke it, then run `pulumi config set --secret {PROJECT}:{key}`"
+_KEYS = " or ".join(f"{PROJECT}:{SECRET_PREFIX}{name}" for name in SECRETS)
+
+
+def _in_clear(path: str, keys: str) -> Finding:
+    fix = f"revoke it, then `pulumi config set --secret` a new one as {keys}"
     return Finding(Code.SECRET_IN_CLEAR, path, "a secret stands in clear", fix)
 
 
 def _clear_tokens(value: object, path: str) -> list[Finding]:
     if _is_secure(value):
         problem = "a secret inside a section makes the whole section secret"
-        names = " or ".join(f"`{PROJECT}:{SECRET_PREFIX}{name}`" for name in SECRETS)
-        return [
-            Finding(Code.SECRET_IN_CLEAR, path, problem, f"write the value in clear, or keep it as {names}")
-        ]
+        return [Finding(Code.SECRET_IN_CLEAR, path, problem, f"write it in clear, or keep it as {_KEYS}")]
     if isinstance(value, dict):
         return [found for key, item in value.items() for found in _clear_tokens(item, f"{path}.{key}")]
     if isinstance(value, list):
@@ -161,7 +161,7 @@ def _clear_tokens(value: object, path: str) -> list[Finding]:
             found for index, item in enumerate(value) for found in _clear_tokens(item, f"{path}[{index}]")
         ]
     if isinstance(value, str) and holds_token(value):
-        return [_in_clear(path, f"{SECRET_PREFIX}<name>")]
+        return [_in_clear(path, _KEYS)]
     return []
 
 
@@ -172,6 +172,6 @@ def _syntax(error: yaml.YAMLError, file: str) -> Finding:
     fix = "correct the indentation, the quotes or the colons of this line or the one above"
     if "'\\t'" in problem:
         problem, fix = "a tab stands where YAML wants spaces", "indent with spaces"
-    elif "tag" in problem:
+    elif mark is None or "tag" in problem:
         fix = "write plain text, numbers, true, false, lists and mappings only"
     return Finding(Code.YAML_SYNTAX, place, f"is not YAML: {problem}", fix)

@@ -69,7 +69,7 @@ def read_yaml(text: str) -> tuple[Any, list[Duplicate]]:
         document = loader.get_single_data()
         json.dumps(document)  # refuses what contains itself
     except (ValueError, TypeError, RecursionError) as error:
-        raise yaml.YAMLError(f"a value cannot be read ({error})") from error
+        raise yaml.YAMLError(f"a value is no plain data ({error})") from error
     finally:
         loader.dispose()
     return document, loader.duplicates
