@@ -155,6 +155,8 @@ SHAPES = {  # parameters, and KV cache bytes a token at two bytes a value
     "llama-3.1-8b": (8_030_261_248, 131_072),
     "mistral-7b": (7_248_023_552, 131_072),
     "deepseek-r1-distill-qwen-7b": (7_615_616_512, 57_344),
+    "qwen2.5-72b": (72706203648, 327680),
+    "llama-3.1-70b": (70553706496, 327680),
 }
 
 

@@ -1,0 +1,217 @@
+"""Prints what a model on given GPUs can hold and how fast it answers, before anything exists."""
+
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from tierup.catalog import Catalog, Precision, load_catalog
+from tierup.cli.project import UsageError
+from tierup.sizing import ModelShape, Range, ShapeError, Sizing, SizingInput, load_shapes
+from tierup.sizing import size as sized
+from tierup.sizing.shape import read_config
+
+_PLAIN: dict[str, Any] = {"highlight": False, "markup": False}
+
+
+def size(  # noqa: PLR0917 - the options of a command are its arguments
+    model: Annotated[
+        str | None, typer.Option(help="Model id of the catalogue", show_default="qwen2.5-7b")
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="Another model: its config.json", dir_okay=False)
+    ] = None,
+    gpu: Annotated[str | None, typer.Option(help="GPU id of the catalogue")] = None,
+    gpus: Annotated[int | None, typer.Option(min=1, help="GPUs in all; replicas = gpus / (tp x pp)")] = None,
+    tp: Annotated[int, typer.Option(min=1, help="Tensor parallel size")] = 1,
+    pp: Annotated[int, typer.Option(min=1, help="Pipeline parallel size")] = 1,
+    replicas: Annotated[int | None, typer.Option(min=1, help="Copies of the model")] = None,
+    precision: Annotated[Precision, typer.Option(help="Weights")] = Precision.BF16,
+    prompt: Annotated[int, typer.Option(min=1, help="Prompt tokens")] = 512,
+    answer: Annotated[int, typer.Option(min=1, help="Answer tokens")] = 200,
+    concurrency: Annotated[float | None, typer.Option(help="Requests in flight, over all replicas")] = None,
+    users: Annotated[float | None, typer.Option(help="The same as --concurrency")] = None,
+    rate: Annotated[float | None, typer.Option(help="Requests per second instead of --concurrency")] = None,
+    burst: Annotated[bool, typer.Option("--burst", help="All requests are sent at one moment, once")] = False,
+    prefix_hit: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of prompt tokens in the prefix cache")
+    ] = 0.0,
+    context: Annotated[
+        int | None, typer.Option(min=1, help="max_model_len", show_default="prompt + answer")
+    ] = None,
+    gpu_memory_utilization: Annotated[float, typer.Option(min=0.01, max=1)] = 0.92,
+    max_num_seqs: Annotated[int | None, typer.Option(min=1, show_default="the engine's")] = None,
+    max_num_batched_tokens: Annotated[int | None, typer.Option(min=1, show_default="the engine's")] = None,
+    kv_dtype: Annotated[str, typer.Option(help="auto or fp8")] = "auto",
+    enforce_eager: Annotated[bool, typer.Option("--enforce-eager", help="No CUDA graphs")] = False,
+    engine_version: Annotated[str, typer.Option(help="vLLM version")] = "0.32.0",
+    recommend: Annotated[
+        bool, typer.Option("--recommend", help="Rank the servers that meet the target")
+    ] = False,
+    max_ttft: Annotated[float, typer.Option(help="--recommend: ms to the first token")] = 1000.0,
+    max_tpot: Annotated[float, typer.Option(help="--recommend: ms per output token")] = 60.0,
+    accuracy: Annotated[bool, typer.Option("--accuracy", help="Print the accuracy report and end")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object")] = False,
+) -> None:
+    """Memory, latency and throughput of a model on GPUs, with ranges and the measurements they rest on.
+
+    Examples: tierup size --model qwen2.5-7b --gpu rtx-4090 --concurrency 20
+    tierup size --users 50 --recommend
+    """
+    if accuracy:
+        from tierup.sizing.accuracy import report
+
+        print(report(), end="")
+        return
+    catalog = load_catalog()
+    if kv_dtype not in ("auto", "fp8"):
+        raise UsageError(f"--kv-dtype is auto or fp8 (got {kv_dtype})")
+    if concurrency is not None and users is not None:
+        raise UsageError("--concurrency and --users are the same - give one")
+    if gpu is None and not recommend:
+        raise UsageError(f"--gpu is missing - one of {', '.join(catalog.gpus)}, or --recommend")
+    gpu_id = gpu if gpu is not None else next(iter(catalog.gpus))
+    if gpu_id not in catalog.gpus:
+        raise UsageError(f"unknown GPU {gpu_id} - one of {', '.join(catalog.gpus)}")
+    ask = SizingInput(
+        model=_shape(model, config),
+        gpu_id=gpu_id,
+        gpu=catalog.gpus[gpu_id],
+        precision=precision,
+        tensor=tp,
+        pipeline=pp,
+        replicas=_replicas(gpus, tp * pp, replicas),
+        prompt=prompt,
+        answer=answer,
+        concurrency=concurrency if concurrency is not None else users,
+        rate=rate,
+        burst=burst,
+        prefix_hit=prefix_hit,
+        context=context,
+        gpu_memory_utilization=gpu_memory_utilization,
+        max_num_seqs=max_num_seqs,
+        max_num_batched_tokens=max_num_batched_tokens,
+        kv_dtype="fp8" if kv_dtype == "fp8" else "auto",
+        enforce_eager=enforce_eager,
+        engine_version=engine_version,
+    )
+    try:
+        if recommend:
+            _recommend(replace(ask, tensor=1, pipeline=1, replicas=1), catalog, (max_ttft, max_tpot), as_json)
+            return
+        answer_found = sized(ask)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    if as_json:
+        print(json.dumps(summary(answer_found), indent=2))
+    else:
+        _page(ask, answer_found, Console())
+
+
+def _shape(model: str | None, config: Path | None) -> ModelShape:
+    if model is not None and config is not None:
+        raise UsageError("--model and --config both name the model - give one")
+    if config is not None:
+        try:
+            return read_config(config)
+        except ShapeError as error:
+            raise UsageError(str(error)) from error
+    shapes, name = load_shapes(), model if model is not None else "qwen2.5-7b"
+    if name not in shapes:
+        raise UsageError(
+            f"unknown model {name} - one of {', '.join(sorted(shapes))}, or --config config.json"
+        )
+    return shapes[name]
+
+
+def _replicas(gpus: int | None, per_replica: int, replicas: int | None) -> int:
+    if gpus is None:
+        return replicas if replicas is not None else 1
+    if gpus % per_replica:
+        raise UsageError(f"--gpus {gpus} is not a multiple of tp x pp = {per_replica}")
+    if replicas is not None and replicas * per_replica != gpus:
+        raise UsageError(f"--gpus {gpus} is not replicas x tp x pp = {replicas * per_replica}")
+    return gpus // per_replica
+
+
+def summary(found: Sizing) -> dict[str, object]:
+    """The answer as plain data: exactly the fields of `Sizing`, figures rounded to four digits."""
+
+    def rounded(value: object) -> object:
+        if isinstance(value, dict):
+            return {key: rounded(item) for key, item in value.items()}
+        return float(f"{value:.4g}") if isinstance(value, float) else value
+
+    tree = {key: rounded(value) for key, value in asdict(found).items()}
+    return {**tree, "bottleneck": str(found.bottleneck), "basis": list(found.basis)}
+
+
+def _page(ask: SizingInput, found: Sizing, out: Console) -> None:
+    split = f"TP {ask.tensor} x PP {ask.pipeline}, {ask.replicas} replica(s)"
+    title = f"{ask.model.name} {ask.precision} on {ask.gpu_id}: {split}"
+    out.print(title, style="bold", **_PLAIN)
+    fits = "fits" if found.fits else "DOES NOT FIT"
+    out.print(f"  {fits}: {found.weights_gib_per_gpu:.2f} GiB of weights per GPU", **_PLAIN)
+    held = (
+        f"{found.kv_tokens:,} KV tokens per replica: {found.max_concurrent_sequences} full-length sequences"
+    )
+    out.print(f"  {held}, largest context {found.max_context:,}", **_PLAIN)
+    table = Table("", "expected", "low", "high", "", box=None)
+    for name, span, unit in (
+        ("time to the first token", found.ttft_ms, "ms"),
+        ("time per output token", found.tpot_ms, "ms"),
+        ("end to end", found.e2e_ms, "ms"),
+        ("output", found.output_tok_s, "tokens/s"),
+        ("requests", found.req_s, "per s"),
+    ):
+        table.add_row(name, *_cells(span), unit)
+    out.print(table)
+    out.print(f"  limit: {found.bottleneck}", **_PLAIN)
+    for line in found.basis:
+        out.print(f"  {line}", **_PLAIN)
+
+
+def _cells(span: Range | None) -> tuple[str, str, str]:
+    if span is None:
+        return ("-", "-", "-")
+    low, high = f"{span.low:.3g}", f"{span.high:.3g}"
+    return (f"{span.p50:.4g}", low, high)
+
+
+def _recommend(ask: SizingInput, catalog: Catalog, target: tuple[float, float], as_json: bool) -> None:
+    from tierup.sizing.recommend import Target, recommend
+
+    options = recommend(ask, catalog, Target(*target))
+    if as_json:
+        rows = [
+            {
+                "server": option.server,
+                "servers": option.servers,
+                "capex_usd": option.capex_usd,
+                "precision": str(option.ask.precision),
+                "tp": option.ask.tensor,
+                "replicas": option.ask.replicas,
+                "reason": option.reason,
+                "sizing": summary(option.sizing),
+            }
+            for option in options
+        ]
+        print(json.dumps(rows, indent=2))
+        return
+    out = Console()
+    if not options:
+        out.print(
+            "no server of the catalogue meets the target - raise --max-ttft or --max-tpot, or lower the load"
+        )
+        raise typer.Exit(1)
+    table = Table("servers", "USD", "setting", "why", box=None)
+    for option in options:
+        setting = f"{option.ask.precision}, TP {option.ask.tensor} x {option.ask.replicas}"
+        table.add_row(
+            f"{option.servers} x {option.server}", f"{option.capex_usd:,.0f}", setting, option.reason
+        )
+    out.print(table)

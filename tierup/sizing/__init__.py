@@ -1,0 +1,22 @@
+"""Decides what a model on given GPUs can hold and how fast it answers, before anything exists.
+
+`size(SizingInput(...))` returns a `Sizing`. The physical model is in `memory` and `step`, its few calibrated
+coefficients with their provenance in `catalog/measurements/coefficients.yaml`, its error in
+`docs/accuracy.md`.
+"""
+
+from tierup.sizing.shape import ModelShape, ShapeError, load_shapes, shape_from_config
+from tierup.sizing.size import size
+from tierup.sizing.types import Bottleneck, Range, Sizing, SizingInput
+
+__all__ = [
+    "Bottleneck",
+    "ModelShape",
+    "Range",
+    "ShapeError",
+    "Sizing",
+    "SizingInput",
+    "load_shapes",
+    "shape_from_config",
+    "size",
+]

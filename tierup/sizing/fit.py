@@ -1,0 +1,168 @@
+"""Decides the coefficients: least squares of relative error over the published rows, all groups weighing the same.
+
+A weak prior (the data sheet's or the literature's efficiency) holds a coefficient that few rows speak about.
+"""
+
+import collections
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from tierup.sizing.coefficients import Coefficients
+from tierup.sizing.load import Replica
+from tierup.sizing.measurements import Measured
+from tierup.sizing.memory import memory
+from tierup.sizing.step import Terms
+
+_PRIOR_WEIGHT = 0.03  # beside 1 for every group of measurements
+_ROUNDS = 6
+
+
+@dataclass(frozen=True)
+class Known:
+    """A coefficient: its starting value, whether rows move it, and where the value comes from."""
+
+    prior: float
+    fitted: bool
+    note: str
+    least: float = 0.0  # what physics allows: no better than 97 % of the bandwidth, 80 % of the matrix rate
+
+
+TABLE = {
+    "overhead.hbm": Known(3.3, True, "ms a step for 28 layers, HBM cards, vLLM"),
+    "overhead.gddr": Known(1.7, True, "ms a step for 28 layers, GDDR cards, vLLM"),
+    "overhead.tensorrt-llm": Known(1.4, True, "ms a step for 28 layers, TensorRT-LLM"),
+    "bandwidth.hbm": Known(1.15, True, "1 / share of the peak memory bandwidth, HBM", 1.03),
+    "bandwidth.gddr": Known(1.06, True, "1 / share of the peak memory bandwidth, GDDR", 1.03),
+    "compute.decode": Known(1.3, True, "1 / share of the peak matrix rate, decoding", 1.0),
+    "prefill.a100": Known(1.9, True, "1 / share of the peak matrix rate, prefill, A100", 1.25),
+    "prefill.hopper": Known(1.9, True, "1 / share of the peak matrix rate, prefill, Hopper", 1.25),
+    "prefill.gddr": Known(
+        1.7, True, "1 / share of the peak matrix rate, prefill, Ada and Ampere GA10x", 1.25
+    ),
+    "link.all_reduce": Known(0.8, True, "ms of all-reduce latency a step for 28 layers, NVLink"),
+    "link.transfer": Known(1.0, False, "all-reduce bytes over the link: assumption, 250 / 20 / 8 GB/s"),
+    "ttft.base": Known(15.0, True, "ms of HTTP, tokenization and scheduling"),
+    "ttft.per_user": Known(0.3, True, "ms more for every other request in flight"),
+    "ttft.start": Known(0.1, True, "share of the requests that are sent together, as at the start of a run"),
+    "ttft.bunching": Known(
+        1.0, True, "how much closed-loop users prefill at the same time; 0 never, 1 / share always"
+    ),
+    "memory.visible": Known(
+        0.99, False, "share of nvidia-smi's total that a CUDA process sees; start-up logs"
+    ),
+    "memory.non_torch": Known(0.1, False, "GiB outside PyTorch; start-up logs, some of them unattributed"),
+    "memory.sampler": Known(
+        2.5,
+        False,
+        "copies of seqs x vocab in float32 at the profiling peak; start-up logs, some of them unattributed",
+    ),
+    "memory.sampler_v0": Known(
+        9.66, False, "the same before vLLM 0.8; start-up logs, some of them unattributed"
+    ),
+    "memory.cuda_graph_per_layer": Known(
+        0.026, False, "GiB a layer, deducted since vLLM 0.19; unattributed start-up logs"
+    ),
+}
+PRIOR: Coefficients = {name: known.prior for name, known in TABLE.items()}
+Equation = tuple[Terms, float, str]  # terms, what they should sum up to, group
+
+
+def fit(rows: Iterable[Measured]) -> dict[str, float]:
+    """The coefficients that fit these rows best."""
+    rows = list(rows)
+    values = dict(PRIOR)
+    step = [name for name, known in TABLE.items() if known.fitted and not name.startswith("ttft.")]
+    values.update(_least_squares(token_equations(rows), step, values))
+    first = [name for name in TABLE if name.startswith("ttft.")]
+    values.update(_least_squares(ttft_equations(rows, values), first, values))
+    return values
+
+
+def token_equations(rows: Sequence[Measured]) -> list[Equation]:
+    """Milliseconds per output token of every row that says it; throughput speaks where its group has
+    nothing else.
+    """
+    direct = {row.group for row in rows if row.metric == "tpot_ms"}
+    result = []
+    for row in rows:
+        replica = Replica(row.ask, memory(row.ask, PRIOR), PRIOR)
+        users = (row.ask.concurrency or 1) / row.ask.replicas
+        running = max(1.0, min(users, replica.limit))
+        alone = row.ask.burst and users <= replica.limit
+        if row.metric == "tpot_ms":
+            others = (running - 1) / 2 if alone else running - 1
+            result.append((replica.token_terms(running, others), row.value, row.group))
+        elif row.metric == "e2e_tok_s":
+            result.append((replica.token_terms(1, 1), 1e3 / row.value, row.group))
+        elif row.metric == "output_tok_s" and row.group not in direct:
+            per_token = running * 1e3 / (row.value / row.ask.replicas)
+            result.append((replica.token_terms(running, running), per_token, row.group))
+    return result
+
+
+def ttft_equations(rows: Sequence[Measured], values: Coefficients) -> list[Equation]:
+    """Time to the first token beyond what the step coefficients explain."""
+    result = []
+    for row in rows:
+        if row.metric != "ttft_ms" or row.ask.burst:
+            continue
+        bare = {**values, **{name: 0.0 for name in TABLE if name.startswith("ttft.")}}
+        replica = Replica(row.ask, memory(row.ask, values), bare)
+        users = row.ask.concurrency or 1
+        if users > replica.limit:
+            continue
+        without = replica.closed(users).ttft
+        bunched = Replica(row.ask, replica.memory, {**bare, "ttft.bunching": 1.0}).closed(users).ttft
+        started = Replica(row.ask, replica.memory, {**bare, "ttft.start": 1.0}).closed(users).ttft
+        terms = {
+            "ttft.base": 1.0,
+            "ttft.per_user": users - 1,
+            "ttft.bunching": bunched - without,
+            "ttft.start": started - without,
+            "known": without,
+        }
+        result.append((terms, row.value, row.group))
+    return result
+
+
+def _least_squares(equations: Sequence[Equation], names: list[str], given: Coefficients) -> dict[str, float]:
+    """Least squares with priors; a term without a fitted name counts as given.
+
+    An error counts relative to the geometric mean of target and fit, so that half and double are equally
+    wrong; the fit of the round before stands for the fit.
+    """
+    sizes = collections.Counter(group for _, _, group in equations)
+    found = {name: given[name] for name in names}
+    for _ in range(_ROUNDS):
+        matrix = [[0.0] * (len(names) + 1) for _ in names]
+        for terms, target, group in equations:
+            known = sum(value * given.get(name, 1.0) for name, value in terms.items() if name not in found)
+            before = known + sum(terms.get(name, 0.0) * found[name] for name in names)
+            scale = math.sqrt(target * before)
+            row = [terms.get(name, 0.0) / scale for name in names]
+            weight, aim = 1 / sizes[group], (target - known) / scale
+            for i, left in enumerate(row):
+                for j, right in enumerate(row):
+                    matrix[i][j] += weight * left * right
+                matrix[i][-1] += weight * left * aim
+        for i, name in enumerate(names):
+            pull = _PRIOR_WEIGHT / given[name] ** 2
+            matrix[i][i] += pull
+            matrix[i][-1] += pull * given[name]
+        solved = dict(zip(names, _solved(matrix), strict=True))
+        found = {name: max(value, TABLE[name].least, PRIOR[name] / 10) for name, value in solved.items()}
+    return found
+
+
+def _solved(matrix: list[list[float]]) -> list[float]:
+    """Gauss-Jordan elimination; the last column is the right-hand side."""
+    size = len(matrix)
+    for i in range(size):
+        best = max(range(i, size), key=lambda row: abs(matrix[row][i]))
+        matrix[i], matrix[best] = matrix[best], matrix[i]
+        for row in range(size):
+            if row != i:
+                factor = matrix[row][i] / matrix[i][i]
+                matrix[row] = [x - factor * y for x, y in zip(matrix[row], matrix[i], strict=True)]
+    return [matrix[i][size] / matrix[i][i] for i in range(size)]

@@ -1,0 +1,169 @@
+"""Decides what a model's shape costs: bytes of weights by precision, bytes of KV cache, operations per
+token.
+"""
+
+import csv
+import functools
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tierup.catalog import Catalog, Precision, load_catalog
+
+MEASUREMENTS = Path(__file__).parents[1] / "catalog" / "measurements"
+
+# Bits of one linear weight, scales and zero points included. Groups of 128: 16 bits of scale and one zero
+# point each.
+_LINEAR_BITS = {
+    Precision.BF16: 16.0,
+    Precision.FP16: 16.0,
+    Precision.FP8: 8.0,
+    Precision.INT8: 8.0,
+    Precision.GPTQ_INT8: 8 + (16 + 8) / 128,
+    Precision.GPTQ_INT4: 4 + (16 + 4) / 128,
+    Precision.AWQ: 4 + (16 + 4) / 128,
+}
+# GGUF quantizes the embedding and the head too; bits per weight over the whole file. Q8_0: 32 weights and
+# one scale in 34 bytes; Q5_K_M: 5,444,831,360 bytes for the 7,615,616,512 weights of Qwen2.5-7B.
+GGUF_BITS = {Precision.Q8_0: 8.5, Precision.Q5_K_M: 5.72}
+
+
+class ShapeError(ValueError):
+    """A config.json that does not describe a dense decoder."""
+
+
+@dataclass(frozen=True)
+class ModelShape:
+    """A dense decoder-only transformer with gated MLP; counts, no units."""
+
+    name: str
+    params: int
+    layers: int
+    q_heads: int
+    kv_heads: int
+    head_dim: int
+    hidden: int
+    intermediate: int
+    vocab: int
+    max_context: int
+
+    @property
+    def linear(self) -> int:
+        """Weights of the layers' matrices: what quantization packs and what every token is multiplied
+        with.
+        """
+        attention = self.hidden * self.head_dim * (2 * self.q_heads + 2 * self.kv_heads)
+        return self.layers * (attention + 3 * self.hidden * self.intermediate)
+
+    @property
+    def head(self) -> int:
+        """Weights of the output head."""
+        return self.vocab * self.hidden
+
+    def weight_bytes(self, precision: Precision) -> float:
+        """All weights in memory; a tied embedding is there once."""
+        if precision in GGUF_BITS:
+            return self.params * GGUF_BITS[precision] / 8
+        return self.linear * _LINEAR_BITS[precision] / 8 + (self.params - self.linear) * 2
+
+    def read_bytes(self, precision: Precision) -> float:
+        """Weights that one decoding step reads: the layers and the head; of the embedding only a few rows."""
+        if precision in GGUF_BITS:
+            return (self.linear + self.head) * GGUF_BITS[precision] / 8
+        return self.linear * _LINEAR_BITS[precision] / 8 + self.head * 2
+
+    def kv_bytes_per_token(self, kv_dtype: str = "auto") -> int:
+        """Keys and values of one token over all layers and heads."""
+        return 2 * self.layers * self.kv_heads * self.head_dim * (1 if kv_dtype == "fp8" else 2)
+
+    def attention_flops(self, tokens: float) -> float:
+        """Causal attention over a prompt: two products of tokens x tokens / 2 for every query head."""
+        return 2.0 * self.layers * self.q_heads * self.head_dim * tokens * tokens
+
+
+@functools.cache
+def load_shapes() -> dict[str, ModelShape]:
+    """Every model that can be sized by name: the catalogue's, and those that only measurements name."""
+    shapes = _measured_shapes()
+    return {**shapes, **catalog_shapes(load_catalog())}
+
+
+def catalog_shapes(catalog: Catalog) -> dict[str, ModelShape]:
+    """The catalogue's models."""
+    return {
+        name: ModelShape(
+            name=name,
+            params=spec.params.value,
+            layers=spec.layers.value,
+            q_heads=spec.q_heads.value,
+            kv_heads=spec.kv_heads.value,
+            head_dim=spec.head_dim.value,
+            hidden=spec.hidden.value,
+            intermediate=spec.intermediate.value,
+            vocab=spec.vocab.value,
+            max_context=spec.max_context.value,
+        )
+        for name, spec in catalog.models.items()
+    }
+
+
+def _measured_shapes() -> dict[str, ModelShape]:
+    with (MEASUREMENTS / "shapes.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    return {
+        row["name"]: ModelShape(
+            name=row["name"], **{k: int(v) for k, v in row.items() if k not in ("name", "source")}
+        )
+        for row in rows
+    }
+
+
+def read_config(path: Path) -> ModelShape:
+    """The shape that a Hugging Face config.json describes.
+
+    Raises:
+        ShapeError: naming what is missing or not supported.
+    """
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ShapeError(f"{path} cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise ShapeError(f"{path} is not JSON - give the model's config.json") from error
+    if not isinstance(config, dict):
+        raise ShapeError(f"{path} is not a JSON object - give the model's config.json")
+    return shape_from_config(config, path.parent.name or "model")
+
+
+def shape_from_config(config: Mapping[str, Any], name: str) -> ModelShape:
+    """The shape of a dense decoder from the keys of its config.json; `params` is counted from them."""
+    if any(key in config for key in ("num_experts", "num_local_experts", "n_routed_experts", "kv_lora_rank")):
+        raise ShapeError(
+            f"{name}: mixtures of experts and latent attention are not sized - only dense decoders are"
+        )
+    needed = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "vocab_size")
+    missing = [key for key in needed if not isinstance(config.get(key), int) or config[key] <= 0]
+    if missing:
+        raise ShapeError(f"{name}: config.json lacks {', '.join(missing)} (whole numbers above 0)")
+    hidden, layers, q_heads, inter, vocab = (int(config[key]) for key in needed)
+    kv_heads = int(config.get("num_key_value_heads") or q_heads)
+    head_dim = int(config.get("head_dim") or hidden // q_heads)
+    if config.get("model_type") == "qwen":  # v1 counts gate and up together
+        inter //= 2
+    context = config.get("max_position_embeddings") or config.get("seq_length") or 4096
+    bare = ModelShape(name, 1, layers, q_heads, kv_heads, head_dim, hidden, inter, vocab, int(context))
+    embeddings = bare.head * (1 if config.get("tie_word_embeddings") else 2)
+    return ModelShape(
+        name,
+        bare.linear + embeddings + hidden * (2 * layers + 1),
+        layers,
+        q_heads,
+        kv_heads,
+        head_dim,
+        hidden,
+        inter,
+        vocab,
+        int(context),
+    )
