@@ -43,7 +43,9 @@ class Tier:
     @property
     def plan(self) -> Plan:
         """The plan of the stack file as it is now."""
-        return make_plan(parse(read_stack(stack_path(self.project.source, self.project.stack))), load_catalog())
+        return make_plan(
+            parse(read_stack(stack_path(self.project.source, self.project.stack))), load_catalog()
+        )
 
     def edit(self, change: Edit) -> None:
         """Change the stack file's text; a change that changes nothing is a mistake of the test."""
@@ -92,4 +94,6 @@ class Tier:
 
     def objects(self, api_version: str, kind: str, namespaced: bool = True) -> list[dict[str, Any]]:
         """Objects of a kind, in the stack's namespace."""
-        return self.cluster.api.list_all(api_version, kind, namespace=self.plan.namespace if namespaced else None)
+        return self.cluster.api.list_all(
+            api_version, kind, namespace=self.plan.namespace if namespaced else None
+        )

@@ -32,7 +32,7 @@ def up(stack: Stack) -> None:
     provide(cluster.api, plan)
     typer.echo(f"servers: {', '.join((*plan.nodes.in_service, *plan.nodes.standby))} (simulated)")
     project.prepare()
-    project.pulumi("up", "--yes", "--skip-preview")
+    project.up(typer.echo)
     show(plan, project)
 
 

@@ -5,6 +5,7 @@ Pulumi writes into stack files, so the user's are copied; secrets in them are re
 
 import json
 import os
+import re
 import secrets
 import shutil
 import socket
@@ -26,6 +27,11 @@ from tierup.local.toolchain import toolchain_dir
 # What the program is made of; linked, so that an edit counts at once.
 _LINKED = ("__main__.py", "components", "tierup", "templates", "monitoring", "policies")
 _ENCRYPTION = ("encryptionsalt", "secretsprovider", "encryptedkey")
+
+
+_FINISHED = re.compile(
+    r"\s*[-+~]+\s+\S+ (?P<what>\S+) (?P<how>(created|updated|replaced|deleted)\b.*|\*\*.*failed.*)"
+)
 
 
 class PulumiFailed(LocalClusterError):
@@ -125,6 +131,33 @@ class LocalProject:
             told = f":\n{(done.stdout + done.stderr).strip()}" if quiet else ""
             raise PulumiFailed(f"`pulumi {' '.join(arguments[:2])}` ended with {done.returncode}{told}")
         return done.stdout if quiet else ""
+
+    def up(self, echo: Callable[[str], None]) -> None:
+        """`pulumi up` with a line per finished resource; all it says is kept in up.log. Raises `PulumiFailed`."""
+        log = self.cluster.folder / "logs" / "up.log"
+        words = ["up", "--yes", "--skip-preview", "--non-interactive", "--stack", self.stack]
+        with (
+            log.open("w") as kept,
+            subprocess.Popen(
+                [str(toolchain_dir() / "pulumi"), *words],
+                cwd=self.folder,
+                env=self.environment(),
+                text=True,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+            ) as engine,
+        ):
+            ending = False
+            for line in engine.stdout or ():
+                kept.write(line)
+                ending = ending or line.startswith(("Diagnostics:", "Resources:"))
+                if ending and not line.startswith("Outputs:"):
+                    echo(line.rstrip())
+                elif done := _FINISHED.match(line):
+                    echo(f"  {done['what']} {done['how']}")
+        if engine.returncode:
+            raise PulumiFailed(f"`pulumi up` ended with {engine.returncode}; everything it said is in {log}")
 
     def outputs(self) -> dict[str, Any]:
         """The stack's outputs."""

@@ -1,0 +1,171 @@
+"""A change of the stack file rolls as computed: no deadlock with every GPU busy, no gap where none was announced."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from stack_variants import uncomment_variant
+from tier_checks import check_pods
+from tiers import Tier
+
+from tierup.cli.tier_page import gpus_of_pod
+
+NAMED = ("precision: bf16\n      maxNumSeqs", "precision: bf16\n      name: assistant\n      maxNumSeqs")
+WARM = ("mode: cold\n      count: 2", "mode: warm\n      count: 1")
+
+
+def replace(old: str, new: str) -> Callable[[str], str]:
+    """An edit of the stack file."""
+    return lambda text: text.replace(old, new, 1)
+
+
+def fewest_available(tier: Tier, name: str) -> int:
+    """Bring the tier up as its file is now; the smallest number of available replicas of a Deployment meanwhile.
+
+    Fails at any moment in which a node's pods hold more GPUs than it has.
+    """
+    namespace, api = tier.plan.namespace, tier.cluster.api
+    available: list[int] = []
+    with tier.start_up() as engine:
+        deadline = time.monotonic() + 180
+        while engine.poll() is None:
+            assert time.monotonic() < deadline, "the rollout makes no progress"
+            deployment = api.get("apps/v1", "Deployment", name, namespace) or {}
+            available.append(deployment.get("status", {}).get("availableReplicas", 0))
+            check_gpus(api.list_all("v1", "Pod", namespace=namespace), tier)
+        told = engine.stdout.read() if engine.stdout else ""
+    assert engine.returncode == 0, told
+    return min(available)
+
+
+def check_gpus(pods: list[dict[str, Any]], tier: Tier) -> None:
+    """No server holds more GPUs than it has."""
+    per_server = tier.plan.nodes.gpus_per_server
+    for name in tier.plan.nodes.schedulable:
+        live = [
+            p for p in pods if p["spec"].get("nodeName") == name and p["status"].get("phase") == "Running"
+        ]
+        assert sum(map(gpus_of_pod, live)) <= per_server
+
+
+def precision_of(tier: Tier) -> str:
+    """The Deployment's quantization argument, empty without one."""
+    (deployment,) = [
+        d for d in tier.objects("apps/v1", "Deployment") if d["metadata"]["name"].startswith("model-")
+    ]
+    arguments = deployment["spec"]["template"]["spec"]["containers"][0]["args"]
+    return arguments[arguments.index("--quantization") + 1] if "--quantization" in arguments else ""
+
+
+def test_a_change_of_precision_with_every_gpu_busy_keeps_half_of_two_replicas(
+    tier_of: Callable[..., Tier],
+) -> None:
+    tier = tier_of("standard", replace(*NAMED))
+    tier.up()
+    check_pods(tier)
+    before = {item["metadata"]["name"] for item in tier.objects("batch/v1", "Job")}
+    tier.edit(replace("precision: bf16", "precision: awq"))
+    model = tier.plan.models[0]
+    assert model.replicas * model.gpus == tier.plan.nodes.gpus_schedulable, "this test wants every GPU busy"
+    fewest = fewest_available(tier, "model-assistant")
+    assert fewest >= model.replicas - model.rollout.unavailable(model.replicas) == 1
+    assert precision_of(tier) == "awq_marlin"
+    check_pods(tier)
+    after = {item["metadata"]["name"] for item in tier.objects("batch/v1", "Job")}
+    assert before and after and not before & after, "the old fetch is gone, the new one is there"
+
+
+def test_a_change_of_precision_with_a_warm_spare_never_loses_a_replica(tier_of: Callable[..., Tier]) -> None:
+    tier = tier_of("standard", replace(*NAMED))
+    tier.edit(replace(*WARM))
+    tier.up()
+    check_pods(tier)
+    tier.edit(replace("precision: bf16", "precision: awq"))
+    assert fewest_available(tier, "model-assistant") >= tier.plan.models[0].replicas == 2
+
+
+def test_one_replica_on_every_gpu_is_recreated_as_the_plan_warned(tier_of: Callable[..., Tier]) -> None:
+    tier = tier_of("standard", lambda text: uncomment_variant(text, "fp16-tp2"))
+    tier.edit(replace("precision: fp16", "precision: fp16\n      name: assistant"))
+    assert "TIER053" in {str(finding.code) for finding in tier.plan.findings}
+    tier.up()
+    tier.edit(replace("precision: fp16", "precision: bf16"))
+    fewest_available(tier, "model-assistant")
+    check_pods(tier)
+
+
+def test_scaling_to_two_servers_and_back_touches_nothing_else_of_the_node(
+    tier_of: Callable[..., Tier],
+) -> None:
+    tier = tier_of("standard")
+    tier.up()
+    spare = tier.plan.nodes.standby[0]
+    before = tier.cluster.api.get("v1", "Node", spare)
+    assert before is not None
+    assert before["metadata"]["labels"]["tierup/role"] == "standby-cold"
+    tier.edit(replace("count: 1\n    standby:", "count: 2\n    standby:"))
+    tier.edit(replace("mode: cold\n      count: 2", "mode: cold\n      count: 1"))
+    tier.up()
+    check_pods(tier)
+    assert tier.plan.gpus_used == 4
+    promoted = tier.cluster.api.get("v1", "Node", spare)
+    assert promoted is not None
+    assert promoted["metadata"]["labels"] == {**before["metadata"]["labels"], "tierup/role": "serving"}
+    assert promoted["spec"] == before["spec"]
+    tier.edit(replace("count: 2\n    standby:", "count: 1\n    standby:"))
+    tier.edit(replace("mode: cold\n      count: 1", "mode: none\n      count: 0"))
+    tier.up()
+    left = tier.cluster.api.get("v1", "Node", spare)
+    assert left is not None
+    ours = {"tierup/role", "tierup/stack"}
+    assert left["metadata"]["labels"] == {
+        k: v for k, v in before["metadata"]["labels"].items() if k not in ours
+    }
+    assert left["spec"] == before["spec"]
+    (scaler,) = tier.objects("autoscaling/v2", "HorizontalPodAutoscaler")
+    assert (scaler["spec"]["minReplicas"], scaler["spec"]["maxReplicas"]) == (2, 2)
+
+
+def test_a_node_that_joins_an_entry_tier_fetches_its_own_model_files(tier_of: Callable[..., Tier]) -> None:
+    tier = tier_of("entry")
+    tier.up()
+    tier.edit(replace("count: 1\n  tierup:models:", "count: 2\n  tierup:models:"))
+    tier.edit(replace("precision: bf16\n", "precision: bf16\n      cache: {kind: node}\n"))
+    tier.edit(replace("capexUsd: 20000", "capexUsd: 40000"))
+    tier.up()
+    check_pods(tier)
+    fetching = {
+        p["spec"]["nodeName"]
+        for p in tier.objects("v1", "Pod")
+        if p["metadata"]["name"].startswith("fetch-models-")
+    }
+    assert fetching == {"entry-gpu-1", "entry-gpu-2"}
+
+
+def test_a_longer_queue_replaces_the_gateways_configuration_and_nothing_else(
+    tier_of: Callable[..., Tier],
+) -> None:
+    tier = tier_of("standard")
+    tier.up()
+    tier.edit(lambda text: text + "# a comment changes nothing\n")
+    tier.up("--expect-no-changes")
+    tier.edit(replace("queueLength: 64", "queueLength: 32"))
+    told = tier.up()
+    changed = {
+        word
+        for line in told.splitlines()
+        for word in line.split()
+        if word.startswith(("configmap-", "deployment-"))
+    }
+    assert {name.split("-", 3)[3].rsplit("-", 1)[0] for name in changed if name.startswith("configmap-")} == {
+        "gateway"
+    }
+    assert {name for name in changed if name.startswith("deployment-")} == {
+        "deployment-tierup-standard-gateway"
+    }
+    configs = [
+        c["metadata"]["name"]
+        for c in tier.objects("v1", "ConfigMap")
+        if c["metadata"]["name"].startswith("gateway-")
+    ]
+    assert len(configs) == 1, "the old configuration is removed after the rollout"

@@ -1,0 +1,134 @@
+"""`tierup local`, as a newcomer runs it: one command up, one down, and nothing of theirs is touched."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tiers import own_checkout
+
+from tierup.local.toolchain import toolchain_dir
+
+TIERUP = str(Path(sys.prefix) / "bin" / "tierup")
+SECRET = "  tierup:secret-grafana-admin:\n    secure: v1:of:another:passphrase\n"
+ELSEWHERE = "  tierup:cluster:\n    kubeconfig: /no/such/file\n    context: production\n"
+
+
+class User:
+    """A user with a home and a checkout of their own; only the built tools are shared."""
+
+    def __init__(self, folder: Path) -> None:
+        self.home = folder / "home"
+        self.checkout = folder / "checkout"
+        self.home.mkdir()
+        self.checkout.mkdir()
+        own_checkout(self.checkout)
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("XDG_", "PULUMI_", "KUBE"))}
+        self.env = {**kept, "HOME": str(self.home), "TIERUP_CACHE": str(toolchain_dir().parents[2])}
+
+    def run(self, *words: str, **more: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [TIERUP, *words],
+            cwd=self.checkout,
+            env={**self.env, **more},
+            text=True,
+            capture_output=True,
+            check=False,
+        )
+
+    def files(self) -> dict[str, bytes]:
+        """Every file of the checkout's own (links are the program's)."""
+        own = (path for path in self.checkout.rglob("*") if path.is_file() and not path.is_symlink())
+        return {str(path.relative_to(self.checkout)): path.read_bytes() for path in own}
+
+
+@pytest.fixture
+def user(tmp_path: Path, cluster_root: Path) -> Iterator[User]:
+    assert cluster_root, "the toolchain is there"
+    made = User(tmp_path)
+    yield made
+    made.run("local", "down", "--all")
+
+
+def test_up_status_env_and_down_of_two_stacks_leave_the_users_files_alone(user: User) -> None:
+    stack_file = user.checkout / "stacks" / "Pulumi.standard.yaml"
+    stack_file.write_text(stack_file.read_text() + SECRET + ELSEWHERE)
+    before = user.files()
+    up = user.run("local", "up", "--stack", "standard")
+    assert up.returncode == 0, up.stdout + up.stderr
+    assert "standard-gpu-1  serving  2 of 2 GPUs used (NVIDIA-A100-80GB-PCIe)" in up.stdout
+    assert "standard-gpu-2  standby-cold  0 of 2 GPUs used" in up.stdout
+    assert 'models: ["qwen2.5-7b"]' in up.stdout
+    assert len(up.stdout.splitlines()) < 120, "a page, not a log"
+    again = user.run("local", "up", "--stack", "entry")
+    assert again.returncode == 0, again.stdout + again.stderr
+    status = user.run("local", "status").stdout
+    assert "standard: ready at https://127.0.0.1:" in status
+    assert "entry: ready at https://127.0.0.1:" in status
+    lines = user.run("local", "env", "--stack", "standard").stdout
+    shell = subprocess.run(
+        [
+            "bash",
+            "-euc",
+            f"{lines}\npulumi stack output gateway --stack standard\nkubectl get namespace tierup-standard -o name",
+        ],
+        env=user.env,
+        text=True,
+        capture_output=True,
+        check=True,
+    )
+    assert shell.stdout.splitlines() == [
+        "http://gateway.tierup-standard.svc:8080",
+        "namespace/tierup-standard",
+    ]
+    assert user.run("local", "down", "--stack", "entry").stdout == "local cluster entry: removed\n"
+    assert user.run("local", "down", "--all").stdout == "local cluster standard: removed\n"
+    assert user.run("local", "status").stdout == "no local cluster\n"
+    assert user.files() == before
+    assert not (user.home / ".kube").exists()
+    assert not (user.home / ".pulumi").exists()
+
+
+def test_an_interrupted_local_up_says_so_and_running_it_again_works(user: User) -> None:
+    command = [TIERUP, "local", "up", "--stack", "entry"]
+    running = subprocess.Popen(
+        command,
+        cwd=user.checkout,
+        env=user.env,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+    assert running.stdout is not None
+    for line in running.stdout:
+        if "simulated" in line:
+            break
+    os.killpg(running.pid, signal.SIGINT)  # as a terminal does: the whole group
+    told, _ = running.communicate(timeout=120)
+    assert running.returncode == 130, told
+    assert "Traceback" not in told
+    again = user.run("local", "up", "--stack", "entry")
+    assert again.returncode == 0, again.stdout + again.stderr
+
+
+def test_mistakes_are_one_message_and_start_nothing(user: User) -> None:
+    unknown = user.run("local", "up", "--stack", "standart")
+    assert unknown.returncode == 1
+    assert "TIER011 Pulumi.standart.yaml: there is no such stack file" in unknown.stderr
+    stack_file = user.checkout / "stacks" / "Pulumi.entry.yaml"
+    stack_file.write_text(stack_file.read_text().replace("users: 40", "users: many"))
+    broken = user.run("local", "up", "--stack", "entry")
+    assert broken.returncode == 1
+    assert "TIER005 workload.users" in broken.stderr
+    toolless = user.run("local", "up", "--stack", "premium", TIERUP_CACHE=str(user.home / "empty"))
+    assert toolless.returncode == 1
+    assert "make toolchain" in toolless.stderr
+    neither = user.run("local", "down")
+    assert neither.returncode == 2
+    for told in (unknown, broken, toolless, neither):
+        assert "Traceback" not in told.stderr
+    assert user.run("local", "status").stdout == "no local cluster\n"

@@ -1,0 +1,53 @@
+"""`destroy` leaves nothing but the volumes that were asked to be kept, and gives nodes back as they were."""
+
+from collections.abc import Callable
+
+from tier_checks import check_pods
+from tiers import Tier
+
+from tierup.manifests import render
+
+
+def left(tier: Tier) -> set[str]:
+    """What of the plan is still in the cluster, as kind/name; nodes count while they carry our labels."""
+    found = set()
+    for manifest in render(tier.plan):
+        kind, metadata = manifest["kind"], manifest["metadata"]
+        live = tier.cluster.api.get(manifest["apiVersion"], kind, metadata["name"], metadata.get("namespace"))
+        if live is not None and (kind != "Node" or "tierup/stack" in live["metadata"]["labels"]):
+            found.add(f"{kind.lower()}/{metadata['name']}")
+    return found
+
+
+def test_destroy_keeps_the_metrics_volume_and_says_so_and_up_takes_it_up_again(
+    tier_of: Callable[..., Tier],
+) -> None:
+    tier = tier_of("standard")
+    tier.prepare()
+    names = [*tier.plan.nodes.in_service, *tier.plan.nodes.standby]
+    before = {name: tier.cluster.api.get("v1", "Node", name) for name in names}
+    tier.up()
+    kept = tier.project.outputs()["retainedOnDestroy"]
+    assert kept == ["namespace/tierup-standard", "persistentvolumeclaim/prometheus-data"]
+    volume = tier.cluster.api.get("v1", "PersistentVolumeClaim", "prometheus-data", tier.plan.namespace)
+    tier.project.pulumi("destroy", "--yes", "--skip-preview", quiet=True)
+    assert left(tier) == set(kept)
+    for name, node in before.items():
+        now = tier.cluster.api.get("v1", "Node", name)
+        assert now is not None and node is not None
+        assert now["metadata"]["labels"] == node["metadata"]["labels"]
+        assert now["metadata"].get("annotations") == node["metadata"].get("annotations")
+        assert now["spec"] == node["spec"]
+    tier.up()
+    check_pods(tier)
+    again = tier.cluster.api.get("v1", "PersistentVolumeClaim", "prometheus-data", tier.plan.namespace)
+    assert again is not None and volume is not None
+    assert again["metadata"]["uid"] == volume["metadata"]["uid"]
+
+
+def test_destroy_leaves_nothing_when_nothing_is_to_be_kept(tier_of: Callable[..., Tier]) -> None:
+    tier = tier_of("entry", lambda text: text + "  tierup:monitoring:\n    retain: false\n")
+    tier.up()
+    assert tier.project.outputs()["retainedOnDestroy"] == []
+    tier.project.pulumi("destroy", "--yes", "--skip-preview", quiet=True)
+    assert left(tier) == set()

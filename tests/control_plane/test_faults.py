@@ -1,0 +1,169 @@
+"""An `up` that is killed, interrupted or failed is repaired by running it again; nothing is doubled or lost."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+
+import pytest
+from tier_checks import check_autoscalers, check_pods
+from tiers import Tier
+
+from tierup.local.folders import LocalClusterError
+from tierup.local.project import PulumiFailed
+from tierup.manifests import render
+
+Appeared = tuple[str, str, str]
+
+
+def wait_for(tier: Tier, engine: subprocess.Popen[str], appeared: Appeared) -> None:
+    """Until an object is in the cluster while `up` still runs."""
+    api_version, kind, name = appeared
+    namespace = None if kind in ("Namespace", "PriorityClass") else tier.plan.namespace
+    deadline = time.monotonic() + 60
+    while tier.cluster.api.get(api_version, kind, name, namespace) is None:
+        assert engine.poll() is None, f"`up` ended before {kind}/{name} appeared"
+        assert time.monotonic() < deadline, f"{kind}/{name} did not appear"
+
+
+def end(engine: subprocess.Popen[str]) -> None:
+    """End what a killed engine leaves: its language host, the program and the provider are of its process group."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(engine.pid, signal.SIGKILL)
+    engine.communicate()
+
+
+def check_whole(tier: Tier) -> None:
+    """Every object of the plan is there once, none beside them, and another `up` has nothing to do."""
+    planned = {(m["kind"], m["metadata"]["name"]) for m in render(tier.plan)}
+    live = set()
+    for api_version, kind in {(m["apiVersion"], m["kind"]) for m in render(tier.plan)}:
+        for item in tier.cluster.api.list_all(
+            api_version, kind, selector={"tierup/stack": tier.project.stack}
+        ):
+            if not item["metadata"].get("ownerReferences"):
+                live.add((kind, item["metadata"]["name"]))
+    assert live == planned
+    check_pods(tier)
+    check_autoscalers(tier)
+    tier.up("--expect-no-changes")
+
+
+KILLED_AT = [
+    ("v1", "Namespace", "tierup-standard"),
+    ("v1", "ResourceQuota", "tier"),
+    ("apps/v1", "Deployment", "gateway"),
+]
+
+
+@pytest.mark.parametrize(
+    "appeared", KILLED_AT, ids=["at the namespace", "before the first pod", "at the deployments"]
+)
+def test_an_engine_killed_in_mid_up_is_repaired_by_cancel_and_up(
+    tier_of: Callable[..., Tier], appeared: Appeared
+) -> None:
+    tier = tier_of("standard")
+    engine = tier.start_up()
+    wait_for(tier, engine, appeared)
+    engine.kill()
+    end(engine)
+    with pytest.raises(PulumiFailed, match="locked"):
+        tier.up()
+    tier.project.pulumi("cancel", "--yes", quiet=True)
+    tier.up()
+    check_whole(tier)
+
+
+def test_a_local_run_clears_only_the_lock_of_a_dead_process(tier_of: Callable[..., Tier]) -> None:
+    tier = tier_of("standard")
+    engine = tier.start_up()
+    wait_for(tier, engine, KILLED_AT[1])
+    with pytest.raises(LocalClusterError, match=rf"being updated by process {engine.pid}"):
+        tier.project.clear_dead_lock(print)
+    engine.kill()
+    end(engine)
+    told: list[str] = []
+    tier.project.clear_dead_lock(told.append)
+    assert len(told) == 1
+    assert str(engine.pid) in told[0]
+    tier.project.clear_dead_lock(told.append)
+    assert len(told) == 1, "there is no lock any more"
+    tier.up()
+    check_whole(tier)
+
+
+def test_an_interrupted_up_is_repaired_by_running_it_again(tier_of: Callable[..., Tier]) -> None:
+    tier = tier_of("standard")
+    engine = tier.start_up()
+    wait_for(tier, engine, KILLED_AT[1])
+    engine.send_signal(signal.SIGINT)
+    engine.communicate(timeout=120)
+    tier.up()
+    check_whole(tier)
+
+
+def test_an_api_server_that_dies_in_mid_up_is_survived_or_repaired(tier_of: Callable[..., Tier]) -> None:
+    tier = tier_of("standard")
+    engine = tier.start_up()
+    wait_for(tier, engine, KILLED_AT[1])
+    tier.cluster.kill("kube-apiserver")
+    tier.cluster.restart("kube-apiserver")
+    engine.communicate(timeout=300)
+    tier.up()
+    check_whole(tier)
+
+
+POLICY = """
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicy
+metadata: {name: no-gateway}
+spec:
+  failurePolicy: Fail
+  matchConstraints:
+    resourceRules:
+      - {apiGroups: [apps], apiVersions: [v1], operations: [CREATE], resources: [deployments]}
+  validations:
+    - {expression: "object.metadata.name != 'gateway'", message: no gateway today}
+---
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicyBinding
+metadata: {name: no-gateway}
+spec: {policyName: no-gateway, validationActions: [Deny]}
+"""
+PROBE = """
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: gateway, namespace: default}
+spec:
+  selector: {matchLabels: {a: b}}
+  template: {metadata: {labels: {a: b}}, spec: {containers: [{name: a, image: "a:1"}]}}
+"""
+
+
+def denied(tier: Tier) -> bool:
+    """Whether the policy is in force: the API server takes a moment to compile it."""
+    try:
+        tier.kubectl("create", "--dry-run=server", "-f", "-", stdin=PROBE)
+    except subprocess.CalledProcessError as error:
+        return "no gateway today" in error.stderr
+    return False
+
+
+def test_a_failed_up_names_the_object_and_is_repaired_by_running_it_again(
+    tier_of: Callable[..., Tier],
+) -> None:
+    tier = tier_of("standard")
+    tier.kubectl("apply", "--server-side", "-f", "-", stdin=POLICY)
+    deadline = time.monotonic() + 60
+    while not denied(tier):
+        assert time.monotonic() < deadline, "the admission policy never came into force"
+    with pytest.raises(PulumiFailed, match="no gateway today") as failed:
+        tier.up()
+    assert "deployment-tierup-standard-gateway" in str(failed.value)
+    tier.kubectl("delete", "-f", "-", stdin=POLICY)
+    while denied(tier):
+        assert time.monotonic() < deadline + 60, "the admission policy stayed in force"
+    tier.up()
+    check_whole(tier)

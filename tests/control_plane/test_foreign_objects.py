@@ -1,0 +1,141 @@
+"""Before anything is made, a preview or an `up` refuses a cluster that is not as the stack file says."""
+
+from collections.abc import Callable
+
+import pytest
+import yaml
+from tiers import Tier
+
+from tierup.local.project import PulumiFailed
+
+Run = Callable[[Tier], str]
+RUNS = {
+    "up": lambda tier: tier.project.pulumi("up", "--yes", "--skip-preview", quiet=True),
+    "preview": lambda tier: tier.project.pulumi("preview", quiet=True),
+}
+runs = pytest.mark.parametrize("run", RUNS.values(), ids=RUNS)
+
+
+def refusal(tier: Tier, run: Run) -> str:
+    """What is said; it must be one clean message, and nothing may have been made."""
+    with pytest.raises(PulumiFailed) as refused:
+        run(tier)
+    told = str(refused.value)
+    assert "Traceback" not in told
+    assert tier.cluster.api.list_all("apps/v1", "Deployment", namespace=tier.plan.namespace) == []
+    labelled = tier.cluster.api.list_all("v1", "Node", selector={"tierup/stack": tier.project.stack})
+    assert [n["metadata"]["name"] for n in labelled if "tierup/role" in n["metadata"]["labels"]] == []
+    return told
+
+
+@runs
+def test_objects_of_others_are_all_named_in_one_message(tier_of: Callable[..., Tier], run: Run) -> None:
+    tier = tier_of("standard")
+    tier.prepare()
+    namespace = tier.plan.namespace
+    for manifest in (
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}},
+        {
+            "apiVersion": "v1",
+            "kind": "ServiceAccount",
+            "metadata": {"name": "gateway", "namespace": namespace},
+        },
+        {
+            "apiVersion": "scheduling.k8s.io/v1",
+            "kind": "PriorityClass",
+            "metadata": {"name": "tierup-standard-model-server", "labels": {"tierup/stack": "other"}},
+            "value": 5,
+        },
+    ):
+        tier.cluster.api.create(manifest)
+    told = refusal(tier, run)
+    for name in (
+        f"namespace/{namespace}",
+        "serviceaccount/gateway",
+        "priorityclass/tierup-standard-model-server",
+    ):
+        assert f"TIER081 {name}: exists in the cluster and is not this stack's" in told
+    assert told.count("TIER081") == 3 * told.count("has 3 problems")
+    kept = tier.cluster.api.get("scheduling.k8s.io/v1", "PriorityClass", "tierup-standard-model-server")
+    assert kept is not None
+    assert kept["value"] == 5
+
+
+def test_an_object_that_our_own_interrupted_up_left_is_taken_up(tier_of: Callable[..., Tier]) -> None:
+    tier = tier_of("standard")
+    labels = {"tierup/stack": "standard"}
+    tier.cluster.api.create(
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": tier.plan.namespace, "labels": labels}}
+    )
+    tier.up()
+    tier.up("--expect-no-changes")
+
+
+@runs
+def test_nodes_that_are_missing_taken_or_different_are_named(tier_of: Callable[..., Tier], run: Run) -> None:
+    tier = tier_of("standard")
+    tier.prepare()
+    api = tier.cluster.api
+    api.delete("v1", "Node", "standard-gpu-1")
+    api.wait("v1", "Node", "standard-gpu-1", until=lambda node: node is None, timeout=30)
+    api.merge(
+        "/api/v1/nodes/standard-gpu-2", {"metadata": {"labels": {"nvidia.com/gpu.product": "Tesla-T4"}}}
+    )
+    api.merge("/api/v1/nodes/standard-gpu-3", {"metadata": {"labels": {"tierup/stack": "other"}}})
+    told = refusal(tier, run)
+    assert "TIER082 nodes.names[0]: the cluster has no such node" in told
+    assert "TIER083 nodes.names[1]: node standard-gpu-2 is not a standard-2x-a100-80g-pcie" in told
+    assert "(got Tesla-T4; allowed NVIDIA-A100-80GB-PCIe)" in told
+    assert "TIER084 nodes.names[2]: node standard-gpu-3 serves the stack 'other'" in told
+
+
+def test_a_storage_class_that_is_not_there_is_named(tier_of: Callable[..., Tier]) -> None:
+    tier = tier_of(
+        "standard",
+        lambda text: text.replace("maxNumSeqs: 16", "cache: {storageClass: fast-nfs}\n      maxNumSeqs: 16"),
+    )
+    tier.prepare()
+    told = refusal(tier, RUNS["preview"])
+    assert (
+        "TIER085 persistentvolumeclaim/models-shared: the cluster has no such storage class (got fast-nfs; allowed"
+        in told
+    )
+
+
+def use_cluster(tier: Tier, **values: str) -> None:
+    """Say another cluster in the scratch stack file."""
+    document = yaml.safe_load(tier.project.stack_file.read_text())
+    document["config"]["tierup:cluster"] |= values
+    tier.project.stack_file.write_text(yaml.safe_dump(document))
+
+
+@runs
+def test_a_cluster_that_cannot_be_asked_is_one_message(tier_of: Callable[..., Tier], run: Run) -> None:
+    tier = tier_of("standard")
+    tier.prepare()
+    use_cluster(tier, context="nowhere")
+    assert f"kubeconfig {tier.cluster.kubeconfig} has no context 'nowhere'" in refusal(tier, run)
+    use_cluster(tier, kubeconfig="no/such/file")
+    assert "kubeconfig no/such/file cannot be used" in refusal(tier, run)
+    broken = tier.project.folder / "broken"
+    broken.write_text("a: [")
+    use_cluster(tier, kubeconfig=str(broken))
+    assert f"kubeconfig {broken} cannot be used" in refusal(tier, run)
+    use_cluster(tier, kubeconfig=str(tier.cluster.kubeconfig), context=tier.cluster.context)
+    tier.cluster.kill("kube-apiserver")
+    with pytest.raises(PulumiFailed, match="does not answer") as refused:
+        run(tier)
+    assert "Traceback" not in str(refused.value)
+
+
+def test_a_bad_stack_file_is_one_message_in_the_preview(tier_of: Callable[..., Tier]) -> None:
+    tier = tier_of("standard")
+    tier.prepare()
+    text = tier.project.stack_file.read_text()
+    tier.project.stack_file.write_text(
+        text.replace("users: 50", "users: -1").replace("id: qwen2.5-7b", "id: qwen2.5-8b")
+    )
+    told = refusal(tier, RUNS["preview"])
+    assert "stack 'standard' has 2 problems:" in told
+    assert "TIER006 workload.users" in told
+    assert "TIER021 models[0].id: the catalogue has no such model (got qwen2.5-8b" in told

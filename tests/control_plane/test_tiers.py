@@ -1,0 +1,45 @@
+"""Every tier and every variant of its stack file comes up, scheduled on simulated nodes, and stays as it is."""
+
+from collections.abc import Callable
+
+import pytest
+from stack_variants import in_use, uncomment_variant, variants
+from tier_checks import check_autoscalers, check_pods
+from tiers import ROOT, Tier
+
+TIERS = ("entry", "standard", "premium")
+
+
+def _text(stack: str) -> str:
+    return (ROOT / "stacks" / f"Pulumi.{stack}.yaml").read_text()
+
+
+VARIANTS = [(stack, name) for stack in TIERS for name in variants(_text(stack))]
+
+
+@pytest.mark.parametrize(("stack", "variant"), VARIANTS)
+def test_a_tier_comes_up_scheduled_on_simulated_nodes_and_a_second_up_changes_nothing(
+    tier_of: Callable[..., Tier], stack: str, variant: str
+) -> None:
+    tier = tier_of(stack)
+    if variant != in_use(_text(stack)):
+        tier.edit(lambda text: uncomment_variant(text, variant))
+    tier.up()
+    check_pods(tier)
+    check_autoscalers(tier)
+    assert tier.project.outputs()["models"] == [model.name for model in tier.plan.models]
+    tier.up("--expect-no-changes")
+    tier.project.pulumi("preview", "--expect-no-changes", quiet=True)
+
+
+def test_two_stacks_in_one_cluster_do_not_touch_each_other(tier_of: Callable[..., Tier]) -> None:
+    standard = tier_of("standard")
+    entry = Tier(type(standard.project)(standard.project.source, "entry", standard.cluster))
+    standard.up()
+    entry.up()
+    check_pods(standard)
+    check_pods(entry)
+    standard.up("--expect-no-changes")
+    entry.project.pulumi("destroy", "--yes", "--skip-preview", quiet=True)
+    check_pods(standard)
+    standard.up("--expect-no-changes")

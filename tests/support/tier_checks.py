@@ -1,0 +1,53 @@
+"""What must hold of every tier that is up, scheduled on simulated nodes."""
+
+from collections import Counter
+from typing import Any
+
+from tiers import Tier
+
+from tierup.cli.tier_page import gpus_of_pod, settled_pods
+
+
+def manager_of_replicas(deployment: dict[str, Any]) -> set[str]:
+    """The field managers that own `spec.replicas`."""
+    fields = deployment["metadata"]["managedFields"]
+    return {entry["manager"] for entry in fields if "f:replicas" in entry["fieldsV1"].get("f:spec", {})}
+
+
+def check_pods(tier: Tier) -> None:
+    """All pods run on servers in service with the planned GPU, and no server holds more GPUs than it has."""
+    plan = tier.plan
+    pods = settled_pods(tier.cluster.api, plan)
+    nodes = {node["metadata"]["name"]: node for node in tier.cluster.api.list_all("v1", "Node")}
+    held: Counter[str] = Counter()
+    for pod in pods:
+        name = pod["metadata"]["name"]
+        fetches_to_node = name.startswith("fetch-models-")
+        assert pod["status"]["phase"] in ("Running", "Succeeded"), f"{name} is {pod['status']['phase']}"
+        labels = nodes[pod["spec"]["nodeName"]]["metadata"]["labels"]
+        assert labels["nvidia.com/gpu.product"] == plan.nodes.gpu.product_label.value
+        assert labels["tierup/role"] == "serving" or fetches_to_node, (
+            f"{name} runs on a {labels['tierup/role']}"
+        )
+        held[pod["spec"]["nodeName"]] += gpus_of_pod(pod)
+    assert sum(held.values()) == plan.gpus_used
+    for name, count in held.items():
+        assert count <= int(nodes[name]["status"]["allocatable"]["nvidia.com/gpu"])
+
+
+def check_autoscalers(tier: Tier) -> None:
+    """Each model has one autoscaler with the planned bounds, and nobody else owns its replicas."""
+    plan = tier.plan
+    scalers = {
+        item["metadata"]["name"]: item["spec"]
+        for item in tier.objects("autoscaling/v2", "HorizontalPodAutoscaler")
+    }
+    deployments = {item["metadata"]["name"]: item for item in tier.objects("apps/v1", "Deployment")}
+    assert set(scalers) == {f"model-{model.slug}" for model in plan.models}
+    for model in plan.models:
+        spec = scalers[f"model-{model.slug}"]
+        assert (spec["minReplicas"], spec["maxReplicas"]) == (model.replicas, model.max_replicas)
+        assert spec["scaleTargetRef"]["name"] in deployments
+        assert not {
+            owner for owner in manager_of_replicas(deployments[f"model-{model.slug}"]) if "pulumi" in owner
+        }
