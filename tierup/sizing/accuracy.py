@@ -39,10 +39,10 @@ _HEAD = """# How accurate the sizing is
 Written by `tierup size --accuracy` from the measurements in `tierup/catalog/measurements/`; do not edit.
 
 Every speed error is leave-one-group-out: the coefficients are fitted without the author or machine that
-published the row. Error = |predicted / published - 1|. A class that fewer than two groups speak for is *not
-validated*: the range of a prediction for it is 1.5 times as wide as the error of all classes (on a
-logarithmic scale). `tp_ratio` rows come from vLLM 0.5.4, whose CPU overhead hides most of the gain of
-tensor parallelism: shown, not a goal.
+published the row. Error = |predicted / published - 1|. One number was chosen by looking at these errors: how
+strongly the priors hold the coefficients. A class that fewer than two groups speak for is *not validated*:
+the range of a prediction for it is 1.5 times as wide as the error of all classes (as a logarithm). `tp_ratio`
+rows come from vLLM 0.5.4, whose CPU overhead hides most of the gain of tensor parallelism: shown, not a goal.
 """
 
 
@@ -163,10 +163,10 @@ def _scope() -> str:
     lines += [f"- {count} rows: {reason}" for reason, count in rows.out_of_scope]
     lines += [
         "",
-        "Memory's few constants (sampler peak, CUDA graphs) were also looked up in start-up logs that name no",
-        "author; those are neither shipped nor counted here. No speed coefficient was fitted to such rows. The",
+        "Memory's few constants (sampler peak, CUDA graphs) were also looked up in start-up logs that name",
+        "no author; those are neither shipped nor counted. No speed coefficient was fitted to such rows. The",
         "prefix-cache hit rate of aiconfigurator's H200 rows is our assumption (see the notes in speed.csv):",
-        "their published rates exceed the GPU's peak unless prompts repeat. Rows whose lengths are an assumption",
+        "their published rates exceed the GPU's peak unless prompts repeat. Rows whose lengths are assumed",
         "say so in their notes.",
         "",
     ]

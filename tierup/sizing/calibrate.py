@@ -104,7 +104,7 @@ def calibration_text() -> str:
     head = (
         "# Written by `python -m tierup.sizing.calibrate` from speed.csv: do not edit.\n"
         "# fitted: least squares over the rows; else the value and its origin are those of `source`.\n"
-        "# q: 81st percentile of |ln(predicted / published)|, each group of measurements left out of the fit in turn.\n"
+        "# q: 81st percentile of |ln(predicted / published)|, each group left out of the fit in turn.\n"
     )
     return head + yaml.safe_dump(tree, sort_keys=False, width=110)
 

@@ -61,14 +61,20 @@ class Replica:
         work = total(self.steps.prefill(), self.k)
         return max(work, chunks * total(self.steps.decode(1, 1), self.k))
 
-    def steady(self, running: float) -> Speed:
-        """`running` sequences at any time, no wait for a slot: all other requests prefill once per answer."""
+    def steady(self, running: float, by_chance: bool = False) -> Speed:
+        """`running` sequences at any time, no wait for a slot: all other requests prefill once per answer.
+
+        Users that wait for each other's prompts bunch up; requests that arrive by chance meet only a queue of
+        prompts with one server (M/D/1).
+        """
         terms = self.token_terms(running, max(0.0, running - 1))
         tpot, prefill = total(terms, self.k), self.prefill_ms()
         share = min(1.0, running * prefill / (self.ask.answer * tpot + prefill))
         others = max(0.0, running - 1) / 2  # of the others, half are before me if all send at once
         bunched = self.k["ttft.bunching"] * share * others * total(self.steps.prefill(), self.k)
         bunched += self.k["ttft.start"] * others * total(self.steps.prefill(cached=False), self.k)
+        if by_chance:
+            bunched = min(bunched, share / (2 * max(1e-9, 1 - share)) * prefill)
         ttft = self.k["ttft.base"] + self.k["ttft.per_user"] * (running - 1) + prefill + bunched
         ttft += tpot if running > 1 else 0.0
         e2e = ttft + (self.ask.answer - 1) * tpot
@@ -130,7 +136,7 @@ class Replica:
                 low = middle
             else:
                 high = middle
-        base = self.steady(max(1.0, high))
+        base = self.steady(max(1.0, high), by_chance=True)
         used = rate / capacity
         queue = used ** (math.sqrt(2 * (limit + 1)) - 1) / (limit * (1 - used)) * base.e2e
         return Speed(base.ttft + queue, base.tpot, base.e2e + queue, rate, high, limit, base.terms)

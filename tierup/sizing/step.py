@@ -90,13 +90,10 @@ class Steps:
         matrices = 2 * model.linear * new * self._penalty / (peak_tflops(ask.gpu, ask.precision) * 1e12)
         attention = model.attention_flops(ask.prompt) * share
         attention /= ask.gpu.dense_tflops.bf16.value * 1e12
-        terms = {f"prefill.{self._prefill_class()}": (matrices + attention) / split * 1e3}
+        terms = {f"prefill.{self.chip}": (matrices + attention) / split * 1e3}
         if ask.tensor > 1:
             terms["link.transfer"] = self._transfer_ms(new)
         return terms
-
-    def _prefill_class(self) -> str:
-        return self.chip if self.chip in ("a100", "hopper") else "gddr"
 
 
 def scaled(terms: Terms, factor: float) -> Terms:

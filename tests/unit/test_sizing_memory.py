@@ -1,0 +1,164 @@
+"""What fits: published weights and KV capacities, hand-worked bytes, a table over models and GPUs."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tierup.catalog import Precision, load_catalog
+from tierup.sizing import ModelShape, ShapeError, SizingInput, load_shapes, shape_from_config, size
+from tierup.sizing.coefficients import load_calibration
+from tierup.sizing.measurements import load_startup_logs
+from tierup.sizing.memory import BLOCK, GIB, memory
+from tierup.sizing.shape import read_config
+
+SHAPES, GPUS = load_shapes(), load_catalog().gpus
+K = load_calibration().values
+
+
+def ask(model: str, gpu: str, precision: str = "bf16", **more: object) -> SizingInput:
+    base = SizingInput(SHAPES[model], gpu, GPUS[gpu], Precision(precision))
+    return replace(base, **more)  # type: ignore[arg-type]
+
+
+# Hand-worked: 2 x layers x kv_heads x head_dim x bytes
+
+
+@pytest.mark.parametrize(
+    ("model", "kv_bytes"),
+    [
+        ("qwen-7b", 524_288),
+        ("qwen2.5-7b", 57_344),
+        ("deepseek-r1-distill-qwen-7b", 57_344),
+        ("qwen3-8b", 147_456),
+        ("llama-3.1-8b", 131_072),
+        ("mistral-7b", 131_072),
+        ("llama-3.1-70b", 327_680),
+    ],
+)
+def test_kv_bytes_per_token(model: str, kv_bytes: int) -> None:
+    assert SHAPES[model].kv_bytes_per_token() == kv_bytes
+    assert SHAPES[model].kv_bytes_per_token("fp8") == kv_bytes / 2
+
+
+PUBLISHED_WEIGHTS = [  # GiB; "Loading model weights took" of vLLM, file sizes for GGUF
+    ("qwen2.5-7b", "bf16", 14.2488, "dennislee22, vLLM 0.10.1"),
+    ("llama-3.1-8b", "bf16", 14.9889, "vllm-project/vllm issue 18322"),
+    ("llama-3.1-8b", "fp8", 8.49, "RedHat FP8 guide: 8.49 GB"),
+    ("qwen2.5-14b", "bf16", 2 * 13.9476, "vllm-project/vllm issue 13061, TP 2"),
+    ("qwen2.5-7b", "q5_k_m", 5_444_831_360 / GIB, "GGUF file sizes"),
+    ("qwen2.5-7b", "q8_0", 8_098_525_408 / GIB, "GGUF file sizes"),
+]
+
+
+@pytest.mark.parametrize(("model", "precision", "published", "source"), PUBLISHED_WEIGHTS)
+def test_weights_are_within_3_percent_of_published_logs(
+    model: str, precision: str, published: float, source: str
+) -> None:
+    ours = SHAPES[model].weight_bytes(Precision(precision)) / GIB
+    assert ours == pytest.approx(published, rel=0.03), source
+
+
+def test_kv_capacity_is_within_12_percent_of_every_published_start_up_log() -> None:
+    logs = [log for log in load_startup_logs() if log.grade in "AB"]
+    assert len(logs) >= 4
+    for log in logs:
+        ours = memory(log.ask, K)
+        if log.weights_gib is not None:
+            assert ours.weights == pytest.approx(log.weights_gib, rel=0.03)
+        if log.kv_gib is not None:
+            assert ours.kv == pytest.approx(log.kv_gib, rel=0.12)
+        if log.kv_tokens is not None:
+            assert ours.kv_tokens == pytest.approx(log.kv_tokens, rel=0.05)
+
+
+# Does one sequence of 4096 tokens fit? A + of the A40, A6000, 3090 x 2 and 72B on two H100: published runs.
+FITS = {
+    "rtx-4090": "qwen-7b:bf16=+ qwen-7b:gptq-int4=+ qwen2.5-7b:bf16=+ qwen2.5-7b:awq=+ qwen3-8b:bf16=+ "
+    "qwen3-8b:fp8=+ llama-3.1-8b:bf16=+ mistral-7b:bf16=+ qwen2.5-14b:bf16=- qwen2.5-14b:awq=+ "
+    "qwen2.5-14b:int8=+ qwen2.5-32b:bf16=- qwen2.5-32b:fp8=- llama-3.1-70b:awq=- qwen3-4b:bf16=+ "
+    "qwen2.5-7b:q8_0=+",
+    "l4": "qwen2.5-7b:bf16=+ llama-3.1-8b:bf16=+ qwen3-14b:bf16=- qwen3-14b:awq=+ qwen2.5-32b:int8=-",
+    "a10g": "qwen-7b:bf16=+ qwen2.5-7b:gptq-int8=+ qwen2.5-14b:bf16=- llama-3.1-70b:awq=-",
+    "a40": "qwen2.5-14b:bf16=+ llama-3.1-8b:bf16=+ qwen2.5-7b:bf16=+ llama-3.1-70b:bf16=-",
+    "rtx-a6000": "qwen2.5-7b:bf16=+ qwen2.5-32b:bf16=- qwen2.5-32b:awq=+",
+    "l40s": "qwen3-14b:bf16=+ qwen2.5-32b:bf16=- qwen2.5-32b:fp8=+ llama-3.1-70b:fp8=-",
+    "a100-40g-pcie": "qwen2.5-14b:bf16=+ qwen2.5-32b:bf16=- qwen2.5-32b:awq=+ llama-3.1-70b:awq=-",
+    "a100-80g-sxm": "qwen2.5-32b:bf16=+ qwen3-32b:bf16=+ llama-3.1-70b:bf16=- llama-3.1-70b:awq=+ "
+    "qwen2.5-72b:bf16=-",
+    "h100-80g-sxm": "qwen2.5-32b:bf16=+ llama-3.1-70b:bf16=- qwen2.5-72b:awq=+ llama-3.1-8b:fp8=+",
+    "h200-141g": "llama-3.1-70b:fp8=+ llama-3.1-70b:bf16=- qwen2.5-72b:bf16=- qwen2.5-72b:fp8=+",
+    "rtx-3090": "qwen3-8b:fp16=+ qwen3-14b:fp16=- qwen3-14b:fp8=+ qwen3-14b:awq=+ qwen3-32b:fp8=-",
+    "rtx-4090 x2": "qwen2.5-14b:bf16=+ qwen3-14b:fp16=+ qwen2.5-32b:awq=+ qwen2.5-32b:bf16=-",
+    "rtx-3090 x2": "qwen3-14b:fp16=+ qwen3-32b:fp8=+ qwen3-32b:int8=+ qwen3-32b:awq=+ qwen3-32b:bf16=-",
+    "h100-80g-sxm x2": "qwen2.5-72b:bf16=+ llama-3.1-70b:bf16=+ qwen2.5-72b:fp8=+",
+    "a100-80g-pcie x4": "llama-3.1-70b:bf16=+ qwen2.5-72b:bf16=+",
+}
+CASES = [
+    (model, gpu.split(" x")[0], precision, int(gpu.partition(" x")[2] or 1), sign == "+")
+    for gpu, line in FITS.items()
+    for model, precision, sign in ((c.split(":")[0], *c.split(":")[1].split("=")) for c in line.split())
+]
+
+
+def test_the_table_is_large() -> None:
+    assert len(CASES) >= 60
+
+
+@pytest.mark.parametrize(("model", "gpu", "precision", "tensor", "fits"), CASES)
+def test_fit(model: str, gpu: str, precision: str, tensor: int, fits: bool) -> None:
+    question = ask(model, gpu, precision, tensor=tensor, context=4096, max_num_seqs=64)
+    assert size(question).fits == fits, memory(question, K)
+
+
+def test_the_largest_context_that_fits_does_and_one_block_more_does_not() -> None:
+    question = ask("qwen3-8b", "rtx-4090")
+    largest = memory(question, K).max_context
+    assert size(replace(question, context=largest)).fits
+    assert not size(replace(question, context=largest + BLOCK)).fits
+
+
+def test_tensor_parallelism_beyond_the_kv_heads_does_not_split_the_cache_further() -> None:
+    two, four = (memory(ask("qwen2.5-7b", "h100-80g-sxm", tensor=tp), K) for tp in (2, 4))
+    assert four.kv_tokens > 1.9 * two.kv_tokens
+    eight = memory(ask("qwen2.5-72b", "h100-80g-sxm", tensor=8), K)
+    four_big = memory(ask("qwen2.5-72b", "h100-80g-sxm", tensor=4), K)
+    assert eight.weights == pytest.approx(four_big.weights / 2)
+
+
+def test_cuda_graphs_are_deducted_only_where_the_engine_does_so() -> None:
+    new, old, eager = (
+        memory(ask("qwen2.5-7b", "l4", engine_version=version, enforce_eager=flag), K).kv
+        for version, flag in (("0.32.0", False), ("0.10.1", False), ("0.32.0", True))
+    )
+    assert new < old == eager
+
+
+def test_a_config_json_gives_the_catalogues_shape(tmp_path: Path) -> None:
+    config = {
+        "hidden_size": 3584,
+        "num_hidden_layers": 28,
+        "num_attention_heads": 28,
+        "num_key_value_heads": 4,
+        "intermediate_size": 18944,
+        "vocab_size": 152064,
+        "max_position_embeddings": 32768,
+    }
+    found, known = shape_from_config(config, "mine"), SHAPES["qwen2.5-7b"]
+    assert found.params == pytest.approx(known.params, rel=0.001)
+    assert (found.kv_bytes_per_token(), found.linear) == (known.kv_bytes_per_token(), known.linear)
+    with pytest.raises(ShapeError, match="lacks vocab_size"):
+        shape_from_config({k: v for k, v in config.items() if k != "vocab_size"}, "mine")
+    with pytest.raises(ShapeError, match="mixtures of experts"):
+        shape_from_config({**config, "num_experts": 8}, "mine")
+    broken = tmp_path / "config.json"
+    broken.write_text("{", encoding="utf-8")
+    with pytest.raises(ShapeError, match="not JSON"):
+        read_config(broken)
+
+
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+def test_every_shape_adds_up_to_its_parameter_count(shape: ModelShape) -> None:
+    """With one embedding table or two; norms and biases are under 1 %."""
+    counts = [shape.linear + tables * shape.head for tables in (1, 2)]
+    assert any(count == pytest.approx(shape.params, rel=0.01) for count in counts)
