@@ -39,16 +39,17 @@ _HEAD = """# How accurate the sizing is
 Written by `tierup size --accuracy` from the measurements in `tierup/catalog/measurements/`; do not edit.
 
 Every speed error is leave-one-group-out: the coefficients are fitted without the author or machine that
-published the row. Error = |predicted / published - 1|. A class that fewer than two groups speak for is *not
-validated*: the range of a prediction for it is 1.5 times as wide as the error of all classes (as a logarithm).
-`tp_ratio` rows come from vLLM 0.5.4, whose CPU overhead hides most of the gain of tensor parallelism: shown,
-not a goal.
+published the row. Error = |predicted / published - 1|. A class that fewer than two groups speak for is
+*not validated*: the range of a prediction for it is 1.5 times as wide as the error of all classes (as a
+logarithm). `tp_ratio` rows come from vLLM 0.5.4, whose CPU overhead hides most of the gain of tensor
+parallelism: shown, not a goal.
 
-What is not left out: the model's form (its terms, one prefill efficiency per chip family, how closed-loop users
-bunch up), the strength of the priors and which rows to exclude were settled while looking at these errors, and
-the ranges' widths come from them, so the share inside a range is no independent test. On unattributed rows,
-which no speed coefficient was fitted to, the ranges held less often: TTFT of many staggered users (L40S, A10G)
-came out up to six times too long, throughput on them up to 50 % too high.
+What is not left out: the model's form (its terms, one prefill efficiency per chip family, how
+closed-loop users bunch up), the strength of the priors and which rows to exclude were settled while
+looking at these errors, and the ranges' widths come from them, so the share inside a range is no
+independent test. On unattributed rows, which no speed coefficient was fitted to, the ranges held less
+often: TTFT of many staggered users (L40S, A10G) came out up to six times too long, throughput on them up
+to 50 % too high.
 """
 
 
