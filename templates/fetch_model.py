@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import signal
 import sys
 import threading
 from pathlib import Path
@@ -56,9 +57,12 @@ def name_gguf(folder: Path, pattern: str) -> None:
 
 def main() -> None:
     """Fetch what `MODELS` names; with --stay, keep the pod as the sign that this node has its files."""
+    # The first process of a container ignores SIGTERM unless it asks for it; a download cut short has failed.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     for wanted in json.loads(os.environ["MODELS"]):
         fetch(wanted)
     if "--stay" in sys.argv[1:]:
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
         print("this node has its models", flush=True)
         threading.Event().wait()
 

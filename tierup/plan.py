@@ -110,8 +110,9 @@ class ModelPlan:
 
     @property
     def path(self) -> str:
-        """Folder of the model files under the cache's mount."""
-        return f"{self.variant.repo.replace('/', '--')}/{self.revision}"
+        """Folder of the model files under the cache's mount; one GGUF repository holds many precisions."""
+        files = f"/{self.precision}" if self.variant.files is not None else ""
+        return f"{self.variant.repo.replace('/', '--')}/{self.revision}{files}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,7 +45,7 @@ def namespace(cluster: Cluster) -> Iterator[str]:
 
 @pytest.fixture
 def tier_of(cluster_root: Path, tmp_path: Path) -> Iterator[Callable[..., Tier]]:
-    """Makes tiers, each on a cluster of its own: `tier_of("standard")`, `tier_of("entry", edit)`; nothing is up yet."""
+    """Makes tiers, each on a cluster of its own: `tier_of("standard")`, `tier_of("entry", edit)`; not up yet."""
     made: list[Cluster] = []
 
     def make(stack: str, edit: Edit | None = None) -> Tier:

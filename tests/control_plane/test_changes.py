@@ -1,4 +1,4 @@
-"""A change of the stack file rolls as computed: no deadlock with every GPU busy, no gap where none was announced."""
+"""A change of the stack file rolls as computed: no deadlock with every GPU busy, no unannounced gap."""
 
 import time
 from collections.abc import Callable
@@ -20,7 +20,7 @@ def replace(old: str, new: str) -> Callable[[str], str]:
 
 
 def fewest_available(tier: Tier, name: str) -> int:
-    """Bring the tier up as its file is now; the smallest number of available replicas of a Deployment meanwhile.
+    """Bring the tier up as its file is now; the smallest number of a Deployment's available replicas meanwhile.
 
     Fails at any moment in which a node's pods hold more GPUs than it has.
     """
@@ -72,7 +72,9 @@ def test_a_change_of_precision_with_every_gpu_busy_keeps_half_of_two_replicas(
     assert precision_of(tier) == "awq_marlin"
     check_pods(tier)
     after = {item["metadata"]["name"] for item in tier.objects("batch/v1", "Job")}
-    assert before and after and not before & after, "the old fetch is gone, the new one is there"
+    assert before
+    assert after
+    assert not before & after, "the old fetch is gone, the new one is there"
 
 
 def test_a_change_of_precision_with_a_warm_spare_never_loses_a_replica(tier_of: Callable[..., Tier]) -> None:

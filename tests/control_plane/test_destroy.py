@@ -34,14 +34,16 @@ def test_destroy_keeps_the_metrics_volume_and_says_so_and_up_takes_it_up_again(
     assert left(tier) == set(kept)
     for name, node in before.items():
         now = tier.cluster.api.get("v1", "Node", name)
-        assert now is not None and node is not None
+        assert now is not None
+        assert node is not None
         assert now["metadata"]["labels"] == node["metadata"]["labels"]
         assert now["metadata"].get("annotations") == node["metadata"].get("annotations")
         assert now["spec"] == node["spec"]
     tier.up()
     check_pods(tier)
     again = tier.cluster.api.get("v1", "PersistentVolumeClaim", "prometheus-data", tier.plan.namespace)
-    assert again is not None and volume is not None
+    assert again is not None
+    assert volume is not None
     assert again["metadata"]["uid"] == volume["metadata"]["uid"]
 
 

@@ -1,4 +1,4 @@
-"""An `up` that is killed, interrupted or failed is repaired by running it again; nothing is doubled or lost."""
+"""An `up` that is killed, interrupted or failed is repaired by running it again; nothing is doubled."""
 
 import contextlib
 import os
@@ -29,7 +29,7 @@ def wait_for(tier: Tier, engine: subprocess.Popen[str], appeared: Appeared) -> N
 
 
 def end(engine: subprocess.Popen[str]) -> None:
-    """End what a killed engine leaves: its language host, the program and the provider are of its process group."""
+    """End what a killed engine leaves: language host, program and provider are of its process group."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(engine.pid, signal.SIGKILL)
     engine.communicate()

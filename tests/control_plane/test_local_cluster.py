@@ -160,9 +160,7 @@ def test_up_takes_less_than_ten_seconds_and_leaves_the_users_files_and_environme
 
 
 def test_the_kubeconfig_works_for_the_official_client(cluster: Cluster) -> None:
-    client = kubernetes.config.new_client_from_config(  # type: ignore[no-untyped-call]
-        str(cluster.kubeconfig), context=cluster.context
-    )
+    client = kubernetes.config.new_client_from_config(str(cluster.kubeconfig), context=cluster.context)
     found = kubernetes.client.CoreV1Api(client).list_namespace().items
     assert {"default", "kube-system"} <= {item.metadata.name for item in found if item.metadata is not None}
 

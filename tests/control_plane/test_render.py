@@ -1,4 +1,4 @@
-"""`tierup render` writes the objects that `pulumi up` makes, no more and no less, and secrets never stand in clear."""
+"""`tierup render` writes the objects that `pulumi up` makes, no more, no less; no secret stands in clear."""
 
 import base64
 import json
@@ -134,7 +134,7 @@ def test_wrong_pods_are_refused_by_pod_security(
     assert 'violates PodSecurity "restricted' in refused.value.stderr, what
 
 
-GOOD = {
+GOOD: dict[str, Any] = {
     "securityContext": {
         "runAsNonRoot": True,
         "runAsUser": 1000,

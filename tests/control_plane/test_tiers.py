@@ -1,4 +1,4 @@
-"""Every tier and every variant of its stack file comes up, scheduled on simulated nodes, and stays as it is."""
+"""Every tier and variant of its stack file comes up, scheduled on simulated nodes, and stays as it is."""
 
 from collections.abc import Callable
 

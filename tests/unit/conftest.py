@@ -53,19 +53,20 @@ def check_references(pod: Manifest, manifests: list[Manifest]) -> None:
     assert ("ServiceAccount", spec["serviceAccountName"]) in named
     volumes = {volume["name"]: volume for volume in spec["volumes"]}
     mounted = set()
-    for item in spec["containers"]:
-        ports = {port["name"] for port in item["ports"]}
+    for item in spec["containers"] + spec.get("initContainers", []):
+        ports = {port["name"] for port in item.get("ports", [])}
         for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
-            if probe in item:
+            if "httpGet" in item.get(probe, {}):
                 assert item[probe]["httpGet"]["port"] in ports
         for mount in item["volumeMounts"]:
             mounted.add(mount["name"])
             source = volumes[mount["name"]]
-            if "subPath" in mount:
+            if "subPath" in mount and "configMap" in source:
                 assert mount["subPath"] in named["ConfigMap", source["configMap"]["name"]]["data"]
         for variable in item.get("env", []):
-            key = variable["valueFrom"]["secretKeyRef"]
-            assert key["key"] in named["Secret", key["name"]]["stringData"]
+            if "valueFrom" in variable:
+                key = variable["valueFrom"]["secretKeyRef"]
+                assert key["key"] in named["Secret", key["name"]]["stringData"]
     assert mounted == volumes.keys()
     for volume in volumes.values():
         if "configMap" in volume:
@@ -82,12 +83,15 @@ def check_selectors(manifests: list[Manifest]) -> None:
             pods = selects(spec["selector"], manifests)
             assert pods, manifest
             ports = {
-                port["name"] for pod in pods for item in pod["spec"]["containers"] for port in item["ports"]
+                port["name"]
+                for pod in pods
+                for item in pod["spec"]["containers"]
+                for port in item.get("ports", [])
             }
             assert {port["targetPort"] for port in spec["ports"]} <= ports
         elif kind == "NetworkPolicy":
-            assert selects(spec["podSelector"]["matchLabels"], manifests), manifest
-        elif kind in ("PodDisruptionBudget", "Deployment"):
+            assert selects(spec["podSelector"].get("matchLabels", {}), manifests), manifest
+        elif kind in ("PodDisruptionBudget", "Deployment", "DaemonSet"):
             assert selects(spec["selector"]["matchLabels"], manifests), manifest
 
 

@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from tierup.cli import local, plan, render
+from tierup.cli import local, plan, render, size
 from tierup.cli.project import UsageError
 from tierup.findings import Code, TierError
 
@@ -18,6 +18,7 @@ app = typer.Typer(
 )
 app.command("plan")(plan.plan)
 app.command("render")(render.render)
+app.command("size")(size.size)
 app.add_typer(local.app, name="local")
 
 

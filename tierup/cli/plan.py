@@ -61,7 +61,8 @@ def _page(tier: Plan, out: Console) -> None:
     nodes = tier.nodes
     spares = f", {len(nodes.standby)} {nodes.standby_mode} standby" if nodes.standby else ""
     out.print(
-        f"[bold]{tier.stack}[/bold]: {len(nodes.in_service)} x {nodes.server.title}{spares}, {tier.config.workload.users} users"
+        f"[bold]{tier.stack}[/bold]: {len(nodes.in_service)} x {nodes.server.title}{spares}, "
+        f"{tier.config.workload.users} users"
     )
     out.print(
         f"  GPUs: {tier.gpus_used} of {nodes.gpus_in_service} x {nodes.gpu.product_label.value} used at rest"
@@ -69,7 +70,8 @@ def _page(tier: Plan, out: Console) -> None:
     for model in tier.models:
         size = f"TP {model.tensor} x PP {model.pipeline}, {model.replicas} replica(s), at most {model.max_replicas}"
         out.print(
-            f"  model {model.name}: {model.spec.title}, {model.precision}, {size}, {model.slots} slots, context {model.context}"
+            f"  model {model.name}: {model.spec.title}, {model.precision}, {size}, "
+            f"{model.slots} slots, context {model.context}"
         )
     table = Table(
         "setting", "default", "why", title="not said in the stack file", title_justify="left", box=None

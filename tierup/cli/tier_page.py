@@ -24,7 +24,7 @@ def gpus_of_pod(pod: dict[str, Any]) -> int:
 
 
 def settled_pods(api: Api, plan: Plan) -> list[dict[str, Any]]:
-    """The stack's pods once the autoscaler has brought every model to its replicas at rest, or as they are after a minute."""
+    """The stack's pods once every model has its replicas at rest, or as they are after a minute."""
     deadline = time.monotonic() + _SETTLE_SECONDS
     while True:
         pods = api.list_all("v1", "Pod", namespace=plan.namespace)

@@ -1,8 +1,10 @@
-"""Decides whether a cluster may take a plan: every node is what the plan says, and no object belongs to somebody else."""
+"""Decides whether a cluster may take a plan: nodes are as planned, and no object is somebody else's."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
+
+import yaml
 
 from tierup.findings import Code, Finding
 from tierup.manifests.common import STACK_LABEL, Manifest
@@ -68,7 +70,7 @@ class Cluster:
             if name not in [item["name"] for item in contexts]:
                 raise ClusterError(f"kubeconfig {path} has no context '{name}'")
             self._api: Any = config.new_client_from_config(path, context=name)
-        except config.ConfigException as error:
+        except (config.ConfigException, yaml.YAMLError, OSError) as error:
             raise ClusterError(f"kubeconfig {path} cannot be used: {error}") from error
         ambient = kubeconfig is None and context is None
         self.ref = ClusterRef(path, name, self._api.configuration.host, ambient)
@@ -113,7 +115,7 @@ def object_path(api_version: str, kind: str, namespace: str | None) -> str:
 
 
 def foreign_objects(cluster: Cluster, plan: Plan, manifests: Iterable[Manifest]) -> list[Finding]:
-    """Objects of the plan that exist without this stack's label: the provider would adopt them, and delete them later."""
+    """Objects of the plan that exist without this stack's label: adopted, they would be deleted later."""
     found: list[Finding] = []
     gone: dict[str, bool] = {}
     held: dict[str, dict[str, Any]] = {}
@@ -147,7 +149,7 @@ def foreign_objects(cluster: Cluster, plan: Plan, manifests: Iterable[Manifest])
 
 
 def storage_findings(cluster: Cluster, manifests: Iterable[Manifest]) -> list[Finding]:
-    """Storage classes that claims ask for and the cluster lacks: the claim, and every pod on it, would wait for ever."""
+    """Storage classes that claims ask for and the cluster lacks: their pods would wait for ever."""
     listed = cluster.get("/apis/storage.k8s.io/v1/storageclasses") or {"items": []}
     there = {item["metadata"]["name"] for item in listed["items"]}
     found = []

@@ -64,7 +64,8 @@ class LocalProject:
             **kept,
             "PATH": os.pathsep.join(path),
             "PULUMI_HOME": str(home),
-            "PULUMI_BACKEND_URL": f"file://{home}",
+            # Without side files of metadata: a killed engine leaves them empty, and then no command reads the state.
+            "PULUMI_BACKEND_URL": f"file://{home}?metadata=skip",
             "PULUMI_CONFIG_PASSPHRASE_FILE": str(home / "passphrase"),
             "PULUMI_SKIP_UPDATE_CHECK": "true",
             "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",

@@ -209,4 +209,15 @@ def _fetch_daemon_set(plan: Plan, models: list[ModelPlan], script: str) -> Manif
         "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": "100%"}},
         "template": {"metadata": {"labels": labels}, "spec": pod},
     }
-    return obj(plan, "apps/v1", "DaemonSet", "fetch-models", MODEL_FETCH, instance="node", spec=spec)
+    # Not awaited: a spare that is powered off never gets ready, and model servers wait for their own files.
+    skip = {"pulumi.com/skipAwait": "true"}
+    return obj(
+        plan,
+        "apps/v1",
+        "DaemonSet",
+        "fetch-models",
+        MODEL_FETCH,
+        instance="node",
+        annotations=skip,
+        spec=spec,
+    )

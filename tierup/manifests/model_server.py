@@ -1,7 +1,7 @@
 """Decides the objects of one served model: the engine's Deployment and what stands around it."""
 
 from tierup.catalog import Precision
-from tierup.config import KvCacheDtype
+from tierup.config import KvCacheDtype, StandbyMode
 from tierup.manifests.base import priority_class_name
 from tierup.manifests.common import (
     ENGINE_PORT,
@@ -9,6 +9,7 @@ from tierup.manifests.common import (
     GPU_TOLERATION,
     MODEL_SERVER,
     PROMETHEUS,
+    STACK_LABEL,
     Manifest,
     container,
     disruption_budget,
@@ -106,15 +107,21 @@ def _pod(plan: Plan, model: ModelPlan) -> Manifest:
         terminationGracePeriodSeconds=model.grace_seconds,
         tolerations=[GPU_TOLERATION],
         affinity={"nodeAffinity": node_affinity(plan, up_roles(plan), _planned_gpu(plan))},
-        topologySpreadConstraints=[
-            {
-                "maxSkew": 1,
-                "topologyKey": "kubernetes.io/hostname",
-                "whenUnsatisfiable": "ScheduleAnyway",
-                "labelSelector": {"matchLabels": selector(plan, MODEL_SERVER, model.slug)},
-            }
-        ],
+        topologySpreadConstraints=[_spread(plan, model)],
     )
+
+
+def _spread(plan: Plan, model: ModelPlan) -> Manifest:
+    """Softly over servers. With warm spares all nodes count as one place: spreading, the scheduler's own default too,
+    weighs as much as the preference for servers in service and would put replicas on the spare.
+    """
+    warm = plan.nodes.standby_mode is StandbyMode.WARM
+    return {
+        "maxSkew": 1,
+        "topologyKey": STACK_LABEL if warm else "kubernetes.io/hostname",
+        "whenUnsatisfiable": "ScheduleAnyway",
+        "labelSelector": {"matchLabels": selector(plan, MODEL_SERVER, model.slug)},
+    }
 
 
 def _planned_gpu(plan: Plan) -> Manifest:
@@ -124,7 +131,9 @@ def _planned_gpu(plan: Plan) -> Manifest:
 
 def _wait_for_weights(model: ModelPlan, image: str) -> Manifest:
     """Holds the engine back until the files are complete, so that a slow download is not a crash loop."""
-    script = f'until [ -f "{marker_path(model)}" ]; do echo "waiting for {model.path}"; sleep 2; done'
+    wait = f'until [ -f "{marker_path(model)}" ]; do echo "waiting for {model.path}"; sleep 2; done'
+    # The first process of a container ignores SIGTERM: a pod that waits would hold its GPUs to the end.
+    script = f"trap 'exit 1' TERM; {wait}"
     return container(
         "wait-for-weights",
         image,

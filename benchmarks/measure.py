@@ -1,0 +1,134 @@
+"""Decides what one run of a command costs: wall time, CPU of all its processes, and each one's peak memory."""
+
+import ctypes
+import os
+import resource
+import statistics
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+_PR_SET_CHILD_SUBREAPER = 36
+_ORPHANS_TIMEOUT_S = 10.0
+_LOOK_S = 0.02
+# By the start of the program's name; what else runs (shells, git) is left out.
+_PARTS = {
+    "pulumi-language": "language host",
+    "pulumi-resource": "provider",
+    "pulumi": "engine",
+    "python": "program",
+    "kubectl": "kubectl",
+}
+
+
+class CommandFailed(Exception):
+    """A measured command ended with an error: a measurement of it would mean nothing."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """Seconds of wall time; seconds of CPU, user and system, of the process and all below it; peak MiB by part."""
+
+    wall: float
+    cpu: float
+    peaks: Mapping[str, float] = field(default_factory=dict)
+
+    def __add__(self, other: "Run") -> "Run":
+        return Run(self.wall + other.wall, self.cpu + other.cpu)
+
+
+def adopt_orphans() -> None:
+    """Make this process the parent of what its children leave behind, so that their CPU is counted too.
+
+    Call it when the local cluster is up: its processes must not become ours.
+    """
+    if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "cannot become a subreaper")
+
+
+def run(command: Sequence[str], cwd: Path, env: Mapping[str, str], *, memory: bool = False) -> Run:
+    """Run `command` to its end; `memory` looks at every process below it 50 times a second."""
+    with tempfile.TemporaryFile() as output:
+        before, began = _children_cpu(), time.monotonic()
+        process = subprocess.Popen(
+            command, cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
+        )
+        watch = _Watch(process.pid) if memory else None
+        try:
+            status = process.wait()
+        except BaseException:
+            process.kill()
+            process.wait()
+            raise
+        wall = time.monotonic() - began
+        peaks = watch.stop() if watch is not None else {}
+        _reap()
+        if status:
+            output.seek(0)
+            told = output.read().decode(errors="replace").strip()
+            raise CommandFailed(f"`{' '.join(command[:3])}` ended with {status}:\n{told}")
+    return Run(wall, _children_cpu() - before, peaks)
+
+
+def median(runs: Sequence[Run], of: Callable[[Run], float] = lambda run: run.wall) -> float:
+    """The median of one figure."""
+    return statistics.median(of(run) for run in runs)
+
+
+def _children_cpu() -> float:
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+def _reap() -> None:
+    """Wait for the orphans that were left to us: plugins that outlive the engine by a moment."""
+    deadline = time.monotonic() + _ORPHANS_TIMEOUT_S
+    while time.monotonic() < deadline:
+        try:
+            pid, _ = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if pid == 0:
+            time.sleep(0.005)
+    raise CommandFailed(f"processes were still running {_ORPHANS_TIMEOUT_S:.0f} s after the command's end")
+
+
+class _Watch:
+    """Reads the peak resident memory (VmHWM) of a process and all below it, until stopped."""
+
+    def __init__(self, root: int) -> None:
+        """Starts at once, in a thread."""
+        self._seen: dict[int, tuple[str, float]] = {}
+        self._known = {root}
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._look, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> dict[str, float]:
+        """Peak MiB of each part; of several processes of a part, the largest."""
+        self._done.set()
+        self._thread.join()
+        peaks: dict[str, float] = {}
+        for part, mib in self._seen.values():
+            peaks[part] = max(mib, peaks.get(part, 0.0))
+        return peaks
+
+    def _look(self) -> None:
+        while not self._done.wait(_LOOK_S):
+            for pid in list(self._known):
+                try:
+                    lists = [task.read_text() for task in Path(f"/proc/{pid}/task").glob("*/children")]
+                    self._known.update(int(child) for text in lists for child in text.split())
+                    status = Path(f"/proc/{pid}/status").read_text()
+                except (FileNotFoundError, ProcessLookupError):
+                    continue
+                lines = dict(line.split(":", 1) for line in status.splitlines())
+                part = next(
+                    (p for start, p in _PARTS.items() if lines["Name"].strip().startswith(start)), None
+                )
+                if part is not None and "VmHWM" in lines:
+                    self._seen[pid] = (part, int(lines["VmHWM"].split()[0]) / 1024)

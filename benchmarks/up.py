@@ -1,0 +1,200 @@
+"""Decides nothing: reports how long a tier takes to come up by Pulumi, against kubectl and against an empty program.
+
+    python benchmarks/up.py                 one tier against kubectl and the empty program
+    python benchmarks/up.py --scale         time and memory per object from 1 to 50 model servers
+
+Everything runs on one local cluster of its own, in turns, so that a busy machine hits all alike. A table goes to
+standard output, the figures as one JSON line after it; goals are reported and never fail the run.
+"""
+
+import argparse
+import json
+import os
+import platform
+import sys
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+from benchmarks.measure import CommandFailed, Run, median
+from benchmarks.subjects import ROOT, Tier, empty_project, many_models, pulumi, workplace
+from tierup.local.cluster import Cluster
+from tierup.local.folders import LocalClusterError
+from tierup.local.project import LocalProject
+from tierup.local.toolchain import ToolMissing
+
+UP = ("up", "--yes", "--skip-preview")
+SAME = "--expect-no-changes"
+MAX_RATIO = 1.3  # from nothing, against kubectl
+MAX_MS_PER_OBJECT = 10.0  # of a preview that changes nothing, above the empty program's
+FLAT = 1.5  # cost of one more object at the large end, against the small end
+
+Results = dict[str, list[Run]]
+
+
+def compare(stack: str, rounds: int, cluster: Cluster, folder: Path) -> dict[str, object]:
+    """`rounds` rounds, after one that warms the caches and is not counted; the first to go changes each round."""
+    tier = Tier.of(LocalProject(ROOT, stack, cluster), folder)
+    empty = empty_project(folder / "empty", cluster)
+    empty.prepare()
+    pulumi(empty, *UP)
+    results: Results = {}
+    for number in range(rounds + 1):
+        this: Results = {}
+        turns: list[Callable[[], None]] = [
+            partial(by_pulumi, tier, empty, this),
+            partial(by_kubectl, tier, this),
+        ]
+        for turn in turns if number % 2 else reversed(turns):
+            turn()
+        _say(
+            f"round {number or 'to warm up'}: " + ", ".join(f"{k} {r[0].wall:.2f} s" for k, r in this.items())
+        )
+        if number > 0:
+            for name, runs in this.items():
+                results.setdefault(name, []).extend(runs)
+    return _compared(tier, results)
+
+
+def by_pulumi(tier: Tier, empty: LocalProject, results: Results) -> None:
+    """From nothing to nothing, with the empty program's runs between the tier's."""
+
+    def timed(name: str, project: LocalProject, *words: str) -> None:
+        results.setdefault(name, []).append(pulumi(project, *words))
+
+    tier.prepare()
+    timed("pulumi up", tier.project, *UP)
+    for name, words in (("preview", ("preview",)), ("up", UP)):
+        tier.project.prepare()
+        timed(f"pulumi {name}, no change", tier.project, *words, SAME)
+        empty.prepare()
+        timed(f"empty program {name}", empty, *words, SAME)
+    tier.project.prepare()
+    timed("pulumi destroy", tier.project, "destroy", "--yes", "--skip-preview")
+    tier.clear()
+
+
+def by_kubectl(tier: Tier, results: Results) -> None:
+    """The same objects and waits, from nothing to nothing."""
+    tier.prepare()
+    results.setdefault("kubectl apply + wait", []).append(tier.kubectl_up())
+    results.setdefault("kubectl delete", []).append(tier.kubectl_down())
+    tier.clear()
+
+
+def _compared(tier: Tier, results: Results) -> dict[str, object]:
+    wall = {name: median(runs) for name, runs in results.items()}
+    print(
+        f"\n{tier.plan.stack}: {tier.objects} objects, {len(results['pulumi up'])} rounds; seconds, median (min-max)"
+    )
+    for name, runs in results.items():
+        spread = f"{min(run.wall for run in runs):.2f}-{max(run.wall for run in runs):.2f}"
+        print(f"  {name:<26}{wall[name]:6.2f}  ({spread})   CPU {median(runs, lambda run: run.cpu):6.2f}")
+    ratio = wall["pulumi up"] / wall["kubectl apply + wait"]
+    per_object = (wall["pulumi preview, no change"] - wall["empty program preview"]) / tier.objects * 1000
+    goals = [
+        _goal(f"from nothing, against kubectl: {ratio:.2f}x", f"at most {MAX_RATIO:g}x", ratio <= MAX_RATIO),
+        _goal(
+            f"preview without changes, above the empty program: {per_object:.1f} ms per object",
+            f"at most {MAX_MS_PER_OBJECT:g} ms",
+            per_object <= MAX_MS_PER_OBJECT,
+        ),
+    ]
+    figures = {
+        name: {"wall": [round(r.wall, 3) for r in runs], "cpu": [round(r.cpu, 3) for r in runs]}
+        for name, runs in results.items()
+    }
+    return {
+        "stack": tier.plan.stack,
+        "objects": tier.objects,
+        "seconds": figures,
+        "ratio_to_kubectl": round(ratio, 3),
+        "preview_ms_per_object": round(per_object, 2),
+        "goals_met": goals,
+    }
+
+
+def scale(sizes: Sequence[int], rounds: int, cluster: Cluster, folder: Path) -> list[dict[str, object]]:
+    """Up from nothing and a preview without changes, at each size in turn; memory is watched while they run."""
+    tiers = []
+    for size in sizes:
+        at = folder / f"models-{size}"
+        tiers.append((size, Tier.of(many_models(at, cluster, size), at)))
+    ups: dict[int, list[Run]] = {size: [] for size in sizes}
+    previews: dict[int, list[Run]] = {size: [] for size in sizes}
+    for number in range(1, rounds + 1):
+        for size, tier in tiers:
+            tier.prepare()
+            ups[size].append(pulumi(tier.project, *UP, memory=True))
+            previews[size].append(pulumi(tier.project, "preview", SAME, memory=True))
+            pulumi(tier.project, "destroy", "--yes", "--skip-preview")
+            tier.clear()
+            tier.remove_nodes()
+            _say(
+                f"round {number}: {size} models, {tier.objects} objects:"
+                f" up {ups[size][-1].wall:.2f} s, preview {previews[size][-1].wall:.2f} s"
+            )
+    return _scaled([(size, tier.objects, ups[size], previews[size]) for size, tier in tiers])
+
+
+def _scaled(rows: Sequence[tuple[int, int, list[Run], list[Run]]]) -> list[dict[str, object]]:
+    report: list[dict[str, object]] = []
+    print("\nmodel servers, objects: seconds (and ms per object); peak MiB of each process during `up`")
+    for size, objects, ups, previews in rows:
+        up, preview = median(ups), median(previews)
+        parts = sorted({part for run in ups for part in run.peaks})
+        peaks = {part: max(run.peaks.get(part, 0.0) for run in ups) for part in parts}
+        print(
+            f"  {size:>3} {objects:>5}: up {up:6.2f} ({up / objects * 1000:5.1f})"
+            f"  preview {preview:6.2f} ({preview / objects * 1000:5.1f})  "
+            + "  ".join(f"{part} {mib:.0f}" for part, mib in peaks.items())
+        )
+        rounded = {part: round(mib, 1) for part, mib in peaks.items()}
+        report.append({
+            "models": size, "objects": objects, "up": round(up, 3), "preview": round(preview, 3), "peak_mib": rounded
+        })  # fmt: skip
+    return report
+
+
+def _goal(what: str, wanted: str, met: bool) -> bool:
+    print(f"  {'pass' if met else 'MISS'}  {what} (goal: {wanted})")
+    return met
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def main() -> int:
+    """Run what was asked for; 1 when something could not be measured."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--stack", default="standard", help="the tier to bring up (default: standard)")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds that are counted (default: 5)")
+    parser.add_argument(
+        "--scale", action="store_true", help="measure growth with the number of model servers instead"
+    )
+    parser.add_argument("--models", default="1,5,10,25,50", help="sizes for --scale (default: 1,5,10,25,50)")
+    options = parser.parse_args()
+    load = os.getloadavg()[0]
+    if load > 0.5:
+        _say(f"note: the machine is busy (load {load:.1f}); trust ratios more than seconds")
+    machine = {"cores": os.cpu_count(), "load_before": round(load, 2), "python": platform.python_version()}
+    result: dict[str, object] = {"machine": machine, "rounds": options.rounds}
+    try:
+        with workplace() as (cluster, folder):
+            if options.scale:
+                sizes = [int(size) for size in options.models.split(",")]
+                result["scale"] = scale(sizes, options.rounds, cluster, folder)
+            else:
+                result |= compare(options.stack, options.rounds, cluster, folder)
+    except (CommandFailed, LocalClusterError, ToolMissing) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(json.dumps(result))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
