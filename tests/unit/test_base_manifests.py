@@ -257,7 +257,7 @@ def accepts(source: Manifest, pod: Manifest) -> bool:
     if "namespaceSelector" in source:
         return bool(source == {"namespaceSelector": {}})
     wanted: dict[str, str] = source.get("podSelector", {}).get("matchLabels", {"no": "label"})
-    return wanted.items() <= pod["metadata"]["labels"].items()
+    return bool(wanted.items() <= pod["metadata"]["labels"].items())
 
 
 # --- nodes

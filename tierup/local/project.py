@@ -175,7 +175,8 @@ class LocalProject:
                 self.pulumi("cancel", "--yes", quiet=True)
             else:
                 raise LocalClusterError(
-                    f"stack '{self.stack}' is being updated by process {held['pid']} on {held['hostname']} - wait for it, or end it"
+                    f"stack '{self.stack}' is being updated by process {held['pid']} on {held['hostname']} - "
+                    "wait for it, or end it"
                 )
 
 
