@@ -63,7 +63,7 @@ unit: setup ## tests that need only Python
 
 .PHONY: control-plane
 control-plane: setup toolchain ## tests against a real API server, scheduled on simulated nodes
-	@$(call timed,control-plane tests,$(BIN)/python -m pytest tests/control_plane -n 2 -q)
+	@$(call timed,control-plane tests,$(BIN)/python -m pytest tests/control_plane -n 2 --dist worksteal -q)
 
 .PHONY: lint
 lint: setup ## style, formatting and strict types
