@@ -1,0 +1,34 @@
+"""The smallest stack, in code: tests say only what they change in it."""
+
+from typing import Any
+
+from tierup.catalog import Catalog, load_catalog
+from tierup.config import RawStack, parse
+from tierup.findings import TierError
+from tierup.plan import Plan
+from tierup.preflight import make_plan
+
+WORKLOAD: dict[str, Any] = {"users": 40}
+NODES: dict[str, Any] = {"server": "standard-2x-a100-80g-pcie", "count": 1}
+MODEL: dict[str, Any] = {"id": "qwen2.5-7b"}
+
+
+def small_stack(
+    *, stack: str = "small", secrets: frozenset[str] = frozenset(), **sections: object
+) -> RawStack:
+    """Hardware, model, users, and the sections given; a section that is None is left out."""
+    values = {"workload": WORKLOAD, "nodes": NODES, "models": [MODEL]} | sections
+    return RawStack(stack, {key: value for key, value in values.items() if value is not None}, secrets)
+
+
+def small_plan(*, catalog: Catalog | None = None, **changes: Any) -> Plan:
+    """Its plan; raises `TierError`."""
+    return make_plan(parse(small_stack(**changes)), catalog if catalog is not None else load_catalog())
+
+
+def codes(*, catalog: Catalog | None = None, **changes: Any) -> set[str]:
+    """Names of all codes that are told of it, errors and warnings alike."""
+    try:
+        return {finding.code.name for finding in small_plan(catalog=catalog, **changes).findings}
+    except TierError as error:
+        return {finding.code.name for finding in error.findings}

@@ -1,0 +1,129 @@
+"""Codes keep their meaning for ever; a message has one form and no secret."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tierup.findings import Code, Finding, Severity, TierError, did_you_mean, errors, redacted, warning
+
+# What users and their alerts rely on: a code may be added here, never changed.
+CODES = {
+    "TIER001": "YAML_SYNTAX",
+    "TIER002": "DUPLICATE_KEY",
+    "TIER003": "UNKNOWN_KEY",
+    "TIER004": "MISSING",
+    "TIER005": "WRONG_TYPE",
+    "TIER006": "OUT_OF_RANGE",
+    "TIER007": "NOT_ALLOWED",
+    "TIER008": "SECRET_IN_CLEAR",
+    "TIER009": "EMPTY_FILE",
+    "TIER010": "BAD_FORMAT",
+    "TIER011": "NOT_FOUND",
+    "TIER020": "UNKNOWN_SERVER",
+    "TIER021": "UNKNOWN_MODEL",
+    "TIER022": "UNKNOWN_PRECISION",
+    "TIER023": "NO_REVISION",
+    "TIER024": "DUPLICATE_NAME",
+    "TIER030": "TP_HEADS",
+    "TIER031": "TP_EXCEEDS_NODE",
+    "TIER032": "TP_GROUPS",
+    "TIER033": "GPUS_EXCEEDED",
+    "TIER034": "CONTEXT_DOES_NOT_FIT",
+    "TIER035": "FP8_WEIGHT_ONLY",
+    "TIER036": "WEIGHTS_DO_NOT_FIT",
+    "TIER037": "TP_WITHOUT_P2P",
+    "TIER038": "CONTEXT_TOO_LONG",
+    "TIER039": "GPUS_FRAGMENTED",
+    "TIER040": "GGUF_IMAGE",
+    "TIER041": "ENGINE_TOO_NEW",
+    "TIER042": "FLOATING_IMAGE",
+    "TIER043": "GATED_MODEL",
+    "TIER044": "ENGINE_NOT_BUILT",
+    "TIER045": "CONTEXT_TOO_SHORT",
+    "TIER050": "CPU_EXCEEDED",
+    "TIER051": "MEMORY_EXCEEDED",
+    "TIER052": "ONE_FAILURE_DOMAIN",
+    "TIER053": "ROLLOUT_RECREATE",
+    "TIER054": "DISK_EXCEEDED",
+    "TIER060": "NODE_NAMES",
+    "TIER061": "PROVIDER_NOT_BUILT",
+    "TIER062": "STANDBY",
+    "TIER070": "AUTOSCALER_RANGE",
+    "TIER071": "LONGFORM_CAP",
+    "TIER072": "CACHE_KIND",
+    "TIER073": "OPEN_LOAD_BALANCER",
+    "TIER074": "MONITORING_NOT_BUILT",
+    "TIER075": "OVER_BUDGET",
+    "TIER076": "SHARES",
+    "TIER081": "FOREIGN_OBJECT",
+    "TIER082": "NODE_MISSING",
+    "TIER083": "NODE_MISMATCH",
+    "TIER084": "NODE_TAKEN",
+    "TIER085": "NO_STORAGE_CLASS",
+}
+
+
+def test_codes_are_the_committed_ones() -> None:
+    assert {str(code): code.name for code in Code} == CODES
+    assert len({*Code.__members__}) == len({*Code})  # an alias would be a code with two names
+
+
+def test_every_code_is_told_by_some_rule() -> None:
+    sources = (Path(__file__).parents[2] / "tierup").rglob("*.py")
+    told = {name for path in sources for name in re.findall(r"\bCode\.([A-Z0-9_]+)", path.read_text())}
+    assert told == set(CODES.values())
+
+
+def test_a_finding_is_one_line() -> None:
+    finding = Finding(Code.OUT_OF_RANGE, "nodes.count", "is out of range", "use fewer", "0", "1 to 10")
+    assert str(finding) == "TIER006 nodes.count: is out of range (got 0; allowed 1 to 10) - use fewer"
+    assert str(Finding(Code.MISSING, "a", "is missing", "add it")) == "TIER004 a: is missing - add it"
+
+
+def test_the_error_counts_its_findings() -> None:
+    one, two = Finding(Code.MISSING, "a", "b", "c"), Finding(Code.MISSING, "d", "e", "f")
+    assert str(TierError([one])).splitlines() == ["the stack file has 1 problem:", f"  - {one}"]
+    assert str(TierError([one, two], "x")).splitlines() == ["x has 2 problems:", f"  - {one}", f"  - {two}"]
+
+
+def test_warnings_stop_nothing() -> None:
+    error, harmless = Finding(Code.MISSING, "a", "b", "c"), warning(Code.STANDBY, "a", "b", "c")
+    assert harmless.severity is Severity.WARNING
+    assert errors([harmless, error]) == (error,)
+
+
+@pytest.mark.parametrize(
+    ("word", "meant"),
+    [
+        ("max_num_seqs", "maxNumSeqs"),
+        ("MaxNumSeq", "maxNumSeqs"),
+        ("replica", "replicas"),
+        ("int4", "gptq-int4"),
+        ("qwen25-7b", "qwen2.5-7b"),
+    ],
+)
+def test_a_close_word_is_proposed(word: str, meant: str) -> None:
+    allowed = ["maxNumSeqs", "replicas", "gptq-int4", "int8", "qwen2.5-7b"]
+    assert did_you_mean(word, allowed) == f"did you mean '{meant}'?"
+
+
+def test_nothing_is_proposed_for_a_strange_word() -> None:
+    assert did_you_mean("something", ["maxNumSeqs", "replicas"]) == ""
+    assert did_you_mean("x", []) == ""
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "hf_abcdefghijklmnopqrstuvwxyz",
+        "sk-proj-abcdefghijklmnopqrst",
+        "ghp_abcdefghijklmnopqrstuvwxyz",
+        "AKIAABCDEFGHIJKLMNOP",
+        "-----BEGIN RSA PRIVATE KEY-----",
+    ],
+)
+def test_a_message_tells_no_secret(secret: str) -> None:
+    assert secret not in str(Finding(Code.BAD_FORMAT, "a", f"has {secret}", "b", secret))
+    assert redacted(f"x {secret} y") == "x (a secret) y"
+    assert redacted("hf_short stays") == "hf_short stays"
