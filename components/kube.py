@@ -1,38 +1,41 @@
 """Decides which Pulumi resource a manifest becomes; a kind that is not in the table is an error."""
 
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import Any
 
 import pulumi
 import pulumi_kubernetes as k8s
-from pulumi_kubernetes import apps, autoscaling, batch, core, networking, policy, scheduling
 
 from tierup.manifests.common import RETAIN_ANNOTATION, Manifest, SecretRef
 from tierup.manifests.waits import delete_seconds, ready_seconds
 
+# Type tokens of the provider's schema. Registered by token and not through the SDK's typed classes, which cost more to
+# import and to translate than all of our own program (docs/adr/0009-resources-by-token.md).
 # A Node is never made here, only patched: the provider's NodePatch writes and removes single fields.
-RESOURCES: dict[tuple[str, str], Callable[..., pulumi.CustomResource]] = {
-    ("v1", "ConfigMap"): core.v1.ConfigMap,
-    ("v1", "Namespace"): core.v1.Namespace,
-    ("v1", "Node"): core.v1.NodePatch,
-    ("v1", "PersistentVolume"): core.v1.PersistentVolume,
-    ("v1", "PersistentVolumeClaim"): core.v1.PersistentVolumeClaim,
-    ("v1", "ResourceQuota"): core.v1.ResourceQuota,
-    ("v1", "Secret"): core.v1.Secret,
-    ("v1", "Service"): core.v1.Service,
-    ("v1", "ServiceAccount"): core.v1.ServiceAccount,
-    ("apps/v1", "DaemonSet"): apps.v1.DaemonSet,
-    ("apps/v1", "Deployment"): apps.v1.Deployment,
-    ("apps/v1", "StatefulSet"): apps.v1.StatefulSet,
-    ("autoscaling/v2", "HorizontalPodAutoscaler"): autoscaling.v2.HorizontalPodAutoscaler,
-    ("batch/v1", "Job"): batch.v1.Job,
-    ("networking.k8s.io/v1", "NetworkPolicy"): networking.v1.NetworkPolicy,
-    ("policy/v1", "PodDisruptionBudget"): policy.v1.PodDisruptionBudget,
-    ("scheduling.k8s.io/v1", "PriorityClass"): scheduling.v1.PriorityClass,
+RESOURCES: dict[tuple[str, str], str] = {
+    ("v1", "ConfigMap"): "kubernetes:core/v1:ConfigMap",
+    ("v1", "Namespace"): "kubernetes:core/v1:Namespace",
+    ("v1", "Node"): "kubernetes:core/v1:NodePatch",
+    ("v1", "PersistentVolume"): "kubernetes:core/v1:PersistentVolume",
+    ("v1", "PersistentVolumeClaim"): "kubernetes:core/v1:PersistentVolumeClaim",
+    ("v1", "ResourceQuota"): "kubernetes:core/v1:ResourceQuota",
+    ("v1", "Secret"): "kubernetes:core/v1:Secret",
+    ("v1", "Service"): "kubernetes:core/v1:Service",
+    ("v1", "ServiceAccount"): "kubernetes:core/v1:ServiceAccount",
+    ("apps/v1", "DaemonSet"): "kubernetes:apps/v1:DaemonSet",
+    ("apps/v1", "Deployment"): "kubernetes:apps/v1:Deployment",
+    ("apps/v1", "StatefulSet"): "kubernetes:apps/v1:StatefulSet",
+    ("autoscaling/v2", "HorizontalPodAutoscaler"): "kubernetes:autoscaling/v2:HorizontalPodAutoscaler",
+    ("batch/v1", "Job"): "kubernetes:batch/v1:Job",
+    ("networking.k8s.io/v1", "NetworkPolicy"): "kubernetes:networking.k8s.io/v1:NetworkPolicy",
+    ("policy/v1", "PodDisruptionBudget"): "kubernetes:policy/v1:PodDisruptionBudget",
+    ("scheduling.k8s.io/v1", "PriorityClass"): "kubernetes:scheduling.k8s.io/v1:PriorityClass",
 }
-_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+_VERSION = version("pulumi-kubernetes")
+# Fields that are secret whole, on the way in and as the cluster gives them back.
+_SECRET_FIELDS = {"Secret": ["data", "stringData"]}
 
 
 class UnknownKind(KeyError):
@@ -71,17 +74,21 @@ class Kube:
         metadata = dict(manifest["metadata"])
         if key == ("v1", "Node"):
             metadata["annotations"] = {"pulumi.com/patchForce": "true"}
-        body = {k: v for k, v in manifest.items() if k not in ("apiVersion", "kind", "metadata")}
-        arguments = {_CAMEL.sub("_", k).lower(): self._with_secrets(v) for k, v in body.items()}
+        properties = {**{k: self._with_secrets(v) for k, v in manifest.items()}, "metadata": metadata}
+        for field in _SECRET_FIELDS.get(manifest["kind"], ()):
+            if field in properties:
+                properties[field] = pulumi.Output.secret(properties[field])
         ready, gone = f"{ready_seconds(manifest)}s", f"{delete_seconds(manifest)}s"
         options = pulumi.ResourceOptions(
             parent=parent,
             provider=self.provider,
+            version=_VERSION,
             depends_on=list(depends_on),
             retain_on_delete=metadata.get("annotations", {}).get(RETAIN_ANNOTATION) == "true",
+            additional_secret_outputs=_SECRET_FIELDS.get(manifest["kind"]),
             custom_timeouts=pulumi.CustomTimeouts(create=ready, update=ready, delete=gone),
         )
-        return RESOURCES[key](resource_name(manifest), metadata=metadata, opts=options, **arguments)
+        return pulumi.CustomResource(RESOURCES[key], resource_name(manifest), properties, options)
 
     def _with_secrets(self, value: Any) -> Any:
         """The same value with every secret's name replaced by its value, which stays a secret Output."""

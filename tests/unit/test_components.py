@@ -84,6 +84,12 @@ def test_what_is_registered_is_what_render_writes(plan: Plan) -> None:
         assert sent[resource_name(manifest)] == wanted
 
 
+@pytest.mark.parametrize("enabled", [True, False])
+def test_an_autoscaler_that_is_off_is_not_there(make_plan: MakePlan, enabled: bool) -> None:
+    run = run_tier(make_plan(autoscaling={"enabled": enabled}))
+    assert len(run.of_type("tierup:model:Autoscaler")) == int(enabled)
+
+
 @every_tier
 def test_objects_use_the_tiers_own_provider(plan: Plan) -> None:
     run = run_tier(plan)

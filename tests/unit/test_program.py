@@ -5,11 +5,12 @@ from typing import Any, ClassVar
 
 import pulumi
 import pytest
-from fake_engine import PROVIDER_TYPE, Run, run_program
+from fake_engine import PROVIDER_TYPE, Counted, Run, run_program
 from tier_plans import TIERS, VARIANTS, plan_of, stack_text
 
 from components import program
 from components.kube import resource_name
+from components.tier import InferenceTier, TierArgs
 from tierup.io.cluster import ClusterError, ClusterRef
 from tierup.io.stackfile import load_yaml
 from tierup.manifests import render
@@ -116,6 +117,23 @@ def test_a_secret_comes_from_the_engine_and_stays_secret() -> None:
     assert [item.name for item in holders] == ["secret-tierup-entry-hub-token"]
     assert "hf-clear-text" in repr(holders[0].secrets)
     assert "hf-clear-text" not in repr(run.exports) + "".join(run.said)
+
+
+@pytest.mark.usefixtures("answers")
+def test_a_secret_is_secret_before_any_object_holds_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The provider marks a Secret's data by itself; anywhere else only the Output's own mark protects the value."""
+    checks, real = Counted(), program.InferenceTier
+
+    def looked_at(name: str, args: TierArgs) -> InferenceTier:
+        pulumi.Output.from_input(args.secret("hub-token").is_secret()).apply(checks(is_true))
+        return real(name, args)
+
+    def is_true(found: bool) -> None:
+        assert found is True
+
+    monkeypatch.setattr(program, "InferenceTier", looked_at)
+    run_main({**engine_config("entry"), SECRET: "hf-clear-text"}, secrets=frozenset({SECRET}))
+    assert checks.ran == 1
 
 
 def refused(config: dict[str, str], secrets: frozenset[str] = frozenset()) -> str:

@@ -1,0 +1,340 @@
+"""Every rule that can refuse or warn, on both sides of its boundary."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from small_stack import MODEL, NODES, codes, small_plan, small_stack
+
+from tierup.catalog import Catalog, Precision, load_catalog
+from tierup.config import parse
+from tierup.defaults import resolve
+from tierup.findings import Code, Severity, TierError
+from tierup.model_rules import divides, splits_group
+from tierup.preflight import check, make_plan
+
+ROOT = Path(__file__).parents[2]
+TWO, FOUR = "standard-2x-a100-80g-pcie", "standard-4x-a100-80g-pcie"
+ENTRY, PREMIUM = "entry-2x-rtx-4090", "premium-4x-h100-80g-sxm"
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+GGUF = {"gguf": "registry.example.com/vllm-gguf:v0.32.0"}
+
+
+def nodes(server: str = TWO, **more: object) -> dict[str, object]:
+    return {"nodes": {"server": server, **more}}
+
+
+def model(**more: object) -> dict[str, object]:
+    return {"models": [MODEL | more]}
+
+
+def tensor(size: int, pipeline: int = 1) -> dict[str, object]:
+    return {"parallelism": {"tensor": size, "pipeline": pipeline}}
+
+
+def chat(**more: object) -> dict[str, object]:
+    item = {"promptTokens": 512, "answerTokens": 200, "ttftMs": 500, "tpotMs": 40, "share": 1, "priority": 80}
+    return {"workload": {"users": 40, "classes": {"chat": item | more}}}
+
+
+def priced(servers: int) -> float:
+    return load_catalog().servers[TWO].capex_usd.value * servers
+
+
+# 4090: 24564 MiB. DeepSeek-R1-Distill-Qwen-7B in BF16: 14.19 GiB and 57344 bytes of KV cache a token.
+LONGEST = int((24564 / 1024 * 0.85 - 14.19) * 1024**3 / 57344)
+R1: dict[str, object] = {"id": "deepseek-r1-distill-qwen-7b", "gpuMemoryUtilization": 0.85}
+V1: dict[str, object] = {"id": "qwen-7b"}
+LB = {"serviceType": "LoadBalancer"}
+
+# code, what is just right, what is just wrong
+BOUNDARIES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
+    ("UNKNOWN_SERVER", nodes(TWO), nodes(TWO + "x")),
+    ("UNKNOWN_MODEL", model(), model(id="qwen2.5-7")),
+    ("UNKNOWN_PRECISION", model(precision="awq"), model(id="llama-3.1-8b", precision="awq")),
+    ("NO_REVISION", model(precision="int8", revision=COMMIT), model(precision="int8")),
+    ("DUPLICATE_NAME", {"models": [MODEL, MODEL | {"precision": "awq"}]}, {"models": [MODEL, MODEL]}),
+    (
+        "DUPLICATE_NAME",
+        {"models": [MODEL | {"name": "a/b"}, MODEL]},
+        {"models": [MODEL | {"name": "a/b"}, MODEL | {"name": "A.b"}]},
+    ),
+    ("DUPLICATE_NAME", nodes(count=2, names=["a", "b"]), nodes(count=2, names=["a", "a"])),
+    ("NODE_NAMES", nodes(count=2, names=["a", "b"]), nodes(count=2, names=["a"])),
+    (
+        "NODE_NAMES",
+        nodes(standby={"mode": "cold"}, names=["a", "b"]),
+        nodes(standby={"mode": "cold"}, names=["a"]),
+    ),
+    ("TP_HEADS", nodes(FOUR) | model(**tensor(4)), nodes(FOUR) | model(**tensor(3))),
+    ("TP_EXCEEDS_NODE", nodes(FOUR) | model(**tensor(2, 2)), nodes(TWO) | model(**tensor(2, 2))),
+    (
+        "TP_GROUPS",
+        nodes(FOUR) | model(precision="q5_k_m", **tensor(2)),
+        nodes(FOUR) | model(precision="q5_k_m", **tensor(4)),
+    ),
+    (
+        "TP_GROUPS",
+        nodes(FOUR) | model(precision="gptq-int4", **tensor(4)),
+        nodes(FOUR) | model(id="qwen-7b", precision="gptq-int4", revision=COMMIT, **tensor(4)),
+    ),
+    ("GPUS_EXCEEDED", model(replicas=2), model(replicas=3)),
+    (
+        "GPUS_EXCEEDED",
+        nodes(FOUR, count=2) | {"models": [MODEL | tensor(1, 3) | {"replicas": 2}]},
+        nodes(FOUR, count=2)
+        | {
+            "models": [
+                MODEL | tensor(1, 3) | {"replicas": 2},
+                MODEL | tensor(2) | {"name": "b", "replicas": 1},
+            ]
+        },
+    ),
+    (
+        "CONTEXT_DOES_NOT_FIT",
+        nodes(ENTRY) | model(**R1, context=LONGEST),
+        nodes(ENTRY) | model(**R1, context=LONGEST + 1),
+    ),
+    (
+        "CONTEXT_DOES_NOT_FIT",
+        nodes(ENTRY) | model(**R1, context=LONGEST * 2, kvCacheDtype="fp8"),
+        nodes(ENTRY) | model(**R1, context=LONGEST * 2),
+    ),
+    ("FP8_WEIGHT_ONLY", nodes(PREMIUM) | model(precision="fp8"), nodes(TWO) | model(precision="fp8")),
+    ("FP8_WEIGHT_ONLY", nodes(ENTRY) | model(precision="fp8"), nodes(FOUR) | model(precision="fp8")),
+    (
+        "WEIGHTS_DO_NOT_FIT",
+        nodes(ENTRY) | model(gpuMemoryUtilization=0.592),
+        nodes(ENTRY) | model(gpuMemoryUtilization=0.591),
+    ),
+    (
+        "WEIGHTS_DO_NOT_FIT",
+        nodes(ENTRY) | model(gpuMemoryUtilization=0.3, **tensor(2)),
+        nodes(ENTRY) | model(gpuMemoryUtilization=0.29, **tensor(2)),
+    ),
+    ("TP_WITHOUT_P2P", nodes(TWO) | model(**tensor(2)), nodes(ENTRY) | model(**tensor(2))),
+    ("TP_WITHOUT_P2P", nodes(ENTRY) | model(**tensor(1, 2)), nodes(ENTRY) | model(**tensor(2))),
+    ("CONTEXT_TOO_LONG", model(context=32768), model(context=32769)),
+    ("CONTEXT_TOO_SHORT", chat(promptTokens=7992), chat(promptTokens=7993)),
+    (
+        "GPUS_FRAGMENTED",
+        nodes(TWO, count=2) | {"models": [MODEL | {"replicas": 2}, MODEL | {"name": "b", "replicas": 2}]},
+        nodes(TWO, count=2)
+        | {"models": [MODEL | {"replicas": 2}, MODEL | {"name": "b", "replicas": 1} | tensor(2)]},
+    ),
+    ("GGUF_IMAGE", model(precision="q8_0") | {"images": GGUF}, model(precision="q8_0")),
+    (
+        "ENGINE_TOO_NEW",
+        model(**V1) | {"images": {"vllm": "vllm/vllm-openai:v0.23.0"}},
+        model(**V1) | {"images": {"vllm": "vllm/vllm-openai:v0.23.1"}},
+    ),
+    (
+        "ENGINE_TOO_NEW",
+        model(**V1) | {"images": {"vllm": "r.example.com:5000/vllm:0.9.2-cu12@sha256:" + "a" * 64}},
+        model(**V1) | {"images": {"vllm": "r.example.com:5000/vllm:0.32.0-cu12@sha256:" + "a" * 64}},
+    ),
+    ("FLOATING_IMAGE", {"images": {"nginx": "nginx:1.29"}}, {"images": {"nginx": "nginx:latest"}}),
+    (
+        "FLOATING_IMAGE",
+        {"images": {"nginx": "nginx@sha256:" + "a" * 64}},
+        {"images": {"nginx": "nginx:alpine"}},
+    ),
+    (
+        "GATED_MODEL",
+        model(id="llama-3.1-8b") | {"secrets": frozenset({"hub-token"})},
+        model(id="llama-3.1-8b") | {"secrets": frozenset({"grafana-admin"})},
+    ),
+    ("ENGINE_NOT_BUILT", model(engine="vllm"), model(engine="tensorrt-llm")),
+    ("ONE_FAILURE_DOMAIN", nodes(count=2), nodes(count=1)),
+    ("ONE_FAILURE_DOMAIN", nodes(count=2), nodes(count=1, standby={"mode": "warm", "count": 1})),
+    ("ROLLOUT_RECREATE", model(**tensor(1)), model(**tensor(2))),
+    (
+        "ROLLOUT_RECREATE",
+        nodes(standby={"mode": "warm", "count": 1}) | model(**tensor(2)),
+        nodes(standby={"mode": "cold", "count": 1}) | model(**tensor(2)),
+    ),
+    ("PROVIDER_NOT_BUILT", nodes(provider="existing"), nodes(provider="metal3")),
+    ("PROVIDER_NOT_BUILT", nodes(provider="existing"), nodes(provider="karpenter")),
+    ("STANDBY", nodes(standby={"mode": "cold", "count": 1}), nodes(standby={"mode": "cold", "count": 0})),
+    ("STANDBY", nodes(standby={"count": 0}), nodes(standby={"count": 1})),
+    ("AUTOSCALER_RANGE", {"autoscaling": {"maxReplicas": 2}}, {"autoscaling": {"maxReplicas": 3}}),
+    ("AUTOSCALER_RANGE", {"autoscaling": {"maxReplicas": 2}}, {"autoscaling": {"maxReplicas": 1}}),
+    (
+        "AUTOSCALER_RANGE",
+        {"autoscaling": {"maxReplicas": 3, "enabled": False}},
+        {"autoscaling": {"maxReplicas": 3, "enabled": True}},
+    ),
+    (
+        "AUTOSCALER_RANGE",
+        nodes(standby={"mode": "warm", "count": 1}) | {"autoscaling": {"maxReplicas": 4}},
+        nodes(standby={"mode": "cold", "count": 1}) | {"autoscaling": {"maxReplicas": 4}},
+    ),
+    (
+        "LONGFORM_CAP",
+        model(maxNumSeqs=8) | {"gateway": {"longformCap": 0.125}},
+        model(maxNumSeqs=8) | {"gateway": {"longformCap": 0.06}},
+    ),
+    ("CACHE_KIND", model(cache={"kind": "shared"}), model(cache={"kind": "replica"})),
+    ("CACHE_KIND", model(cache={"kind": "node"}), model(cache={"kind": "image"})),
+    ("OPEN_LOAD_BALANCER", {"gateway": LB | {"sourceRanges": ["10.0.0.0/8"]}}, {"gateway": LB}),
+    ("OPEN_LOAD_BALANCER", {"gateway": {"serviceType": "ClusterIP"}}, {"gateway": LB | {"sourceRanges": []}}),
+    ("MONITORING_NOT_BUILT", {"monitoring": {"mode": "bundled"}}, {"monitoring": {"mode": "operator"}}),
+    (
+        "OVER_BUDGET",
+        nodes(standby={"mode": "cold", "count": 2}) | {"budget": {"capexUsd": priced(3)}},
+        nodes(standby={"mode": "cold", "count": 2}) | {"budget": {"capexUsd": priced(3) - 1}},
+    ),
+    ("SHARES", chat(share=1), chat(share=0.99)),
+]
+
+
+@pytest.mark.parametrize(
+    ("code", "right", "wrong"),
+    BOUNDARIES,
+    ids=[f"{number}-{row[0]}" for number, row in enumerate(BOUNDARIES)],
+)
+def test_both_sides_of_a_boundary(code: str, right: dict[str, Any], wrong: dict[str, Any]) -> None:
+    assert code not in codes(**right)
+    assert code in codes(**wrong)
+
+
+def with_server(catalog: Catalog, path: str, value: float) -> Catalog:
+    """The catalogue with another value in one field of the two-card server."""
+    first, second = path.split(".")
+    server = catalog.servers[TWO]
+    part = getattr(server, first)
+    changed = part.model_copy(update={second: getattr(part, second).model_copy(update={"value": value})})
+    servers = catalog.servers | {TWO: server.model_copy(update={first: changed})}
+    return catalog.model_copy(update={"servers": servers})
+
+
+# Two replicas of one GPU each: 2 x 4 + 4 CPUs and 2 for the system; 2 x (12 + 2) + 7 GiB and 8 for it; node cache
+# 2 x (14.19 x 1.2 + 2) GiB on a disk in TB.
+@pytest.mark.parametrize(
+    ("code", "path", "right", "wrong", "models"),
+    [
+        ("CPU_EXCEEDED", "cpu.threads", 14, 13, [MODEL]),
+        ("MEMORY_EXCEEDED", "memory.gb", 47, 46, [MODEL]),
+        (
+            "DISK_EXCEEDED",
+            "disk.tb",
+            0.0430,
+            0.0429,
+            [MODEL | {"cache": {"kind": "node"}}, MODEL | {"name": "b", "cache": {"kind": "node"}}],
+        ),
+    ],
+)
+def test_both_sides_of_a_server_s_size(
+    code: str, path: str, right: float, wrong: float, models: list[dict[str, Any]]
+) -> None:
+    catalog = load_catalog()
+    assert code not in codes(catalog=with_server(catalog, path, right), models=models)
+    assert code in codes(catalog=with_server(catalog, path, wrong), models=models)
+
+
+def test_every_rule_is_in_the_tables() -> None:
+    sources = [ROOT / "tierup" / name for name in ("preflight.py", "model_rules.py", "tier_rules.py")]
+    told = {code for path in sources for code in re.findall(r"\bCode\.([A-Z0-9_]+)", path.read_text())}
+    proven = {row[0] for row in BOUNDARIES} | {"CPU_EXCEEDED", "MEMORY_EXCEEDED", "DISK_EXCEEDED"}
+    assert proven == told
+
+
+@pytest.mark.parametrize(
+    ("name", "sizes"),
+    [
+        ("qwen2.5-7b", [1, 2, 4]),
+        ("deepseek-r1-distill-qwen-7b", [1, 2, 4]),
+        ("qwen-7b", [1, 2, 4, 8]),
+        ("qwen3-8b", [1, 2, 4, 8]),
+        ("llama-3.1-8b", [1, 2, 4, 8]),
+        ("mistral-7b", [1, 2, 4, 8]),
+    ],
+)
+def test_tensor_sizes_that_the_engine_takes(name: str, sizes: list[int]) -> None:
+    assert [size for size in range(1, 9) if divides(load_catalog().models[name], size)] == sizes
+
+
+@pytest.mark.parametrize(
+    ("name", "precision", "sizes"),
+    [
+        ("qwen2.5-7b", Precision.AWQ, [1, 2, 4]),
+        ("qwen2.5-7b", Precision.GPTQ_INT4, [1, 2, 4]),
+        ("qwen2.5-7b", Precision.Q5_K_M, [1, 2]),
+        ("qwen2.5-7b", Precision.Q8_0, [1, 2, 4]),
+        ("qwen-7b", Precision.GPTQ_INT4, [1, 2]),
+        ("qwen2.5-7b", Precision.BF16, [1, 2, 4]),
+    ],
+)
+def test_tensor_sizes_that_split_no_quantization_group(
+    name: str, precision: Precision, sizes: list[int]
+) -> None:
+    spec = load_catalog().models[name]
+    assert [size for size in (1, 2, 4) if not splits_group(spec, precision, size)] == sizes
+
+
+def test_warnings_stand_in_the_plan_and_stop_nothing() -> None:
+    plan = small_plan(**nodes(ENTRY), **model(**tensor(2)))
+    assert {finding.severity for finding in plan.findings} == {Severity.WARNING}
+    assert {"TP_WITHOUT_P2P", "ROLLOUT_RECREATE", "ONE_FAILURE_DOMAIN"} <= {
+        f.code.name for f in plan.findings
+    }
+
+
+def test_an_error_is_told_without_the_warnings() -> None:
+    with pytest.raises(TierError) as caught:
+        small_plan(**nodes(ENTRY, provider="metal3"), **model(**tensor(2)))
+    assert [finding.code for finding in caught.value.findings] == [Code.PROVIDER_NOT_BUILT]
+
+
+# A section that cannot be read, and a mistake in each other section: only what needs the broken one is not told.
+MISTAKES: dict[str, Any] = {
+    "workload": {"users": 40, "classes": chat(share=0.5)["workload"]["classes"]},  # type: ignore[index]
+    "nodes": NODES | {"provider": "metal3"},
+    "models": [MODEL | {"engine": "tensorrt-llm"}],
+    "gateway": LB,
+    "monitoring": {"mode": "operator"},
+    "images": {"nginx": "nginx:latest"},
+    "budget": {"capexUsd": 1},
+    "autoscaling": {"maxReplicas": 9},
+}
+TOLD = {
+    "workload": {"SHARES"},
+    "nodes": {"PROVIDER_NOT_BUILT", "OVER_BUDGET", "AUTOSCALER_RANGE"},
+    "models": {"ENGINE_NOT_BUILT", "AUTOSCALER_RANGE"},
+    "gateway": {"OPEN_LOAD_BALANCER"},
+    "monitoring": {"MONITORING_NOT_BUILT"},
+    "images": {"FLOATING_IMAGE"},
+    "budget": {"OVER_BUDGET"},
+    "autoscaling": {"AUTOSCALER_RANGE"},
+}
+
+
+def test_all_mistakes_are_told_together() -> None:
+    assert codes(**MISTAKES) - {"ONE_FAILURE_DOMAIN"} == set().union(*TOLD.values())
+
+
+@pytest.mark.parametrize("broken", TOLD)
+def test_a_broken_section_hides_only_what_needs_it(broken: str) -> None:
+    expected = set().union(*TOLD.values()) - TOLD[broken]
+    assert codes(**MISTAKES | {broken: 5}) == expected | {"WRONG_TYPE"}
+
+
+def test_a_broken_model_leaves_the_others_at_their_place() -> None:
+    models = [MODEL | {"nonsense": 1}, MODEL | {"id": "nothing"}, MODEL | {"context": 65536}]
+    with pytest.raises(TierError) as caught:
+        small_plan(models=models)
+    places = {finding.code.name: finding.path for finding in caught.value.findings}
+    assert places == {
+        "UNKNOWN_KEY": "models[0].nonsense",
+        "UNKNOWN_MODEL": "models[1].id",
+        "CONTEXT_TOO_LONG": "models[2].context",
+    }
+
+
+def test_check_alone_says_what_make_plan_raises() -> None:
+    parsed = parse(small_stack(monitoring={"mode": "operator"}))
+    found = check(resolve(parsed.config(), load_catalog()))
+    with pytest.raises(TierError) as caught:
+        make_plan(parsed, load_catalog())
+    assert caught.value.findings == tuple(f for f in found if f.severity is Severity.ERROR)
