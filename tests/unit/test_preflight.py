@@ -21,19 +21,19 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 GGUF = {"gguf": "registry.example.com/vllm-gguf:v0.32.0"}
 
 
-def nodes(server: str = TWO, **more: object) -> dict[str, object]:
+def nodes(server: str = TWO, **more: object) -> dict[str, Any]:
     return {"nodes": {"server": server, **more}}
 
 
-def model(**more: object) -> dict[str, object]:
+def model(**more: object) -> dict[str, Any]:
     return {"models": [MODEL | more]}
 
 
-def tensor(size: int, pipeline: int = 1) -> dict[str, object]:
+def tensor(size: int, pipeline: int = 1) -> dict[str, Any]:
     return {"parallelism": {"tensor": size, "pipeline": pipeline}}
 
 
-def chat(**more: object) -> dict[str, object]:
+def chat(**more: object) -> dict[str, Any]:
     item = {"promptTokens": 512, "answerTokens": 200, "ttftMs": 500, "tpotMs": 40, "share": 1, "priority": 80}
     return {"workload": {"users": 40, "classes": {"chat": item | more}}}
 
@@ -44,8 +44,8 @@ def priced(servers: int) -> float:
 
 # 4090: 24564 MiB. DeepSeek-R1-Distill-Qwen-7B in BF16: 14.19 GiB and 57344 bytes of KV cache a token.
 LONGEST = int((24564 / 1024 * 0.85 - 14.19) * 1024**3 / 57344)
-R1: dict[str, object] = {"id": "deepseek-r1-distill-qwen-7b", "gpuMemoryUtilization": 0.85}
-V1: dict[str, object] = {"id": "qwen-7b"}
+R1: dict[str, Any] = {"id": "deepseek-r1-distill-qwen-7b", "gpuMemoryUtilization": 0.85}
+V1: dict[str, Any] = {"id": "qwen-7b"}
 LB = {"serviceType": "LoadBalancer"}
 
 # code, what is just right, what is just wrong
@@ -289,7 +289,7 @@ def test_an_error_is_told_without_the_warnings() -> None:
 
 # A section that cannot be read, and a mistake in each other section: only what needs the broken one is not told.
 MISTAKES: dict[str, Any] = {
-    "workload": {"users": 40, "classes": chat(share=0.5)["workload"]["classes"]},  # type: ignore[index]
+    "workload": {"users": 40, "classes": chat(share=0.5)["workload"]["classes"]},
     "nodes": NODES | {"provider": "metal3"},
     "models": [MODEL | {"engine": "tensorrt-llm"}],
     "gateway": LB,
