@@ -1,7 +1,12 @@
 """A change of the stack file rolls as computed: no deadlock with every GPU busy, no unannounced gap."""
 
+import os
+import signal
+import subprocess
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import Any
 
 from stack_variants import uncomment_variant
@@ -19,23 +24,54 @@ def replace(old: str, new: str) -> Callable[[str], str]:
     return lambda text: text.replace(old, new, 1)
 
 
-def fewest_available(tier: Tier, name: str) -> int:
-    """Bring the tier up as its file is now; the smallest number of a Deployment's available replicas meanwhile.
+@dataclass
+class Seen:
+    """What a rollout looked like from outside, moment by moment."""
+
+    available: list[int] = field(default_factory=list)
+    revisions: list[set[str]] = field(default_factory=list)  # of the model's pods that hold GPUs
+
+    @property
+    def rolled(self) -> bool:
+        """The old and the new revision were both seen: there was something to watch."""
+        return len(set().union(*self.revisions)) == 2
+
+    @property
+    def together(self) -> bool:
+        """Both revisions held GPUs at the same moment."""
+        return any(len(moment) > 1 for moment in self.revisions)
+
+
+def watch_up(tier: Tier, name: str) -> Seen:
+    """Bring the tier up as its file is now, and look at one Deployment and its pods all the while.
 
     Fails at any moment in which a node's pods hold more GPUs than it has.
     """
-    namespace, api = tier.plan.namespace, tier.cluster.api
-    available: list[int] = []
-    with tier.start_up() as engine:
-        deadline = time.monotonic() + 180
-        while engine.poll() is None:
+    namespace, api, seen = tier.plan.namespace, tier.cluster.api, Seen()
+    engine = tier.start_up()
+    told, deadline = None, time.monotonic() + 180
+    try:
+        while told is None:
             assert time.monotonic() < deadline, "the rollout makes no progress"
             deployment = api.get("apps/v1", "Deployment", name, namespace) or {}
-            available.append(deployment.get("status", {}).get("availableReplicas", 0))
-            check_gpus(api.list_all("v1", "Pod", namespace=namespace), tier)
-        told = engine.stdout.read() if engine.stdout else ""
+            seen.available.append(deployment.get("status", {}).get("availableReplicas", 0))
+            pods = api.list_all("v1", "Pod", namespace=namespace)
+            check_gpus(pods, tier)
+            seen.revisions.append(
+                {
+                    pod["metadata"]["labels"]["pod-template-hash"]
+                    for pod in pods
+                    if gpus_of_pod(pod) and pod["status"].get("phase") == "Running"
+                }
+            )
+            with suppress(subprocess.TimeoutExpired):
+                told, _ = engine.communicate(timeout=0.02)
+    finally:
+        if engine.poll() is None:
+            os.killpg(engine.pid, signal.SIGKILL)
+            engine.communicate()
     assert engine.returncode == 0, told
-    return min(available)
+    return seen
 
 
 def check_gpus(pods: list[dict[str, Any]], tier: Tier) -> None:
@@ -67,8 +103,9 @@ def test_a_change_of_precision_with_every_gpu_busy_keeps_half_of_two_replicas(
     tier.edit(replace("precision: bf16", "precision: awq"))
     model = tier.plan.models[0]
     assert model.replicas * model.gpus == tier.plan.nodes.gpus_schedulable, "this test wants every GPU busy"
-    fewest = fewest_available(tier, "model-assistant")
-    assert fewest >= model.replicas - model.rollout.unavailable(model.replicas) == 1
+    seen = watch_up(tier, "model-assistant")
+    assert seen.rolled
+    assert min(seen.available) >= model.replicas - model.rollout.unavailable(model.replicas) == 1
     assert precision_of(tier) == "awq_marlin"
     check_pods(tier)
     after = {item["metadata"]["name"] for item in tier.objects("batch/v1", "Job")}
@@ -83,7 +120,9 @@ def test_a_change_of_precision_with_a_warm_spare_never_loses_a_replica(tier_of: 
     tier.up()
     check_pods(tier)
     tier.edit(replace("precision: bf16", "precision: awq"))
-    assert fewest_available(tier, "model-assistant") >= tier.plan.models[0].replicas == 2
+    seen = watch_up(tier, "model-assistant")
+    assert seen.together, "the new pod starts on the spare beside the old ones"
+    assert min(seen.available) >= tier.plan.models[0].replicas == 2
 
 
 def test_one_replica_on_every_gpu_is_recreated_as_the_plan_warned(tier_of: Callable[..., Tier]) -> None:
@@ -92,7 +131,9 @@ def test_one_replica_on_every_gpu_is_recreated_as_the_plan_warned(tier_of: Calla
     assert "TIER053" in {str(finding.code) for finding in tier.plan.findings}
     tier.up()
     tier.edit(replace("precision: fp16", "precision: bf16"))
-    fewest_available(tier, "model-assistant")
+    seen = watch_up(tier, "model-assistant")
+    assert seen.rolled
+    assert not seen.together, "the old pod leaves before the new one comes"
     check_pods(tier)
 
 
