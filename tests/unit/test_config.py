@@ -1,0 +1,205 @@
+"""What a section may say, and that a mistake in it is told with its place, whatever it is."""
+
+import json
+from typing import Any
+
+import pytest
+from small_stack import MODEL, NODES, WORKLOAD, small_stack
+
+from tierup.config import REQUIRED, SECTIONS, RawStack, parse
+from tierup.config_errors import shown
+from tierup.findings import Finding, TierError
+from tierup.sections import Model, Strict, Workload
+
+
+def found(**sections: Any) -> list[Finding]:
+    return list(parse(small_stack(**sections)).findings)
+
+
+def test_the_smallest_file_is_hardware_model_and_users() -> None:
+    config = parse(small_stack()).config()
+    assert config.workload.users == 40
+    assert config.nodes.server == NODES["server"]
+    assert [model.id for model in config.models] == ["qwen2.5-7b"]
+
+
+@pytest.mark.parametrize("section", [*REQUIRED, "models"])
+def test_without_one_of_them_it_is_told(section: str) -> None:
+    without: dict[str, Any] = {section: None}
+    assert [finding.path for finding in found(**without)] == [section]
+    with pytest.raises(TierError):
+        parse(small_stack(**without)).config()
+
+
+@pytest.mark.parametrize("section", sorted(SECTIONS.keys() - set(REQUIRED)))
+def test_every_other_section_may_be_empty(section: str) -> None:
+    assert found(**{section: {}}) == []
+
+
+def leaves(model: type[Strict], path: str) -> list[tuple[str, str]]:
+    return [(path, field.alias or name) for name, field in model.model_fields.items()]
+
+
+KINDS: dict[str, type[Strict]] = {**SECTIONS, "models": Model}
+LEAVES = [leaf for name, model in KINDS.items() for leaf in leaves(model, name)]
+BASE: dict[str, Any] = {"workload": WORKLOAD, "nodes": NODES, "models": MODEL}
+
+
+@pytest.mark.parametrize(("section", "key"), LEAVES, ids=[".".join(leaf) for leaf in LEAVES])
+@pytest.mark.parametrize("value", [object, [[]], {"x": 1}, "\x00", -1, 1e99, True, float("nan")], ids=repr)
+def test_a_wrong_value_is_told_at_its_place_or_taken(section: str, key: str, value: object) -> None:
+    wrong = BASE.get(section, {}) | {key: {"strange": []} if value is object else value}
+    findings = found(**{section: [wrong] if section == "models" else wrong})
+    at = f"models[0].{key}" if section == "models" else f"{section}.{key}"
+    assert all(finding.path.startswith(at) for finding in findings)
+    if value is object:
+        assert findings
+
+
+@pytest.mark.parametrize(("section", "key"), LEAVES, ids=[".".join(leaf) for leaf in LEAVES])
+def test_a_misspelt_key_leads_back(section: str, key: str) -> None:
+    wrong = BASE.get(section, {}) | {f"{key}z": 1}
+    (finding,) = found(**{section: [wrong] if section == "models" else wrong})
+    assert finding.fix == f"did you mean '{key}'?"
+
+
+def test_keys_are_camel_case() -> None:
+    assert found(models=[MODEL | {"maxNumSeqs": 8}]) == []
+    assert [finding.path for finding in found(models=[MODEL | {"max_num_seqs": 8}])] == [
+        "models[0].max_num_seqs"
+    ]
+
+
+def test_decimals_may_be_text_and_whole_numbers_may_not() -> None:
+    assert parse(small_stack(gateway={"longformCap": "0.25"})).config().gateway.longform_cap == 0.25
+    for text in ("0.25x", "", " 0.25", "0,25", "1_0", "nan", "inf", "0x1", "١"):
+        assert [finding.path for finding in found(gateway={"longformCap": text})] == ["gateway.longformCap"]
+    assert [finding.path for finding in found(workload={"users": "40"})] == ["workload.users"]
+
+
+@pytest.mark.parametrize("users", [1, 100_000])
+def test_bounds_belong_to_the_range(users: int) -> None:
+    assert found(workload={"users": users}) == []
+
+
+@pytest.mark.parametrize("users", [0, 100_001])
+def test_beyond_them_is_told(users: int) -> None:
+    (finding,) = found(workload={"users": users})
+    assert (finding.got, finding.allowed) == (str(users), "1 to 100,000")
+
+
+def test_a_class_named_like_a_key_is_only_a_name() -> None:
+    item = {"promptTokens": 1, "answerTokens": 1, "ttftMs": 1, "tpotMs": 1, "share": 1, "prioritty": 1}
+    paths = {finding.path: finding for finding in found(workload={"users": 1, "classes": {"share": item}})}
+    assert paths.keys() == {"workload.classes.share.priority", "workload.classes.share.prioritty"}
+    assert paths["workload.classes.share.prioritty"].fix == "did you mean 'priority'?"
+
+
+@pytest.mark.parametrize(
+    ("image", "good"),
+    [
+        ("nginx:1.29", True),
+        ("registry.example.com:5000/a/b:v1", True),
+        ("nginx@sha256:" + "0" * 64, True),
+        ("nginx:1.29@sha256:" + "0" * 64, True),
+        ("nginx", False),
+        ("registry.example.com:5000/nginx", False),
+        ("nginx@sha256:0", False),
+        ("nginx:1.29 ", False),
+        ("Nginx:1.29", False),
+    ],
+)
+def test_an_image_names_a_tag_or_a_digest(image: str, good: bool) -> None:
+    assert (not found(images={"nginx": image})) is good
+
+
+@pytest.mark.parametrize(
+    ("network", "good"),
+    [
+        ("10.0.0.0/8", True),
+        ("2001:db8::/32", True),
+        ("10.0.0.1/8", False),
+        ("10.0.0.0", False),
+        ("any", False),
+    ],
+)
+def test_a_source_range_is_a_network(network: str, good: bool) -> None:
+    assert (not found(gateway={"sourceRanges": [network]})) is good
+
+
+def test_mistakes_of_all_sections_are_told_together() -> None:
+    findings = found(
+        workload={}, nodes=[], models=[MODEL | {"x": 1}, {}], gateway={"replicas": "a"}, surprise={}
+    )
+    assert [finding.path for finding in findings] == [
+        "surprise",
+        "workload.users",
+        "nodes",
+        "gateway.replicas",
+        "models[0].x",
+        "models[1].id",
+    ]
+
+
+def test_what_is_good_can_be_used_beside_what_is_not() -> None:
+    parsed = parse(small_stack(models=[MODEL | {"x": 1}, MODEL], gateway={"replicas": "a"}))
+    assert parsed.broken == {"models", "gateway"}
+    assert parsed.sections.keys() == {"workload", "nodes"}
+    assert [model is not None for model in parsed.models] == [False, True]
+
+
+def test_nothing_else_is_told_of_an_unreadable_file() -> None:
+    assert parse(RawStack("s", {}, readable=False)).findings == ()
+
+
+def test_models_hold_no_defaults() -> None:
+    """A default here would be one that `tierup plan` never prints."""
+
+    def models(kind: type[Strict]) -> set[type[Strict]]:
+        return {kind, *(part for sub in kind.__subclasses__() for part in models(sub))}
+
+    for kind in models(Strict):
+        for name, field in kind.model_fields.items():
+            assert field.is_required() or field.default is None, f"{kind.__name__}.{name}"
+    assert Workload in models(Strict)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "nothing"),
+        (True, "true"),
+        (1.5, "1.5"),
+        ("x", "text 'x'"),
+        ([1], "a list"),
+        ({"a": 1}, "a mapping"),
+    ],
+)
+def test_a_value_is_shown_as_a_person_would_say_it(value: object, text: str) -> None:
+    assert shown(value) == text
+
+
+def test_a_long_value_is_cut() -> None:
+    assert len(shown("x" * 1000)) == 60
+
+
+def test_strange_values_never_break_the_parser() -> None:
+    strange: list[Any] = [
+        None,
+        [],
+        {},
+        [[]],
+        {"a": {}},
+        "",
+        "\ud800",
+        10**400,
+        -0.0,
+        [None],
+        {"": None},
+        "x" * 10_000,
+    ]
+    for value in strange:
+        for section in (*SECTIONS, "models"):
+            for finding in found(**{section: value}):
+                json.dumps(str(finding))
+                assert "\n" not in str(finding)
