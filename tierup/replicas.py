@@ -71,7 +71,8 @@ def rollout_of(max_replicas: int, spare_replicas: int) -> Rollout:
     """How pods are replaced: with every GPU busy, an old pod must leave before a new one can start.
 
     `spare_replicas` is how many more replicas the GPUs hold beside `max_replicas`. The percentage is the
-    smallest that frees one pod at full size; it rounds down, so below full size a new pod starts first.
+    smallest that frees one pod at full size; it rounds down, so below full size (up to ten replicas) a new pod
+    starts first.
     """
     if spare_replicas >= 1:
         return Rollout(recreate=False, max_surge=1, max_unavailable_percent=0)

@@ -112,7 +112,9 @@ def test_an_api_server_that_dies_in_mid_up_is_survived_or_repaired(tier_of: Call
     tier.cluster.restart("kube-apiserver")
     try:
         engine.communicate(timeout=30)
-    except subprocess.TimeoutExpired:  # the provider may wait, up to the rollout's deadline, on a watch that is gone
+    except (
+        subprocess.TimeoutExpired
+    ):  # the provider may wait, up to the rollout's deadline, on a watch that is gone
         engine.kill()
         end(engine)
         tier.project.clear_dead_lock(print)

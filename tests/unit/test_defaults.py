@@ -1,0 +1,364 @@
+"""Every value that a stack file leaves open is printed with its reason, and the derived ones keep their laws."""
+
+import re
+from itertools import product
+from pathlib import Path
+from types import UnionType
+from typing import Annotated, Any, get_args, get_origin
+
+import pytest
+from small_stack import MODEL, NODES, WORKLOAD, small_plan
+from tier_plans import TIERS, VARIANTS, plan_of, stack_text
+
+from tierup.catalog import Server, load_catalog
+from tierup.config import SECTIONS
+from tierup.io.stackfile import load_yaml
+from tierup.model_defaults import GRACE_MARGIN_SECONDS, fetch_seconds, startup_seconds
+from tierup.replicas import rollout_of, spare_replicas
+from tierup.sections import CacheKind, Model, Strict
+
+ROOT = Path(__file__).parents[2]
+FOUR = "standard-4x-a100-80g-pcie"
+
+
+def part_of(annotation: Any) -> type[Strict] | None:
+    """The model in an optional annotation; none where a list or a mapping holds it."""
+    if isinstance(annotation, type) and issubclass(annotation, Strict):
+        return annotation
+    if get_origin(annotation) in (Annotated, UnionType):
+        return next((found for arg in get_args(annotation) if (found := part_of(arg))), None)
+    return None
+
+
+def open_fields(model: type[Strict], path: str) -> list[str]:
+    """Paths of all values that need not be said, through nested sections."""
+    paths = []
+    for name, field in model.model_fields.items():
+        at = f"{path}.{field.alias or name}"
+        inner = part_of(field.annotation)
+        if inner is not None:
+            paths.extend(open_fields(inner, at))
+        elif not field.is_required():
+            paths.append(at)
+    return paths
+
+
+OPEN = [path for name, kind in SECTIONS.items() for path in open_fields(kind, name)] + open_fields(
+    Model, "models[0]"
+)
+
+
+def noted(path: str, defaults: set[str]) -> bool:
+    return path in defaults or any(default.startswith(f"{path}.") for default in defaults)
+
+
+@pytest.mark.parametrize("path", OPEN)
+def test_what_is_not_said_is_printed(path: str) -> None:
+    one, shared = ({"server": FOUR}, {"server": FOUR, "standby": {"mode": "cold"}})
+    defaults = small_plan(nodes=one).defaults + small_plan(nodes=shared).defaults
+    assert noted(path, {default.path for default in defaults})
+
+
+def test_every_default_has_a_reason_and_a_value_and_stands_once() -> None:
+    for plan in [small_plan(), *(plan_of(*case) for case in VARIANTS)]:
+        for default in plan.defaults:
+            assert len(default.why) > 8, default
+            assert default.value not in ("", "None"), default
+            assert not default.value.startswith("<"), default
+        paths = [default.path for default in plan.defaults]
+        assert len(paths) == len(set(paths))
+
+
+# A value for every field, other than its default.
+SAID: dict[str, Any] = {
+    "workload": WORKLOAD
+    | {
+        "classes": {
+            "chat": {
+                "promptTokens": 9,
+                "answerTokens": 9,
+                "ttftMs": 9,
+                "tpotMs": 9,
+                "share": 1,
+                "priority": 9,
+            }
+        }
+    },
+    "nodes": NODES
+    | {
+        "provider": "existing",
+        "count": 2,
+        "standby": {"mode": "warm", "count": 1},
+        "names": ["a", "b", "c"],
+    },
+    "models": [
+        {
+            "id": "qwen2.5-7b",
+            "name": "x",
+            "precision": "awq",
+            "revision": "0" * 40,
+            "engine": "vllm",
+            "parallelism": {"tensor": 2, "pipeline": 1},
+            "replicas": 1,
+            "context": 4096,
+            "maxNumSeqs": 24,
+            "gpuMemoryUtilization": 0.8,
+            "kvCacheDtype": "fp8",
+            "cache": {"kind": "shared", "storageClass": "nfs"},
+        }
+    ],
+    "gateway": {
+        "replicas": 3,
+        "keepaliveTimeoutSeconds": 61,
+        "clientBodyBufferSize": "64k",
+        "maxBodySize": "8m",
+        "queueLength": 7,
+        "longformCap": 0.4,
+        "serviceType": "LoadBalancer",
+        "sourceRanges": ["10.0.0.0/8"],
+    },
+    "autoscaling": {
+        "enabled": True,
+        "maxReplicas": 3,
+        "inFlightTarget": 0.6,
+        "queueTimeTargetMs": 77,
+        "cpuTargetPercent": 80,
+        "gpuTargetPercent": 85,
+        "scaleDownWindowSeconds": 60,
+    },
+    "monitoring": {
+        "mode": "bundled",
+        "retentionDays": 3,
+        "storageGib": 5,
+        "storageClass": "fast",
+        "retain": False,
+        "scrapeIntervalSeconds": 30,
+        "gpuExporter": "gpu:1",
+        "nodeExporter": "node:1",
+    },
+    "budget": {"capexUsd": 10**6},
+    "images": {name: f"{name}:1" for name in ("vllm", "gguf", "nginx", "prometheus", "grafana")},
+    "cluster": {"kubeconfig": "x", "context": "y", "namespace": "z"},
+}
+
+
+def test_a_value_said_is_never_a_default() -> None:
+    assert small_plan(**SAID).defaults == ()
+
+
+def leaf_paths(value: Any, path: str) -> list[str]:
+    if isinstance(value, dict):
+        return [leaf for key, item in value.items() for leaf in leaf_paths(item, f"{path}.{key}")]
+    return [path]
+
+
+@pytest.mark.parametrize("tier", TIERS)
+def test_a_tier_s_own_lines_are_never_defaults(tier: str) -> None:
+    config = load_yaml(stack_text(tier))["config"]
+    said = set()
+    for key, value in config.items():
+        section = key.removeprefix("tierup:")
+        items = enumerate(value) if isinstance(value, list) else [(None, value)]
+        for index, item in items:
+            said |= set(leaf_paths(item, section if index is None else f"{section}[{index}]"))
+    assert not said & {default.path for default in plan_of(tier).defaults}
+
+
+def test_what_is_said_is_what_the_plan_has() -> None:
+    plan = small_plan(**SAID)
+    (model,) = plan.models
+    assert (model.name, model.tensor, model.replicas, model.max_replicas) == ("x", 2, 1, 3)
+    assert (model.context, model.slots, model.gpu_memory_utilization) == (4096, 24, 0.8)
+    assert (model.cache_storage_class, model.revision) == ("nfs", "0" * 40)
+    assert (plan.nodes.in_service, plan.nodes.standby) == (("a", "b"), ("c",))
+    assert (plan.gateway.queue_length, plan.gateway.longform_cap) == (7, 0.4)
+    assert (plan.autoscaling.in_flight_target, plan.autoscaling.queue_time_target_ms) == (0.6, 77)
+    assert (plan.monitoring.retain, plan.monitoring.storage_class) == (False, "fast")
+    assert (plan.namespace, plan.images.nginx) == ("z", "nginx:1")
+
+
+def test_a_falsy_value_is_a_value() -> None:
+    plan = small_plan(gateway={"queueLength": 0}, autoscaling={"enabled": False, "scaleDownWindowSeconds": 0})
+    assert plan.gateway.queue_length == 0
+    assert plan.autoscaling.enabled is False
+    assert plan.autoscaling.scale_down_window_seconds == 0
+
+
+def test_no_module_but_these_takes_a_default_of_a_section() -> None:
+    """`x if x is not None else d` beside a section's value is a default that nobody prints."""
+    pattern = re.compile(r"config\.\w+\.\w+ (?:or\b|if .* is not None else)")
+    for path in (ROOT / "tierup").rglob("*.py"):
+        if path.name not in ("defaults.py", "model_defaults.py", "replicas.py"):
+            assert not pattern.search(path.read_text(encoding="utf-8")), path
+
+
+# -- replicas and rollouts
+
+
+@pytest.mark.parametrize("replicas", range(1, 65))
+@pytest.mark.parametrize("spare", range(4))
+def test_a_rollout_never_deadlocks(replicas: int, spare: int) -> None:
+    rollout = rollout_of(replicas, spare)
+    if rollout.recreate:
+        assert (replicas, spare) == (1, 0)
+        return
+    # Below full size and with a spare a new pod starts first; at full size without one an old pod leaves first.
+    assert rollout.max_surge == 1
+    assert spare >= 1 or rollout.unavailable(replicas) >= 1
+    assert spare == 0 or rollout.unavailable(replicas) == 0
+    # Never more at once than needed, and never all.
+    assert rollout.unavailable(replicas) < max(2, replicas)
+    below = [rollout.unavailable(size) for size in range(1, replicas)]
+    assert max(below, default=0) <= (0 if replicas <= 10 else 1)
+
+
+SHARES = [
+    (server, count, sizes)
+    for server, gpus in (("standard-2x-a100-80g-pcie", 2), (FOUR, 4))
+    for count in (1, 2, 3)
+    for sizes in ((1,), (2,), (1, 1), (1, 2), (2, 2), (1, 1, 2), (4,), (4, 2))
+    if sum(sizes) <= gpus * count and max(sizes) <= gpus  # else another rule refuses it
+]
+
+
+@pytest.mark.parametrize(("server", "count", "sizes"), SHARES)
+@pytest.mark.parametrize("mode", ["none", "cold", "warm"])
+def test_shares_never_ask_for_more_than_there_is(
+    server: str, count: int, sizes: tuple[int, ...], mode: str
+) -> None:
+    models = [MODEL | {"name": f"m{at}", "parallelism": {"tensor": size}} for at, size in enumerate(sizes)]
+    nodes = {"server": server, "count": count, "standby": {"mode": mode}}
+    plan = small_plan(nodes=nodes, models=models)
+    assert plan.gpus_used <= plan.nodes.gpus_in_service
+    assert sum(model.max_replicas * model.gpus for model in plan.models) <= plan.nodes.gpus_schedulable
+    for model in plan.models:
+        assert 1 <= model.replicas <= model.max_replicas
+
+
+def test_a_model_without_replicas_takes_what_the_others_leave() -> None:
+    plan = small_plan(nodes=NODES | {"server": FOUR}, models=[MODEL | {"name": "a", "replicas": 3}, MODEL])
+    assert [model.replicas for model in plan.models] == [3, 1]
+    assert [model.max_replicas for model in plan.models] == [3, 1]
+
+
+def test_warm_spares_count_for_the_autoscaler_and_cold_ones_do_not() -> None:
+    ceilings = {}
+    for mode in ("none", "cold", "warm"):
+        plan = small_plan(nodes=NODES | {"standby": {"mode": mode}})
+        assert plan.models[0].replicas == 2
+        ceilings[mode] = plan.models[0].max_replicas
+    assert ceilings == {"none": 2, "cold": 2, "warm": 4}
+
+
+def placements(pods: list[int], servers: int, size: int) -> set[tuple[int, ...]]:
+    """Free GPUs by server, for every way in which the scheduler may have placed pods of these sizes."""
+    states = {(size,) * servers}
+    for pod in pods:
+        states = {
+            tuple(sorted([*free[:at], free[at] - pod, *free[at + 1 :]]))
+            for free in states
+            for at in range(servers)
+            if free[at] >= pod
+        }
+    return states
+
+
+@pytest.mark.parametrize("server", ["standard-2x-a100-80g-pcie", FOUR])
+@pytest.mark.parametrize("servers", [1, 2, 3])
+def test_a_spare_replica_finds_room_wherever_the_others_are(server: str, servers: int) -> None:
+    nodes = small_plan(nodes=NODES | {"server": server, "count": servers}).nodes
+    promised = 0
+    for size, other, count, others in product(range(1, 5), range(1, 5), range(1, 4), range(3)):
+        spare = spare_replicas(0, [size, other], [count, others], nodes)
+        if spare:
+            promised += 1
+            for free in placements([size] * count + [other] * others, servers, nodes.gpus_per_server):
+                assert sum(left // size for left in free) >= spare, (size, other, count, others, free)
+    assert promised
+
+
+def test_equal_replicas_are_counted_exactly() -> None:
+    nodes = small_plan(nodes=NODES | {"server": FOUR, "count": 2}).nodes
+    assert [spare_replicas(0, [2], [count], nodes) for count in range(1, 6)] == [3, 2, 1, 0, 0]
+    assert [spare_replicas(0, [3], [count], nodes) for count in range(1, 4)] == [1, 0, 0]
+
+
+# -- times
+
+
+def test_a_pod_drains_before_it_is_killed() -> None:
+    for case in VARIANTS:
+        plan = plan_of(*case)
+        for model in plan.models:
+            longest = max(item.answer_tokens * item.tpot_ms / 1000 for item in plan.classes.values())
+            assert model.drain_seconds >= longest
+            assert model.prestop_seconds + model.drain_seconds < model.grace_seconds
+            assert GRACE_MARGIN_SECONDS > 0
+            assert plan.gateway.read_timeout_seconds > longest
+
+
+def changed(server: Server, *, disk: float = 7, network: float = 10) -> Server:
+    nic = server.nics[0]
+    return server.model_copy(
+        update={
+            "disk": server.disk.model_copy(
+                update={"read_gb_s": server.disk.read_gb_s.model_copy(update={"value": disk})}
+            ),
+            "nics": (nic.model_copy(update={"gbps": nic.gbps.model_copy(update={"value": network})}),),
+        }
+    )
+
+
+SERVER = load_catalog().servers["standard-2x-a100-80g-pcie"]
+
+
+def test_the_startup_budget_follows_bytes_and_speed() -> None:
+    def budget(gib: float, disk: float, network: float = 1000, kind: CacheKind = CacheKind.NODE) -> int:
+        return startup_seconds(gib, changed(SERVER, disk=disk, network=network), kind)
+
+    assert budget(1, 1) < budget(100, 1) < budget(1000, 1)
+    assert budget(500, 1) > budget(500, 2) > budget(500, 16)
+    # Twice what loading takes at the disk's speed, before the engine's own start.
+    assert budget(500, 1) >= 2 * 500 * 1.0737
+    # A shared claim is read over the network, a node's volume is not.
+    assert budget(500, 16, 1, CacheKind.SHARED) > budget(500, 16, 100, CacheKind.SHARED)
+    assert budget(500, 16, 1) == budget(500, 16, 100)
+    assert budget(500, 1, 1000, CacheKind.SHARED) == budget(500, 1)
+
+
+def test_the_download_follows_bytes_and_the_slowest_port() -> None:
+    assert fetch_seconds(1, SERVER) < fetch_seconds(1000, SERVER)
+    assert fetch_seconds(100, changed(SERVER, network=1)) > fetch_seconds(100, changed(SERVER, network=10))
+    assert fetch_seconds(100, changed(SERVER, network=1)) >= 600 + 2 * 100 * 8.5899
+
+
+def test_infiniband_alone_is_a_network_too() -> None:
+    premium = load_catalog().servers["premium-4x-h100-80g-sxm"]
+    fabric = tuple(nic for nic in premium.nics if nic.kind.value == "infiniband")
+    assert startup_seconds(14, premium.model_copy(update={"nics": fabric}), CacheKind.SHARED) > 0
+
+
+# -- names
+
+
+@pytest.mark.parametrize("stack", ["standard", "Team_A.prod", "x" * 90, "dev-1"])
+def test_names_are_kubernetes_names_whatever_the_stack_is_called(stack: str) -> None:
+    plan = small_plan(stack=stack)
+    for name in (plan.namespace, *plan.nodes.in_service):
+        assert re.fullmatch(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?", name)
+    assert len(plan.namespace) <= 40
+
+
+def test_the_precision_is_in_the_name_unless_it_is_the_plain_one() -> None:
+    models = [MODEL | {"precision": precision} for precision in ("bf16", "awq")]
+    assert [model.name for model in small_plan(models=models).models] == ["qwen2.5-7b", "qwen2.5-7b-awq"]
+
+
+def test_slots_follow_users_within_bounds() -> None:
+    slots = {users: small_plan(workload={"users": users}).models[0].slots for users in (1, 40, 50, 100_000)}
+    assert slots == {1: 8, 40: 24, 50: 32, 100_000: 256}
+
+
+def test_the_queue_time_target_is_half_of_the_shortest_promise() -> None:
+    assert plan_of("premium").autoscaling.queue_time_target_ms == 50
+    assert plan_of("standard").autoscaling.queue_time_target_ms == 250
