@@ -8,7 +8,14 @@ from components.tier import InferenceTier, TierArgs
 from tierup.catalog import load_catalog
 from tierup.config import SECRET_PREFIX, RawStack, parse
 from tierup.findings import Severity, TierError
-from tierup.io.cluster import Cluster, ClusterError, foreign_objects, node_findings, storage_findings
+from tierup.io.cluster import (
+    Cluster,
+    ClusterError,
+    exchange_findings,
+    foreign_objects,
+    node_findings,
+    storage_findings,
+)
 from tierup.io.engine_config import read_engine
 from tierup.io.stackfile import PROJECT
 from tierup.manifests import render
@@ -59,6 +66,7 @@ def _reachable(plan: Plan) -> Cluster:
     found = [
         *node_findings(cluster, plan),
         *storage_findings(cluster, manifests),
+        *exchange_findings(cluster, plan),
         *foreign_objects(cluster, plan, manifests),
     ]
     if found:

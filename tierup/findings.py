@@ -77,6 +77,7 @@ class Code(StrEnum):
     NODE_MISMATCH = "TIER083"
     NODE_TAKEN = "TIER084"
     NO_STORAGE_CLASS = "TIER085"
+    EXCHANGE_BLOCKED = "TIER086"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Decides what a model entry leaves open, and what follows from it: slots, memory, times."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from tierup.catalog import Catalog, ModelSpec, Precision, Server
 from tierup.chooser import Chooser
@@ -28,12 +28,17 @@ def slug_of(name: str) -> str:
     return "".join(char if char.isalnum() else "-" for char in name.lower()).strip("-")
 
 
-def served_name(model: Model) -> str:
-    """The name clients ask for: as said, else the id, and the precision where it is not the plain one."""
+def served_name(model: Model, models: Iterable[Model]) -> str:
+    """The name clients ask for: as said, else the id; beside others of the same id, the precision too.
+
+    A model that stands alone keeps its name when its precision changes, so that its pods roll: under another name
+    the new ones would wait for GPUs that the old ones hold.
+    """
     if model.name is not None:
         return model.name
+    alone = sum(other.id == model.id for other in models) == 1
     plain = model.precision in (None, Precision.BF16)
-    return model.id if plain else f"{model.id}-{model.precision}"
+    return model.id if alone or plain else f"{model.id}-{model.precision}"
 
 
 def resolve_models(
@@ -73,7 +78,9 @@ def _resolve(
     spec = catalog.models[said.id]
     resting, most, spare = counts
     precision_why = "as trained; quantize when memory or speed asks for it"
-    name = choose.pick(f"{at}.name", said.name, served_name(said), "the catalogue's id" + _suffix_why(said))
+    default_name = served_name(said, config.models)
+    name_why = "the catalogue's id" + ("" if default_name == said.id else " and the precision")
+    name = choose.pick(f"{at}.name", said.name, default_name, name_why)
     precision = choose.pick(f"{at}.precision", said.precision, Precision.BF16, precision_why)
     variant = spec.variants[precision]
     revision_why = "the commit that the catalogue pins"
@@ -124,10 +131,6 @@ def _resolve(
         rollout=rollout_of(most, spare),
         p2p=nodes.gpu.link.p2p.value,
     )
-
-
-def _suffix_why(said: Model) -> str:
-    return "" if said.precision in (None, Precision.BF16) else " and the precision"
 
 
 def _parallelism(said: Model, at: str, nodes: NodePlan, choose: Chooser) -> tuple[int, int]:

@@ -113,17 +113,18 @@ def references(parsed: Parsed, catalog: Catalog) -> tuple[Finding, ...]:
                 _unknown(Code.UNKNOWN_SERVER, "nodes.server", "server", nodes.server, catalog.servers)
             )
         found.extend(_node_names(nodes))
+    known = [model for model in parsed.models if model is not None]
     names: dict[str, int] = {}
     for index, model in enumerate(parsed.models):
         if model is None:
             continue
         found.extend(_model_references(model, f"models[{index}]", catalog))
-        first = names.setdefault(slug_of(served_name(model)), index)
+        first = names.setdefault(slug_of(served_name(model, known)), index)
         if first != index:
             problem = f"models[{first}] has this name already, or one that differs in case or signs only"
             fix = "give one of them another name"
             found.append(
-                Finding(Code.DUPLICATE_NAME, f"models[{index}].name", problem, fix, served_name(model))
+                Finding(Code.DUPLICATE_NAME, f"models[{index}].name", problem, fix, served_name(model, known))
             )
     return tuple(found)
 

@@ -9,11 +9,13 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
 from stack_variants import uncomment_variant
 from tier_checks import check_pods
 from tiers import Tier
 
 from tierup.cli.tier_page import gpus_of_pod
+from tierup.local.project import PulumiFailed
 
 NAMED = ("precision: bf16\n      maxNumSeqs", "precision: bf16\n      name: assistant\n      maxNumSeqs")
 WARM = ("mode: cold\n      count: 2", "mode: warm\n      count: 1")
@@ -96,14 +98,14 @@ def precision_of(tier: Tier) -> str:
 def test_a_change_of_precision_with_every_gpu_busy_keeps_half_of_two_replicas(
     tier_of: Callable[..., Tier],
 ) -> None:
-    tier = tier_of("standard", replace(*NAMED))
+    tier = tier_of("standard")
     tier.up()
     check_pods(tier)
     before = {item["metadata"]["name"] for item in tier.objects("batch/v1", "Job")}
     tier.edit(replace("precision: bf16", "precision: awq"))
     model = tier.plan.models[0]
     assert model.replicas * model.gpus == tier.plan.nodes.gpus_schedulable, "this test wants every GPU busy"
-    seen = watch_up(tier, "model-assistant")
+    seen = watch_up(tier, "model-qwen2-5-7b")
     assert seen.rolled
     assert min(seen.available) >= model.replicas - model.rollout.unavailable(model.replicas) == 1
     assert precision_of(tier) == "awq_marlin"
@@ -112,6 +114,20 @@ def test_a_change_of_precision_with_every_gpu_busy_keeps_half_of_two_replicas(
     assert before
     assert after
     assert not before & after, "the old fetch is gone, the new one is there"
+
+
+def test_an_exchange_of_models_that_would_never_end_is_refused(tier_of: Callable[..., Tier]) -> None:
+    tier = tier_of("standard")
+    tier.up()
+    check_pods(tier)
+    tier.edit(replace("id: qwen2.5-7b", "id: qwen3-8b"))
+    with pytest.raises(PulumiFailed, match="TIER086 models: model-qwen2-5-7b would hold 2 of 2 GPUs until"):
+        tier.up()
+    tier.edit(replace("id: qwen3-8b", "id: qwen3-8b\n      name: qwen2.5-7b"))
+    seen = watch_up(tier, "model-qwen2-5-7b")
+    assert seen.rolled
+    assert min(seen.available) >= 1
+    check_pods(tier)
 
 
 def test_a_change_of_precision_with_a_warm_spare_never_loses_a_replica(tier_of: Callable[..., Tier]) -> None:

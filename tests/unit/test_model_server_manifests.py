@@ -75,7 +75,7 @@ def test_the_arguments_of_one_model(make_plan: MakePlan) -> None:
     assert engine(plan)["command"] == ["vllm", "serve"]
     assert engine(plan)["args"] == [
         f"/models/Qwen--Qwen2.5-7B-Instruct-AWQ/{model.revision}",
-        *("--served-model-name", "qwen2.5-7b-awq"),
+        *("--served-model-name", "qwen2.5-7b"),
         *("--host", "0.0.0.0"),
         *("--port", "8000"),
         *("--dtype", "auto"),

@@ -52,6 +52,7 @@ def fresh_cluster(stack: str, variant: str | None = None) -> dict[str, Manifest 
     answers: dict[str, Manifest | None] = {
         "/api/v1/nodes": {"items": nodes},
         "/apis/storage.k8s.io/v1/storageclasses": {"items": [{"metadata": {"name": "shared"}}]},
+        f"/apis/apps/v1/namespaces/{plan.namespace}/deployments": None,
         f"/api/v1/namespaces/tierup-{stack}": None,
         f"/apis/scheduling.k8s.io/v1/priorityclasses/tierup-{stack}-model-server": None,
     }

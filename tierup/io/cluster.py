@@ -7,7 +7,8 @@ from typing import Any
 import yaml
 
 from tierup.findings import Code, Finding
-from tierup.manifests.common import STACK_LABEL, Manifest
+from tierup.manifests.common import MODEL_SERVER, STACK_LABEL, Manifest
+from tierup.manifests.model_server import workload_name
 from tierup.plan import Plan
 
 _TIMEOUT_SECONDS = 5
@@ -167,6 +168,34 @@ def storage_findings(cluster: Cluster, manifests: Iterable[Manifest]) -> list[Fi
                 )
             )
     return found
+
+
+def exchange_findings(cluster: Cluster, plan: Plan) -> list[Finding]:
+    """A model that leaves holds its GPUs until the one that comes is up: with too few GPUs, both wait for ever."""
+    listed = cluster.get(object_path("apps/v1", "Deployment", plan.namespace)) or {"items": []}
+    live = {
+        item["metadata"]["name"]: item
+        for item in listed["items"]
+        if item["metadata"].get("labels", {}).get("app.kubernetes.io/name") == MODEL_SERVER
+    }
+    wanted = {workload_name(model): model for model in plan.models}
+    leaving = {name: _gpus_held(item) for name, item in live.items() if name not in wanted}
+    coming = [name for name in wanted if name not in live]
+    needed = sum(model.replicas * model.gpus for model in plan.models)
+    if not leaving or not coming or needed + sum(leaving.values()) <= plan.nodes.gpus_schedulable:
+        return []
+    problem = (
+        f"{', '.join(leaving)} would hold {sum(leaving.values())} of {plan.nodes.gpus_schedulable} GPUs until "
+        f"{', '.join(coming)} is up, which needs them: a rollout without an end"
+    )
+    fix = "give the new model the old one's name, or remove the old one with an `up` of its own first"
+    return [Finding(Code.EXCHANGE_BLOCKED, "models", problem, fix)]
+
+
+def _gpus_held(deployment: dict[str, Any]) -> int:
+    containers = deployment["spec"]["template"]["spec"]["containers"]
+    each = sum(int(item["resources"].get("limits", {}).get("nvidia.com/gpu", "0")) for item in containers)
+    return each * int(deployment["status"].get("replicas", 0))
 
 
 def node_findings(cluster: Cluster, plan: Plan) -> list[Finding]:
