@@ -49,6 +49,18 @@ def resource_name(manifest: Manifest) -> str:
     return "-".join(part for part in parts if part)
 
 
+def makes_pods(manifest: Manifest) -> bool:
+    """Whether a controller makes pods of this object."""
+    return "template" in manifest.get("spec", {})
+
+
+def ground(
+    manifests: Iterable[Manifest], made: Mapping[str, pulumi.CustomResource]
+) -> list[pulumi.CustomResource]:
+    """The resources that pods stand on: all of a room that make none themselves."""
+    return [made[resource_name(m)] for m in manifests if not makes_pods(m)]
+
+
 @dataclass(frozen=True)
 class Kube:
     """One cluster: its provider, and where the values of secrets come from."""
@@ -62,8 +74,16 @@ class Kube:
         parent: pulumi.Resource,
         depends_on: Sequence[pulumi.Resource] = (),
     ) -> dict[str, pulumi.CustomResource]:
-        """Register each manifest as a child of `parent`; the result is keyed by resource name."""
-        return {resource_name(m): self._register(m, parent, depends_on) for m in manifests}
+        """Register each manifest as a child of `parent`; the result is keyed by resource name.
+
+        What makes pods comes after the rest: a pod whose service account or claim is missing is refused or waits.
+        """
+        ordered = sorted(manifests, key=makes_pods)
+        made: dict[str, pulumi.CustomResource] = {}
+        for manifest in ordered:
+            before = [*depends_on, *ground(ordered, made)] if makes_pods(manifest) else depends_on
+            made[resource_name(manifest)] = self._register(manifest, parent, before)
+        return made
 
     def _register(
         self, manifest: Manifest, parent: pulumi.Resource, depends_on: Sequence[pulumi.Resource]

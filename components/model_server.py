@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pulumi
 
-from components.kube import Kube
+from components.kube import Kube, ground
 from tierup.manifests import model_cache, model_server
 from tierup.plan import ModelPlan, Plan
 
@@ -21,6 +21,7 @@ class ModelCache(pulumi.ComponentResource):
     """Model files, fetched once and pinned by revision, and what every model server shares."""
 
     resources: dict[str, pulumi.CustomResource]
+    ground: list[pulumi.CustomResource]  # what model servers stand on; they wait for the files by themselves
 
     def __init__(self, name: str, args: ModelCacheArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         props = {
@@ -29,6 +30,7 @@ class ModelCache(pulumi.ComponentResource):
         super().__init__("tierup:model:ModelCache", name, props, opts)
         manifests = [*model_server.shared_objects(args.plan), *model_cache.objects(args.plan)]
         self.resources = args.kube.apply(manifests, self, depends_on=args.after)
+        self.ground = ground(manifests, self.resources)
         self.register_outputs(props)
 
 

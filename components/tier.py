@@ -49,7 +49,7 @@ class InferenceTier(pulumi.ComponentResource):
         self.models, self.autoscalers = {}, {}
         for model in plan.models:
             self.models[model.name] = ModelServer(
-                model.slug, ModelServerArgs(plan, model, kube, after), child
+                model.slug, ModelServerArgs(plan, model, kube, [*after, *self.cache.ground]), child
             )
             if plan.autoscaling.enabled:
                 self.autoscalers[model.name] = Autoscaler(
