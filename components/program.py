@@ -8,14 +8,8 @@ from components.tier import InferenceTier, TierArgs
 from tierup.catalog import load_catalog
 from tierup.config import SECRET_PREFIX, RawStack, parse
 from tierup.findings import Severity, TierError
-from tierup.io.cluster import (
-    Cluster,
-    ClusterError,
-    exchange_findings,
-    foreign_objects,
-    node_findings,
-    storage_findings,
-)
+from tierup.io.cluster import Cluster
+from tierup.io.cluster_check import check
 from tierup.io.engine_config import read_engine
 from tierup.io.stackfile import PROJECT
 from tierup.manifests import render
@@ -30,7 +24,7 @@ def main() -> InferenceTier:
         for finding in plan.findings:
             (pulumi.log.warn if finding.severity is Severity.WARNING else pulumi.log.info)(str(finding))
         tier = build(plan, _reachable(plan))
-    except (TierError, ClusterError) as error:
+    except TierError as error:
         raise pulumi.RunError(str(error)) from error
     for key, value in tier.outputs.items():
         pulumi.export(key, value)
@@ -62,13 +56,16 @@ def _reachable(plan: Plan) -> Cluster:
     said = plan.config.cluster
     cluster = Cluster(said.kubeconfig, said.context)
     pulumi.log.info(f"cluster: {cluster.ref}")
-    manifests = render(plan)
-    found = [
-        *node_findings(cluster, plan),
-        *storage_findings(cluster, manifests),
-        *exchange_findings(cluster, plan),
-        *foreign_objects(cluster, plan, manifests),
-    ]
+    found = check(cluster, plan, render(plan), _held())
     if found:
         raise TierError(found, f"the cluster of stack '{plan.stack}'")
     return cluster
+
+
+def _held() -> frozenset[str]:
+    """UIDs of the Kubernetes objects that the stack's state holds as this run begins."""
+    name = f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulumi.get_stack()}"
+    state = pulumi.runtime.invoke("pulumi:pulumi:readStackResourceOutputs", {"stackName": name}).value
+    outputs = [resource["outputs"] for resource in state["outputs"].values()]
+    metadata = [item["metadata"] for item in outputs if isinstance(item.get("metadata"), dict)]
+    return frozenset(item["uid"] for item in metadata if "uid" in item)

@@ -42,9 +42,11 @@ class InferenceTier(pulumi.ComponentResource):
         super().__init__("tierup:index:InferenceTier", name, props, opts)
         child = pulumi.ResourceOptions(parent=self)
         foundation = Foundation(name, FoundationArgs(plan, kube), child)
-        self.nodes = GpuNodes(name, GpuNodesArgs(plan, kube), child)
+        ground = list(foundation.resources.values())
+        # Nodes too: whoever holds the namespace holds whatever else an interrupted run left.
+        self.nodes = GpuNodes(name, GpuNodesArgs(plan, kube, ground), child)
         # Pods wait for the rules that bind them and for the labels that place them.
-        after = [*foundation.resources.values(), *self.nodes.resources.values()]
+        after = [*ground, *self.nodes.resources.values()]
         self.cache = ModelCache(name, ModelCacheArgs(plan, kube, after), child)
         self.models, self.autoscalers = {}, {}
         for model in plan.models:

@@ -72,6 +72,7 @@ class Code(StrEnum):
     OVER_BUDGET = "TIER075"
     SHARES = "TIER076"
     # What the cluster says
+    CLUSTER_UNREACHABLE = "TIER080"
     FOREIGN_OBJECT = "TIER081"
     NODE_MISSING = "TIER082"
     NODE_MISMATCH = "TIER083"

@@ -1,5 +1,6 @@
 """GPU servers that are there already: adopted by labels, given back on destroy."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pulumi
@@ -13,6 +14,7 @@ from tierup.plan import Plan
 class GpuNodesArgs:
     plan: Plan
     kube: Kube
+    after: Sequence[pulumi.Resource]
 
 
 class GpuNodes(pulumi.ComponentResource):
@@ -31,5 +33,5 @@ class GpuNodes(pulumi.ComponentResource):
             "standbyMode": str(plan.standby_mode),
         }
         super().__init__("tierup:nodes:GpuNodes", name, props, opts)
-        self.resources = args.kube.apply(nodes.objects(args.plan), self)
+        self.resources = args.kube.apply(nodes.objects(args.plan), self, depends_on=args.after)
         self.register_outputs(props)

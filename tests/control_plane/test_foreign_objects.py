@@ -1,5 +1,6 @@
 """Before anything is made, a preview or an `up` refuses a cluster that is not as the stack file says."""
 
+import shutil
 from collections.abc import Callable
 
 import pytest
@@ -72,6 +73,25 @@ def test_an_object_that_our_own_interrupted_up_left_is_taken_up(tier_of: Callabl
 
 
 @runs
+def test_another_deployment_of_the_same_stack_name_is_refused(tier_of: Callable[..., Tier], run: Run) -> None:
+    tier = tier_of("standard")
+    tier.up()
+    states = tier.cluster.folder / "pulumi" / ".pulumi"
+    ours = states.with_name("elsewhere")
+    states.rename(ours)  # a colleague with a backend of their own: same checkout, same cluster
+    tier.prepare()
+    with pytest.raises(PulumiFailed) as refused:
+        run(tier)
+    told = str(refused.value)
+    assert "Traceback" not in told
+    assert "TIER084 nodes.names[0]: node standard-gpu-1 serves another deployment of a stack" in told
+    assert "TIER081 priorityclass/tierup-standard-model-server: is of another deployment of a stack" in told
+    shutil.rmtree(states)
+    ours.rename(states)
+    tier.up("--expect-no-changes")
+
+
+@runs
 def test_nodes_that_are_missing_taken_or_different_are_named(tier_of: Callable[..., Tier], run: Run) -> None:
     tier = tier_of("standard")
     tier.prepare()
@@ -124,6 +144,22 @@ def test_a_cluster_that_cannot_be_asked_is_one_message(tier_of: Callable[..., Ti
     with pytest.raises(PulumiFailed, match="does not answer") as refused:
         run(tier)
     assert "Traceback" not in str(refused.value)
+
+
+def test_a_user_who_may_not_look_is_told_so_with_the_servers_words(tier_of: Callable[..., Tier]) -> None:
+    tier = tier_of("standard")
+    tier.prepare()
+    tier.kubectl("create", "serviceaccount", "dev")
+    access = yaml.safe_load(tier.cluster.kubeconfig.read_text())
+    for user in access["users"]:
+        user["user"] = {"token": tier.kubectl("create", "token", "dev").strip()}
+    weak = tier.project.folder / "weak"
+    weak.write_text(yaml.safe_dump(access))
+    use_cluster(tier, kubeconfig=str(weak))
+    told = refusal(tier, RUNS["preview"])
+    assert "TIER080 cluster: " in told
+    assert 'User "system:serviceaccount:default:dev" cannot get resource "namespaces"' in told
+    assert "ask its administrator for a role" in told
 
 
 def test_a_bad_stack_file_is_one_message_in_the_preview(tier_of: Callable[..., Tier]) -> None:

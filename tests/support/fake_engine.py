@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextvars import Context
 from dataclasses import dataclass, field
 from typing import Any
@@ -103,12 +103,20 @@ class Counted:
 
 
 class _Monitor(mocks.MockMonitor):
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, stack: str, state: Mapping[str, Any]) -> None:
         self.run = run
+        self.stack = f"organization/tierup/{stack}"
+        self.state = state
         self.lock = threading.Lock()  # requests come from a pool of threads
 
     def Invoke(self, request: Any) -> Any:
-        raise AssertionError(f"unknown call {request.tok}")
+        # The one call that is known: the state of the stack itself, as its backend holds it.
+        assert request.tok == "pulumi:pulumi:readStackResourceOutputs", f"unknown call {request.tok}"
+        name = request.args["stackName"]
+        assert name == self.stack, f"the state of another stack is read: {name}"
+        response = resource_pb2.ResourceInvokeResponse()
+        getattr(response, "return").update({"name": name, "outputs": dict(self.state)})
+        return response
 
     def ReadResource(self, request: Any) -> Any:
         raise AssertionError(f"unknown reading of {request.type} {request.name}")
@@ -174,15 +182,19 @@ def run_program(
     stack: str = "test",
     config: dict[str, str] | None = None,
     secrets: frozenset[str] = frozenset(),
+    state: Mapping[str, Any] | None = None,
 ) -> Run:
-    """Run a program as the language host does, in a context and event loop of its own."""
+    """Run a program as the language host does, in a context and event loop of its own.
+
+    `state` holds the outputs of the stack's resources, by URN, as an earlier run left them.
+    """
     run = Run()
 
     def main() -> None:
         run.result = program()
 
     def fresh() -> None:
-        monitor: Any = _Monitor(run)
+        monitor: Any = _Monitor(run, stack, state if state is not None else {})
         make_settings: Any = mocks.MockSettings
         features = set(monitor.GetDeploymentInfo(None).supportedFeatures)
         settings.configure(
@@ -193,7 +205,7 @@ def run_program(
                 project="tierup",
                 stack=stack,
                 dry_run=False,
-                organization=None,
+                organization="organization",
                 outputs=set(),  # what a failed run left behind belongs to its own, closed event loop
             )
         )

@@ -1,6 +1,8 @@
 """What a cluster is asked before `up`, over real HTTP: nodes, storage classes, objects that are not ours."""
 
 import json
+import os
+import re
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -11,12 +13,15 @@ import pytest
 import yaml
 
 from tierup.findings import Code
-from tierup.io.cluster import Cluster, ClusterError, foreign_objects, node_findings, storage_findings
+from tierup.io.cluster import Cluster, ClusterError
+from tierup.io.cluster_check import Owner, check, foreign_objects, node_findings, storage_findings
 from tierup.manifests import render
 from tierup.manifests.common import STACK_LABEL, Manifest
 from tierup.plan import Plan
 
 MakePlan = Callable[..., Plan]
+OURS = Owner("test", frozenset(), established=True)  # the state holds the namespace that is there
+NEW = Owner("test", frozenset(), established=False)
 NODES = "/api/v1/nodes"
 CLASSES = "/apis/storage.k8s.io/v1/storageclasses"
 NAMESPACE = "/api/v1/namespaces/tierup-test"
@@ -95,7 +100,8 @@ def cluster(api: FakeApi, tmp_path: Path) -> Cluster:
 
 def gpu_node(name: str, product: str = RTX, gpus: int = 2, owner: str | None = None) -> Manifest:
     owned = {} if owner is None else {STACK_LABEL: owner}
-    metadata = {"name": name, "labels": {"nvidia.com/gpu.product": product, **owned}}
+    labels = {"nvidia.com/gpu.product": product, **owned}
+    metadata = {"name": name, "uid": f"{name}-uid", "labels": labels}
     return {"metadata": metadata, "status": {"allocatable": {"nvidia.com/gpu": str(gpus)}}}
 
 
@@ -134,6 +140,34 @@ def test_a_refusal_is_told_with_its_status_and_path(api: FakeApi, cluster: Clust
         cluster.get(NODES)
 
 
+def test_a_server_s_own_words_are_told_with_what_to_do(api: FakeApi, cluster: Cluster) -> None:
+    said = 'nodes is forbidden: User "dev" cannot list resource "nodes" at the cluster scope'
+    api.there[NODES] = (403, json.dumps({"message": said}).encode())
+    with pytest.raises(ClusterError, match=r"TIER080 cluster: .*User \"dev\" cannot list .* - ask its admin"):
+        cluster.get(NODES)
+
+
+@pytest.mark.parametrize("text", ["a: [", "just words", "", "- 1", "contexts: 3", "\x00"])
+def test_a_file_that_is_no_kubeconfig_is_named(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "notes"
+    path.write_text(text)
+    with pytest.raises(ClusterError, match=r"TIER080 cluster.kubeconfig: kubeconfig .*notes cannot be used"):
+        Cluster(str(path), None)
+
+
+def test_of_several_kubeconfigs_the_one_with_the_context_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = []
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        paths.append(kubeconfig(tmp_path / name, f"http://{name}.invalid", name))
+    listed = os.pathsep.join(["/nowhere", *paths])
+    monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", listed)
+    ref = Cluster(None, "second").ref
+    assert (ref.kubeconfig, ref.server) == (paths[1], "http://second.invalid")
+
+
 def test_what_is_not_there_is_none(api: FakeApi, cluster: Cluster) -> None:
     api.missing.add(NAMESPACE)
     assert cluster.get(NAMESPACE) is None
@@ -146,14 +180,14 @@ def test_what_is_there_is_returned(api: FakeApi, cluster: Cluster) -> None:
 
 def test_nodes_as_planned_are_no_finding(api: FakeApi, cluster: Cluster, make_plan: MakePlan) -> None:
     api.has(NODES, gpu_node("test-gpu-1", owner="test"), gpu_node("stranger", "NVIDIA-L4", 1))
-    assert node_findings(cluster, make_plan()) == []
+    assert node_findings(cluster, make_plan(), OURS) == []
 
 
 def test_a_missing_node_is_told_with_those_that_would_do(
     api: FakeApi, cluster: Cluster, make_plan: MakePlan
 ) -> None:
     api.has(NODES, gpu_node("a"), gpu_node("b"), gpu_node("c", "NVIDIA-L4"))
-    (found,) = node_findings(cluster, make_plan())
+    (found,) = node_findings(cluster, make_plan(), OURS)
     assert (found.code, found.path, found.got) == (Code.NODE_MISSING, "nodes.names[0]", "test-gpu-1")
     assert f"nodes with {RTX}: a, b" in str(found)
 
@@ -161,7 +195,9 @@ def test_a_missing_node_is_told_with_those_that_would_do(
 def test_a_spare_is_looked_for_too(api: FakeApi, cluster: Cluster, make_plan: MakePlan) -> None:
     api.has(NODES, gpu_node("test-gpu-1"))
     standby = {"mode": "cold", "count": 1}
-    (found,) = node_findings(cluster, make_plan(nodes={"server": "entry-2x-rtx-4090", "standby": standby}))
+    (found,) = node_findings(
+        cluster, make_plan(nodes={"server": "entry-2x-rtx-4090", "standby": standby}), OURS
+    )
     assert (found.code, found.got) == (Code.NODE_MISSING, "test-gpu-2")
 
 
@@ -178,14 +214,14 @@ def test_a_node_that_is_something_else_is_refused(
     api: FakeApi, cluster: Cluster, make_plan: MakePlan, node: Manifest, expected: tuple[Code, str]
 ) -> None:
     api.has(NODES, node)
-    (found,) = node_findings(cluster, make_plan())
+    (found,) = node_findings(cluster, make_plan(), OURS)
     assert (found.code, found.got) == expected
     assert found.path == "nodes.names[0]"
 
 
 def test_a_bare_node_has_every_problem_told(api: FakeApi, cluster: Cluster, make_plan: MakePlan) -> None:
     api.has(NODES, {"metadata": {"name": "test-gpu-1"}, "status": {}})
-    found = node_findings(cluster, make_plan())
+    found = node_findings(cluster, make_plan(), OURS)
     assert [(item.code, item.got) for item in found] == [
         (Code.NODE_MISMATCH, "none"),
         (Code.NODE_MISMATCH, "0"),
@@ -224,9 +260,12 @@ def test_an_empty_cluster_has_nothing_foreign_and_is_asked_little(
     api: FakeApi, cluster: Cluster, make_plan: MakePlan
 ) -> None:
     cluster_wide(api)
-    plan = make_plan()
-    assert foreign_objects(cluster, plan, render(plan)) == []
-    assert set(api.asked) == api.missing  # nothing is looked for inside a namespace that is not there
+    api.has(NODES, gpu_node("test-gpu-1"))
+    api.has(CLASSES, {"metadata": {"name": "standard"}})
+    plan = make_plan(monitoring={"storageClass": "standard"})
+    assert check(cluster, plan, render(plan), frozenset()) == []
+    # Nothing is looked for inside a namespace that is not there.
+    assert set(api.asked) == {*api.missing, NODES, CLASSES}
 
 
 def collections() -> list[str]:
@@ -245,7 +284,7 @@ def with_namespace(api: FakeApi, stack: str | None) -> None:
     for path in collections():
         api.has(path)
     labels = {} if stack is None else {"labels": {STACK_LABEL: stack}}
-    api.holds(NAMESPACE, {"metadata": {"name": "tierup-test", **labels}})
+    api.holds(NAMESPACE, {"metadata": {"name": "tierup-test", "uid": "ns", **labels}})
 
 
 def test_our_own_objects_are_taken_up_again(api: FakeApi, cluster: Cluster, make_plan: MakePlan) -> None:
@@ -253,7 +292,89 @@ def test_our_own_objects_are_taken_up_again(api: FakeApi, cluster: Cluster, make
     with_namespace(api, "test")
     ours = {"metadata": {"name": "gateway", "labels": {STACK_LABEL: "test"}}}
     api.has("/apis/apps/v1/namespaces/tierup-test/deployments", ours)
-    assert foreign_objects(cluster, plan, render(plan)) == []
+    assert foreign_objects(cluster, OURS, render(plan)) == []
+
+
+def labelled(name: str, uid: str, **annotations: str) -> Manifest:
+    return {
+        "metadata": {
+            "name": name,
+            "uid": uid,
+            "labels": {STACK_LABEL: "test"},
+            "annotations": {f"tierup/{key}": value for key, value in annotations.items()},
+        }
+    }
+
+
+@pytest.fixture
+def lived_in(api: FakeApi) -> None:
+    """A cluster in which a deployment of a stack of this name is up."""
+    with_namespace(api, "test")
+    api.has(NODES, gpu_node("test-gpu-1", owner="test"))
+    api.has(CLASSES, {"metadata": {"name": "standard"}})
+    api.has(
+        "/apis/apps/v1/namespaces/tierup-test/deployments",
+        *(labelled(name, f"{name}-uid") for name in ("gateway", "grafana")),
+    )
+    api.holds("/api/v1/persistentvolumes/tierup-test-models", labelled("tierup-test-models", "pv-uid"))
+
+
+@pytest.mark.usefixtures("lived_in")
+def test_a_state_that_holds_the_namespace_vouches_for_all(cluster: Cluster, make_plan: MakePlan) -> None:
+    plan = make_plan(monitoring={"storageClass": "standard"})
+    assert check(cluster, plan, render(plan), frozenset({"ns"})) == []
+
+
+@pytest.mark.usefixtures("lived_in")
+def test_a_state_that_knows_nothing_of_it_is_another_deployment(
+    cluster: Cluster, make_plan: MakePlan
+) -> None:
+    plan = make_plan(monitoring={"storageClass": "standard"})
+    node, objects = check(cluster, plan, render(plan), frozenset({"of-another-cluster"}))
+    assert (node.code, node.path, node.got) == (Code.NODE_TAKEN, "nodes.names[0]", "test-gpu-1")
+    assert objects.code is Code.FOREIGN_OBJECT
+    assert objects.got == "persistentvolume/tierup-test-models, deployment/gateway, deployment/grafana"
+    for finding in (node, objects):
+        assert "another deployment of a stack 'test', which this state does not know" in finding.problem
+
+
+@pytest.mark.usefixtures("lived_in")
+def test_a_state_vouches_for_single_objects_when_their_namespace_was_made_anew(
+    cluster: Cluster, make_plan: MakePlan
+) -> None:
+    plan = make_plan(monitoring={"storageClass": "standard"})
+    held = frozenset({"test-gpu-1-uid", "pv-uid", "gateway-uid"})
+    (objects,) = check(cluster, plan, render(plan), held)
+    assert objects.got == "deployment/grafana"
+
+
+def test_what_a_destroy_kept_is_taken_up_by_a_state_that_is_empty(
+    api: FakeApi, cluster: Cluster, make_plan: MakePlan
+) -> None:
+    with_namespace(api, "test")
+    claims = "/api/v1/namespaces/tierup-test/persistentvolumeclaims"
+    api.has(claims, labelled("prometheus-data", "pvc-uid", retain="true"))
+    assert foreign_objects(cluster, NEW, render(make_plan())) == []
+    api.has(claims, labelled("prometheus-data", "pvc-uid"))
+    (found,) = foreign_objects(cluster, NEW, render(make_plan()))
+    assert found.path == "persistentvolumeclaim/prometheus-data"
+
+
+def test_many_objects_of_another_deployment_are_one_finding(
+    api: FakeApi, cluster: Cluster, make_plan: MakePlan
+) -> None:
+    plan = make_plan(models=[{"id": "qwen2.5-7b"}, {"id": "qwen2.5-7b", "precision": "awq"}])
+    with_namespace(api, "test")
+    for manifest in render(plan):
+        if manifest["kind"] in ("Service", "ServiceAccount"):
+            plural = f"{manifest['kind'].lower()}s"
+            path = f"/api/v1/namespaces/tierup-test/{plural}"
+            items = json.loads(api.there[path][1])["items"]
+            api.has(path, *items, labelled(manifest["metadata"]["name"], "u"))
+    (found,) = foreign_objects(cluster, NEW, render(plan))
+    assert found.got is not None
+    assert re.search(r" and \d+ more$", found.got)
+    assert found.got.count(",") == 4
 
 
 @pytest.mark.parametrize("owner", [None, "other"])
@@ -270,7 +391,7 @@ def test_objects_without_our_label_are_refused(
         bystander,
     )
     api.holds("/api/v1/persistentvolumes/tierup-test-models", {"metadata": {"name": "x", **labels}})
-    found = foreign_objects(cluster, plan, render(plan))
+    found = foreign_objects(cluster, OURS, render(plan))
     assert {(item.code, item.path, item.got) for item in found} == {
         (Code.FOREIGN_OBJECT, "deployment/gateway", owner),
         (Code.FOREIGN_OBJECT, "persistentvolume/tierup-test-models", owner),
@@ -280,7 +401,7 @@ def test_objects_without_our_label_are_refused(
 def test_a_namespace_that_is_not_ours_is_refused(api: FakeApi, cluster: Cluster, make_plan: MakePlan) -> None:
     plan = make_plan()
     with_namespace(api, None)
-    (found,) = foreign_objects(cluster, plan, render(plan))
+    (found,) = foreign_objects(cluster, OURS, render(plan))
     assert found.path == "namespace/tierup-test"
     assert "set cluster.namespace" in str(found)
 
@@ -288,7 +409,7 @@ def test_a_namespace_that_is_not_ours_is_refused(api: FakeApi, cluster: Cluster,
 def test_a_list_is_read_once(api: FakeApi, cluster: Cluster, make_plan: MakePlan) -> None:
     plan = make_plan(models=[{"id": "qwen2.5-7b"}, {"id": "qwen2.5-7b", "precision": "awq"}])
     with_namespace(api, "test")
-    foreign_objects(cluster, plan, render(plan))
+    foreign_objects(cluster, OURS, render(plan))
     lists = [path for path in api.asked if path in collections()]
     assert len(lists) == len(set(lists)) >= 9
 

@@ -1,6 +1,7 @@
 """The program from the engine's configuration to exports, and every user's mistake as one message."""
 
 import json
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import pulumi
@@ -26,7 +27,7 @@ class FakeCluster:
 
     def __init__(self, kubeconfig: str | None, context: str | None) -> None:
         if kubeconfig == "/nowhere":
-            raise ClusterError("kubeconfig /nowhere cannot be used: it is not there")
+            raise ClusterError("cluster.kubeconfig", "kubeconfig /nowhere cannot be used", "name one")
         ambient = kubeconfig is None and context is None
         self.ref = ClusterRef(kubeconfig or "/home/config", context or "lab", "https://192.0.2.1", ambient)
 
@@ -61,8 +62,14 @@ def fresh_cluster(stack: str, variant: str | None = None) -> dict[str, Manifest 
     return answers
 
 
-def run_main(config: dict[str, str], *, stack: str = "entry", secrets: frozenset[str] = frozenset()) -> Run:
-    return run_program(program.main, stack=stack, config=config, secrets=secrets)
+def run_main(
+    config: dict[str, str],
+    *,
+    stack: str = "entry",
+    secrets: frozenset[str] = frozenset(),
+    state: Mapping[str, Any] | None = None,
+) -> Run:
+    return run_program(program.main, stack=stack, config=config, secrets=secrets, state=state)
 
 
 @pytest.fixture
@@ -203,10 +210,15 @@ def test_what_is_in_the_way_is_told_at_once(answers: dict[str, Manifest | None])
     assert "TIER081 priorityclass/tierup-entry-model-server" in said
 
 
-def test_what_an_interrupted_run_left_is_taken_up_again(answers: dict[str, Manifest | None]) -> None:
-    ours = {"metadata": {"name": "x", "labels": {STACK_LABEL: "entry"}}}
+def test_what_the_state_vouches_for_is_taken_up_again(answers: dict[str, Manifest | None]) -> None:
+    ours = {"metadata": {"name": "x", "uid": "left-behind", "labels": {STACK_LABEL: "entry"}}}
     answers["/apis/scheduling.k8s.io/v1/priorityclasses/tierup-entry-model-server"] = ours
-    assert run_main(engine_config("entry")).exports
+    assert "TIER081 priorityclass/tierup-entry-model-server" in refused(engine_config("entry"))
+    held = {
+        "urn:of:component": {"type": "tierup:base:Foundation", "outputs": {}},
+        "urn:of:class": {"type": "x", "outputs": {"metadata": {"name": "x", "uid": "left-behind"}}},
+    }
+    assert run_main(engine_config("entry"), state=held).exports
 
 
 def test_there_is_something_to_run() -> None:
