@@ -5,14 +5,15 @@ Pulumi writes into stack files, so the user's are copied; secrets in them are re
 
 import json
 import os
-import re
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,16 +23,13 @@ from tierup.config import SECRET_PREFIX
 from tierup.io.stackfile import PROJECT, load_yaml, stack_path
 from tierup.local.cluster import Cluster
 from tierup.local.folders import LocalClusterError
+from tierup.local.progress import Progress
 from tierup.local.toolchain import toolchain_dir
 
 # What the program is made of; linked, so that an edit counts at once.
 _LINKED = ("__main__.py", "components", "tierup", "templates", "monitoring", "policies")
+_CLOCK_MARGIN_S = 5  # boot time is known to the second, and clocks are set
 _ENCRYPTION = ("encryptionsalt", "secretsprovider", "encryptedkey")
-
-
-_FINISHED = re.compile(
-    r"\s*[-+~]+\s+\S+ (?P<what>\S+) (?P<how>(created|updated|replaced|deleted)\b.*|\*\*.*failed.*)"
-)
 
 
 class PulumiFailed(LocalClusterError):
@@ -134,9 +132,13 @@ class LocalProject:
         return done.stdout if quiet else ""
 
     def up(self, echo: Callable[[str], None]) -> None:
-        """`pulumi up` with a line per finished resource; all it says is kept in up.log. Raises `PulumiFailed`."""
+        """`pulumi up` with a line per finished resource; all it says is kept in up.log.
+
+        Raises `PulumiFailed`, and `KeyboardInterrupt` once pulumi has finished what it had begun.
+        """
         log = self.cluster.folder / "logs" / "up.log"
         words = ["up", "--yes", "--skip-preview", "--non-interactive", "--stack", self.stack]
+        interrupted = False
         with (
             log.open("w") as kept,
             subprocess.Popen(
@@ -147,18 +149,26 @@ class LocalProject:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
+                process_group=0,  # a terminal's interrupt reaches it through us, once: a second one ends it at once
             ) as engine,
         ):
-            ending = False
-            for line in engine.stdout or ():
-                kept.write(line)
-                ending = ending or line.startswith(("Diagnostics:", "Resources:"))
-                if ending and not line.startswith("Outputs:"):
-                    echo(line.rstrip())
-                elif done := _FINISHED.match(line):
-                    echo(f"  {done['what']} {done['how']}")
+            progress = Progress(echo)
+            while True:
+                try:
+                    for line in engine.stdout or ():
+                        kept.write(line)
+                        progress.tell(line)
+                    break
+                except KeyboardInterrupt:
+                    interrupted = True
+                    echo("interrupted: pulumi finishes what it has begun; once more ends it at once")
+                    engine.send_signal(signal.SIGINT)
+        if interrupted:
+            raise KeyboardInterrupt
         if engine.returncode:
+            echo("\n".join(progress.ending))
             raise PulumiFailed(f"`pulumi up` ended with {engine.returncode}; everything it said is in {log}")
+        echo(f"everything pulumi said is in {log}")
 
     def outputs(self) -> dict[str, Any]:
         """The stack's outputs."""
@@ -181,10 +191,13 @@ class LocalProject:
 
 
 def _alive(held: Mapping[str, Any]) -> bool:
+    """Whether the lock's process still runs; one that started after the lock only got its number again."""
     try:
-        os.kill(int(held["pid"]), 0)
-    except ProcessLookupError:
+        stat = Path(f"/proc/{int(held['pid'])}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
         return False
-    except PermissionError:
-        return True
-    return True
+    state, *fields = stat.rpartition(")")[2].split()
+    boot = next(line for line in Path("/proc/stat").read_text().splitlines() if line.startswith("btime "))
+    started = int(boot.split()[1]) + int(fields[18]) / os.sysconf("SC_CLK_TCK")
+    locked = datetime.fromisoformat(held["timestamp"]).timestamp()
+    return state not in "ZX" and started <= locked + _CLOCK_MARGIN_S
