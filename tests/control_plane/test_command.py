@@ -92,7 +92,10 @@ def test_up_status_env_and_down_of_two_stacks_leave_the_users_files_alone(user: 
     assert not (user.home / ".pulumi").exists()
 
 
-def test_an_interrupted_local_up_says_so_and_running_it_again_works(user: User) -> None:
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_local_up_lets_pulumi_finish_and_running_it_again_works(
+    user: User, sent: signal.Signals
+) -> None:
     command = [TIERUP, "local", "up", "--stack", "entry"]
     running = subprocess.Popen(
         command,
@@ -105,14 +108,16 @@ def test_an_interrupted_local_up_says_so_and_running_it_again_works(user: User) 
     )
     assert running.stdout is not None
     for line in running.stdout:
-        if "simulated" in line:
+        if "namespace-tierup-entry created" in line:
             break
-    os.killpg(running.pid, signal.SIGINT)  # as a terminal does: the whole group
-    told, _ = running.communicate(timeout=120)
+    os.killpg(running.pid, sent)  # as a terminal does: the whole group
+    told, _ = running.communicate(timeout=300)
     assert running.returncode == 130, told
+    assert "interrupted: pulumi finishes what it has begun" in told
     assert "Traceback" not in told
     again = user.run("local", "up", "--stack", "entry")
     assert again.returncode == 0, again.stdout + again.stderr
+    assert "died while updating" not in again.stdout, "pulumi let go of its lock"
 
 
 def test_mistakes_are_one_message_and_start_nothing(user: User) -> None:

@@ -25,8 +25,12 @@ def test_destroy_keeps_the_metrics_volume_and_says_so_and_up_takes_it_up_again(
     tier = tier_of("standard")
     tier.prepare()
     names = [*tier.plan.nodes.in_service, *tier.plan.nodes.standby]
-    before = {name: tier.cluster.api.get("v1", "Node", name) for name in names}
+    tier.kubectl("taint", "node", names[0], "team=ml:PreferNoSchedule")
+    before = {name: tier.cluster.api.get("v1", "Node", name) or {} for name in names}
     tier.up()
+    # What others write on a node while the tier is up is not the tier's to take away.
+    tier.kubectl("label", "node", names[0], "rack=7")
+    before[names[0]]["metadata"]["labels"]["rack"] = "7"
     kept = tier.project.outputs()["retainedOnDestroy"]
     assert kept == ["namespace/tierup-standard", "persistentvolumeclaim/prometheus-data"]
     volume = tier.cluster.api.get("v1", "PersistentVolumeClaim", "prometheus-data", tier.plan.namespace)
@@ -35,7 +39,6 @@ def test_destroy_keeps_the_metrics_volume_and_says_so_and_up_takes_it_up_again(
     for name, node in before.items():
         now = tier.cluster.api.get("v1", "Node", name)
         assert now is not None
-        assert node is not None
         assert now["metadata"]["labels"] == node["metadata"]["labels"]
         assert now["metadata"].get("annotations") == node["metadata"].get("annotations")
         assert now["spec"] == node["spec"]

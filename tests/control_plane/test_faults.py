@@ -1,8 +1,10 @@
 """An `up` that is killed, interrupted or failed is repaired by running it again; nothing is doubled."""
 
 import contextlib
+import json
 import os
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Callable
@@ -92,6 +94,14 @@ def test_a_local_run_clears_only_the_lock_of_a_dead_process(tier_of: Callable[..
     assert len(told) == 1, "there is no lock any more"
     tier.up()
     check_whole(tier)
+    # A process that started after the lock was taken only got the dead one's number.
+    lock = tier.cluster.folder / "pulumi/.pulumi/locks/organization/tierup/standard/old.json"
+    held = {"pid": os.getpid(), "hostname": socket.gethostname(), "timestamp": "2026-01-01T00:00:00.1234567Z"}
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    lock.write_text(json.dumps(held))
+    tier.project.clear_dead_lock(told.append)
+    assert len(told) == 2
+    assert not lock.exists()
 
 
 def test_an_interrupted_up_is_repaired_by_running_it_again(tier_of: Callable[..., Tier]) -> None:

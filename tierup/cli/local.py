@@ -1,5 +1,6 @@
 """Runs a stack on a local cluster with simulated GPU nodes: the real engine, provider, API server and scheduler."""
 
+import signal
 from typing import Annotated
 
 import typer
@@ -23,6 +24,7 @@ def up(stack: Stack) -> None:
     from tierup.local.data_centre import provide
     from tierup.local.project import LocalProject
 
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     plan = load_plan(stack)
     for finding in plan.findings:
         typer.echo(f"{finding.severity}: {finding}")
