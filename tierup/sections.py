@@ -66,6 +66,9 @@ class Workload(Strict):
     """Who uses the service."""
 
     users: Annotated[int, Field(ge=1, le=100_000, description="People using the service at the same time")]
+    think_seconds: Annotated[
+        Number | None, Field(ge=0, le=3600, description="From a user's answer to their next request, s")
+    ] = None
     classes: Annotated[dict[DnsName, WorkloadClass] | None, Field(min_length=1)] = None
 
 
