@@ -64,11 +64,13 @@ def gpu_rules(plan: Plan, model: ModelPlan, at: str) -> Iterator[Finding]:
     if model.gpus > per_node:
         problem = f"a replica stays inside one server, and {plan.nodes.server_id} has {per_node} GPUs"
         got = f"tensor {tensor} x pipeline {model.pipeline} = {model.gpus}"
+        fast = any(nic.kind.value == "infiniband" for nic in plan.nodes.server.nics)
+        between = "" if fast else "; between these servers there is no fast link either"
         yield Finding(
             Code.TP_EXCEEDS_NODE,
             f"{at}.parallelism",
             problem,
-            "use fewer, or a server with more GPUs",
+            f"use fewer, or a server with more GPUs{between}",
             got,
             f"at most {per_node}",
         )

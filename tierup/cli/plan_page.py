@@ -55,8 +55,8 @@ def _model(tier: Plan, model: ModelPlan, known: ModelCapacity | None) -> Iterato
     if known is None:
         return  # a plan without errors has a capacity for every model
     yield from _memory(model, known)
-    pause = f"pause {tier.think_seconds:g} s between requests: " if tier.think_seconds else ""
-    yield f"  load      {known.users:g} users {pause}{known.in_flight:.0f} requests in flight"
+    pause = f", {tier.think_seconds:g} s between requests" if tier.think_seconds else " without a pause"
+    yield f"  load      {known.users:g} users{pause}: {known.in_flight:.0f} requests in flight"
     for item in known.classes:
         spec = tier.classes[item.name]
         first = f"TTFT {_span(item.ttft_ms)} ms (promised {item.ttft_target_ms:g})"
@@ -71,8 +71,24 @@ def _model(tier: Plan, model: ModelPlan, known: ModelCapacity | None) -> Iterato
     if known.at_once.ttft_ms is not None:
         waiting = f"{max(0.0, known.users - model.slots * model.replicas):.0f} wait for a slot"
         yield f"  at once   all {known.users:g} together: TTFT {_span(known.at_once.ttft_ms)} ms, {waiting}"
+    yield f"  change    {_change(model)}"
+    yield (
+        f"  times     start within {model.startup_seconds} s, files fetched within {model.fetch_seconds} s, "
+        f"preStop {model.prestop_seconds} + drain {model.drain_seconds} < grace {model.grace_seconds} s"
+    )
     for line in known.sizing.basis:
         yield f"  basis     {line}"
+
+
+def _change(model: ModelPlan) -> str:
+    """What a rollout does to the capacity."""
+    gone, seconds = model.rollout.unavailable(model.replicas), model.startup_seconds // 2
+    if model.rollout.recreate:
+        return f"stops and starts again: no replica for about {seconds} s"
+    if not gone:
+        return f"a new replica starts beside the old ones: all {model.replicas} serve"
+    steps = -(-model.replicas // gone)
+    return f"in {steps} steps: {model.replicas - gone} of {model.replicas} replicas serve for about {seconds * steps} s"
 
 
 def _memory(model: ModelPlan, known: ModelCapacity) -> Iterator[str]:
