@@ -57,12 +57,12 @@ def report(
 
 def told(found: Report, kind: Format) -> tuple[str, int]:
     """The report as text, and the exit code that goes with it."""
-    render: dict[Format, Callable[[Report], str]] = {
+    renderers: dict[Format, Callable[[Report], str]] = {
         Format.JSON: json_report.render,
         Format.MARKDOWN: markdown.render,
         Format.SARIF: lambda report: sarif.render(report, version("tierup")),
-    }[kind]
-    return render(found), exit_code(found.findings)
+    }
+    return renderers[kind](found), exit_code(found.findings)
 
 
 def _text(path: Path) -> str:

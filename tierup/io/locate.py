@@ -26,8 +26,10 @@ def _line(root: yaml.Node | None, path: str) -> int | None:
         return int(said[1])
     if root is None:
         return None
-    first, *rest = _PART.findall(path)
-    config = _entry(root, "config") or (root.start_mark.line + 1, root)
+    parts = _PART.findall(path)
+    first, rest = (parts[0], parts[1:]) if parts else (path, [])
+    found = _entry(root, "config")
+    config = found if found is not None else (root.start_mark.line + 1, root)
     step = config if first == "config" else _first(root, config[1], first)
     line = config[0]
     while step is not None:

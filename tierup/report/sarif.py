@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from pathlib import PurePosixPath
 from typing import Any
 
 from tierup.findings import Code, Finding, redacted
@@ -44,7 +45,8 @@ def _rule(code: Code) -> dict[str, Any]:
 
 
 def _result(report: Report, finding: Finding, line: int | None, seen: Counter[str]) -> dict[str, Any]:
-    place: dict[str, Any] = {"artifactLocation": {"uri": report.file, "uriBaseId": _ROOT}}
+    uri = PurePosixPath("/", report.file).as_uri().removeprefix("file:///")
+    place: dict[str, Any] = {"artifactLocation": {"uri": uri, "uriBaseId": _ROOT}}
     if line is not None:
         place["region"] = {"startLine": line}
     return {
