@@ -73,7 +73,7 @@ EXPLAINED: dict[Code, Explanation] = {
     ),
     Code.EMPTY_FILE: Explanation(
         "Empty file",
-        "There is nothing to plan.",
+        "A stack file says at least hardware, models and users; this one says nothing.",
         "Start from one of the files in `stacks/`.",
     ),
     Code.BAD_FORMAT: Explanation(
@@ -182,7 +182,7 @@ EXPLAINED: dict[Code, Explanation] = {
     ),
     Code.GGUF_IMAGE: Explanation(
         "GGUF needs an image of your own",
-        "vLLM reads GGUF files through a plugin, and no public image has it: pods would fail at start.",
+        "GGUF files are read by a plugin of vLLM that no public image has: pods would fail at start.",
         "`images: {gguf: registry.example.com/vllm-gguf:v0.32.0}`.",
     ),
     Code.ENGINE_TOO_NEW: Explanation(

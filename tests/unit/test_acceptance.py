@@ -26,17 +26,18 @@ def told(code: Code, **changes: Any) -> list[Finding]:
 
 
 def test_an_accepted_warning_is_shown_with_its_reason_and_is_not_open() -> None:
-    plan = small_plan(**accept(ONE_SERVER))
-    (finding,) = plan.findings
+    (finding,) = told(Code.ONE_FAILURE_DOMAIN, **accept(ONE_SERVER))
     assert (finding.severity, finding.accepted) == (Severity.WARNING, REASON)
     assert str(finding).endswith(f"(got 1) - accepted: {REASON}")
-    assert open_warnings(plan.findings) == ()
-    assert [item.code for item in open_warnings(small_plan().findings)] == [Code.ONE_FAILURE_DOMAIN]
+    assert finding not in open_warnings(small_plan(**accept(ONE_SERVER)).findings)
+    assert Code.ONE_FAILURE_DOMAIN in {item.code for item in open_warnings(small_plan().findings)}
 
 
 def test_other_warnings_stay_open() -> None:
     plan = small_plan(models=[TWO_CARDS], **accept(ONE_SERVER))
-    assert [item.code for item in open_warnings(plan.findings)] == [Code.ROLLOUT_RECREATE]
+    still = {item.code for item in open_warnings(plan.findings)}
+    assert Code.ROLLOUT_RECREATE in still
+    assert Code.ONE_FAILURE_DOMAIN not in still
 
 
 def test_a_path_narrows_what_is_accepted() -> None:
@@ -65,10 +66,8 @@ def test_an_acceptance_at_another_path_says_where_the_warning_is() -> None:
         "TIER013 accept[0]: accepts a warning that is not told at this path (got TIER052 at nodes) "
         "- write path: nodes.count, or remove the entry"
     )
-    assert [item.code for item in open_warnings(findings(**elsewhere))] == [
-        Code.ONE_FAILURE_DOMAIN,
-        Code.STALE_ACCEPTANCE,
-    ]
+    still = {item.code for item in open_warnings(findings(**elsewhere))}
+    assert {Code.ONE_FAILURE_DOMAIN, Code.STALE_ACCEPTANCE} <= still
 
 
 def test_a_stale_acceptance_cannot_be_accepted() -> None:
@@ -120,7 +119,7 @@ def test_a_model_keeps_its_acceptance_when_the_one_before_it_is_unreadable() -> 
 
 
 def test_a_reason_of_many_lines_is_told_as_one() -> None:
-    (finding,) = small_plan(**accept(ONE_SERVER | {"reason": "it is\n  a test tier\n"})).findings
+    (finding,) = told(Code.ONE_FAILURE_DOMAIN, **accept(ONE_SERVER | {"reason": "it is\n  a test tier\n"}))
     assert finding.accepted == "it is a test tier"
 
 
@@ -138,4 +137,5 @@ def test_the_engine_s_configuration_accepts_as_the_file_does() -> None:
         "tierup:accept": '[{"code": "TIER052", "reason": "a test tier, an outage costs nothing"}]',
     }
     plan = make_plan(parse(read_engine("small", values, [])), load_catalog())
-    assert [finding.accepted for finding in plan.findings] == [REASON]
+    (finding,) = [item for item in plan.findings if item.code is Code.ONE_FAILURE_DOMAIN]
+    assert finding.accepted == REASON

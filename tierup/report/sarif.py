@@ -45,7 +45,7 @@ def _rule(code: Code) -> dict[str, Any]:
 
 
 def _result(report: Report, finding: Finding, line: int | None, seen: Counter[str]) -> dict[str, Any]:
-    uri = PurePosixPath("/", report.file).as_uri().removeprefix("file:///")
+    uri = PurePosixPath("/", redacted(report.file)).as_uri().removeprefix("file:///")
     place: dict[str, Any] = {"artifactLocation": {"uri": uri, "uriBaseId": _ROOT}}
     if line is not None:
         place["region"] = {"startLine": line}
