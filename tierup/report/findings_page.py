@@ -1,4 +1,4 @@
-"""Writes docs/findings.md: every code, what it means and how it is mended."""
+"""Decides how docs/findings.md reads: every code under its heading, what it means and how it is mended."""
 
 from itertools import groupby
 
