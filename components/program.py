@@ -7,7 +7,7 @@ from pulumi.runtime import config as engine
 from components.tier import InferenceTier, TierArgs
 from tierup.catalog import load_catalog
 from tierup.config import SECRET_PREFIX, RawStack, parse
-from tierup.findings import Severity, TierError
+from tierup.findings import TierError, open_warnings
 from tierup.io.cluster import Cluster
 from tierup.io.cluster_check import check
 from tierup.io.engine_config import read_engine
@@ -21,8 +21,9 @@ def main() -> InferenceTier:
     """Plan the stack, look at its cluster, build the tier; raises `pulumi.RunError` with every problem."""
     try:
         plan = make_plan(parse(_raw()), load_catalog())
+        unaccepted = open_warnings(plan.findings)
         for finding in plan.findings:
-            (pulumi.log.warn if finding.severity is Severity.WARNING else pulumi.log.info)(str(finding))
+            (pulumi.log.warn if finding in unaccepted else pulumi.log.info)(str(finding))
         tier = build(plan, _reachable(plan))
     except TierError as error:
         raise pulumi.RunError(str(error)) from error

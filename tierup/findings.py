@@ -29,6 +29,8 @@ class Code(StrEnum):
     EMPTY_FILE = "TIER009"
     BAD_FORMAT = "TIER010"
     NOT_FOUND = "TIER011"
+    NOT_ACCEPTABLE = "TIER012"
+    STALE_ACCEPTANCE = "TIER013"
     # What the catalogue does not know
     UNKNOWN_SERVER = "TIER020"
     UNKNOWN_MODEL = "TIER021"
@@ -105,7 +107,10 @@ class Code(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One problem, told as `path: what is wrong (got X; allowed Y) - fix`."""
+    """One problem, told as `path: what is wrong (got X; allowed Y) - fix`.
+
+    `accepted` is the reason for which the stack file accepts it; then that stands in place of the fix.
+    """
 
     code: Code
     path: str
@@ -114,16 +119,25 @@ class Finding:
     got: str | None = None
     allowed: str | None = None
     severity: Severity = Severity.ERROR
+    accepted: str | None = None
 
-    def __str__(self) -> str:
+    @property
+    def what(self) -> str:
+        """What is wrong, with the values."""
         values = "; ".join(
             f"{word} {value}"
             for word, value in (("got", self.got), ("allowed", self.allowed))
             if value is not None
         )
-        return redacted(
-            f"{self.code} {self.path}: {self.problem}{f' ({values})' if values else ''} - {self.fix}"
-        )
+        return redacted(f"{self.problem}{f' ({values})' if values else ''}")
+
+    @property
+    def then(self) -> str:
+        """What to do about it, or why nothing is done."""
+        return redacted(self.fix if self.accepted is None else f"accepted: {self.accepted}")
+
+    def __str__(self) -> str:
+        return redacted(f"{self.code} {self.path}: {self.what} - {self.then}")
 
 
 class TierError(Exception):
@@ -144,6 +158,11 @@ def warning(code: Code, path: str, problem: str, fix: str, got: str | None = Non
 def errors(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     """The findings that stop a deployment."""
     return tuple(finding for finding in findings if finding.severity is Severity.ERROR)
+
+
+def open_warnings(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Warnings that the stack file does not accept."""
+    return tuple(item for item in findings if item.severity is Severity.WARNING and item.accepted is None)
 
 
 def did_you_mean(word: str, allowed: Iterable[str]) -> str:

@@ -1,13 +1,14 @@
-"""Decides which figures of a plan a program reads: the same that a person sees, with their units in the keys."""
+"""Decides which figures of a plan a program reads: what a person sees, with units in the keys."""
 
 from dataclasses import asdict
+from typing import Any
 
 from tierup.plan import ModelCapacity, ModelPlan, Plan
 from tierup.sizing import Range
 
 
-def summary(tier: Plan) -> dict[str, object]:
-    """The plan as plain data: findings, defaults, what will run, and what its users will see."""
+def summary(tier: Plan) -> dict[str, Any]:
+    """The plan as plain data: defaults, what will run, and what its users will see."""
     nodes = tier.nodes
     return {
         "stack": tier.stack,
@@ -35,10 +36,6 @@ def summary(tier: Plan) -> dict[str, object]:
         ],
         "gpus": {"used": tier.gpus_used, "inService": nodes.gpus_in_service},
         "defaults": [asdict(default) for default in tier.defaults],
-        "findings": [
-            {"code": str(f.code), "severity": str(f.severity), "path": f.path, "message": str(f)}
-            for f in tier.findings
-        ],
     }
 
 

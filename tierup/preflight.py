@@ -1,15 +1,24 @@
 """Decides what is refused before anything exists, and what is only warned about.
 
-`references` looks at names, before there is a plan; `check` looks at the plan. Where a part of the file is
-unreadable, the rules that need nothing of it still speak, so that one run tells everything.
+`references` looks at names, before there is a plan; `check` looks at the plan; `examine` is the whole of it. Where
+a part of the file is unreadable, the rules that need nothing of it still speak, so that one run tells everything.
 """
 
 import dataclasses
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 
-from tierup import capacity_rules, gateway_rules, model_rules, scaling_rules, server_rules, tier_rules
+from tierup import (
+    acceptance,
+    capacity_rules,
+    gateway_rules,
+    model_rules,
+    scaling_rules,
+    server_rules,
+    tier_rules,
+)
 from tierup.catalog import Catalog, Precision
 from tierup.config import REQUIRED, Model, Nodes, Parsed, StandbyMode, TierConfig, Workload
 from tierup.defaults import resolve
@@ -56,17 +65,31 @@ _TIER_RULES: tuple[tuple[Callable[[Plan], Iterator[Finding]], set[str]], ...] = 
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """Everything that is to be said of a stack file, and its plan, which there is exactly if nothing is an error."""
+
+    plan: Plan | None
+    findings: tuple[Finding, ...]
+
+
+def examine(parsed: Parsed, catalog: Catalog) -> Examined:
+    """Errors, warnings and notes together; never raises for a user's mistake."""
+    found = (*parsed.findings, *references(parsed, catalog))
+    if found:
+        rest, accept = _check_rest(parsed, catalog), parsed.sections.get("accept", ())
+        return Examined(None, (*found, *acceptance.apply(rest, accept, complete=False)))
+    plan = resolve(parsed.config(), catalog)
+    findings = acceptance.apply(check(plan), plan.config.accept, complete=True)
+    return Examined(None if errors(findings) else dataclasses.replace(plan, findings=findings), findings)
+
+
 def make_plan(parsed: Parsed, catalog: Catalog) -> Plan:
     """The checked plan of a stack file; warnings stand in it; raises `TierError` with every error found."""
-    subject = f"stack '{parsed.raw.stack}'"
-    found = [*parsed.findings, *references(parsed, catalog)]
-    if found:
-        raise TierError([*found, *errors(_check_rest(parsed, catalog))], subject)
-    plan = resolve(parsed.config(), catalog)
-    findings = check(plan)
-    if errors(findings):
-        raise TierError(errors(findings), subject)
-    return dataclasses.replace(plan, findings=findings)
+    examined = examine(parsed, catalog)
+    if examined.plan is None:
+        raise TierError(errors(examined.findings), f"stack '{parsed.raw.stack}'")
+    return examined.plan
 
 
 def check(plan: Plan, broken: frozenset[str] = frozenset()) -> tuple[Finding, ...]:

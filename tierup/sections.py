@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic.alias_generators import to_camel
 
 from tierup.catalog import Precision
+from tierup.findings import Code
 
 DECIMAL = r"^-?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?$"
 
@@ -264,3 +265,16 @@ class Cluster(Strict):
     )
     context: Annotated[str | None, Field(min_length=1)] = None
     namespace: DnsName | None = None
+
+
+class Acceptance(Strict):
+    """A warning that was read and is lived with; what it is about stays shown, with the reason."""
+
+    code: Annotated[Code, Field(description="A warning, see docs/findings.md")]
+    path: Annotated[
+        str | None,
+        Field(min_length=1, description="The path the warning names; default: wherever it is told"),
+    ] = None
+    reason: Annotated[
+        str, Field(pattern=r"^\s*\S[\s\S]{8,}\S\s*$", description="Why, for whoever reads the file next")
+    ]

@@ -15,6 +15,7 @@ from tierup.catalog import Catalog, load_catalog
 from tierup.config import parse
 from tierup.defaults import resolve
 from tierup.findings import Code, Finding, Severity
+from tierup.findings_text import EXPLAINED
 from tierup.plan import ModelCapacity, Plan
 from tierup.preflight import check
 from tierup.server_rules import BUSY_NETWORK, PROMPT_BYTES, STREAM_BYTES
@@ -29,7 +30,9 @@ def plan_of(catalog: Catalog | None = None, **sections: Any) -> Plan:
 
 
 def told(plan: Plan, code: str) -> list[Finding]:
-    return [finding for finding in check(plan) if finding.code is Code[code]]
+    found = [finding for finding in check(plan) if finding.code is Code[code]]
+    assert {finding.severity for finding in found} <= set(EXPLAINED[Code[code]].severities)
+    return found
 
 
 def first(plan: Plan) -> ModelCapacity:

@@ -20,6 +20,8 @@ CODES = {
     "TIER009": "EMPTY_FILE",
     "TIER010": "BAD_FORMAT",
     "TIER011": "NOT_FOUND",
+    "TIER012": "NOT_ACCEPTABLE",
+    "TIER013": "STALE_ACCEPTANCE",
     "TIER020": "UNKNOWN_SERVER",
     "TIER021": "UNKNOWN_MODEL",
     "TIER022": "UNKNOWN_PRECISION",
@@ -94,7 +96,8 @@ def test_codes_are_the_committed_ones() -> None:
 
 def test_every_code_is_told_by_some_rule() -> None:
     sources = (Path(__file__).parents[2] / "tierup").rglob("*.py")
-    told = {name for path in sources for name in re.findall(r"\bCode\.([A-Z0-9_]+)", path.read_text())}
+    rules = [path for path in sources if path.name != "findings_text.py"]  # which explains, and tells none
+    told = {name for path in rules for name in re.findall(r"\bCode\.([A-Z0-9_]+)", path.read_text())}
     assert told == set(CODES.values())
 
 

@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from small_stack import MODEL, NODES, codes, small_plan, small_stack
+from small_stack import MODEL, NODES, codes, findings, small_plan, small_stack
 
 from tierup.catalog import Catalog, Precision, load_catalog
 from tierup.config import parse
 from tierup.defaults import resolve
 from tierup.findings import Code, Severity, TierError
+from tierup.findings_text import EXPLAINED
 from tierup.model_rules import divides, splits_group
 from tierup.preflight import check, make_plan
 
@@ -216,6 +217,17 @@ SEARCHED = (ROOT / "tests/unit/test_capacity_rules.py").read_text(encoding="utf-
 def test_both_sides_of_a_boundary(code: str, right: dict[str, Any], wrong: dict[str, Any]) -> None:
     assert code not in codes(**right)
     assert code in codes(**wrong)
+
+
+def test_rules_tell_with_the_severities_that_are_explained() -> None:
+    proven = {Code[row[0]] for row in BOUNDARIES}
+    told: dict[Code, set[Severity]] = {code: set() for code in proven}
+    for _, _, wrong in BOUNDARIES:
+        for finding in findings(**wrong):
+            told.setdefault(finding.code, set()).add(finding.severity)
+    for code, severities in told.items():
+        assert severities <= set(EXPLAINED[code].severities), code
+        assert code not in proven or severities == set(EXPLAINED[code].severities), code
 
 
 def with_server(catalog: Catalog, path: str, value: float) -> Catalog:

@@ -98,6 +98,17 @@ def test_every_stack_file_becomes_a_tier(monkeypatch: pytest.MonkeyPatch, case: 
 
 
 @pytest.mark.usefixtures("answers")
+def test_the_preview_warns_of_what_is_not_accepted_and_mentions_what_is() -> None:
+    config = engine_config("entry")
+    meant = run_main(config)
+    (line,) = [line for line in meant.said if line.startswith("TIER052")]
+    assert "accepted: light APIs and tests" in line
+    assert line not in meant.warned
+    open_ = run_main({key: value for key, value in config.items() if key != "tierup:accept"})
+    assert [line for line in open_.warned if line.startswith("TIER052")]
+
+
+@pytest.mark.usefixtures("answers")
 def test_the_ambient_cluster_is_named_in_the_preview() -> None:
     run = run_main(engine_config("entry"))
     (line,) = [line for line in run.said if line.startswith("cluster: ")]

@@ -1,25 +1,39 @@
-"""Prints what a stack file becomes: every default with its reason, and what to know before deploying."""
+"""Prints what a stack file becomes: what its users will see, every default with its reason, and what to mend."""
 
-import json
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from tierup.cli.plan_page import show
+from tierup.cli.exits import console, examples
+from tierup.cli.plan_page import lines, show
 from tierup.cli.project import Stack, load_plan
+from tierup.cli.reports import Format, chosen, report, told
 from tierup.plan_summary import summary
+
+EXAMPLES = examples(
+    "tierup plan --stack standard",
+    "tierup plan --stack standard --json",
+    "tierup plan --stack standard --format markdown > comment.md",
+    "tierup plan --stack standard --format sarif > findings.sarif",
+)
 
 
 def plan(
-    stack: Stack, as_json: Annotated[bool, typer.Option("--json", help="One JSON object")] = False
+    stack: Stack,
+    named: Annotated[
+        Format | None,
+        typer.Option("--format", help="How it is told", show_default="text", case_sensitive=False),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Short for --format json")] = False,
 ) -> None:
     """Check a stack file and print its defaults with their reasons. Needs no cluster and decrypts nothing.
 
-    Example: tierup plan --stack standard
+    As text, errors go to standard error; in every other format all findings go to standard output.
     """
-    tier = load_plan(stack)
-    if as_json:
-        print(json.dumps(summary(tier), indent=2))
-    else:
-        show(tier, Console())
+    kind = chosen(named, as_json)
+    if kind is Format.TEXT:
+        show(load_plan(stack), console())
+        return
+    text, code = told(report(stack, summary, lambda tier: tuple(lines(tier))), kind)
+    print(text, end="")
+    raise typer.Exit(code)

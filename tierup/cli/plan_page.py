@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from rich.console import Console
 from rich.table import Table
 
+from tierup.findings import open_warnings
 from tierup.plan import ModelCapacity, ModelPlan, Plan
 from tierup.sizing import Range
 
@@ -17,7 +18,7 @@ def show(tier: Plan, out: Console) -> None:
         out.print(line, highlight=False, markup=False, soft_wrap=True)
     for finding in tier.findings:
         out.print(f"{finding.severity}: {finding}", highlight=False, markup=False, soft_wrap=True)
-    if not tier.findings:
+    if not open_warnings(tier.findings):
         out.print("nothing to warn about")
     table = Table(title="not said in the stack file", title_justify="left", box=None)
     for column in ("setting", "default", "why"):
