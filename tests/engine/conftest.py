@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from engine_server import EngineServer
+from engine_server import EngineServer, end_all
 from served import Served, container_of, size_for
 from tier_plans import plan_of
 from tiny_model import make_tiny_model
@@ -47,8 +47,7 @@ def starting(
             served[name] = Served(server, container, shape, sized)
         yield served
     finally:
-        for item in served.values():
-            item.server.end()
+        end_all(item.server for item in served.values())
 
 
 @pytest.fixture(scope="session")

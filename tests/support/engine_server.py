@@ -7,7 +7,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import requests
@@ -110,13 +110,18 @@ class EngineServer:
         body = {"model": model, "messages": [{"role": "user", "content": text}], "max_tokens": 8, **more}
         return requests.post(f"{self.url}/v1/chat/completions", json=body, timeout=60)
 
-    def end(self) -> None:
-        """End the server and its workers, gently at first."""
-        for how in (signal.SIGTERM, signal.SIGKILL):
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self.process.pid, how)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self.process.wait(END_SECONDS)
+
+def end_all(servers: Iterable[EngineServer]) -> None:
+    """Ask each server to end, which ends its workers and frees what they share; then end what is left of its group."""
+    servers = list(servers)
+    for server in servers:
+        server.process.terminate()
+    for server in servers:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            server.process.wait(END_SECONDS)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(server.process.pid, signal.SIGKILL)
+        server.process.wait(END_SECONDS)
 
 
 def free_port() -> int:
