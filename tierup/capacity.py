@@ -138,11 +138,7 @@ class _Load:
         """What every class sees: its own prompt on top of what all of them share."""
         found = self.at(in_flight)
         ttft, tpot = known(found.ttft_ms), known(found.tpot_ms)
-        mean = self._alone_ms(self.ask.prompt)
-        first = {
-            name: scaled(ttft, ttft.p50 + self._alone_ms(item.prompt_tokens) - mean)
-            for name, item in self.mix
-        }
+        first = {name: scaled(ttft, ttft.p50 + own) for name, own in self._own_prompt_ms.items()}
         whole = {name: _sum(first[name], tpot, item.answer_tokens - 1) for name, item in self.mix}
         busy = sum(item.share * whole[name].p50 for name, item in self.mix)
         return tuple(
@@ -158,9 +154,15 @@ class _Load:
             for name, item in self.mix
         )
 
-    def _alone_ms(self, prompt: int) -> float:
-        """Time to the first token of a prompt on an idle replica."""
-        return known(size(replace(self.ask, prompt=prompt, concurrency=1)).ttft_ms).p50
+    @functools.cached_property
+    def _own_prompt_ms(self) -> dict[str, float]:
+        """How much later than the mean request's a class's first token comes on an idle replica."""
+
+        def alone(prompt: int) -> float:
+            return known(size(replace(self.ask, prompt=prompt, concurrency=1)).ttft_ms).p50
+
+        mean = alone(self.ask.prompt)
+        return {name: alone(item.prompt_tokens) - mean for name, item in self.mix}
 
 
 def _users_each(found: Sizing, think: float) -> float:
