@@ -79,6 +79,10 @@ class Code(StrEnum):
     NODE_TAKEN = "TIER084"
     NO_STORAGE_CLASS = "TIER085"
     EXCHANGE_BLOCKED = "TIER086"
+    CLUSTER_TOO_OLD = "TIER087"
+    ONE_WRITER = "TIER088"
+    SECOND_SCALER = "TIER089"
+    NO_CUSTOM_METRICS = "TIER014"  # a warning, and the only one
 
 
 @dataclass(frozen=True, slots=True)
