@@ -1,12 +1,16 @@
 """Before anything is made, a preview or an `up` refuses a cluster that is not as the stack file says."""
 
+import json
 import shutil
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import yaml
-from tiers import Tier
+from tiers import Edit, Tier
 
+from tierup.io.cluster import Cluster as AskedCluster
+from tierup.io.scaler_check import api_groups, metrics_findings
 from tierup.local.project import PulumiFailed
 
 Run = Callable[[Tier], str]
@@ -118,6 +122,126 @@ def test_a_storage_class_that_is_not_there_is_named(tier_of: Callable[..., Tier]
     told = refusal(tier, RUNS["preview"])
     assert "TIER085 persistentvolumeclaim/models-shared-" in told
     assert "the cluster has no such storage class (got fast-nfs; allowed shared, standard)" in told
+
+
+def claim_from(storage_class: str) -> Edit:
+    """The standard tier with its model files in a claim of this class."""
+    return lambda text: text.replace(
+        "maxNumSeqs: 16", f"cache: {{kind: shared, storageClass: {storage_class}}}\n      maxNumSeqs: 16"
+    )
+
+
+@pytest.mark.parametrize(
+    ("provisioner", "modes", "said"),
+    [
+        ("ebs.csi.aws.com", None, "makes no volume that serves ReadWriteMany, which 3 nodes need"),
+        ("rancher.io/local-path", None, "makes no volume that serves ReadWriteMany, which 3 nodes need"),
+        ("kubernetes.io/no-provisioner", ["ReadWriteOnce"], "has no free volume that serves ReadWriteMany"),
+        ("kubernetes.io/no-provisioner", ["ReadWriteMany"], None),
+        ("nfs.csi.k8s.io", None, None),
+    ],
+    ids=["ebs", "local-path", "disks-by-hand", "nfs-by-hand", "nfs"],
+)
+def test_a_class_for_one_node_under_a_cache_of_three_is_refused(
+    tier_of: Callable[..., Tier], provisioner: str, modes: list[str] | None, said: str | None
+) -> None:
+    tier = tier_of("standard", claim_from("theirs"))
+    tier.prepare()
+    tier.cluster.api.create(
+        {
+            "apiVersion": "storage.k8s.io/v1",
+            "kind": "StorageClass",
+            "metadata": {"name": "theirs"},
+            "provisioner": provisioner,
+        }
+    )
+    if modes is not None:
+        spec = {"storageClassName": "theirs", "capacity": {"storage": "2Ti"}, "accessModes": modes}
+        source = {"nfs": {"server": "192.0.2.1", "path": "/models"}}
+        volume = {"metadata": {"name": "by-hand"}, "spec": spec | source}
+        tier.cluster.api.create({"apiVersion": "v1", "kind": "PersistentVolume", **volume})
+    if said is None:
+        assert "TIER08" not in tier.project.pulumi("preview", quiet=True)
+        return
+    told = refusal(tier, RUNS["preview"])
+    assert "the cluster of stack 'standard' has 1 problem:" in told
+    assert "TIER088 persistentvolumeclaim/models-shared-" in told
+    assert f"storage class theirs {said}" in told
+    assert f"(got {provisioner}) - name a class that does in cache.storageClass" in told
+
+
+def second_scalers(namespace: str) -> list[dict[str, Any]]:
+    """What a colleague may have put beside a tier; the first of each kind aims at one of its Deployments."""
+    mine = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "model-qwen2-5-7b"}
+    theirs = {**mine, "name": "something-else"}
+    target = {"type": "Utilization", "averageUtilization": 80}
+    cpu = {"type": "Resource", "resource": {"name": "cpu", "target": target}}
+    trigger = {"type": "cpu", "metricType": "Utilization", "metadata": {"value": "80"}}
+    return [
+        {
+            "apiVersion": version,
+            "kind": kind,
+            "metadata": {"name": name, "namespace": namespace},
+            "spec": {"scaleTargetRef": reference, **rest},
+        }
+        for version, kind, rest in (
+            ("autoscaling/v2", "HorizontalPodAutoscaler", {"maxReplicas": 4, "metrics": [cpu]}),
+            ("keda.sh/v1alpha1", "ScaledObject", {"maxReplicaCount": 4, "triggers": [trigger]}),
+        )
+        for name, reference in (("theirs", mine), ("harmless", theirs))
+    ]
+
+
+@pytest.mark.parametrize("enabled", ["true", "false"])
+def test_a_second_autoscaler_is_named_and_its_removal_is_enough(
+    tier_of: Callable[..., Tier], scaled_objects: str, enabled: str
+) -> None:
+    """A real HPA, and a real ScaledObject under KEDA's own definition; KEDA itself does not run."""
+    tier = tier_of("standard")
+    if enabled == "false":
+        tier.edit(lambda text: text.replace("enabled: true", "enabled: false"))
+    tier.prepare()
+    api, namespace = tier.cluster.api, tier.plan.namespace
+    tier.kubectl("apply", "--server-side", "-f", scaled_objects)
+    name = "scaledobjects.keda.sh"
+    tier.kubectl("wait", "--for=condition=Established", "--timeout=60s", f"customresourcedefinition/{name}")
+    labels = {"tierup/stack": "standard"}
+    api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": labels}})
+    for manifest in second_scalers(namespace):
+        tier.kubectl("create", "-f", "-", stdin=json.dumps(manifest))
+    told = refusal(tier, RUNS["up"])
+    assert "the cluster of stack 'standard' has 2 problems:" in told
+    for kind in ("horizontalpodautoscaler", "scaledobject"):
+        assert f"TIER089 {kind}/theirs: scales deployment/model-qwen2-5-7b" in told
+        tier.kubectl("delete", "--namespace", namespace, kind, "theirs")
+    assert "TIER089" not in tier.project.pulumi("preview", quiet=True)
+
+
+def test_an_autoscaler_that_gets_no_metrics_is_a_warning_and_no_more(tier_of: Callable[..., Tier]) -> None:
+    """A warm spare to grow into, and nothing in the local cluster that would make it grow."""
+    tier = tier_of("standard", lambda text: text.replace("mode: cold", "mode: warm", 1))
+    tier.prepare()
+    said = tier.project.pulumi("preview", quiet=True)
+    assert "TIER014 autoscaling: no adapter serves custom.metrics.k8s.io in this cluster" in said
+    assert "TIER08" not in said
+    # An adapter is one that is registered; whether it answers is its owner's care.
+    tier.cluster.api.create(
+        {
+            "apiVersion": "apiregistration.k8s.io/v1",
+            "kind": "APIService",
+            "metadata": {"name": "v1beta2.custom.metrics.k8s.io"},
+            "spec": {
+                "group": "custom.metrics.k8s.io",
+                "version": "v1beta2",
+                "groupPriorityMinimum": 100,
+                "versionPriority": 200,
+                "insecureSkipTLSVerify": True,
+                "service": {"name": "adapter", "namespace": "default"},
+            },
+        }
+    )
+    asked = AskedCluster(str(tier.cluster.kubeconfig), tier.cluster.context)
+    assert metrics_findings(tier.plan, api_groups(asked)) == []
 
 
 def use_cluster(tier: Tier, **values: str) -> None:
