@@ -101,7 +101,7 @@ def test_nodes_that_are_missing_taken_or_different_are_named(tier_of: Callable[.
     tier.prepare()
     api = tier.cluster.api
     api.delete("v1", "Node", "standard-gpu-1")
-    api.wait("v1", "Node", "standard-gpu-1", until=lambda node: node is None, timeout=30)
+    api.wait("v1", "Node", "standard-gpu-1", until=lambda node: node is None)
     api.merge(
         "/api/v1/nodes/standard-gpu-2", {"metadata": {"labels": {"nvidia.com/gpu.product": "Tesla-T4"}}}
     )
@@ -204,7 +204,7 @@ def test_a_second_autoscaler_is_named_and_its_removal_is_enough(
     api, namespace = tier.cluster.api, tier.plan.namespace
     tier.kubectl("apply", "--server-side", "-f", scaled_objects)
     name = "scaledobjects.keda.sh"
-    tier.kubectl("wait", "--for=condition=Established", "--timeout=60s", f"customresourcedefinition/{name}")
+    tier.kubectl("wait", "--for=condition=Established", "--timeout=300s", f"customresourcedefinition/{name}")
     labels = {"tierup/stack": "standard"}
     api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": labels}})
     for manifest in second_scalers(namespace):
