@@ -155,7 +155,7 @@ def _node_mismatch(plan: Plan, owner: Owner, node: dict[str, Any], at: str) -> l
         problem = f"node {name} is not a {plan.nodes.server_id}: label nvidia.com/gpu.product"
         found.append(Finding(Code.NODE_MISMATCH, at, problem, fix, product or "none", wanted))
     kubelet = node["status"].get("nodeInfo", {}).get("kubeletVersion", "")
-    found.extend(too_old(kubelet, at, f"the kubelet of node {name}"))
+    found.extend(too_old(kubelet, at, f"the kubelet of node {name}", "upgrade it, or name another node"))
     gpus = int(node["status"].get("allocatable", {}).get("nvidia.com/gpu", "0"))
     if gpus < plan.nodes.gpus_per_server:
         problem = f"node {name} offers fewer GPUs than a {plan.nodes.server_id}"

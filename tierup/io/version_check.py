@@ -18,11 +18,12 @@ def version_findings(cluster: Cluster) -> list[Finding]:
     # Vendors add to both: "v1.31.4-eks-abc", minor "30+".
     for version in (told.get("gitVersion", ""), f"{told.get('major', '')}.{told.get('minor', '')}"):
         if _parse(version) is not None:
-            return too_old(version, "cluster", f"the API server at {cluster.ref.server}")
+            what = f"the API server at {cluster.ref.server}"
+            return too_old(version, "cluster", what, "upgrade it, or name another cluster in tierup:cluster")
     return []
 
 
-def too_old(version: str, path: str, what: str) -> list[Finding]:
+def too_old(version: str, path: str, what: str, fix: str) -> list[Finding]:
     """A finding if `version` is below the minimum; what is no version, as a simulated node's, is passed over."""
     found = _parse(version)
     if found is None or found >= MINIMUM:
@@ -30,7 +31,6 @@ def too_old(version: str, path: str, what: str) -> list[Finding]:
     problem = (
         f"{what} is too old: it does not know the preStop `sleep` by which pods leave without losing requests"
     )
-    fix = "upgrade the cluster, or name another one in tierup:cluster"
     allowed = f"{MINIMUM[0]}.{MINIMUM[1]} or newer"
     return [Finding(Code.CLUSTER_TOO_OLD, path, problem, fix, version, allowed)]
 
