@@ -1,7 +1,7 @@
 """Before anything is made, a preview or an `up` refuses a cluster that is not as the stack file says."""
 
-import json
 import shutil
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +11,7 @@ from tiers import Edit, Tier
 
 from tierup.io.cluster import Cluster as AskedCluster
 from tierup.io.scaler_check import api_groups, metrics_findings
+from tierup.local.api import PATIENCE_S, Api, ApiError
 from tierup.local.project import PulumiFailed
 
 Run = Callable[[Tier], str]
@@ -192,6 +193,16 @@ def second_scalers(namespace: str) -> list[dict[str, Any]]:
     ]
 
 
+def knows_scaled_objects(api: Api) -> bool:
+    """Whether the API server serves KEDA's kind and lists its group, some time after the definition is there."""
+    try:
+        served = api.request("GET", "/apis/keda.sh/v1alpha1")
+    except ApiError:
+        return False
+    listed = {group["name"] for group in api.request("GET", "/apis")["groups"]}
+    return "keda.sh" in listed and bool(served["resources"])
+
+
 @pytest.mark.parametrize("enabled", ["true", "false"])
 def test_a_second_autoscaler_is_named_and_its_removal_is_enough(
     tier_of: Callable[..., Tier], scaled_objects: str, enabled: str
@@ -203,12 +214,13 @@ def test_a_second_autoscaler_is_named_and_its_removal_is_enough(
     tier.prepare()
     api, namespace = tier.cluster.api, tier.plan.namespace
     tier.kubectl("apply", "--server-side", "-f", scaled_objects)
-    name = "scaledobjects.keda.sh"
-    tier.kubectl("wait", "--for=condition=Established", "--timeout=300s", f"customresourcedefinition/{name}")
+    deadline = time.monotonic() + PATIENCE_S
+    while not knows_scaled_objects(api):
+        assert time.monotonic() < deadline, "the API server never served ScaledObjects"
     labels = {"tierup/stack": "standard"}
     api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": labels}})
     for manifest in second_scalers(namespace):
-        tier.kubectl("create", "-f", "-", stdin=json.dumps(manifest))
+        api.create(manifest)
     told = refusal(tier, RUNS["up"])
     assert "the cluster of stack 'standard' has 2 problems:" in told
     for kind in ("horizontalpodautoscaler", "scaledobject"):
