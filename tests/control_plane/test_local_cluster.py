@@ -146,7 +146,7 @@ def processor_seconds(own: Cluster) -> float:
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
-def test_up_takes_two_cores_less_than_ten_seconds_and_leaves_the_users_files_and_environment_alone(
+def test_up_takes_less_than_ten_seconds_of_work_and_leaves_the_users_files_and_environment_alone(
     cluster_root: Path, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = tmp_path / ".kube" / "config"
@@ -160,7 +160,7 @@ def test_up_takes_two_cores_less_than_ten_seconds_and_leaves_the_users_files_and
     began = time.process_time()
     own = Cluster.up(name, root=cluster_root)
     # Work, not time on the clock: what else the machine does must not count.
-    assert processor_seconds(own) + time.process_time() - began < 2 * 10.0
+    assert processor_seconds(own) + time.process_time() - began < 10.0
     apply_nodes(own.api, [NODE])
 
     assert (dict(os.environ), config.stat().st_mtime_ns) == before
