@@ -35,15 +35,21 @@ $(STAMP): requirements/dev.txt pyproject.toml
 
 .PHONY: lock
 lock: setup ## renew requirements/*.txt from pyproject.toml
-	@$(BIN)/python -m pip install --quiet pip-tools
+	@$(BIN)/python -m pip install --quiet pip-tools uv
 	@export CUSTOM_COMPILE_COMMAND="make lock"; \
 	compile="$(BIN)/pip-compile --quiet --allow-unsafe --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --annotation-style=line"; \
 	$$compile -o requirements/base.txt pyproject.toml; \
-	$$compile --extra dev -c requirements/base.txt -o requirements/dev.txt pyproject.toml
+	$$compile --extra dev -c requirements/base.txt -o requirements/dev.txt pyproject.toml; \
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --annotation-style=line \
+		--custom-compile-command "$$CUSTOM_COMPILE_COMMAND" --override requirements/engine-cpu-overrides.in -o requirements/engine-cpu.txt requirements/engine-cpu.in >/dev/null
 
 .PHONY: toolchain
 toolchain: setup ## install the pinned tools (PATH, else download, else built from source)
 	@$(BIN)/python -m tierup.local.toolchain install
+
+.PHONY: engine-env
+engine-env: setup ## install vLLM's CPU build into the cache folder (about 6 GB)
+	@$(BIN)/python -m tierup.local.engine_env
 
 .PHONY: demo
 demo: setup ## bring the standard tier up on a local cluster with simulated GPU nodes
@@ -55,11 +61,15 @@ demo-down: setup ## remove what `make demo` made
 	@$(BIN)/tierup local down --stack standard
 
 .PHONY: test
-test: setup toolchain unit control-plane ## all tests
+test: setup toolchain unit engine control-plane ## all tests
 
 .PHONY: unit
 unit: setup ## tests that need only Python
 	@$(call timed,unit tests,$(BIN)/python -m pytest tests/unit -n 2 -q)
+
+.PHONY: engine
+engine: setup engine-env ## tests against a real vLLM server on the CPU
+	@$(call timed,engine tests,$(BIN)/python -m pytest tests/engine -q -rs)
 
 .PHONY: control-plane
 control-plane: setup toolchain ## tests against a real API server, scheduled on simulated nodes

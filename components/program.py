@@ -7,9 +7,10 @@ import pulumi_kubernetes as k8s
 from pulumi.runtime import config as engine
 
 from components.tier import InferenceTier, TierArgs
+from tierup import acceptance
 from tierup.catalog import load_catalog
 from tierup.config import SECRET_PREFIX, RawStack, parse
-from tierup.findings import Finding, Severity, TierError, errors
+from tierup.findings import Finding, TierError, errors, open_warnings
 from tierup.io.cluster import Cluster
 from tierup.io.cluster_check import check
 from tierup.io.engine_config import read_engine
@@ -57,7 +58,7 @@ def _reachable(plan: Plan) -> Cluster:
     said = plan.config.cluster
     cluster = Cluster(said.kubeconfig, said.context)
     pulumi.log.info(f"cluster: {cluster.ref}")
-    found = check(cluster, plan, render(plan), _held())
+    found = acceptance.marked(check(cluster, plan, render(plan), _held()), plan.config.accept)
     in_the_way = errors(found)
     _show(finding for finding in found if finding not in in_the_way)
     if in_the_way:
@@ -67,8 +68,10 @@ def _reachable(plan: Plan) -> Cluster:
 
 def _show(findings: Iterable[Finding]) -> None:
     """Tell what stops nothing."""
-    for finding in findings:
-        (pulumi.log.warn if finding.severity is Severity.WARNING else pulumi.log.info)(str(finding))
+    told = tuple(findings)
+    unaccepted = open_warnings(told)
+    for finding in told:
+        (pulumi.log.warn if finding in unaccepted else pulumi.log.info)(str(finding))
 
 
 def _held() -> frozenset[str]:

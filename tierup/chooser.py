@@ -22,5 +22,6 @@ class Chooser:
 
     def note(self, path: str, default: object, why: str) -> None:
         """A default that is no single value of the plan, or is the absence of one."""
-        shown = "true" if default is True else "false" if default is False else str(default)
+        shown = str(default).lower() if isinstance(default, bool) else str(default)
+        shown = f"{default:g}" if isinstance(default, float) else shown
         self.defaults.append(Default(path, shown, why))

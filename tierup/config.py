@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from tierup.config_errors import findings_of
 from tierup.findings import Code, Finding, TierError, did_you_mean
 from tierup.sections import (
+    Acceptance,
     Autoscaling,
     Budget,
     Cache,
@@ -34,11 +35,13 @@ from tierup.sections import (
 )
 
 __all__ = [
+    "LISTS",
     "PROJECT_LABEL",
     "REQUIRED",
     "SECRETS",
     "SECRET_PREFIX",
     "SECTIONS",
+    "Acceptance",
     "Autoscaling",
     "Budget",
     "Cache",
@@ -80,6 +83,7 @@ class TierConfig:
     budget: Budget = field(default_factory=Budget)
     images: Images = field(default_factory=Images)
     cluster: Cluster = field(default_factory=Cluster)
+    accept: tuple[Acceptance, ...] = ()
     secrets: frozenset[str] = frozenset()
 
 
@@ -107,6 +111,7 @@ SECTIONS: dict[str, type[Strict]] = {
     "images": Images,
     "cluster": Cluster,
 }
+LISTS: dict[str, type[Strict]] = {"models": Model, "accept": Acceptance}
 REQUIRED = ("workload", "nodes")  # and models, which is a list
 PROJECT_LABEL = "tierup"  # prefix of our labels
 SECRET_PREFIX = "secret-"
@@ -166,6 +171,12 @@ def parse(raw: RawStack) -> Parsed:
     models = _read_models(raw.values.get("models"), found)
     if not models or None in models:
         broken.add("models")
+    if "accept" in raw.values:
+        accept = _read_list(Acceptance, raw.values["accept"], "accept", found)
+        if accept is None or None in accept:
+            broken.add("accept")
+        else:
+            sections["accept"] = accept
     return Parsed(raw, sections, models, _told_once(found, raw.findings), frozenset(broken))
 
 
@@ -179,19 +190,33 @@ def _read(model: type[_S], value: object, path: str, found: list[Finding]) -> _S
 
 
 def _read_models(value: object, found: list[Finding]) -> tuple[Model | None, ...]:
-    fix = "write `tierup:models:` with one `- id: ...` entry per model"
     if value is None or value == []:
+        fix = _LIST_FIXES["models"]
         found.append(Finding(Code.MISSING, "models", "there is no model to serve", fix))
         return ()
+    models = _read_list(Model, value, "models", found)
+    return models if models is not None else ()
+
+
+_LIST_FIXES = {
+    "models": "write `tierup:models:` with one `- id: ...` entry per model",
+    "accept": "write `tierup:accept:` with one `- code: ...` entry per warning, or leave it out",
+}
+
+
+def _read_list(
+    model: type[_S], value: object, key: str, found: list[Finding]
+) -> tuple[_S | None, ...] | None:
+    """One entry per entry of the file, None where it has a problem; None where it is no list."""
     if not isinstance(value, list):
-        got = "a mapping" if isinstance(value, dict) else f"{value!r}"
-        found.append(Finding(Code.WRONG_TYPE, "models", "has the wrong type", fix, got, "a list"))
-        return ()
-    return tuple(_read(Model, item, f"models[{index}]", found) for index, item in enumerate(value))
+        got = "a mapping" if isinstance(value, dict) else "nothing" if value is None else f"{value!r}"
+        found.append(Finding(Code.WRONG_TYPE, key, "has the wrong type", _LIST_FIXES[key], got, "a list"))
+        return None
+    return tuple(_read(model, item, f"{key}[{index}]", found) for index, item in enumerate(value))
 
 
 def _unknown_keys(raw: RawStack) -> list[Finding]:
-    known, found = sorted([*SECTIONS, "models"]), []
+    known, found = sorted([*SECTIONS, *LISTS]), []
     for key in raw.values:
         if key not in known:
             fix = did_you_mean(key, known) or "remove it"

@@ -37,6 +37,7 @@ _TYPE_FIXES = {
 _BOUNDS = {"greater_than", "greater_than_equal", "less_than", "less_than_equal"}
 _EMPTY = {"too_short", "string_too_short"}
 _ENUM = {"enum"}
+_MOST_CHOICES = 20  # more are told by the first and the last
 _YES_NO = {"yes": "true", "on": "true", "y": "true", "no": "false", "off": "false", "n": "false"}
 # What a field's text looks like, for fields that have a form.
 _FORMS = {
@@ -48,6 +49,7 @@ _FORMS = {
     "sourceRanges": "networks with a prefix length, such as 10.0.0.0/8",
     "gpuExporter": "name:port",
     "nodeExporter": "name:port",
+    "reason": "a reason of 10 characters or more",
     "name": "letters, digits, '.', '_', '-' and '/', at most 45 characters",
 }
 _IMAGE_FORM = "registry/name:version or registry/name@sha256:digest"
@@ -84,6 +86,7 @@ def _finding(error: ErrorDetails, model: type[BaseModel], section: str) -> Findi
         )
     if kind in _ENUM:
         choices = [str(item.value) for item in _type_at(model, location)]
+        shortly = ", ".join(choices) if len(choices) <= _MOST_CHOICES else f"{choices[0]} to {choices[-1]}"
         fix = did_you_mean(str(error["input"]), choices) or "use one of the choices"
         return Finding(
             Code.NOT_ALLOWED,
@@ -91,7 +94,7 @@ def _finding(error: ErrorDetails, model: type[BaseModel], section: str) -> Findi
             "is not one of the choices",
             fix,
             shown(error["input"]),
-            ", ".join(choices),
+            shortly,
         )
     if kind in _EMPTY:
         return Finding(Code.MISSING, path, "is empty", "give at least one entry, or leave the key out")

@@ -3,9 +3,11 @@
 Defaults live in these two modules and nowhere else.
 """
 
+import dataclasses
 import math
 from collections.abc import Mapping
 
+from tierup.capacity import capacity_of
 from tierup.catalog import Catalog
 from tierup.chooser import Chooser
 from tierup.config import TierConfig
@@ -59,19 +61,21 @@ def resolve(config: TierConfig, catalog: Catalog) -> Plan:
     classes = _classes(config, choose)
     nodes = _nodes(config, catalog, choose)
     models = resolve_models(config, nodes, classes, catalog, choose)
-    return Plan(
+    plan = Plan(
         stack=config.stack,
         namespace=_namespace(config, choose),
         config=config,
+        think_seconds=_think_seconds(config, choose),
         classes=classes,
         nodes=nodes,
         models=models,
         gateway=_gateway(config.gateway, models, classes, choose),
-        autoscaling=_autoscaling(config.autoscaling, classes, choose),
+        autoscaling=_autoscaling(config.autoscaling, models, classes, choose),
         monitoring=_monitoring(config.monitoring, choose),
         images=_images(config, choose),
         defaults=_in_file_order(choose.defaults),
     )
+    return dataclasses.replace(plan, capacity=capacity_of(plan))
 
 
 _ORDER = (
@@ -101,6 +105,11 @@ def _namespace(config: TierConfig, choose: Chooser) -> str:
         choose.note("cluster.context", "the kubeconfig's current one", "the preview names it")
     name = f"tierup-{slug_of(config.stack)}"[:40].strip("-")
     return choose.pick("cluster.namespace", said.namespace, name, "one namespace per stack")
+
+
+def _think_seconds(config: TierConfig, choose: Chooser) -> float:
+    why = "the hardest case: every user waits for an answer at any moment; say what your users do"
+    return choose.pick("workload.thinkSeconds", config.workload.think_seconds, 0.0, why)
 
 
 def _classes(config: TierConfig, choose: Chooser) -> dict[str, WorkloadClass]:
@@ -188,8 +197,14 @@ def _gateway(
     )
 
 
-def _autoscaling(said: Autoscaling, classes: Mapping[str, WorkloadClass], choose: Chooser) -> AutoscalingPlan:
+def _autoscaling(
+    said: Autoscaling,
+    models: tuple[ModelPlan, ...],
+    classes: Mapping[str, WorkloadClass],
+    choose: Chooser,
+) -> AutoscalingPlan:
     pick, window = choose.pick, said.scale_down_window_seconds
+    cold_start = max(model.startup_seconds for model in models)
     queue_time = max(1, round(min(item.ttft_ms for item in classes.values()) / 2))
     return AutoscalingPlan(
         enabled=pick(
@@ -211,7 +226,10 @@ def _autoscaling(said: Autoscaling, classes: Mapping[str, WorkloadClass], choose
             "autoscaling.gpuTargetPercent", said.gpu_target_percent, 95, "a guard: busy GPUs are normal"
         ),
         scale_down_window_seconds=pick(
-            "autoscaling.scaleDownWindowSeconds", window, 300, "longer than a lull between bursts"
+            "autoscaling.scaleDownWindowSeconds",
+            window,
+            max(300, round_up(cold_start, 60)),
+            "longer than a lull between bursts, and no shorter than it takes to start a replica again",
         ),
     )
 

@@ -29,6 +29,10 @@ class Code(StrEnum):
     EMPTY_FILE = "TIER009"
     BAD_FORMAT = "TIER010"
     NOT_FOUND = "TIER011"
+    NOT_ACCEPTABLE = "TIER012"
+    STALE_ACCEPTANCE = "TIER013"
+    # What the cluster lacks
+    NO_CUSTOM_METRICS = "TIER014"
     # What the catalogue does not know
     UNKNOWN_SERVER = "TIER020"
     UNKNOWN_MODEL = "TIER021"
@@ -53,16 +57,24 @@ class Code(StrEnum):
     GATED_MODEL = "TIER043"
     ENGINE_NOT_BUILT = "TIER044"
     CONTEXT_TOO_SHORT = "TIER045"
+    LONG_DRAIN = "TIER046"
+    KV_FP8_BACKEND = "TIER047"
     # What the servers cannot hold
     CPU_EXCEEDED = "TIER050"
     MEMORY_EXCEEDED = "TIER051"
     ONE_FAILURE_DOMAIN = "TIER052"
     ROLLOUT_RECREATE = "TIER053"
     DISK_EXCEEDED = "TIER054"
+    IDLE_GPUS = "TIER055"
+    SLOW_FETCH = "TIER056"
+    BUSY_NETWORK = "TIER057"
+    ROLLOUT_DIP = "TIER058"
     # Nodes
     NODE_NAMES = "TIER060"
     PROVIDER_NOT_BUILT = "TIER061"
     STANDBY = "TIER062"
+    STANDBY_SHORT = "TIER063"
+    RAID_LEVEL = "TIER064"
     # Service
     AUTOSCALER_RANGE = "TIER070"
     LONGFORM_CAP = "TIER071"
@@ -71,6 +83,9 @@ class Code(StrEnum):
     MONITORING_NOT_BUILT = "TIER074"
     OVER_BUDGET = "TIER075"
     SHARES = "TIER076"
+    QUEUE_WAIT = "TIER077"
+    SOURCE_RANGES = "TIER078"
+    SLO_BUCKET = "TIER079"
     # What the cluster says
     CLUSTER_UNREACHABLE = "TIER080"
     FOREIGN_OBJECT = "TIER081"
@@ -82,12 +97,25 @@ class Code(StrEnum):
     CLUSTER_TOO_OLD = "TIER087"
     ONE_WRITER = "TIER088"
     SECOND_SCALER = "TIER089"
-    NO_CUSTOM_METRICS = "TIER014"  # a warning, and the only one
+    # What the users will see
+    SLOW_FIRST_TOKEN = "TIER090"
+    SLOW_TOKENS = "TIER091"
+    LITTLE_HEADROOM = "TIER092"
+    ABOVE_CLAIM = "TIER093"
+    KV_SLOTS = "TIER094"
+    LONGFORM_DEMAND = "TIER095"
+    BURST_REFUSED = "TIER096"
+    AUTOSCALER_TARGET = "TIER097"
+    SCALE_DOWN_WINDOW = "TIER098"
+    COLD_START = "TIER099"
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One problem, told as `path: what is wrong (got X; allowed Y) - fix`."""
+    """One problem, told as `path: what is wrong (got X; allowed Y) - fix`.
+
+    `accepted` is the reason for which the stack file accepts it; then that stands in place of the fix.
+    """
 
     code: Code
     path: str
@@ -96,16 +124,25 @@ class Finding:
     got: str | None = None
     allowed: str | None = None
     severity: Severity = Severity.ERROR
+    accepted: str | None = None
 
-    def __str__(self) -> str:
+    @property
+    def what(self) -> str:
+        """What is wrong, with the values."""
         values = "; ".join(
             f"{word} {value}"
             for word, value in (("got", self.got), ("allowed", self.allowed))
             if value is not None
         )
-        return redacted(
-            f"{self.code} {self.path}: {self.problem}{f' ({values})' if values else ''} - {self.fix}"
-        )
+        return redacted(f"{self.problem}{f' ({values})' if values else ''}")
+
+    @property
+    def then(self) -> str:
+        """What to do about it, or why nothing is done."""
+        return redacted(self.fix if self.accepted is None else f"accepted: {self.accepted}")
+
+    def __str__(self) -> str:
+        return redacted(f"{self.code} {self.path}: {self.what} - {self.then}")
 
 
 class TierError(Exception):
@@ -126,6 +163,11 @@ def warning(code: Code, path: str, problem: str, fix: str, got: str | None = Non
 def errors(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     """The findings that stop a deployment."""
     return tuple(finding for finding in findings if finding.severity is Severity.ERROR)
+
+
+def open_warnings(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Warnings that the stack file does not accept."""
+    return tuple(item for item in findings if item.severity is Severity.WARNING and item.accepted is None)
 
 
 def did_you_mean(word: str, allowed: Iterable[str]) -> str:

@@ -2,10 +2,13 @@
 
 from collections.abc import Iterator
 
+from tierup.capacity import question
 from tierup.catalog import Architecture, ModelSpec, Precision, WeightFormat
 from tierup.findings import Code, Finding, warning
 from tierup.plan import ModelPlan, Plan
 from tierup.sections import CacheKind, Engine, KvCacheDtype
+from tierup.sizing.coefficients import load_calibration
+from tierup.sizing.memory import memory
 
 # Weights that share one scale: a card cannot hold part of them. GPTQ, AWQ: as published; GGUF: its blocks.
 _GROUP = {
@@ -61,11 +64,13 @@ def gpu_rules(plan: Plan, model: ModelPlan, at: str) -> Iterator[Finding]:
     if model.gpus > per_node:
         problem = f"a replica stays inside one server, and {plan.nodes.server_id} has {per_node} GPUs"
         got = f"tensor {tensor} x pipeline {model.pipeline} = {model.gpus}"
+        fast = any(nic.kind.value == "infiniband" for nic in plan.nodes.server.nics)
+        between = "" if fast else "; between these servers there is no fast link either"
         yield Finding(
             Code.TP_EXCEEDS_NODE,
             f"{at}.parallelism",
             problem,
-            "use fewer, or a server with more GPUs",
+            f"use fewer, or a server with more GPUs{between}",
             got,
             f"at most {per_node}",
         )
@@ -79,40 +84,33 @@ def gpu_rules(plan: Plan, model: ModelPlan, at: str) -> Iterator[Finding]:
         yield warning(
             Code.FP8_WEIGHT_ONLY, f"{at}.precision", problem, "use awq or gptq-int4 for more speed", "fp8"
         )
-    yield from _memory(plan, model, at)
 
 
-def kv_bytes_per_token(model: ModelPlan) -> float:
-    """KV cache of one token on one GPU: 2 x layers x KV heads x head size x bytes, divided over the cards."""
-    spec = model.spec
-    byte = 1 if model.kv_cache_dtype is KvCacheDtype.FP8 else 2
-    whole = 2 * spec.layers.value * spec.kv_heads.value * spec.head_dim.value * byte
-    return whole / min(model.tensor, spec.kv_heads.value) / model.pipeline
-
-
-def _memory(plan: Plan, model: ModelPlan, at: str) -> Iterator[Finding]:
-    """What certainly does not fit: activations and CUDA graphs come on top, the sizing model counts them."""
-    gpu = plan.nodes.gpu
-    usable = gpu.memory_mib.value / 1024 * model.gpu_memory_utilization
-    weights = model.variant.weight_gib.value / model.gpus
-    context = kv_bytes_per_token(model) * model.context / 1024**3
-    share = f"{model.gpu_memory_utilization:.0%} of {gpu.product_label.value}"
-    got, allowed = f"{weights:.1f} GiB", f"less than {usable:.1f} GiB, {share}"
-    if weights >= usable:
-        problem = f"the weights of {model.precision} do not fit a GPU"
-        yield Finding(
-            Code.WEIGHTS_DO_NOT_FIT,
-            at,
-            problem,
-            "use a smaller precision, or more GPUs per replica",
-            got,
-            allowed,
+def memory_rules(plan: Plan, model: ModelPlan, at: str) -> Iterator[Finding]:
+    """Weights, what the engine needs beside them, and one conversation of full length, in a GPU's memory."""
+    room = memory(question(plan, model), load_calibration().values)
+    share = f"{model.gpu_memory_utilization:.0%} of {plan.nodes.gpu.product_label.value}"
+    got, allowed = f"{room.weights:.1f} GiB", f"less than {room.budget - room.beside:.1f} GiB, {share}"
+    if room.kv <= 0:
+        problem = (
+            f"the weights of {model.precision} do not fit a GPU beside {room.beside:.1f} GiB for the engine"
         )
-    elif weights + context >= usable:
+        fix = "use a smaller precision, or more GPUs per replica"
+        yield Finding(Code.WEIGHTS_DO_NOT_FIT, at, problem, fix, got, allowed)
+    elif room.kv_tokens < model.context:
         problem = "one conversation of full length does not fit a GPU beside the weights"
-        fix = "shorten context, use a smaller precision, kvCacheDtype fp8, or more GPUs per replica"
-        got = f"{weights:.1f} GiB weights and {context:.1f} GiB KV cache"
-        yield Finding(Code.CONTEXT_DOES_NOT_FIT, f"{at}.context", problem, fix, got, allowed)
+        fix = "shorten it, use a smaller precision, kvCacheDtype fp8, or more GPUs per replica"
+        allowed = (
+            f"at most {room.kv_tokens}: {room.kv:.1f} GiB beside {room.weights:.1f} GiB of weights, {share}"
+        )
+        yield Finding(Code.CONTEXT_DOES_NOT_FIT, f"{at}.context", problem, fix, f"{model.context}", allowed)
+    if (
+        model.kv_cache_dtype is KvCacheDtype.FP8
+        and plan.nodes.gpu.architecture.value is not Architecture.HOPPER
+    ):
+        problem = f"leaves FlashAttention on {plan.nodes.gpu.product_label.value}: FlashInfer or Triton attends instead"
+        fix = "measure both; the cache holds twice the tokens, an answer may be slower"
+        yield warning(Code.KV_FP8_BACKEND, f"{at}.kvCacheDtype", problem, fix, "fp8")
 
 
 def context_rules(plan: Plan, model: ModelPlan, at: str) -> Iterator[Finding]:

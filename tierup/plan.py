@@ -15,6 +15,8 @@ from tierup.config import (
     WorkloadClass,
 )
 from tierup.findings import Finding
+from tierup.sizing import Bottleneck, Range, Sizing
+from tierup.sizing.memory import Memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +118,54 @@ class ModelPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class ClassCapacity:
+    """What requests of one class will see, and what they are promised; milliseconds.
+
+    `in_flight` is how many of them are running or waiting, over all replicas. The two times are None where the
+    load is more than the replicas can ever answer.
+    """
+
+    name: str
+    in_flight: float
+    ttft_ms: Range
+    tpot_ms: Range
+    e2e_ms: Range
+    ttft_target_ms: float
+    tpot_target_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCapacity:
+    """What one model's replicas at rest hold and how fast they answer, by the sizing model.
+
+    `users` is this model's part of the tier's users, `in_flight` the requests of theirs that run or wait.
+    `most_in_flight` and `most_users` are the largest at which every class still has what it is promised;
+    `gives_way` says what breaks first beyond them. `at_once` is the answer for all users sending together, `full` that
+    for every slot taken. `prompt_tokens` is the mean prompt, `request_tokens` the KV cache of the mean running
+    request.
+    """
+
+    memory: Memory
+    users: float
+    in_flight: float
+    sizing: Sizing
+    at_once: Sizing
+    full: Sizing
+    prompt_tokens: int
+    request_tokens: float
+    classes: tuple[ClassCapacity, ...]
+    most_in_flight: float
+    most_users: float
+    gives_way: str
+    bottleneck: Bottleneck
+
+    @property
+    def headroom(self) -> float:
+        """How many times the users fit; below 1 they do not."""
+        return self.most_users / self.users
+
+
+@dataclass(frozen=True, slots=True)
 class GatewayPlan:
     """The Nginx in front; times in seconds, rates in requests."""
 
@@ -174,6 +224,7 @@ class Plan:
     stack: str
     namespace: str
     config: TierConfig
+    think_seconds: float
     classes: dict[str, WorkloadClass]
     nodes: NodePlan
     models: tuple[ModelPlan, ...]
@@ -182,6 +233,7 @@ class Plan:
     monitoring: MonitoringPlan
     images: ImagesPlan
     defaults: tuple[Default, ...]
+    capacity: tuple[ModelCapacity | None, ...] = ()
     findings: tuple[Finding, ...] = field(default=())
 
     @property

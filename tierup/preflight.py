@@ -1,15 +1,24 @@
 """Decides what is refused before anything exists, and what is only warned about.
 
-`references` looks at names, before there is a plan; `check` looks at the plan. Where a part of the file is
-unreadable, the rules that need nothing of it still speak, so that one run tells everything.
+`references` looks at names, before there is a plan; `check` looks at the plan; `examine` is the whole of it. Where
+a part of the file is unreadable, the rules that need nothing of it still speak, so that one run tells everything.
 """
 
 import dataclasses
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 
-from tierup import model_rules, tier_rules
+from tierup import (
+    acceptance,
+    capacity_rules,
+    gateway_rules,
+    model_rules,
+    scaling_rules,
+    server_rules,
+    tier_rules,
+)
 from tierup.catalog import Catalog, Precision
 from tierup.config import REQUIRED, Model, Nodes, Parsed, StandbyMode, TierConfig, Workload
 from tierup.defaults import resolve
@@ -17,41 +26,70 @@ from tierup.findings import Code, Finding, TierError, did_you_mean, errors
 from tierup.model_defaults import served_name, slug_of
 from tierup.plan import ModelPlan, Plan
 
+# What the capacity of a model depends on.
+_CAPACITY = {"models", "nodes", "workload", "gateway", "images"}
 # Every rule, with the sections beside the model itself that it looks at.
 _MODEL_RULES: tuple[tuple[Callable[[Plan, ModelPlan, str], Iterator[Finding]], set[str]], ...] = (
     (model_rules.gpu_rules, {"nodes"}),
+    (model_rules.memory_rules, {"nodes", "workload", "images"}),
     (model_rules.context_rules, set()),
     (model_rules.class_rules, {"workload"}),
     (model_rules.own_rules, set()),
     (model_rules.image_rules, {"images"}),
+    (capacity_rules.capacity_rules, _CAPACITY),
 )
 _TIER_RULES: tuple[tuple[Callable[[Plan], Iterator[Finding]], set[str]], ...] = (
     (tier_rules.gpu_count, {"models", "nodes"}),
-    (tier_rules.autoscaler_range, {"models", "nodes", "autoscaling"}),
     (tier_rules.server_size, {"models", "nodes", "autoscaling"}),
     (tier_rules.disk, {"models", "nodes"}),
-    (tier_rules.rollout, {"models", "nodes", "autoscaling"}),
-    (tier_rules.longform, {"models", "workload", "gateway", "nodes"}),
     (tier_rules.nodes, {"nodes"}),
     (tier_rules.budget, {"nodes", "budget"}),
     (tier_rules.shares, {"workload"}),
-    (tier_rules.exposure, {"gateway"}),
     (tier_rules.monitoring, {"monitoring"}),
     (tier_rules.images, {"images"}),
+    (server_rules.idle_gpus, {"models", "nodes", "autoscaling"}),
+    (server_rules.fetch, {"models", "nodes"}),
+    (server_rules.traffic, _CAPACITY),
+    (server_rules.standby, _CAPACITY),
+    (server_rules.raid, {"nodes"}),
+    (scaling_rules.autoscaler_range, {"models", "nodes", "autoscaling"}),
+    (scaling_rules.targets, _CAPACITY | {"autoscaling"}),
+    (scaling_rules.windows, {"models", "nodes", "autoscaling"}),
+    (scaling_rules.rollout, _CAPACITY | {"autoscaling"}),
+    (gateway_rules.longform, {"models", "workload", "gateway", "nodes"}),
+    (gateway_rules.queue_wait, _CAPACITY),
+    (gateway_rules.drain, {"models", "workload"}),
+    (gateway_rules.buckets, {"workload"}),
+    (gateway_rules.exposure, {"gateway"}),
+    (capacity_rules.claim, {"workload", "nodes"}),
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """Everything that is to be said of a stack file, and its plan, which there is exactly if nothing is an error."""
+
+    plan: Plan | None
+    findings: tuple[Finding, ...]
+
+
+def examine(parsed: Parsed, catalog: Catalog) -> Examined:
+    """Errors, warnings and notes together; never raises for a user's mistake."""
+    found = (*parsed.findings, *references(parsed, catalog))
+    if found:
+        rest, accept = _check_rest(parsed, catalog), parsed.sections.get("accept", ())
+        return Examined(None, (*found, *acceptance.apply(rest, accept, complete=False)))
+    plan = resolve(parsed.config(), catalog)
+    findings = acceptance.apply(check(plan), plan.config.accept, complete=True)
+    return Examined(None if errors(findings) else dataclasses.replace(plan, findings=findings), findings)
 
 
 def make_plan(parsed: Parsed, catalog: Catalog) -> Plan:
     """The checked plan of a stack file; warnings stand in it; raises `TierError` with every error found."""
-    subject = f"stack '{parsed.raw.stack}'"
-    found = [*parsed.findings, *references(parsed, catalog)]
-    if found:
-        raise TierError([*found, *errors(_check_rest(parsed, catalog))], subject)
-    plan = resolve(parsed.config(), catalog)
-    findings = check(plan)
-    if errors(findings):
-        raise TierError(errors(findings), subject)
-    return dataclasses.replace(plan, findings=findings)
+    examined = examine(parsed, catalog)
+    if examined.plan is None:
+        raise TierError(errors(examined.findings), f"stack '{parsed.raw.stack}'")
+    return examined.plan
 
 
 def check(plan: Plan, broken: frozenset[str] = frozenset()) -> tuple[Finding, ...]:

@@ -5,8 +5,9 @@ from typing import Any
 from pydantic.json_schema import models_json_schema
 
 from tierup.catalog import Catalog, load_catalog
-from tierup.config import REQUIRED, SECRET_PREFIX, SECRETS, SECTIONS
-from tierup.sections import DECIMAL, Model, Strict
+from tierup.config import LISTS, REQUIRED, SECRET_PREFIX, SECRETS, SECTIONS
+from tierup.findings_text import ACCEPTABLE
+from tierup.sections import DECIMAL, Strict
 
 Schema = dict[str, Any]
 _NAMESPACE = "tierup:"
@@ -25,12 +26,14 @@ def json_schema() -> Schema:
 
     It says what a file may be made of; what goes together (sizes, counts, prices) is left to `tierup plan`.
     """
-    kinds: list[type[Strict]] = [*SECTIONS.values(), Model]
+    kinds: list[type[Strict]] = [*SECTIONS.values(), *LISTS.values()]
     references, whole = models_json_schema([(kind, "validation") for kind in kinds], by_alias=True)
     parts: Schema = _tidy(whole["$defs"])
     _complete(parts, load_catalog())
     sections: Schema = {name: references[kind, "validation"] for name, kind in SECTIONS.items()}
-    sections["models"] = {"type": "array", "minItems": 1, "items": references[Model, "validation"]}
+    for name, kind in LISTS.items():
+        least = {"minItems": 1} if name == "models" else {}
+        sections[name] = {"type": "array", **least, "items": references[kind, "validation"]}
     secrets = {f"{SECRET_PREFIX}{name}": {**_SECURE, "description": what} for name, what in SECRETS.items()}
     config = {
         "type": "object",
@@ -71,7 +74,12 @@ def _tidy(part: Any) -> Any:
 
 
 def _complete(parts: Schema, catalog: Catalog) -> None:
-    """Add the catalogue's names, and which precisions each model has."""
+    """Add the catalogue's names, which precisions each model has, and which findings are no errors."""
+    parts["Acceptance"]["properties"]["code"] = {
+        "description": parts["Acceptance"]["properties"]["code"]["description"],
+        "enum": [str(code) for code in ACCEPTABLE],
+    }
+    del parts["Code"]
     parts["Nodes"]["properties"]["server"]["enum"] = list(catalog.servers)
     model = parts["Model"]
     model["properties"]["id"]["enum"] = list(catalog.models)

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic.alias_generators import to_camel
 
 from tierup.catalog import Precision
+from tierup.findings import Code
 
 DECIMAL = r"^-?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?$"
 
@@ -66,6 +67,9 @@ class Workload(Strict):
     """Who uses the service."""
 
     users: Annotated[int, Field(ge=1, le=100_000, description="People using the service at the same time")]
+    think_seconds: Annotated[
+        Number | None, Field(ge=0, le=3600, description="From a user's answer to their next request, s")
+    ] = None
     classes: Annotated[dict[DnsName, WorkloadClass] | None, Field(min_length=1)] = None
 
 
@@ -261,3 +265,16 @@ class Cluster(Strict):
     )
     context: Annotated[str | None, Field(min_length=1)] = None
     namespace: DnsName | None = None
+
+
+class Acceptance(Strict):
+    """A warning that was read and is lived with; what it is about stays shown, with the reason."""
+
+    code: Annotated[Code, Field(description="A warning, see docs/findings.md")]
+    path: Annotated[
+        str | None,
+        Field(min_length=1, description="The path the warning names; default: wherever it is told"),
+    ] = None
+    reason: Annotated[
+        str, Field(pattern=r"^\s*\S[\s\S]{8,}\S\s*$", description="Why, for whoever reads the file next")
+    ]

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from tierup.findings import Code, Finding, warning
 from tierup.plan import ModelPlan, Plan
 from tierup.replicas import fits
-from tierup.sections import CacheKind, MonitoringMode, Provider, ServiceType, StandbyMode
+from tierup.sections import CacheKind, MonitoringMode, Provider, StandbyMode
 
 SYSTEM_CPU = 4.0  # two gateways, one fetch, Prometheus and Grafana
 SYSTEM_MEMORY_GIB = 7.0
@@ -38,33 +38,6 @@ def gpu_count(plan: Plan) -> Iterator[Finding]:
         fix = "use one parallelism for all models, or separate stacks"
         yield warning(
             Code.GPUS_FRAGMENTED, "models", problem, fix, " and ".join(map(str, sorted(sizes))) + " GPUs"
-        )
-
-
-def autoscaler_range(plan: Plan) -> Iterator[Finding]:
-    """GPUs against what the autoscaler may ask for."""
-    ceiling, path = plan.config.autoscaling.max_replicas, "autoscaling.maxReplicas"
-    if ceiling is None or not plan.autoscaling.enabled:
-        return  # the default is what the GPUs hold
-    for index, model in enumerate(plan.models):
-        if ceiling < model.replicas:
-            problem = f"is below models[{index}].replicas"
-            fix = f"raise it to {model.replicas}, or ask for fewer replicas"
-            yield Finding(
-                Code.AUTOSCALER_RANGE, path, problem, fix, str(ceiling), f"at least {model.replicas}"
-            )
-    schedulable, per_server = plan.nodes.schedulable, plan.nodes.gpus_per_server
-    if not fits([(model, ceiling) for model in plan.models], len(schedulable), per_server):
-        most = sum(model.gpus for model in plan.models) * ceiling
-        fix = "lower it, or add servers or warm spares"
-        got, allowed = f"{ceiling}, which is {most} GPUs", f"{len(schedulable)} x {per_server} GPUs"
-        yield Finding(
-            Code.AUTOSCALER_RANGE,
-            path,
-            "asks for more GPUs than the servers that are up hold",
-            fix,
-            got,
-            allowed,
         )
 
 
@@ -112,33 +85,6 @@ def disk(plan: Plan) -> Iterator[Finding]:
         fix = "serve fewer models, or keep them on a shared volume (cache.kind shared)"
         problem = f"{plan.nodes.server_id} has too small a disk for the model files"
         yield Finding(Code.DISK_EXCEEDED, "models", problem, fix, f"{need} GiB", f"at most {size:.0f} GiB")
-
-
-def rollout(plan: Plan) -> Iterator[Finding]:
-    """Models that a change stops."""
-    for index, model in enumerate(plan.models):
-        if model.rollout.recreate:
-            seconds = model.startup_seconds // 2
-            problem = f"no GPUs are left for a second replica: a change stops it for about {seconds} s"
-            fix = "add a server or a warm spare, or use a smaller parallelism"
-            yield warning(Code.ROLLOUT_RECREATE, f"models[{index}]", problem, fix)
-
-
-def longform(plan: Plan) -> Iterator[Finding]:
-    """Slots that the cap leaves to long jobs."""
-    cap = plan.gateway.longform_cap
-    for model in plan.models:
-        if round(model.slots * cap) < 1:
-            problem = f"leaves long jobs none of the {model.slots} slots of {model.name}"
-            fix = "raise it, or the model's maxNumSeqs"
-            yield Finding(
-                Code.LONGFORM_CAP,
-                "gateway.longformCap",
-                problem,
-                fix,
-                f"{cap:g}",
-                f"at least {1 / model.slots:.3g}",
-            )
 
 
 def nodes(plan: Plan) -> Iterator[Finding]:
@@ -195,23 +141,6 @@ def shares(plan: Plan) -> Iterator[Finding]:
     if abs(total - 1) > 0.005:
         problem = "the classes' shares do not add up to 1"
         yield Finding(Code.SHARES, "workload.classes", problem, "let them add up to 1", f"{total:g}", "1")
-
-
-def exposure(plan: Plan) -> Iterator[Finding]:
-    """Who can reach the gateway."""
-    if plan.gateway.service_type is ServiceType.LOAD_BALANCER and not plan.gateway.source_ranges:
-        problem, fix = (
-            "a load balancer without source ranges is open to everybody",
-            "list the networks that may call it",
-        )
-        yield Finding(
-            Code.OPEN_LOAD_BALANCER,
-            "gateway.sourceRanges",
-            problem,
-            fix,
-            "nothing",
-            "networks such as 10.0.0.0/8",
-        )
 
 
 def monitoring(plan: Plan) -> Iterator[Finding]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from pulumi.runtime import mocks, settings
 from pulumi.runtime.config import set_all_config
-from pulumi.runtime.proto import resource_pb2
+from pulumi.runtime.proto import engine_pb2, resource_pb2
 from pulumi.runtime.stack import run_in_stack
 
 from components.kube import RESOURCES
@@ -63,6 +63,7 @@ class Run:
     resources: dict[str, Registered] = field(default_factory=dict)
     outputs: dict[str, dict[str, Any]] = field(default_factory=dict)
     said: list[str] = field(default_factory=list)
+    warned: list[str] = field(default_factory=list)
     result: Any = None
 
     def of_type(self, type_: str) -> list[Registered]:
@@ -160,6 +161,8 @@ class _Engine(mocks.MockEngine):
 
     def Log(self, request: Any) -> None:
         self.run.said.append(request.message)
+        if request.severity == engine_pb2.WARNING:
+            self.run.warned.append(request.message)
 
 
 def _plain(value: Any, secrets: list[Any]) -> Any:

@@ -4,9 +4,9 @@ from typing import Any
 
 from tierup.catalog import Catalog, load_catalog
 from tierup.config import RawStack, parse
-from tierup.findings import TierError
+from tierup.findings import Finding, TierError
 from tierup.plan import Plan
-from tierup.preflight import make_plan
+from tierup.preflight import examine, make_plan
 
 WORKLOAD: dict[str, Any] = {"users": 40}
 NODES: dict[str, Any] = {"server": "standard-2x-a100-80g-pcie", "count": 1}
@@ -26,8 +26,14 @@ def small_plan(*, catalog: Catalog | None = None, **changes: Any) -> Plan:
     return make_plan(parse(small_stack(**changes)), catalog if catalog is not None else load_catalog())
 
 
+def findings(*, catalog: Catalog | None = None, **changes: Any) -> tuple[Finding, ...]:
+    """All that is told of it, errors and warnings alike."""
+    known = catalog if catalog is not None else load_catalog()
+    return examine(parse(small_stack(**changes)), known).findings
+
+
 def codes(*, catalog: Catalog | None = None, **changes: Any) -> set[str]:
-    """Names of all codes that are told of it, errors and warnings alike."""
+    """Names of the codes that stop it, or of all where nothing does."""
     try:
         return {finding.code.name for finding in small_plan(catalog=catalog, **changes).findings}
     except TierError as error:

@@ -108,7 +108,7 @@ def test_every_leaf_of_a_gpu_and_a_server_is_sourced(catalog: Catalog) -> None:
         name
         for entry in (*catalog.gpus.values(), *catalog.servers.values(), *catalog.models.values())
         for name, field in type(entry).model_fields.items()
-        if not list(walk(getattr(entry, name), name))
+        if getattr(entry, name) is not None and not list(walk(getattr(entry, name), name))
     }
     assert bare == {"title", "gpu"}
 

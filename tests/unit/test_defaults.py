@@ -7,11 +7,12 @@ from types import UnionType
 from typing import Annotated, Any, get_args, get_origin
 
 import pytest
-from small_stack import MODEL, NODES, WORKLOAD, small_plan
+from small_stack import MODEL, NODES, WORKLOAD, small_plan, small_stack
 from tier_plans import TIERS, VARIANTS, plan_of, stack_text
 
 from tierup.catalog import Server, load_catalog
-from tierup.config import SECTIONS
+from tierup.config import SECTIONS, parse
+from tierup.defaults import resolve
 from tierup.io.stackfile import load_yaml
 from tierup.model_defaults import GRACE_MARGIN_SECONDS, fetch_seconds, startup_seconds
 from tierup.replicas import rollout_of, spare_replicas
@@ -73,16 +74,17 @@ def test_every_default_has_a_reason_and_a_value_and_stands_once() -> None:
 SAID: dict[str, Any] = {
     "workload": WORKLOAD
     | {
+        "thinkSeconds": 1,
         "classes": {
             "chat": {
                 "promptTokens": 9,
                 "answerTokens": 9,
-                "ttftMs": 9,
+                "ttftMs": 99,
                 "tpotMs": 9,
                 "share": 1,
                 "priority": 9,
             }
-        }
+        },
     },
     "nodes": NODES
     | {
@@ -355,7 +357,10 @@ def test_the_precision_is_in_the_name_unless_it_is_the_plain_one() -> None:
 
 
 def test_slots_follow_users_within_bounds() -> None:
-    slots = {users: small_plan(workload={"users": users}).models[0].slots for users in (1, 40, 50, 100_000)}
+    slots = {
+        users: resolve(parse(small_stack(workload={"users": users})).config(), load_catalog()).models[0].slots
+        for users in (1, 40, 50, 100_000)
+    }
     assert slots == {1: 8, 40: 24, 50: 32, 100_000: 256}
 
 

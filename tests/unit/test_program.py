@@ -102,6 +102,17 @@ def test_every_stack_file_becomes_a_tier(monkeypatch: pytest.MonkeyPatch, case: 
 
 
 @pytest.mark.usefixtures("answers")
+def test_the_preview_warns_of_what_is_not_accepted_and_mentions_what_is() -> None:
+    config = engine_config("entry")
+    meant = run_main(config)
+    (line,) = [line for line in meant.said if line.startswith("TIER052")]
+    assert "accepted: light APIs and tests" in line
+    assert line not in meant.warned
+    open_ = run_main({key: value for key, value in config.items() if key != "tierup:accept"})
+    assert [line for line in open_.warned if line.startswith("TIER052")]
+
+
+@pytest.mark.usefixtures("answers")
 def test_the_ambient_cluster_is_named_in_the_preview() -> None:
     run = run_main(engine_config("entry"))
     (line,) = [line for line in run.said if line.startswith("cluster: ")]
@@ -230,6 +241,10 @@ def test_what_stops_nothing_is_shown_and_what_does_is_an_error(
     assert run_main(config).exports
     (warning,) = [line for line in told if "TIER014" in line]
     assert warning.startswith("TIER014 autoscaling: no adapter serves custom.metrics.k8s.io in this cluster")
+    accepted = {**config, "tierup:accept": json.dumps([{"code": "TIER014", "reason": "we scale by hand"}])}
+    told.clear()
+    assert any("TIER014" in line and "accepted: we scale by hand" in line for line in run_main(accepted).said)
+    assert [line for line in told if "TIER014" in line or "acceptance" in line] == []
     answers["/version"] = {"gitVersion": "v1.29.9"}
     told.clear()
     said = refused(config)

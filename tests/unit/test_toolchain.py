@@ -332,10 +332,7 @@ def test_two_installs_at_once_build_once(bench: Bench) -> None:
         wait_for(builds.exists)
         with bench.start() as second:
             assert second.stdout
-            assert (
-                f"waiting for another toolchain install to end (process {first.pid})"
-                in second.stdout.readline()
-            )
+            assert f"waiting for another install to end (process {first.pid})" in second.stdout.readline()
             hold.unlink()
     assert (first.returncode, second.returncode) == (0, 0)
     assert builds.read_text().splitlines() == ["build"]

@@ -171,6 +171,14 @@ class SystemReserved(_Strict):
     memory_gib: Sourced[Amount]
 
 
+class Claim(_Strict):
+    """What the hardware guide promises of a server: users, milliseconds for an answer of so many tokens."""
+
+    users: Sourced[Count]
+    latency_ms: Sourced[Count]
+    answer_tokens: Sourced[Count]
+
+
 class Server(_Strict):
     """One GPU server as it is bought: `gpu` is an id of the GPU table, prices are USD per server."""
 
@@ -189,6 +197,7 @@ class Server(_Strict):
     cabinet: Sourced[Text]
     system_reserved: SystemReserved
     capex_usd: Sourced[Amount]
+    claim: Claim | None = None
 
 
 class Variant(_Strict):

@@ -5,20 +5,19 @@ import sys
 import typer
 
 from tierup.cli import local, plan, render, size
-from tierup.cli.project import UsageError
-from tierup.findings import Code, TierError
-
-EXIT_FINDINGS, EXIT_USAGE, EXIT_OVER_BUDGET = 1, 2, 3
+from tierup.cli.exits import EXIT_CODES, EXIT_FINDINGS, EXIT_USAGE, UsageError, examples, exit_code
+from tierup.findings import TierError
 
 app = typer.Typer(
     help="One stack file per hardware tier becomes a running LLM service.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    epilog="Exit codes: 0 ok, 1 bad config or findings, 2 usage, 3 over budget.",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=f"{EXIT_CODES}\n\n{examples('tierup plan --stack standard', 'tierup --install-completion')}",
 )
-app.command("plan")(plan.plan)
-app.command("render")(render.render)
-app.command("size")(size.size)
+app.command("plan", epilog=plan.EXAMPLES)(plan.plan)
+app.command("render", epilog=render.EXAMPLES)(render.render)
+app.command("size", epilog=size.EXAMPLES)(size.size)
 app.add_typer(local.app, name="local")
 
 
@@ -31,8 +30,7 @@ def main() -> None:
         app()
     except TierError as error:
         print(error, file=sys.stderr)
-        codes = {finding.code for finding in error.findings}
-        sys.exit(EXIT_OVER_BUDGET if codes == {Code.OVER_BUDGET} else EXIT_FINDINGS)
+        sys.exit(exit_code(error.findings))
     except UsageError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(EXIT_USAGE)

@@ -5,6 +5,7 @@ import runpy
 from collections.abc import Callable
 from pathlib import Path
 
+from tierup.report.findings_page import page
 from tierup.schema import json_schema
 
 ROOT = Path(__file__).parents[2]
@@ -24,6 +25,7 @@ def dashboard() -> str:
 GENERATED: dict[str, Callable[[], str]] = {
     "stacks/tierup.schema.json": schema,
     "monitoring/dashboards/tier.json": dashboard,
+    "docs/findings.md": page,
 }
 
 

@@ -1,19 +1,23 @@
 """Runs a stack on a local cluster with simulated GPU nodes: the real engine, provider, API server and scheduler."""
 
+import json
 import signal
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
 
-from tierup.cli.project import Stack, UsageError, load_plan, project_folder
+from tierup.cli.exits import UsageError, examples
+from tierup.cli.project import Stack, load_plan, project_folder, stacks_here
 
 app = typer.Typer(
     help="A local cluster with simulated GPU nodes: nothing of it needs a GPU, root or Docker.",
     no_args_is_help=True,
+    epilog=examples("tierup local up --stack standard", "tierup local down --all"),
 )
 
 
-@app.command()
+@app.command(epilog=examples("tierup local up --stack entry"))
 def up(stack: Stack) -> None:
     """Start a cluster, rack the stack's servers, run `pulumi up` on a scratch copy, and show the tier.
 
@@ -38,10 +42,11 @@ def up(stack: Stack) -> None:
     show(plan, project)
 
 
-@app.command()
+@app.command(epilog=examples("tierup local down --stack entry", "tierup local down --all"))
 def down(
     stack: Annotated[
-        str | None, typer.Option("--stack", "-s", help="The stack whose cluster is removed")
+        str | None,
+        typer.Option("--stack", "-s", help="The stack whose cluster is removed", autocompletion=stacks_here),
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="Remove every local cluster")] = False,
 ) -> None:
@@ -57,26 +62,28 @@ def down(
         )
 
 
-@app.command()
-def status() -> None:
+@app.command(epilog=examples("tierup local status", "tierup local status --json"))
+def status(as_json: Annotated[bool, typer.Option("--json", help="One JSON list")] = False) -> None:
     """List the local clusters and their processes."""
     from tierup.local import cluster as clusters
 
-    names = clusters.list_clusters()
-    if not names:
+    everything = [clusters.status(name) for name in clusters.list_clusters()]
+    if as_json:
+        print(json.dumps([asdict(found) for found in everything], indent=2, default=str))
+        return
+    if not everything:
         typer.echo("no local cluster")
-    for name in names:
-        found = clusters.status(name)
+    for found in everything:
         processes = ", ".join(
             f"{part} {pid if pid is not None else 'dead'}" for part, pid in found.pids.items()
         )
-        typer.echo(f"{name}: {'ready' if found.ready else 'not ready'} at {found.server} ({processes})")
+        typer.echo(f"{found.name}: {'ready' if found.ready else 'not ready'} at {found.server} ({processes})")
         typer.echo(f"  KUBECONFIG={found.kubeconfig}")
 
 
-@app.command()
+@app.command(epilog=examples('eval "$(tierup local env --stack standard)"'))
 def env(stack: Stack) -> None:
-    """Print shell lines that point kubectl and pulumi at a local stack: eval "$(tierup local env --stack standard)"."""
+    """Print shell lines that point kubectl and pulumi at a local stack."""
     import shlex
 
     from tierup.local.cluster import Cluster

@@ -6,16 +6,27 @@ from typing import Annotated
 import typer
 
 from tierup.catalog import load_catalog
+from tierup.cli.exits import UsageError
 from tierup.config import parse
-from tierup.io.stackfile import find_project, read_stack, stack_path
+from tierup.io.stackfile import find_project, read_stack, stack_names, stack_path
 from tierup.plan import Plan
 from tierup.preflight import make_plan
 
-Stack = Annotated[str, typer.Option("--stack", "-s", help="Name of the stack: stacks/Pulumi.<name>.yaml")]
+__all__ = ["Stack", "UsageError", "load_plan", "project_folder", "stacks_here"]
 
 
-class UsageError(Exception):
-    """The command cannot be carried out here."""
+def stacks_here() -> list[str]:
+    """Names of the project's stacks, for completion; none where there is no project."""
+    folder = find_project(Path.cwd())
+    return stack_names(folder) if folder is not None else []
+
+
+Stack = Annotated[
+    str,
+    typer.Option(
+        "--stack", "-s", help="Name of the stack: stacks/Pulumi.<name>.yaml", autocompletion=stacks_here
+    ),
+]
 
 
 def project_folder() -> Path:

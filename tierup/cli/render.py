@@ -6,9 +6,15 @@ from typing import Annotated
 import typer
 import yaml
 
+from tierup.cli.exits import examples
 from tierup.cli.project import Stack, load_plan
 from tierup.manifests import render as manifests_of
 from tierup.manifests.common import Manifest, SecretRef
+
+EXAMPLES = examples(
+    "tierup render --stack standard | kubectl apply --server-side -f -",
+    "tierup render --stack standard --out standard.yaml",
+)
 
 
 class _Dumper(yaml.SafeDumper):
@@ -37,8 +43,6 @@ def render(
     """Write the objects that `pulumi up` makes as plain YAML, for GitOps and scanners.
 
     A secret stands as ${tierup:secret-NAME}; nodes are patches of nodes that must be there already.
-
-    Example: tierup render --stack standard | kubectl apply --server-side -f -
     """
     text = to_yaml(manifests_of(load_plan(stack)))
     if out is None:

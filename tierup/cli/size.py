@@ -10,11 +10,17 @@ from rich.console import Console
 from rich.table import Table
 
 from tierup.catalog import Catalog, Precision, load_catalog
-from tierup.cli.project import UsageError
+from tierup.cli.exits import UsageError, console, examples
 from tierup.sizing import ModelShape, Range, ShapeError, Sizing, SizingInput, load_shapes
 from tierup.sizing import size as sized
 from tierup.sizing.shape import read_config
 
+EXAMPLES = examples(
+    "tierup size --model qwen2.5-7b --gpu rtx-4090 --concurrency 20",
+    "tierup size --config config.json --gpu l40s --precision fp8 --rate 3 --json",
+    "tierup size --users 50 --recommend",
+    "tierup size --accuracy",
+)
 _PLAIN: dict[str, Any] = {"highlight": False, "markup": False}
 
 
@@ -43,9 +49,16 @@ def size(  # noqa: PLR0917 - the options of a command are its arguments
     context: Annotated[
         int | None, typer.Option(min=1, help="max_model_len", show_default="prompt + answer")
     ] = None,
-    gpu_memory_utilization: Annotated[float, typer.Option(min=0.01, max=1)] = 0.92,
-    max_num_seqs: Annotated[int | None, typer.Option(min=1, show_default="the engine's")] = None,
-    max_num_batched_tokens: Annotated[int | None, typer.Option(min=1, show_default="the engine's")] = None,
+    gpu_memory_utilization: Annotated[
+        float, typer.Option(min=0.01, max=1, help="Share of a GPU's memory that the engine takes")
+    ] = 0.92,
+    max_num_seqs: Annotated[
+        int | None,
+        typer.Option(min=1, help="Slots: requests a replica runs at once", show_default="the engine's"),
+    ] = None,
+    max_num_batched_tokens: Annotated[
+        int | None, typer.Option(min=1, help="Tokens of one engine step", show_default="the engine's")
+    ] = None,
     kv_dtype: Annotated[str, typer.Option(help="auto or fp8")] = "auto",
     enforce_eager: Annotated[bool, typer.Option("--enforce-eager", help="No CUDA graphs")] = False,
     engine_version: Annotated[str, typer.Option(help="vLLM version")] = "0.32.0",
@@ -57,11 +70,7 @@ def size(  # noqa: PLR0917 - the options of a command are its arguments
     accuracy: Annotated[bool, typer.Option("--accuracy", help="Print the accuracy report and end")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object")] = False,
 ) -> None:
-    """Memory, latency and throughput of a model on GPUs, with ranges and the measurements they rest on.
-
-    Examples: tierup size --model qwen2.5-7b --gpu rtx-4090 --concurrency 20
-    tierup size --users 50 --recommend
-    """
+    """Memory, latency and throughput of a model on GPUs, with ranges and the measurements they rest on."""
     if accuracy:
         from tierup.sizing.accuracy import report
 
@@ -109,7 +118,7 @@ def size(  # noqa: PLR0917 - the options of a command are its arguments
     if as_json:
         print(json.dumps(summary(answer_found), indent=2))
     else:
-        _page(ask, answer_found, Console())
+        _page(ask, answer_found, console())
 
 
 def _shape(model: str | None, config: Path | None) -> ModelShape:
@@ -202,7 +211,7 @@ def _recommend(ask: SizingInput, catalog: Catalog, target: tuple[float, float], 
         ]
         print(json.dumps(rows, indent=2))
         return
-    out = Console()
+    out = console()
     if not options:
         out.print(
             "no server of the catalogue meets the target - raise --max-ttft or --max-tpot, or lower the load"

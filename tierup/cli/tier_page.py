@@ -5,8 +5,7 @@ import time
 from collections import defaultdict
 from typing import Any
 
-from rich.console import Console
-
+from tierup.cli.exits import console
 from tierup.local.api import Api
 from tierup.local.project import LocalProject
 from tierup.manifests.common import ROLE_LABEL, STACK_LABEL
@@ -36,7 +35,7 @@ def settled_pods(api: Api, plan: Plan) -> list[dict[str, Any]]:
 
 def show(plan: Plan, project: LocalProject) -> None:
     """Print the page of a tier that came up."""
-    out, api = Console(), project.cluster.api
+    out, api = console(), project.cluster.api
     plain: dict[str, Any] = {"highlight": False, "markup": False, "soft_wrap": True}
     pods = settled_pods(api, plan)
     on_node: dict[str, list[dict[str, Any]]] = defaultdict(list)

@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from tierup.config import SECRET_PREFIX, SECRETS, SECTIONS, RawStack
+from tierup.config import LISTS, SECRET_PREFIX, SECRETS, SECTIONS, RawStack
 from tierup.findings import Code, Finding, did_you_mean, holds_token
 from tierup.io.yaml_core import read_yaml
 
@@ -33,13 +33,22 @@ def stack_path(project: Path, stack: str) -> Path:
     return project / folder / f"Pulumi.{stack}.yaml"
 
 
+def stack_names(project: Path) -> list[str]:
+    """Every stack that has a file in the project."""
+    return _names_beside(stack_path(project, "any"))
+
+
+def _names_beside(path: Path) -> list[str]:
+    return sorted(_stack_of(other) for other in path.parent.glob("Pulumi.*.yaml"))
+
+
 def read_stack(path: Path) -> RawStack:
     """The `tierup:` values of a stack file; what is wrong with the file stands in the result's findings."""
     stack = _stack_of(path)
     try:
         return parse_stack(path.read_text(encoding="utf-8-sig"), stack, path.name)
     except FileNotFoundError:
-        others = sorted(_stack_of(other) for other in path.parent.glob("Pulumi.*.yaml"))
+        others = _names_beside(path)
         fix = did_you_mean(stack, others) or "name one of the stacks there are, or write this file"
         allowed = ", ".join(others) or "none here"
         found = Finding(Code.NOT_FOUND, path.name, "there is no such stack file", fix, stack, allowed)
@@ -102,7 +111,7 @@ def _top_level(document: Mapping[Any, Any]) -> list[Finding]:
     found = []
     for key in (str(key) for key in document if key not in PULUMI_KEYS):
         ours = key.removeprefix(f"{PROJECT}:")
-        fix = f"move it below `config:` as `{PROJECT}:{ours}`" if ours in (*SECTIONS, "models") else ""
+        fix = f"move it below `config:` as `{PROJECT}:{ours}`" if ours in (*SECTIONS, *LISTS) else ""
         fix = fix or did_you_mean(key, PULUMI_KEYS) or "remove it"
         allowed = ", ".join(sorted(PULUMI_KEYS))
         found.append(Finding(Code.UNKNOWN_KEY, key, "there is no such top-level key", fix, allowed=allowed))

@@ -10,16 +10,20 @@ from pathlib import Path
 from tierup.local.toolchain_pins import ToolchainError
 from tierup.local.toolchain_set import Toolchain, ToolMissing
 
-__all__ = ["ToolMissing", "ToolchainError", "ensure", "tool", "toolchain_dir"]
+__all__ = ["ToolMissing", "ToolchainError", "cache_root", "ensure", "tool", "toolchain_dir"]
 
 _PINS = Path(__file__).with_name("toolchain.yaml")
 _MODULES = Path(__file__).parents[2] / "tools"
 
 
-def _default() -> Toolchain:
+def cache_root() -> Path:
+    """The folder for what is installed once per user: TIERUP_CACHE, else `tierup` under XDG_CACHE_HOME."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    root = Path(os.environ.get("TIERUP_CACHE") or Path(base) / "tierup")
-    return Toolchain(_PINS, _MODULES, root.absolute() / "toolchain")
+    return Path(os.environ.get("TIERUP_CACHE") or Path(base) / "tierup").absolute()
+
+
+def _default() -> Toolchain:
+    return Toolchain(_PINS, _MODULES, cache_root() / "toolchain")
 
 
 def toolchain_dir() -> Path:

@@ -4,21 +4,19 @@ Every set of pins has one folder in the cache. One installer works at a time; ea
 at all. A tool that another set already has with the same recipe is linked: a new pin costs only itself.
 """
 
-import contextlib
-import fcntl
 import hashlib
 import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from tierup.local.toolchain_download import from_download
 from tierup.local.toolchain_pins import Tool, ToolchainError, load_pins
-from tierup.local.toolchain_shop import WayFailed, Workshop, verify
+from tierup.local.toolchain_shop import WayFailed, Workshop, one_at_a_time, verify
 from tierup.local.toolchain_ways import from_debian, from_go, from_path
 
 
@@ -67,7 +65,7 @@ class Toolchain:
         if not all(self._installed(tool, echo) for tool in tools):
             try:
                 self.bin.mkdir(parents=True, exist_ok=True)
-                with self._locked(echo):
+                with one_at_a_time(self.cache, echo):
                     self._install(tools, echo)
             except OSError as error:
                 raise ToolchainError(
@@ -90,21 +88,6 @@ class Toolchain:
         except WayFailed:
             return False
         return file.exists()
-
-    @contextlib.contextmanager
-    def _locked(self, echo: Callable[[str], None]) -> Iterator[None]:
-        """One installer at a time in this cache; the lock goes with the process, however it ends."""
-        with (self.cache / "lock").open("a+") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                lock.seek(0)
-                echo(f"waiting for another toolchain install to end (process {lock.read() or 'unknown'})")
-                fcntl.flock(lock, fcntl.LOCK_EX)
-            lock.truncate(0)
-            lock.write(str(os.getpid()))
-            lock.flush()
-            yield
 
     def _install(self, tools: list[Tool], echo: Callable[[str], None]) -> None:
         for stale in self.cache.glob("*/scratch-*"):

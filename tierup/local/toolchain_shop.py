@@ -1,11 +1,13 @@
-"""How an installer run works: its scratch folder, how it runs commands, when a tool counts as good."""
+"""How an installer run works: alone, in a scratch folder, how it runs commands, when a tool counts as good."""
 
+import contextlib
+import fcntl
 import os
 import re
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -31,6 +33,22 @@ class Workshop:
     archives: dict[str, Path] = field(default_factory=dict)
     apt_options: list[str] = field(default_factory=list)
     advice: dict[str, None] = field(default_factory=dict)  # what would have helped, each once
+
+
+@contextlib.contextmanager
+def one_at_a_time(cache: Path, echo: Callable[[str], None]) -> Iterator[None]:
+    """One installer at a time in this cache; the lock goes with the process, however it ends."""
+    with (cache / "lock").open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            echo(f"waiting for another install to end (process {lock.read() or 'unknown'})")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield
 
 
 def verify(shop: Workshop, tool: Tool, file: Path) -> None:

@@ -25,6 +25,11 @@ class Memory:
     max_context: int
 
     @property
+    def beside(self) -> float:
+        """What the engine needs beside weights and KV cache: its peak while computing, and CUDA graphs."""
+        return self.reserve + self.cuda_graphs
+
+    @property
     def fits(self) -> bool:
         return self.max_concurrent_sequences >= 1
 

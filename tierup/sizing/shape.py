@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tierup.catalog import Catalog, Precision, load_catalog
+from tierup.catalog import Catalog, ModelSpec, Precision, load_catalog
 
 MEASUREMENTS = Path(__file__).parents[1] / "catalog" / "measurements"
 
@@ -92,21 +92,23 @@ def load_shapes() -> dict[str, ModelShape]:
 
 def catalog_shapes(catalog: Catalog) -> dict[str, ModelShape]:
     """The catalogue's models."""
-    return {
-        name: ModelShape(
-            name=name,
-            params=spec.params.value,
-            layers=spec.layers.value,
-            q_heads=spec.q_heads.value,
-            kv_heads=spec.kv_heads.value,
-            head_dim=spec.head_dim.value,
-            hidden=spec.hidden.value,
-            intermediate=spec.intermediate.value,
-            vocab=spec.vocab.value,
-            max_context=spec.max_context.value,
-        )
-        for name, spec in catalog.models.items()
-    }
+    return {name: spec_shape(name, spec) for name, spec in catalog.models.items()}
+
+
+def spec_shape(name: str, spec: ModelSpec) -> ModelShape:
+    """The shape of one entry of the catalogue."""
+    return ModelShape(
+        name=name,
+        params=spec.params.value,
+        layers=spec.layers.value,
+        q_heads=spec.q_heads.value,
+        kv_heads=spec.kv_heads.value,
+        head_dim=spec.head_dim.value,
+        hidden=spec.hidden.value,
+        intermediate=spec.intermediate.value,
+        vocab=spec.vocab.value,
+        max_context=spec.max_context.value,
+    )
 
 
 def _measured_shapes() -> dict[str, ModelShape]:

@@ -1,0 +1,110 @@
+"""The engine takes the arguments that our containers pass, keeps to them, and answers what their probes ask."""
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from engine_server import GPU_ONLY, options
+from served import Served
+from tier_plans import VARIANTS, plan_of
+
+from tierup.manifests.common import ENGINE_PORT
+from tierup.manifests.model_server import engine_args
+
+KNOWN = Path(__file__).parents[1] / "unit" / "vllm_0_32_flags.txt"
+VALUES = ("--dtype", "--kv-cache-dtype", "--scheduling-policy")  # those whose allowed values the list holds
+# Run by the engine's interpreter: prints what its own parser knows, and what it makes of lists of arguments.
+PARSE = f"""
+import json, sys
+from vllm import envs
+from vllm.entrypoints.launchers.cli_args import make_arg_parser
+from vllm.model_executor.layers.quantization import QUANTIZATION_METHODS
+from vllm.utils.argparse_utils import FlexibleArgumentParser
+parser = make_arg_parser(FlexibleArgumentParser())
+named = {{name: action for action in parser._actions for name in action.option_strings}}
+values = {{name: list(named[name].choices) for name in {VALUES}}} | {{"--quantization": list(QUANTIZATION_METHODS)}}
+parsed = [vars(parser.parse_args(args)) for args in json.load(sys.stdin)]
+print()
+print(json.dumps([list(named), values, list(envs.environment_variables), parsed], default=str))
+"""
+CASES = [(f"{tier}-{name}", model) for tier, name in VARIANTS for model in plan_of(tier, name).models]
+
+
+@pytest.fixture(scope="module")
+def told(engine_python: Path, starting: object) -> list[Any]:
+    """The engine's options, their allowed values, its variables, and every variant's arguments as it reads them.
+
+    The servers start meanwhile.
+    """
+    lists = json.dumps([engine_args(model) for _, model in CASES])
+    done = subprocess.run(
+        [engine_python, "-c", PARSE], input=lists, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    answer: list[Any] = json.loads(done.stdout.splitlines()[-1])
+    return answer
+
+
+def test_the_list_that_unit_tests_check_against_is_the_engines_own(told: list[Any]) -> None:
+    lines = [line.split() for line in KNOWN.read_text().splitlines() if not line.startswith("#")]
+    flags, values, variables, _ = told
+    # The list leaves out short names, --help, and the --no-x that every switch --x has beside it.
+    short = {name for name in flags if not name.startswith("--")}
+    negated = {name for name in flags if name.startswith("--no-") and f"--{name[5:]}" in flags}
+    assert {name for name, *_ in lines if name.startswith("--")} == {*flags} - short - negated - {"--help"}
+    assert {name for name, *_ in lines if not name.startswith("--")} == {*variables}
+    assert {name: {*allowed} for name, *allowed in lines if allowed} == {
+        name: {*allowed} for name, allowed in values.items()
+    }
+
+
+@pytest.mark.parametrize("at", range(len(CASES)), ids=[f"{case}-{model.name}" for case, model in CASES])
+def test_every_variant_is_read_as_it_is_meant(told: list[Any], at: int) -> None:
+    args, parsed = engine_args(CASES[at][1]), told[-1][at]
+    assert parsed["model_tag"] == args[0]
+    for name, words in options(args).items():
+        value = parsed[name.removeprefix("--").replace("-", "_")]
+        read = value if isinstance(value, list) else [value]
+        assert [str(word) for word in read] == (words or ["True"]), name
+
+
+def test_the_standard_tier_runs_with_all_its_arguments_but_those_for_gpus(standard: Served) -> None:
+    ours = options(standard.container["args"])
+    assert {"--scheduling-policy", "--max-num-seqs", "--max-model-len", "--shutdown-timeout"} <= ours.keys()
+    # Of what is left out, one GPU needs nothing: a server is told the same by default.
+    assert {name: words for name, words in ours.items() if name in GPU_ONLY} == {
+        "--tensor-parallel-size": ["1"],
+        "--pipeline-parallel-size": ["1"],
+    }
+
+
+def test_a_pod_is_ready_when_the_model_is_served_under_its_name(served: Served, engine_python: Path) -> None:
+    (python, *_, name) = command = served.container["readinessProbe"]["exec"]["command"]
+    assert python == "python3"
+    port = served.server.url.rpartition(":")[2]
+    here = [word.replace(f":{ENGINE_PORT}/", f":{port}/") for word in command]
+    assert subprocess.run([engine_python, *here[1:]], check=False).returncode == 0
+    assert subprocess.run([engine_python, *here[1:-1], f"not-{name}"], check=False).returncode == 1
+    for probe in ("startupProbe", "livenessProbe"):
+        assert served.server.get(served.container[probe]["httpGet"]["path"]).status_code == 200
+
+
+def test_a_request_may_say_how_urgent_it_is(standard: Served) -> None:
+    for priority in (-5, 0, 80):
+        answer = standard.server.chat("hello", priority=priority)
+        assert answer.json()["usage"]["completion_tokens"] > 0, answer.text
+
+
+def test_the_limits_of_the_container_hold(standard: Served) -> None:
+    context = int(options(standard.container["args"])["--max-model-len"][0])
+    too_long = standard.server.chat("x" * context)
+    assert too_long.status_code == 400
+    assert str(context) in too_long.text
+    answers = next(
+        item["value"] for item in standard.container["env"] if item["name"] == "VLLM_MAX_N_SEQUENCES"
+    )
+    assert standard.server.chat("hello", n=int(answers)).ok
+    assert standard.server.chat("hello", n=int(answers) + 1).status_code == 400
+    assert standard.server.get("/docs").status_code == 404  # --disable-fastapi-docs

@@ -1,0 +1,49 @@
+"""What the engine tests ask a server about: the container it stands for, and our sizing of the model it serves."""
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from engine_server import EngineServer
+
+from tierup.catalog import load_catalog
+from tierup.config import KvCacheDtype
+from tierup.manifests import model_server
+from tierup.manifests.common import Manifest
+from tierup.plan import Plan
+from tierup.sizing import ModelShape, SizingInput, shape_from_config
+from tierup.sizing.coefficients import load_calibration
+from tierup.sizing.memory import Memory, memory
+
+GPU = "rtx-4090"
+KV_GIB = 0.25
+
+
+@dataclass(frozen=True)
+class Served:
+    """A running server, the container it stands for, and what our sizing says of its model."""
+
+    server: EngineServer
+    container: Manifest
+    shape: ModelShape
+    sized: Memory
+
+
+def container_of(plan: Plan) -> Manifest:
+    """The engine's container as it is rendered for the plan's first model."""
+    manifests = model_server.objects(plan, plan.models[0])
+    (deployment,) = (manifest for manifest in manifests if manifest["kind"] == "Deployment")
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    return dict(container)
+
+
+def size_for(model: Path, plan: Plan) -> tuple[ModelShape, Memory]:
+    """Our sizing of the model on a GPU, of which it may use so much that KV_GIB are left for the KV cache."""
+    shape = shape_from_config(json.loads((model / "config.json").read_text()), model.name)
+    ask = SizingInput(shape, GPU, load_catalog().gpus[GPU])
+    if plan.models[0].kv_cache_dtype is KvCacheDtype.FP8:
+        ask = replace(ask, kv_dtype="fp8")
+    k = load_calibration().values
+    whole = memory(ask, k)
+    share = ask.gpu_memory_utilization - (whole.kv - KV_GIB) / whole.visible
+    return shape, memory(replace(ask, gpu_memory_utilization=share), k)

@@ -1,0 +1,337 @@
+"""Every rule about what users will see, on both sides of its boundary.
+
+The boundaries move with the calibration, so each is found by search, and the figure behind it is looked at on both
+sides.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from small_stack import MODEL, small_stack
+
+from tierup.capacity import known
+from tierup.catalog import Catalog, load_catalog
+from tierup.config import parse
+from tierup.defaults import resolve
+from tierup.findings import Code, Finding, Severity
+from tierup.findings_text import EXPLAINED
+from tierup.plan import ModelCapacity, Plan
+from tierup.preflight import check
+from tierup.server_rules import BUSY_NETWORK, PROMPT_BYTES, STREAM_BYTES
+
+TWO, ENTRY, PREMIUM = "standard-2x-a100-80g-pcie", "entry-2x-rtx-4090", "premium-4x-h100-80g-sxm"
+WARM = {"mode": "warm", "count": 1}
+
+
+def plan_of(catalog: Catalog | None = None, **sections: Any) -> Plan:
+    parsed = parse(small_stack(**sections))
+    return resolve(parsed.config(), catalog if catalog is not None else load_catalog())
+
+
+def told(plan: Plan, code: str) -> list[Finding]:
+    found = [finding for finding in check(plan) if finding.code is Code[code]]
+    assert {finding.severity for finding in found} <= set(EXPLAINED[Code[code]].severities)
+    return found
+
+
+def first(plan: Plan) -> ModelCapacity:
+    capacity = plan.capacity[0]
+    assert capacity is not None
+    return capacity
+
+
+def turn(code: str, make: Callable[[int], Plan], low: int, high: int) -> tuple[Plan, Plan]:
+    """The last plan without the finding and the first with it, as the number grows (or falls) from low to high."""
+    assert not told(make(low), code), f"{code} at {low}"
+    assert told(make(high), code), f"no {code} at {high}"
+    while abs(high - low) > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if told(make(middle), code) else (middle, high)
+    return make(low), make(high)
+
+
+def users(count: int, **more: Any) -> dict[str, Any]:
+    return {"workload": {"users": count, **more}}
+
+
+def one_class(**more: Any) -> dict[str, Any]:
+    chat = {"promptTokens": 512, "answerTokens": 200, "ttftMs": 500, "tpotMs": 50, "share": 1, "priority": 80}
+    return {"chat": chat | more}
+
+
+def severity(plan: Plan, code: str) -> Severity:
+    return max((f.severity for f in told(plan, code)), key=["note", "warning", "error"].index)
+
+
+def test_a_first_token_that_may_be_late_is_noted_then_warned_of_then_refused() -> None:
+    def make(promised: int) -> Plan:
+        return plan_of(workload={"users": 40, "classes": one_class(ttftMs=promised)})
+
+    kept, noted = turn("SLOW_FIRST_TOKEN", make, 100_000, 1)
+    assert first(kept).classes[0].ttft_ms.high <= first(kept).classes[0].ttft_target_ms
+    assert first(noted).classes[0].ttft_ms.high > first(noted).classes[0].ttft_target_ms
+    figure = first(noted).classes[0].ttft_ms
+    assert severity(noted, "SLOW_FIRST_TOKEN") is Severity.NOTE
+    assert severity(make(int(figure.p50)), "SLOW_FIRST_TOKEN") is Severity.WARNING
+    assert severity(make(int(figure.low)), "SLOW_FIRST_TOKEN") is Severity.ERROR
+
+
+def test_slow_tokens_are_noted_then_warned_of_then_refused() -> None:
+    def make(promised: float) -> Plan:
+        return plan_of(workload={"users": 40, "classes": one_class(tpotMs=promised)})
+
+    figure = first(make(1000)).classes[0].tpot_ms
+    assert not told(make(figure.high + 0.01), "SLOW_TOKENS")
+    for promised, expected in (
+        (figure.high - 0.01, Severity.NOTE),
+        (figure.p50 - 0.01, Severity.WARNING),
+        (figure.low - 0.01, Severity.ERROR),
+    ):
+        assert severity(make(promised), "SLOW_TOKENS") is expected
+
+
+def test_the_message_of_too_many_users_has_the_numbers() -> None:
+    (finding,) = told(plan_of(workload={"users": 900, "classes": one_class()}), "SLOW_FIRST_TOKEN")
+    assert "qwen2.5-7b cannot keep it with 900 requests" in finding.problem
+    assert finding.got == "500 ms"
+
+
+def test_users_near_the_limit_are_warned_of_until_they_are_too_many() -> None:
+    def make(count: int) -> Plan:
+        return plan_of(workload={"users": count, "classes": one_class(ttftMs=1000)}, models=[SLOTS])
+
+    free, tight = turn("LITTLE_HEADROOM", make, 1, int(first(make(1)).most_users))
+    assert first(free).headroom >= 1.2 > first(tight).headroom >= 1
+    (finding,) = told(tight, "LITTLE_HEADROOM")
+    assert f"holds {first(tight).most_users:.0f}" in finding.problem
+
+
+SLOTS = MODEL | {"maxNumSeqs": 128}
+
+
+def test_headroom_is_where_a_promise_breaks() -> None:
+    plan = plan_of(workload={"users": 10, "classes": one_class(ttftMs=750)}, models=[SLOTS])
+    most = int(first(plan).most_users)
+    at = plan_of(workload={"users": most, "classes": one_class(ttftMs=750)}, models=[SLOTS])
+    beyond = plan_of(workload={"users": most + 1, "classes": one_class(ttftMs=750)}, models=[SLOTS])
+    assert first(at).classes[0].ttft_ms.p50 <= 750 < first(beyond).classes[0].ttft_ms.p50
+    assert first(plan).gives_way == "time to the first token of chat"
+
+
+def test_users_who_pause_are_fewer_requests_in_flight() -> None:
+    busy, reading = plan_of(**users(50)), plan_of(**users(50, thinkSeconds=20))
+    assert first(busy).in_flight == 50
+    mean = known(first(reading).sizing.e2e_ms).p50 / 1000
+    assert first(reading).in_flight * (1 + 20 / mean) == pytest.approx(50, rel=1e-3)
+    assert first(reading).most_users > first(busy).most_users
+
+
+def test_more_users_than_the_guide_gives_the_server_are_noted() -> None:
+    right, wrong = turn("ABOVE_CLAIM", lambda n: plan_of(**users(n)), 1, 500)
+    assert (right.config.workload.users, wrong.config.workload.users) == (60, 61)
+    assert not told(plan_of(nodes={"server": TWO, "count": 2}, **users(120)), "ABOVE_CLAIM")
+
+
+def test_slots_beyond_the_kv_cache_are_warned_of() -> None:
+    long = {"users": 8, "classes": one_class(promptTokens=4000, answerTokens=4000, ttftMs=60_000, tpotMs=100)}
+    right, wrong = turn(
+        "KV_SLOTS",
+        lambda n: plan_of(nodes={"server": ENTRY}, workload=long, models=[MODEL | {"maxNumSeqs": n}]),
+        1,
+        256,
+    )
+    assert right.models[0].slots * 6000 <= first(right).memory.kv_tokens
+    assert wrong.models[0].slots * 6000 > first(wrong).memory.kv_tokens
+
+
+def test_more_long_jobs_than_the_cap_lets_in_are_warned_of() -> None:
+    right, wrong = turn("LONGFORM_DEMAND", lambda n: plan_of(**users(n), models=[SLOTS]), 1, 400)
+    left = 2 * round(128 * 0.5)
+    wanted = [
+        {item.name: item.in_flight for item in first(plan).classes}["longform"] for plan in (right, wrong)
+    ]
+    assert wanted[0] <= left < wanted[1]
+
+
+def test_users_beyond_slots_and_queue_are_told_429() -> None:
+    def make(count: int) -> Plan:
+        return plan_of(
+            **users(count, thinkSeconds=60), models=[MODEL | {"maxNumSeqs": 16}], gateway={"queueLength": 8}
+        )
+
+    right, wrong = turn("BURST_REFUSED", make, 1, 100)
+    assert (right.config.workload.users, wrong.config.workload.users) == (40, 41)
+
+
+def test_a_queue_in_which_the_last_waits_longer_than_clients_do() -> None:
+    right, wrong = turn("QUEUE_WAIT", lambda n: plan_of(gateway={"queueLength": n}), 1, 100_000)
+    rate = known(first(right).full.req_s).p50
+    assert right.gateway.queue_length / rate <= 60 < wrong.gateway.queue_length / rate
+
+
+def test_timeouts_cover_the_worst_wait_and_the_longest_answer_when_promises_are_kept() -> None:
+    for queue in (0, 10, 64, 500):
+        plan = plan_of(gateway={"queueLength": queue})
+        wait = queue / known(first(plan).full.req_s).p50
+        slowest = max(item.e2e_ms.high for item in first(plan).classes) / 1000
+        assert not [f for f in told(plan, "SLOW_TOKENS") if f.severity is Severity.ERROR]
+        assert plan.gateway.read_timeout_seconds >= wait + slowest
+
+
+def test_an_autoscaler_that_grows_after_a_promise_is_broken() -> None:
+    def make(percent: int) -> Plan:
+        tight = {"users": 250, "thinkSeconds": 60, "classes": one_class(ttftMs=250)}
+        scaling = {"inFlightTarget": percent / 100}
+        return plan_of(
+            workload=tight,
+            models=[MODEL | {"maxNumSeqs": 100}],
+            nodes={"server": TWO, "standby": WARM},
+            autoscaling=scaling,
+        )
+
+    right, wrong = turn("AUTOSCALER_TARGET", make, 1, 100)
+    kept = first(right).most_in_flight / right.models[0].replicas
+    assert right.autoscaling.in_flight_target * 100 <= kept < wrong.autoscaling.in_flight_target * 100
+    assert severity(wrong, "AUTOSCALER_TARGET") is Severity.WARNING
+
+
+def test_an_autoscaler_that_never_grows_is_noted() -> None:
+    grows: dict[str, Any] = {"nodes": {"server": TWO, "standby": WARM}}
+    assert not told(plan_of(**grows, **users(40)), "AUTOSCALER_TARGET")
+    (none_left,) = told(plan_of(**users(40)), "AUTOSCALER_TARGET")
+    assert "no GPUs to grow into" in none_left.problem
+    (idle,) = told(plan_of(**grows, **users(20), models=[MODEL | {"maxNumSeqs": 64}]), "AUTOSCALER_TARGET")
+    assert "grows at 48 in flight per replica; all users at once are 10" in idle.problem
+    (no_queue,) = told(plan_of(**grows, **users(40), gateway={"queueLength": 0}), "AUTOSCALER_TARGET")
+    assert (no_queue.path, no_queue.severity) == ("autoscaling.queueTimeTargetMs", Severity.WARNING)
+    assert not told(plan_of(**users(40), autoscaling={"enabled": False}), "AUTOSCALER_TARGET")
+
+
+def test_a_window_shorter_than_a_start() -> None:
+    def make(seconds: int) -> Plan:
+        return plan_of(
+            nodes={"server": TWO, "standby": WARM}, autoscaling={"scaleDownWindowSeconds": seconds}
+        )
+
+    right, _ = turn("SCALE_DOWN_WINDOW", make, 3600, 1)
+    assert right.autoscaling.scale_down_window_seconds == right.models[0].startup_seconds
+    assert not told(
+        plan_of(autoscaling={"scaleDownWindowSeconds": 1}), "SCALE_DOWN_WINDOW"
+    )  # nothing to grow into
+
+
+def with_ports(gbps: float) -> Catalog:
+    """The catalogue with all ports of the two-card server at one speed."""
+    catalog = load_catalog()
+    server = catalog.servers[TWO]
+    slow = tuple(
+        nic.model_copy(update={"gbps": nic.gbps.model_copy(update={"value": gbps})}) for nic in server.nics
+    )
+    return catalog.model_copy(
+        update={"servers": catalog.servers | {TWO: server.model_copy(update={"nics": slow})}}
+    )
+
+
+def test_a_start_too_slow_for_the_autoscaler() -> None:
+    def make(mbps: int) -> Plan:
+        return plan_of(with_ports(mbps / 1000), nodes={"server": TWO, "standby": WARM})
+
+    right, wrong = turn("COLD_START", make, 10_000, 1)
+    assert right.models[0].startup_seconds <= 600 < wrong.models[0].startup_seconds
+
+
+def test_a_download_of_more_than_a_quarter_of_an_hour() -> None:
+    right, wrong = turn("SLOW_FETCH", lambda mbps: plan_of(with_ports(mbps / 1000)), 1000, 1)
+    gigabits = right.models[0].variant.weight_gib.value * 2**30 * 8 / 1e9
+    fast, slow = (plan.nodes.server.nics[0].gbps.value for plan in (right, wrong))
+    assert gigabits / fast <= 900 < gigabits / slow
+
+
+def test_streams_that_fill_half_of_the_port() -> None:
+    right, wrong = turn("BUSY_NETWORK", lambda mbps: plan_of(with_ports(mbps / 1000)), 1000, 1)
+    once = first(right).at_once
+    load = known(once.output_tok_s).high * STREAM_BYTES + known(once.req_s).high * 614 * PROMPT_BYTES
+    fast, slow = (plan.nodes.server.nics[0].gbps.value * BUSY_NETWORK for plan in (right, wrong))
+    assert fast >= load * 8 / 1e9 > slow
+
+
+def test_losing_one_of_two_servers_without_a_spare() -> None:
+    def make(count: int) -> Plan:
+        workload = {"users": count, "classes": one_class(ttftMs=1000)}
+        return plan_of(nodes={"server": TWO, "count": 2}, workload=workload, models=[SLOTS])
+
+    right, wrong = turn("STANDBY_SHORT", make, 1, int(first(make(1)).most_users))
+    assert first(right).headroom / 2 >= 1 > first(wrong).headroom / 2
+    spare = {"server": TWO, "count": 2, "standby": {"mode": "cold", "count": 1}}
+    assert not told(
+        plan_of(nodes=spare, workload=wrong.config.workload.model_dump(by_alias=True)), "STANDBY_SHORT"
+    )
+
+
+def test_a_change_takes_a_replica_away_or_not() -> None:
+    assert not told(plan_of(nodes={"server": TWO, "standby": WARM}), "ROLLOUT_DIP")
+    (finding,) = told(plan_of(**users(10, thinkSeconds=20)), "ROLLOUT_DIP")
+    assert finding.severity is Severity.NOTE
+    assert (
+        "1 of 2 replicas serve for about 270 s; with 1 more GPU up none would be missing" in finding.problem
+    )
+
+
+def test_a_change_in_which_the_users_do_not_fit_is_warned_of() -> None:
+    def make(count: int) -> Plan:
+        return plan_of(workload={"users": count, "classes": one_class(ttftMs=1000)}, models=[SLOTS])
+
+    tight = next(n for n in range(10, 400, 5) if 1 <= first(make(n)).headroom < 2)
+    assert severity(make(tight), "ROLLOUT_DIP") is Severity.WARNING
+
+
+def test_every_capacity_is_silent_for_a_model_that_does_not_fit() -> None:
+    plan = plan_of(nodes={"server": ENTRY}, models=[MODEL | {"gpuMemoryUtilization": 0.3}])
+    assert plan.capacity == (None,)
+    assert {f.code.name for f in check(plan) if f.severity is Severity.ERROR} == {"WEIGHTS_DO_NOT_FIT"}
+
+
+def test_a_faster_tier_holds_more_users() -> None:
+    held = [
+        first(plan_of(nodes={"server": server}, models=[SLOTS])).most_users
+        for server in (ENTRY, TWO, PREMIUM)
+    ]
+    assert held == sorted(held)
+    assert len(set(held)) == 3
+
+
+def test_the_longest_context_that_fits_is_named() -> None:
+    def make(tokens: int) -> Plan:
+        small = {"id": "deepseek-r1-distill-qwen-7b", "gpuMemoryUtilization": 0.85, "context": tokens}
+        return plan_of(nodes={"server": ENTRY}, models=[small])
+
+    right, wrong = turn("CONTEXT_DOES_NOT_FIT", make, 8192, 131072)
+    assert right.models[0].context <= first(right).memory.kv_tokens
+    assert right.models[0].context > first(right).memory.kv_tokens - 16
+    (finding,) = told(wrong, "CONTEXT_DOES_NOT_FIT")
+    assert f"at most {right.models[0].context // 16 * 16}: " in (finding.allowed or "")
+    doubled = {"id": "deepseek-r1-distill-qwen-7b", "gpuMemoryUtilization": 0.85, "kvCacheDtype": "fp8"}
+    twice = right.models[0].context // 16 * 16 * 2
+    if twice <= 131072:
+        half = plan_of(nodes={"server": ENTRY}, models=[doubled | {"context": twice}])
+        assert not told(half, "CONTEXT_DOES_NOT_FIT")
+
+
+@pytest.mark.parametrize("tensor", [1, 2])
+def test_weights_fit_until_the_engine_has_no_room_beside_them(tensor: int) -> None:
+    def make(percent: int) -> Plan:
+        model = MODEL | {
+            "gpuMemoryUtilization": percent / 100,
+            "parallelism": {"tensor": tensor},
+            "context": 256,
+        }
+        return plan_of(nodes={"server": ENTRY}, models=[model], workload={"users": 1, "classes": TINY})
+
+    right, wrong = turn("WEIGHTS_DO_NOT_FIT", make, 98, 10)
+    assert first(right).memory.kv > 0
+    weights = right.models[0].variant.weight_gib.value / tensor
+    assert wrong.models[0].gpu_memory_utilization * 23.99 < weights + 2.5  # and little more is asked for
+
+
+TINY = one_class(promptTokens=100, answerTokens=100, ttftMs=60_000, tpotMs=1000)

@@ -1,0 +1,153 @@
+"""What the command says of itself: help with examples that work, exit codes, completion, colours, usage errors."""
+
+import os
+import pty
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from command import Command
+
+from tierup.cli import app
+
+ROOT = Path(__file__).parents[2]
+TIERUP = str(Path(sys.prefix) / "bin" / "tierup")
+GROUP: Any = typer.main.get_command(app)
+
+
+def commands(group: Any = GROUP, words: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Every command and group of commands, with the words that call it."""
+    yield words, group
+    for name, command in getattr(group, "commands", {}).items():
+        yield from commands(command, (*words, name))
+
+
+EVERY = [pytest.param(words, command, id=" ".join(("tierup", *words))) for words, command in commands()]
+
+
+@pytest.fixture
+def tierup(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("COLUMNS", "200")
+    return Command(monkeypatch, capsys)
+
+
+def test_there_are_commands() -> None:
+    names = {" ".join(words) for words, _ in commands()}
+    assert {"plan", "render", "size", "local", "local up", "local status"} <= names
+
+
+@pytest.mark.parametrize(("words", "command"), EVERY)
+def test_every_command_and_option_has_help(words: tuple[str, ...], command: Any) -> None:
+    assert command.help
+    for option in command.params:
+        assert getattr(option, "help", None), f"{words}: {option.name}"
+
+
+@pytest.mark.parametrize(("words", "command"), EVERY)
+def test_every_command_has_an_example_that_parses(words: tuple[str, ...], command: Any) -> None:
+    examples = [line for line in command.epilog.splitlines() if "tierup " in line]
+    assert examples
+    for line in examples:
+        said = re.sub(r'^eval "\$\((.*)\)"$', r"\1", line)
+        name, *rest = shlex.split(said.partition(" | ")[0].partition(" > ")[0])
+        assert name == "tierup"
+        assert tuple(rest[: len(words)]) == words
+        if rest == ["--install-completion"]:
+            continue  # it would write into the shell's settings
+        target = GROUP
+        while rest and rest[0] in getattr(target, "commands", {}):
+            target = target.commands[rest.pop(0)]
+        with target.make_context(name, rest):  # a word it does not know is an error
+            pass
+
+
+def test_the_help_has_the_exit_codes(tierup: Command) -> None:
+    ended = tierup("--help")
+    assert ended.code == 0
+    assert "Exit codes: 0 ok, 1 bad config or findings, 2 usage, 3 over budget" in ended.out
+    assert "--install-completion" in ended.out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("plan",), "Missing option '--stack'"),
+        (("plan", "--stak", "entry"), "No such option: --stak"),
+        (("plan", "--stack", "entry", "more"), "unexpected extra argument"),
+        (("pln",), "No such command 'pln'"),
+        (("size", "--gpu", "l4", "--tp", "two"), "Invalid value for '--tp'"),
+        (("local", "down"), "error: name one stack (--stack), or all of them (--all)"),
+    ],
+)
+def test_a_usage_error_is_one_message_and_exit_code_2(
+    tierup: Command, words: tuple[str, ...], message: str
+) -> None:
+    ended = tierup(*words)
+    assert (ended.code, ended.out) == (2, "")
+    assert message in ended.err
+    assert "Traceback" not in ended.err
+
+
+def test_outside_of_a_project_is_a_usage_error(
+    tierup: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for kind in ("text", "sarif"):
+        ended = tierup("plan", "--stack", "entry", "--format", kind)
+        assert (ended.code, ended.out) == (2, "")
+        assert "no Pulumi.yaml in" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("typed", "proposed"),
+    [("tierup pl", {"plan"}), ("tierup plan --stack ", {"entry", "standard", "premium"})],
+)
+def test_the_shell_completes_commands_and_stacks(typed: str, proposed: set[str]) -> None:
+    asked = {"_TIERUP_COMPLETE": "complete_bash", "COMP_WORDS": typed, "COMP_CWORD": str(typed.count(" "))}
+    env = {**os.environ, **asked}
+    ended = subprocess.run([TIERUP], cwd=ROOT, env=env, text=True, capture_output=True, check=False)
+    assert proposed <= set(ended.stdout.split())
+
+
+def on_a_terminal(*words: str, **more: str) -> str:
+    """What the command prints to a terminal."""
+    ours, theirs = pty.openpty()
+    kept = {key: value for key, value in os.environ.items() if key not in ("NO_COLOR", "FORCE_COLOR")}
+    env = {**kept, "TERM": "xterm-256color", **more}
+    with subprocess.Popen([TIERUP, *words], cwd=ROOT, env=env, stdout=theirs, stderr=theirs) as running:
+        os.close(theirs)
+        told = b""
+        while True:
+            try:
+                part = os.read(ours, 65536)
+            except OSError:  # Linux's word for the end of a terminal
+                break
+            if not part:
+                break
+            told += part
+    os.close(ours)
+    assert running.returncode == 0, told
+    return told.decode()
+
+
+def test_colours_are_for_terminals_and_not_where_they_are_unwanted(tierup: Command) -> None:
+    words = ("size", "--gpu", "l4")
+    assert "\x1b[" in on_a_terminal(*words)
+    assert "\x1b[" not in on_a_terminal(*words, NO_COLOR="1")
+    assert "\x1b[" not in tierup(*words).out
+    assert not re.search("\x1b\\[[0-9;]*3[0-7]m", on_a_terminal("--help", NO_COLOR="1"))
+
+
+def test_the_state_of_local_clusters_is_data_too(
+    tierup: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    ended = tierup("local", "status", "--json")
+    assert (ended.code, ended.out) == (0, "[]\n")

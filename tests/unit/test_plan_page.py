@@ -1,0 +1,84 @@
+"""What `tierup plan` shows a person and hands to a program: the same figures, from the plan."""
+
+import dataclasses
+import io
+import json
+import re
+
+import pytest
+from rich.console import Console
+from small_stack import MODEL, NODES, small_plan
+from tier_plans import every_variant
+
+from tierup.cli.plan_page import lines, show
+from tierup.plan import Plan
+from tierup.plan_summary import summary
+
+
+def page_of(plan: Plan) -> str:
+    out = io.StringIO()
+    show(plan, Console(file=out, width=200))
+    return out.getvalue()
+
+
+@every_variant
+def test_a_page_has_hardware_memory_load_headroom_findings_and_defaults(plan: Plan) -> None:
+    page = page_of(plan)
+    assert plan.nodes.server.title in page
+    for model, capacity in zip(plan.models, plan.capacity, strict=True):
+        assert capacity is not None
+        assert f"model {model.name}: {model.spec.title}, {model.precision}" in page
+        assert f"{capacity.memory.kv_tokens:,} tokens of KV cache a replica" in page
+        assert f"headroom  {capacity.headroom:.1f}x: up to {capacity.most_users:.0f} users" in page
+        for line in capacity.sizing.basis:
+            assert f"basis     {line}" in page
+    for finding in plan.findings:
+        assert f"{finding.severity}: {finding}" in page
+    for default in plan.defaults:
+        assert default.path in page
+
+
+@every_variant
+def test_the_bar_is_the_gpu_s_memory_in_proportion(plan: Plan) -> None:
+    bars = re.findall(r"\[([█▓▒░·]+)\] ([0-9.]+) GiB", "\n".join(lines(plan)))
+    assert len(bars) == len(plan.models)
+    for (bar, visible), capacity in zip(bars, plan.capacity, strict=True):
+        assert capacity is not None
+        room = capacity.memory
+        assert len(bar) == 40
+        assert float(visible) == pytest.approx(room.visible, abs=0.05)
+        assert bar.count("█") == pytest.approx(40 * room.weights / room.visible, abs=0.51)
+        assert bar.count("▒") + bar.count("░") == pytest.approx(40 * room.kv / room.visible, abs=1.01)
+
+
+def test_every_kind_of_rollout_says_what_it_takes_away() -> None:
+    warm = NODES | {"standby": {"mode": "warm", "count": 1}}
+    calm = {"users": 10, "thinkSeconds": 20}
+    for sections, expected in (
+        ({}, "in 2 steps: 1 of 2 replicas serve for about 270 s"),
+        ({"nodes": warm}, "a new replica starts beside the old ones: all 2 serve"),
+        (
+            {"models": [MODEL | {"parallelism": {"tensor": 2}}]},
+            "stops and starts again: no replica for about",
+        ),
+    ):
+        assert f"  change    {expected}" in page_of(small_plan(workload=calm, **sections))
+
+
+def test_nothing_to_warn_about_is_said() -> None:
+    quiet = dataclasses.replace(small_plan(), findings=())
+    assert "nothing to warn about" in page_of(quiet)
+    assert "nothing to warn about" not in page_of(small_plan())
+
+
+@every_variant
+def test_a_program_reads_what_a_person_sees(plan: Plan) -> None:
+    data = json.loads(json.dumps(summary(plan)))
+    for model, capacity in zip(data["models"], plan.capacity, strict=True):
+        assert capacity is not None
+        assert model["capacity"]["kvTokens"] == capacity.memory.kv_tokens
+        assert model["capacity"]["mostUsers"] == int(capacity.most_users)
+        for item in capacity.classes:
+            figure = model["capacity"]["classes"][item.name]["ttftMs"]
+            assert figure["low"] <= figure["p50"] <= figure["high"]
+            assert figure["p50"] == pytest.approx(item.ttft_ms.p50, rel=1e-3)

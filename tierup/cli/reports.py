@@ -1,0 +1,72 @@
+"""Decides how `tierup plan` tells what it found, in which format, and where in the file each finding stands."""
+
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from tierup.catalog import load_catalog
+from tierup.cli.exits import UsageError, exit_code
+from tierup.cli.project import project_folder
+from tierup.config import parse
+from tierup.io.locate import lines_of
+from tierup.io.stackfile import read_stack, stack_path
+from tierup.plan import Plan
+from tierup.preflight import examine
+from tierup.report import Report, json_report, markdown, sarif
+
+
+class Format(StrEnum):
+    """How a plan is told: to a person, a program, a pull request, a code scanner."""
+
+    TEXT = "text"
+    JSON = "json"
+    MARKDOWN = "markdown"
+    SARIF = "sarif"
+
+
+def chosen(named: Format | None, as_json: bool) -> Format:
+    """The format; `--json` is short for `--format json`."""
+    if as_json and named not in (None, Format.JSON):
+        raise UsageError(f"--json and --format {named} differ - give one")
+    if as_json:
+        return Format.JSON
+    return named if named is not None else Format.TEXT
+
+
+def report(
+    stack: str,
+    summary: Callable[[Plan], Mapping[str, Any]],
+    headline: Callable[[Plan], tuple[str, ...]],
+) -> Report:
+    """Everything found in a stack file; of a file that is not there, that."""
+    project = project_folder()
+    path = stack_path(project, stack)
+    examined = examine(parse(read_stack(path)), load_catalog())
+    plan = examined.plan
+    return Report(
+        stack=stack,
+        file=path.relative_to(project).as_posix(),
+        findings=examined.findings,
+        lines=lines_of(_text(path), [finding.path for finding in examined.findings]),
+        summary=summary(plan) if plan is not None else {},
+        headline=headline(plan) if plan is not None else (),
+    )
+
+
+def told(found: Report, kind: Format) -> tuple[str, int]:
+    """The report as text, and the exit code that goes with it."""
+    renderers: dict[Format, Callable[[Report], str]] = {
+        Format.JSON: json_report.render,
+        Format.MARKDOWN: markdown.render,
+        Format.SARIF: lambda report: sarif.render(report, version("tierup")),
+    }
+    return renderers[kind](found), exit_code(found.findings)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError):
+        return ""  # that it cannot be read is a finding already
