@@ -1,13 +1,16 @@
 """The program: configuration in, one tier out; a user's mistake ends as one message."""
 
+from collections.abc import Iterable
+
 import pulumi
 import pulumi_kubernetes as k8s
 from pulumi.runtime import config as engine
 
 from components.tier import InferenceTier, TierArgs
+from tierup import acceptance
 from tierup.catalog import load_catalog
 from tierup.config import SECRET_PREFIX, RawStack, parse
-from tierup.findings import TierError, open_warnings
+from tierup.findings import Finding, TierError, errors, open_warnings
 from tierup.io.cluster import Cluster
 from tierup.io.cluster_check import check
 from tierup.io.engine_config import read_engine
@@ -21,9 +24,7 @@ def main() -> InferenceTier:
     """Plan the stack, look at its cluster, build the tier; raises `pulumi.RunError` with every problem."""
     try:
         plan = make_plan(parse(_raw()), load_catalog())
-        unaccepted = open_warnings(plan.findings)
-        for finding in plan.findings:
-            (pulumi.log.warn if finding in unaccepted else pulumi.log.info)(str(finding))
+        _show(plan.findings)
         tier = build(plan, _reachable(plan))
     except TierError as error:
         raise pulumi.RunError(str(error)) from error
@@ -57,10 +58,20 @@ def _reachable(plan: Plan) -> Cluster:
     said = plan.config.cluster
     cluster = Cluster(said.kubeconfig, said.context)
     pulumi.log.info(f"cluster: {cluster.ref}")
-    found = check(cluster, plan, render(plan), _held())
-    if found:
-        raise TierError(found, f"the cluster of stack '{plan.stack}'")
+    found = acceptance.marked(check(cluster, plan, render(plan), _held()), plan.config.accept)
+    in_the_way = errors(found)
+    _show(finding for finding in found if finding not in in_the_way)
+    if in_the_way:
+        raise TierError(in_the_way, f"the cluster of stack '{plan.stack}'")
     return cluster
+
+
+def _show(findings: Iterable[Finding]) -> None:
+    """Tell what stops nothing."""
+    told = tuple(findings)
+    unaccepted = open_warnings(told)
+    for finding in told:
+        (pulumi.log.warn if finding in unaccepted else pulumi.log.info)(str(finding))
 
 
 def _held() -> frozenset[str]:

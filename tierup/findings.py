@@ -31,6 +31,8 @@ class Code(StrEnum):
     NOT_FOUND = "TIER011"
     NOT_ACCEPTABLE = "TIER012"
     STALE_ACCEPTANCE = "TIER013"
+    # What the cluster lacks
+    NO_CUSTOM_METRICS = "TIER014"
     # What the catalogue does not know
     UNKNOWN_SERVER = "TIER020"
     UNKNOWN_MODEL = "TIER021"
@@ -92,6 +94,9 @@ class Code(StrEnum):
     NODE_TAKEN = "TIER084"
     NO_STORAGE_CLASS = "TIER085"
     EXCHANGE_BLOCKED = "TIER086"
+    CLUSTER_TOO_OLD = "TIER087"
+    ONE_WRITER = "TIER088"
+    SECOND_SCALER = "TIER089"
     # What the users will see
     SLOW_FIRST_TOKEN = "TIER090"
     SLOW_TOKENS = "TIER091"

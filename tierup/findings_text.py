@@ -9,6 +9,7 @@ ERROR, WARNING, NOTE = Severity.ERROR, Severity.WARNING, Severity.NOTE
 # Codes stand in groups; each begins at its number and goes to the next.
 GROUPS: dict[int, str] = {
     1: "The file itself",
+    14: "What the cluster lacks",
     20: "What the catalogue does not know",
     30: "What the GPUs cannot do",
     40: "What the engine cannot do",
@@ -406,6 +407,31 @@ EXPLAINED: dict[Code, Explanation] = {
         "The model that leaves holds its GPUs until the one that comes is up, which needs them.",
         "Give the new model the old one's `name:`, or remove the old one with an `up` of its own first.",
     ),
+    Code.CLUSTER_TOO_OLD: Explanation(
+        "Kubernetes is too old",
+        "The API server, or the kubelet of a node, does not know the preStop `sleep`. Objects would be refused, or "
+        "pods would leave before the gateway stops sending them requests.",
+        "Upgrade it to the version in the message, or name another cluster or node.",
+    ),
+    Code.ONE_WRITER: Explanation(
+        "A disk of one node under a cache of many",
+        "The provisioner of this storage class is known to give its volumes to one node only. The shared claim, or "
+        "the pods on every other node, would wait for ever.",
+        "`cache: {storageClass: a-class-on-NFS-or-CephFS}`, or `cache: {kind: node}`.",
+    ),
+    Code.SECOND_SCALER: Explanation(
+        "Another autoscaler has the same target",
+        "Someone else's HorizontalPodAutoscaler or KEDA ScaledObject sets the replicas of a workload whose replicas "
+        "this stack decides: the two would undo each other's choice for ever.",
+        "Delete it. `autoscaling: {enabled: false}` makes no room for it: then `up` writes the replicas.",
+    ),
+    Code.NO_CUSTOM_METRICS: Explanation(
+        "The autoscaler has no metrics",
+        "Nothing in the cluster serves `custom.metrics.k8s.io`. The autoscaler sees neither requests nor GPUs: it "
+        "grows by CPU use or not at all, and never shrinks.",
+        "Install a metrics adapter for the bundled Prometheus, or set `autoscaling: {enabled: false}`.",
+        (WARNING,),
+    ),
     Code.SLOW_FIRST_TOKEN: Explanation(
         "The first token comes too late",
         "The time to the first token that the users' load leads to, against what they are promised. An "
@@ -478,6 +504,9 @@ def always_error(code: Code) -> bool:
     """Whether the code is never told as a warning or a note."""
     return EXPLAINED[code].severities == (ERROR,)
 
+
+# Told only where a cluster is asked: that a plan does not tell them proves nothing.
+CLUSTER_WARNINGS = frozenset({Code.NO_CUSTOM_METRICS})
 
 # What a stack file may accept; an acceptance of nothing is not made good by another one.
 ACCEPTABLE = tuple(code for code in Code if not always_error(code) and code is not Code.STALE_ACCEPTANCE)

@@ -61,3 +61,12 @@ def tier_of(cluster_root: Path, tmp_path: Path) -> Iterator[Callable[..., Tier]]
     yield make
     for cluster in made:
         cluster.down()
+
+
+@pytest.fixture(scope="session")
+def scaled_objects() -> str:
+    """The file with KEDA's definition of ScaledObjects; skips when the toolchain has none."""
+    try:
+        return str(tool("keda.sh_scaledobjects.yaml"))
+    except ToolMissing as missing:
+        pytest.skip(f"NOT PROVEN, KEDA's definition is not there: run `make toolchain` ({missing})")

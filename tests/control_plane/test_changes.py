@@ -1,11 +1,10 @@
 """A change of the stack file rolls as computed: no deadlock with every GPU busy, no unannounced gap."""
 
+import json
 import os
 import signal
-import subprocess
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,8 +14,10 @@ from tier_checks import check_pods
 from tiers import Tier
 
 from tierup.cli.tier_page import gpus_of_pod
+from tierup.local.api import PATIENCE_S
 from tierup.local.project import PulumiFailed
 
+MOST_SECONDS = 900  # a rollout that takes longer makes no progress
 NAMED = ("precision: bf16\n      maxNumSeqs", "precision: bf16\n      name: assistant\n      maxNumSeqs")
 WARM = ("mode: cold\n      count: 2", "mode: warm\n      count: 1")
 
@@ -45,35 +46,80 @@ class Seen:
 
 
 def watch_up(tier: Tier, name: str) -> Seen:
-    """Bring the tier up as its file is now, and look at one Deployment and its pods all the while.
+    """Bring the tier up as its file is now, then go through all that happened to one Deployment and to the pods.
 
-    Fails at any moment in which a node's pods hold more GPUs than it has.
+    The API server keeps what happened, so no moment is missed however slowly the test itself runs. Fails at any
+    moment in which a node's pods hold more GPUs than it has.
     """
-    namespace, api, seen = tier.plan.namespace, tier.cluster.api, Seen()
+    namespace = tier.plan.namespace
+    paths = (f"/apis/apps/v1/namespaces/{namespace}/deployments", f"/api/v1/namespaces/{namespace}/pods")
+    before = [ask(tier, path) for path in paths]
     engine = tier.start_up()
-    told, deadline = None, time.monotonic() + 180
     try:
-        while told is None:
-            assert time.monotonic() < deadline, "the rollout makes no progress"
-            deployment = api.get("apps/v1", "Deployment", name, namespace) or {}
-            seen.available.append(deployment.get("status", {}).get("availableReplicas", 0))
-            pods = api.list_all("v1", "Pod", namespace=namespace)
-            check_gpus(pods, tier)
-            seen.revisions.append(
-                {
-                    pod["metadata"]["labels"]["pod-template-hash"]
-                    for pod in pods
-                    if gpus_of_pod(pod) and pod["status"].get("phase") == "Running"
-                }
-            )
-            with suppress(subprocess.TimeoutExpired):
-                told, _ = engine.communicate(timeout=0.02)
+        told, _ = engine.communicate(timeout=MOST_SECONDS)
     finally:
         if engine.poll() is None:
             os.killpg(engine.pid, signal.SIGKILL)
             engine.communicate()
     assert engine.returncode == 0, told
+    events = [
+        event for path, listed in zip(paths, before, strict=True) for event in since(tier, path, listed)
+    ]
+    pods = {pod["metadata"]["uid"]: pod for pod in before[1]["items"]}
+    seen = Seen([available(item) for item in before[0]["items"] if item["metadata"]["name"] == name])
+    for event in sorted(events, key=version_of):
+        item = event["object"]
+        if item["kind"] == "Deployment":
+            seen.available.extend([available(item)] if item["metadata"]["name"] == name else [])
+        elif event["type"] == "DELETED":
+            del pods[item["metadata"]["uid"]]
+        else:
+            pods[item["metadata"]["uid"]] = item
+        check_gpus(list(pods.values()), tier)
+        seen.revisions.append(revisions(pods.values()))
     return seen
+
+
+def ask(tier: Tier, path: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(tier.kubectl("get", "--raw", path))
+    return found
+
+
+def since(tier: Tier, path: str, listed: dict[str, Any]) -> list[dict[str, Any]]:
+    """All events of a collection after a list of it, up to how it is now."""
+    version, deadline = listed["metadata"]["resourceVersion"], time.monotonic() + PATIENCE_S
+    while True:
+        query = f"watch=1&resourceVersion={version}&timeoutSeconds=2"
+        events = [json.loads(line) for line in tier.kubectl("get", "--raw", f"{path}?{query}").splitlines()]
+        assert [event for event in events if event["type"] == "ERROR"] == []
+        live = {item["metadata"]["uid"]: item["metadata"]["resourceVersion"] for item in listed["items"]}
+        for event in events:
+            metadata = event["object"]["metadata"]
+            live[metadata["uid"]] = metadata["resourceVersion"]
+            if event["type"] == "DELETED":
+                del live[metadata["uid"]]
+        now = ask(tier, path)["items"]
+        if live == {item["metadata"]["uid"]: item["metadata"]["resourceVersion"] for item in now}:
+            return events
+        assert time.monotonic() < deadline, "the events never told how it is now"
+
+
+def version_of(event: dict[str, Any]) -> int:
+    return int(event["object"]["metadata"]["resourceVersion"])
+
+
+def available(deployment: dict[str, Any]) -> int:
+    count: int = deployment.get("status", {}).get("availableReplicas", 0)
+    return count
+
+
+def revisions(pods: Iterable[dict[str, Any]]) -> set[str]:
+    """The revisions of the running pods that hold GPUs."""
+    return {
+        pod["metadata"]["labels"]["pod-template-hash"]
+        for pod in pods
+        if gpus_of_pod(pod) and pod["status"].get("phase") == "Running"
+    }
 
 
 def check_gpus(pods: list[dict[str, Any]], tier: Tier) -> None:

@@ -1,12 +1,17 @@
 """Before anything is made, a preview or an `up` refuses a cluster that is not as the stack file says."""
 
 import shutil
+import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import yaml
-from tiers import Tier
+from tiers import Edit, Tier
 
+from tierup.io.cluster import Cluster as AskedCluster
+from tierup.io.scaler_check import api_groups, metrics_findings
+from tierup.local.api import PATIENCE_S, Api, ApiError
 from tierup.local.project import PulumiFailed
 
 Run = Callable[[Tier], str]
@@ -97,7 +102,7 @@ def test_nodes_that_are_missing_taken_or_different_are_named(tier_of: Callable[.
     tier.prepare()
     api = tier.cluster.api
     api.delete("v1", "Node", "standard-gpu-1")
-    api.wait("v1", "Node", "standard-gpu-1", until=lambda node: node is None, timeout=30)
+    api.wait("v1", "Node", "standard-gpu-1", until=lambda node: node is None)
     api.merge(
         "/api/v1/nodes/standard-gpu-2", {"metadata": {"labels": {"nvidia.com/gpu.product": "Tesla-T4"}}}
     )
@@ -118,6 +123,124 @@ def test_a_storage_class_that_is_not_there_is_named(tier_of: Callable[..., Tier]
     told = refusal(tier, RUNS["preview"])
     assert "TIER085 persistentvolumeclaim/models-shared-" in told
     assert "the cluster has no such storage class (got fast-nfs; allowed shared, standard)" in told
+
+
+def claim_from(storage_class: str) -> Edit:
+    """The standard tier with its model files in a claim of this class."""
+    return lambda text: text.replace(
+        "maxNumSeqs: 16", f"cache: {{kind: shared, storageClass: {storage_class}}}\n      maxNumSeqs: 16"
+    )
+
+
+def test_a_class_for_one_node_under_a_cache_of_three_is_refused_until_a_volume_serves_all(
+    tier_of: Callable[..., Tier],
+) -> None:
+    tier = tier_of("standard", claim_from("disks"))
+    tier.prepare()
+    api = tier.cluster.api
+
+    def store(kind: str, version: str, name: str, **body: Any) -> None:
+        api.create({"apiVersion": version, "kind": kind, "metadata": {"name": name}, **body})
+
+    def volume(name: str, mode: str) -> None:
+        source = {"nfs": {"server": "192.0.2.1", "path": f"/{name}"}}
+        spec = {"storageClassName": "disks", "capacity": {"storage": "2Ti"}, "accessModes": [mode], **source}
+        store("PersistentVolume", "v1", name, spec=spec)
+
+    store("StorageClass", "storage.k8s.io/v1", "disks", provisioner="ebs.csi.aws.com")
+    volume("for-one", "ReadWriteOnce")
+    told = refusal(tier, RUNS["preview"])
+    assert "the cluster of stack 'standard' has 1 problem:" in told
+    assert "TIER088 persistentvolumeclaim/models-shared-" in told
+    assert "storage class disks makes no volume that serves ReadWriteMany, which 3 nodes need" in told
+    assert "(got ebs.csi.aws.com) - name a class that does in cache.storageClass" in told
+    volume("for-many", "ReadWriteMany")
+    assert "TIER08" not in tier.project.pulumi("preview", quiet=True)
+
+
+def second_scalers(namespace: str) -> list[dict[str, Any]]:
+    """What a colleague may have put beside a tier; the first of each kind aims at one of its Deployments."""
+    mine = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "model-qwen2-5-7b"}
+    theirs = {**mine, "name": "something-else"}
+    target = {"type": "Utilization", "averageUtilization": 80}
+    cpu = {"type": "Resource", "resource": {"name": "cpu", "target": target}}
+    trigger = {"type": "cpu", "metricType": "Utilization", "metadata": {"value": "80"}}
+    return [
+        {
+            "apiVersion": version,
+            "kind": kind,
+            "metadata": {"name": name, "namespace": namespace},
+            "spec": {"scaleTargetRef": reference, **rest},
+        }
+        for version, kind, rest in (
+            ("autoscaling/v2", "HorizontalPodAutoscaler", {"maxReplicas": 4, "metrics": [cpu]}),
+            ("keda.sh/v1alpha1", "ScaledObject", {"maxReplicaCount": 4, "triggers": [trigger]}),
+        )
+        for name, reference in (("theirs", mine), ("harmless", theirs))
+    ]
+
+
+def knows_scaled_objects(api: Api) -> bool:
+    """Whether the API server serves KEDA's kind and lists its group, some time after the definition is there."""
+    try:
+        served = api.request("GET", "/apis/keda.sh/v1alpha1")
+    except ApiError:
+        return False
+    listed = {group["name"] for group in api.request("GET", "/apis")["groups"]}
+    return "keda.sh" in listed and bool(served["resources"])
+
+
+@pytest.mark.parametrize("enabled", ["true", "false"])
+def test_a_second_autoscaler_is_named_and_its_removal_is_enough(
+    tier_of: Callable[..., Tier], scaled_objects: str, enabled: str
+) -> None:
+    """A real HPA, and a real ScaledObject under KEDA's own definition; KEDA itself does not run."""
+    tier = tier_of("standard")
+    if enabled == "false":
+        tier.edit(lambda text: text.replace("enabled: true", "enabled: false"))
+    tier.prepare()
+    api, namespace = tier.cluster.api, tier.plan.namespace
+    tier.kubectl("apply", "--server-side", "-f", scaled_objects)
+    deadline = time.monotonic() + PATIENCE_S
+    while not knows_scaled_objects(api):
+        assert time.monotonic() < deadline, "the API server never served ScaledObjects"
+    labels = {"tierup/stack": "standard"}
+    api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": labels}})
+    for manifest in second_scalers(namespace):
+        api.create(manifest)
+    told = refusal(tier, RUNS["up"])
+    assert "the cluster of stack 'standard' has 2 problems:" in told
+    for kind in ("horizontalpodautoscaler", "scaledobject"):
+        assert f"TIER089 {kind}/theirs: scales deployment/model-qwen2-5-7b" in told
+        tier.kubectl("delete", "--namespace", namespace, kind, "theirs")
+    assert "TIER089" not in tier.project.pulumi("preview", quiet=True)
+
+
+def test_an_autoscaler_that_gets_no_metrics_is_a_warning_and_no_more(tier_of: Callable[..., Tier]) -> None:
+    """A warm spare to grow into, and nothing in the local cluster that would make it grow."""
+    tier = tier_of("standard", lambda text: text.replace("mode: cold", "mode: warm", 1))
+    tier.prepare()
+    said = tier.project.pulumi("preview", quiet=True)
+    assert "TIER014 autoscaling: no adapter serves custom.metrics.k8s.io in this cluster" in said
+    assert "TIER08" not in said
+    # An adapter is one that is registered; whether it answers is its owner's care.
+    tier.cluster.api.create(
+        {
+            "apiVersion": "apiregistration.k8s.io/v1",
+            "kind": "APIService",
+            "metadata": {"name": "v1beta2.custom.metrics.k8s.io"},
+            "spec": {
+                "group": "custom.metrics.k8s.io",
+                "version": "v1beta2",
+                "groupPriorityMinimum": 100,
+                "versionPriority": 200,
+                "insecureSkipTLSVerify": True,
+                "service": {"name": "adapter", "namespace": "default"},
+            },
+        }
+    )
+    asked = AskedCluster(str(tier.cluster.kubeconfig), tier.cluster.context)
+    assert metrics_findings(tier.plan, api_groups(asked)) == []
 
 
 def use_cluster(tier: Tier, **values: str) -> None:

@@ -3,6 +3,7 @@
 import base64
 import copy
 import json
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from tiers import Tier, own_checkout
 
 from tierup.cli.render import to_yaml
 from tierup.cli.tier_page import gpus_of_pod
-from tierup.local.api import Api, ApiError
+from tierup.local.api import PATIENCE_S, Api, ApiError
 from tierup.local.cluster import Cluster
 from tierup.local.project import LocalProject, PulumiFailed
 from tierup.manifests import render
@@ -90,18 +91,27 @@ def with_values(manifest: Object, live: Object) -> Object:
     return {**manifest, "stringData": data}
 
 
+def applied_as_pulumi(api: Api, manifest: Object) -> tuple[Object, Object]:
+    """The live object, and what it would be if Pulumi applied the rendered one, at one and the same moment."""
+    metadata = manifest["metadata"]
+    path = api.path(manifest["apiVersion"], manifest["kind"], metadata.get("namespace"), metadata["name"])
+    while True:
+        live = live_object(api, manifest)
+        wanted = with_values(manifest, live) if manifest["kind"] == "Secret" else manifest
+        query = urlencode({"fieldManager": our_manager(live), "dryRun": "All"})
+        applied: Object = api.request("PATCH", f"{path}?{query}", wanted, "application/apply-patch+yaml")
+        # Controllers and heartbeats write status: both must have been read of the same version.
+        if live_object(api, manifest)["metadata"]["resourceVersion"] == live["metadata"]["resourceVersion"]:
+            return live, applied
+
+
 def test_applying_the_rendered_objects_as_pulumis_own_field_manager_would_change_no_field(
     standard: Tier,
 ) -> None:
     """Server-side apply would remove a field of ours that is not rendered, and add one that was not applied."""
     api = standard.cluster.api
     for manifest in rendered(standard):
-        live = live_object(api, manifest)
-        wanted = with_values(manifest, live) if manifest["kind"] == "Secret" else manifest
-        metadata = manifest["metadata"]
-        path = api.path(manifest["apiVersion"], manifest["kind"], metadata.get("namespace"), metadata["name"])
-        query = urlencode({"fieldManager": our_manager(live), "dryRun": "All"})
-        applied = api.request("PATCH", f"{path}?{query}", wanted, "application/apply-patch+yaml")
+        live, applied = applied_as_pulumi(api, manifest)
         assert comparable(applied) == comparable(live), identity(manifest)
 
 
@@ -161,11 +171,14 @@ def test_the_autoscaler_and_not_pulumi_sets_the_replicas(standard: Tier) -> None
         if "f:replicas" in entry["fieldsV1"].get("f:spec", {})
     }
     assert owners <= {"kube-controller-manager"}
-    rescaled = [
-        event["message"]
-        for event in standard.objects("v1", "Event")
-        if (event["reason"], event["involvedObject"]["name"]) == ("SuccessfulRescale", name)
-    ]
+    rescaled: list[str] = []
+    deadline = time.monotonic() + PATIENCE_S  # events are written some time after the deed
+    while not rescaled and time.monotonic() < deadline:
+        rescaled = [
+            event["message"]
+            for event in standard.objects("v1", "Event")
+            if (event["reason"], event["involvedObject"]["name"]) == ("SuccessfulRescale", name)
+        ]
     assert any(message.startswith("New size: 2") for message in rescaled)
 
 
@@ -217,12 +230,12 @@ def test_a_server_that_is_given_back_can_be_drained_onto_those_in_service(
     tier.edit(lambda text: text.replace("count: 2\n    standby:", "count: 1\n    standby:", 1))
     tier.up()
     tier.kubectl(
-        "drain", given, "--delete-emptydir-data", "--timeout=60s", "--pod-selector=tierup/stack=standard"
+        "drain", given, "--delete-emptydir-data", "--timeout=300s", "--pod-selector=tierup/stack=standard"
     )
     tier.kubectl("uncordon", given)
     for deployment in tier.objects("apps/v1", "Deployment"):
         name = deployment["metadata"]["name"]
-        tier.kubectl("rollout", "status", "--timeout=60s", "-n", tier.plan.namespace, f"deployment/{name}")
+        tier.kubectl("rollout", "status", "--timeout=300s", "-n", tier.plan.namespace, f"deployment/{name}")
     check_pods(tier)
     pods = tier.objects("v1", "Pod")
     assert [pod["metadata"]["name"] for pod in pods if pod["spec"]["nodeName"] == given] == []

@@ -75,7 +75,7 @@ def test_rendered_objects_come_up_with_kubectl_too(tier_of: Callable[..., Tier])
     tier.kubectl("apply", "--server-side", "-f", "-", stdin=text)
     for deployment in tier.objects("apps/v1", "Deployment"):
         name = deployment["metadata"]["name"]
-        tier.kubectl("rollout", "status", "--timeout=60s", "-n", tier.plan.namespace, f"deployment/{name}")
+        tier.kubectl("rollout", "status", "--timeout=300s", "-n", tier.plan.namespace, f"deployment/{name}")
 
 
 def test_a_secret_is_in_the_cluster_and_nowhere_else_in_clear(tier_of: Callable[..., Tier]) -> None:

@@ -1,11 +1,13 @@
 """What must hold of every tier that is up, scheduled on simulated nodes."""
 
+import time
 from collections import Counter
 from typing import Any
 
 from tiers import Tier
 
 from tierup.cli.tier_page import gpus_of_pod, settled_pods
+from tierup.local.api import PATIENCE_S
 from tierup.manifests.placement import up_roles
 
 
@@ -15,10 +17,23 @@ def manager_of_replicas(deployment: dict[str, Any]) -> set[str]:
     return {entry["manager"] for entry in fields if "f:replicas" in entry["fieldsV1"].get("f:spec", {})}
 
 
+def running_pods(tier: Tier) -> list[dict[str, Any]]:
+    """The stack's pods once all run and the replicas at rest are there, or as they are when patience ends.
+
+    Not everything is awaited by `up`: the autoscaler raises the replicas later, a fetch on each node may start later.
+    """
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        pods = settled_pods(tier.cluster.api, tier.plan)
+        settled = all(pod["status"].get("phase") in ("Running", "Succeeded") for pod in pods)
+        if (settled and sum(map(gpus_of_pod, pods)) == tier.plan.gpus_used) or time.monotonic() > deadline:
+            return pods
+
+
 def check_pods(tier: Tier) -> None:
     """All pods run on servers in service with the planned GPU, and no server holds more GPUs than it has."""
     plan = tier.plan
-    pods = settled_pods(tier.cluster.api, plan)
+    pods = running_pods(tier)
     nodes = {node["metadata"]["name"]: node for node in tier.cluster.api.list_all("v1", "Node")}
     held: Counter[str] = Counter()
     for pod in pods:

@@ -1,10 +1,14 @@
-"""What every room's objects must satisfy, whatever they are for."""
+"""What every room's objects must satisfy, whatever they are for; a fake cluster to ask."""
 
+import threading
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
+from fake_api import FakeApi, kubeconfig
 
+from tierup.io.cluster import Cluster
 from tierup.manifests.common import Manifest
 
 RESTRICTED_VOLUMES = {"configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "persistentVolumeClaim"} | {
@@ -109,3 +113,22 @@ def well_formed() -> Callable[[list[Manifest]], None]:
         check_selectors(manifests)
 
     return check
+
+
+@pytest.fixture
+def api() -> Iterator[FakeApi]:
+    fake = FakeApi()
+    thread = threading.Thread(target=fake.server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield fake
+    finally:
+        fake.server.shutdown()
+        thread.join()
+        fake.server.server_close()
+    assert fake.unknown == [], "the product asked for what the fake does not know"
+
+
+@pytest.fixture
+def cluster(api: FakeApi, tmp_path: Path) -> Cluster:
+    return Cluster(kubeconfig(tmp_path, api.url), None)

@@ -53,6 +53,11 @@ def test_a_path_narrows_what_is_accepted() -> None:
     assert told(Code.STALE_ACCEPTANCE, nodes=nodes, models=models, **second) == []
 
 
+def test_a_warning_that_only_a_cluster_tells_may_be_accepted_in_a_plan_that_asks_none() -> None:
+    only_here = accept({"code": "TIER014", "reason": REASON})
+    assert told(Code.STALE_ACCEPTANCE, **only_here) == []
+
+
 def test_an_acceptance_of_nothing_is_a_warning() -> None:
     (stale,) = told(
         Code.STALE_ACCEPTANCE, nodes={"server": "standard-2x-a100-80g-pcie", "count": 2}, **accept(ONE_SERVER)

@@ -1,20 +1,34 @@
-"""What a cluster is asked before `up`, over real HTTP: nodes, storage classes, objects that are not ours."""
+"""What a cluster is asked before `up`, over real HTTP: how it is reached, nodes, objects that are not ours."""
 
 import json
 import os
 import re
 import threading
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
+from fake_api import (
+    CLASSES,
+    GROUPS,
+    NAMESPACE,
+    NODES,
+    RTX,
+    VERSION,
+    FakeApi,
+    cluster_wide,
+    collections,
+    gpu_node,
+    kubeconfig,
+    labelled,
+    storage_class,
+    with_namespace,
+)
 
 from tierup.findings import Code
 from tierup.io.cluster import Cluster, ClusterError
-from tierup.io.cluster_check import Owner, check, foreign_objects, node_findings, storage_findings
+from tierup.io.cluster_check import check, foreign_objects, node_findings
+from tierup.io.owner import Owner
 from tierup.manifests import render
 from tierup.manifests.common import STACK_LABEL, Manifest
 from tierup.plan import Plan
@@ -22,87 +36,6 @@ from tierup.plan import Plan
 MakePlan = Callable[..., Plan]
 OURS = Owner("test", frozenset(), established=True)  # the state holds the namespace that is there
 NEW = Owner("test", frozenset(), established=False)
-NODES = "/api/v1/nodes"
-CLASSES = "/apis/storage.k8s.io/v1/storageclasses"
-NAMESPACE = "/api/v1/namespaces/tierup-test"
-RTX = "NVIDIA-GeForce-RTX-4090"
-
-
-class FakeApi:
-    """A loopback API server: it answers 500 to a path it was not told of, and notes it."""
-
-    def __init__(self) -> None:
-        self.there: dict[str, tuple[int, bytes]] = {}
-        self.missing: set[str] = set()  # paths that may be asked for and are not there
-        self.unknown: list[str] = []
-        self.asked: list[str] = []
-        api = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                api.asked.append(self.path)
-                status, body = api.there.get(self.path, (404, b'{"kind": "Status", "code": 404}'))
-                if self.path not in api.there and self.path not in api.missing:
-                    api.unknown.append(self.path)
-                    status, body = 500, b"unknown path"
-                self.send_response(status)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, format: str, *args: Any) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
-
-    def has(self, path: str, *items: Manifest) -> None:
-        self.there[path] = (200, json.dumps({"items": items}).encode())
-
-    def holds(self, path: str, item: Manifest) -> None:
-        self.there[path] = (200, json.dumps(item).encode())
-
-
-@pytest.fixture
-def api() -> Iterator[FakeApi]:
-    fake = FakeApi()
-    thread = threading.Thread(target=fake.server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
-        yield fake
-    finally:
-        fake.server.shutdown()
-        thread.join()
-        fake.server.server_close()
-    assert fake.unknown == [], "the product asked for what the fake does not know"
-
-
-def kubeconfig(folder: Path, server: str, *contexts: str) -> str:
-    named = contexts if contexts else ("test",)
-    document = {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "current-context": named[0],
-        "clusters": [{"name": "c", "cluster": {"server": server}}],
-        "users": [{"name": "u", "user": {"token": "t"}}],
-        "contexts": [{"name": name, "context": {"cluster": "c", "user": "u"}} for name in named],
-    }
-    path = folder / "kubeconfig"
-    path.write_text(yaml.safe_dump(document))
-    return str(path)
-
-
-@pytest.fixture
-def cluster(api: FakeApi, tmp_path: Path) -> Cluster:
-    return Cluster(kubeconfig(tmp_path, api.url), None)
-
-
-def gpu_node(name: str, product: str = RTX, gpus: int = 2, owner: str | None = None) -> Manifest:
-    owned = {} if owner is None else {STACK_LABEL: owner}
-    labels = {"nvidia.com/gpu.product": product, **owned}
-    metadata = {"name": name, "uid": f"{name}-uid", "labels": labels}
-    return {"metadata": metadata, "status": {"allocatable": {"nvidia.com/gpu": str(gpus)}}}
 
 
 def test_the_cluster_is_named_with_how_it_was_chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -228,63 +161,16 @@ def test_a_bare_node_has_every_problem_told(api: FakeApi, cluster: Cluster, make
     ]
 
 
-def test_claims_ask_for_classes_that_exist(api: FakeApi, cluster: Cluster, make_plan: MakePlan) -> None:
-    model = {"id": "qwen2.5-7b", "cache": {"kind": "shared", "storageClass": "nfs"}}
-    manifests = render(make_plan(models=[model], monitoring={"storageClass": "fast"}))
-    api.has(CLASSES, {"metadata": {"name": "fast"}}, {"metadata": {"name": "slow"}})
-    (found,) = storage_findings(cluster, manifests)
-    assert (found.code, found.got, found.allowed) == (Code.NO_STORAGE_CLASS, "nfs", "fast, slow")
-    api.has(CLASSES, {"metadata": {"name": "fast"}}, {"metadata": {"name": "nfs"}})
-    assert storage_findings(cluster, manifests) == []
-
-
-def test_a_claim_on_a_volume_of_its_own_needs_no_class(
-    api: FakeApi, cluster: Cluster, make_plan: MakePlan
-) -> None:
-    api.missing.add(CLASSES)
-    manifests = render(make_plan())
-    assert any("volumeName" in item.get("spec", {}) for item in manifests)
-    assert storage_findings(cluster, manifests) == []
-
-
-def cluster_wide(api: FakeApi) -> None:
-    """The plan's objects outside its namespace; none is there."""
-    api.missing |= {
-        NAMESPACE,
-        "/apis/scheduling.k8s.io/v1/priorityclasses/tierup-test-model-server",
-        "/api/v1/persistentvolumes/tierup-test-models",
-    }
-
-
 def test_an_empty_cluster_has_nothing_foreign_and_is_asked_little(
     api: FakeApi, cluster: Cluster, make_plan: MakePlan
 ) -> None:
     cluster_wide(api)
     api.has(NODES, gpu_node("test-gpu-1"))
-    api.has(CLASSES, {"metadata": {"name": "standard"}})
+    api.has(CLASSES, storage_class("standard", "nfs.csi.k8s.io"))
     plan = make_plan(monitoring={"storageClass": "standard"})
     assert check(cluster, plan, render(plan), frozenset()) == []
     # Nothing is looked for inside a namespace that is not there.
-    assert set(api.asked) == {*api.missing, NODES, CLASSES}
-
-
-def collections() -> list[str]:
-    parts = {
-        "/api/v1": ("configmaps", "persistentvolumeclaims", "resourcequotas", "serviceaccounts", "services"),
-        "/apis/apps/v1": ("daemonsets", "deployments"),
-        "/apis/autoscaling/v2": ("horizontalpodautoscalers",),
-        "/apis/networking.k8s.io/v1": ("networkpolicies",),
-        "/apis/policy/v1": ("poddisruptionbudgets",),
-    }
-    return [f"{root}/namespaces/tierup-test/{plural}" for root, names in parts.items() for plural in names]
-
-
-def with_namespace(api: FakeApi, stack: str | None) -> None:
-    cluster_wide(api)
-    for path in collections():
-        api.has(path)
-    labels = {} if stack is None else {"labels": {STACK_LABEL: stack}}
-    api.holds(NAMESPACE, {"metadata": {"name": "tierup-test", "uid": "ns", **labels}})
+    assert set(api.asked) == {*api.missing, NODES, CLASSES, VERSION, GROUPS}
 
 
 def test_our_own_objects_are_taken_up_again(api: FakeApi, cluster: Cluster, make_plan: MakePlan) -> None:
@@ -295,23 +181,12 @@ def test_our_own_objects_are_taken_up_again(api: FakeApi, cluster: Cluster, make
     assert foreign_objects(cluster, OURS, render(plan)) == []
 
 
-def labelled(name: str, uid: str, **annotations: str) -> Manifest:
-    return {
-        "metadata": {
-            "name": name,
-            "uid": uid,
-            "labels": {STACK_LABEL: "test"},
-            "annotations": {f"tierup/{key}": value for key, value in annotations.items()},
-        }
-    }
-
-
 @pytest.fixture
 def lived_in(api: FakeApi) -> None:
     """A cluster in which a deployment of a stack of this name is up."""
     with_namespace(api, "test")
     api.has(NODES, gpu_node("test-gpu-1", owner="test"))
-    api.has(CLASSES, {"metadata": {"name": "standard"}})
+    api.has(CLASSES, storage_class("standard", "nfs.csi.k8s.io"))
     api.has(
         "/apis/apps/v1/namespaces/tierup-test/deployments",
         *(labelled(name, f"{name}-uid") for name in ("gateway", "grafana")),

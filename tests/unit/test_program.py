@@ -52,7 +52,11 @@ def fresh_cluster(stack: str, variant: str | None = None) -> dict[str, Manifest 
     nodes = [{"metadata": {"name": n, "labels": labels}, "status": {"allocatable": gpus}} for n in names]
     answers: dict[str, Manifest | None] = {
         "/api/v1/nodes": {"items": nodes},
-        "/apis/storage.k8s.io/v1/storageclasses": {"items": [{"metadata": {"name": "shared"}}]},
+        "/version": {"major": "1", "minor": "35", "gitVersion": "v1.35.4"},
+        "/apis": {"groups": [{"name": "apps"}]},
+        "/apis/storage.k8s.io/v1/storageclasses": {
+            "items": [{"metadata": {"name": "shared"}, "provisioner": "nfs.csi.k8s.io"}]
+        },
         f"/apis/apps/v1/namespaces/{plan.namespace}/deployments": None,
         f"/api/v1/namespaces/tierup-{stack}": None,
         f"/apis/scheduling.k8s.io/v1/priorityclasses/tierup-{stack}-model-server": None,
@@ -219,6 +223,35 @@ def test_what_is_in_the_way_is_told_at_once(answers: dict[str, Manifest | None])
     assert "the cluster of stack 'entry' has 2 problems:" in said
     assert "TIER082 nodes.names[0]" in said
     assert "TIER081 priorityclass/tierup-entry-model-server" in said
+
+
+def test_what_stops_nothing_is_shown_and_what_does_is_an_error(
+    answers: dict[str, Manifest | None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A spare that the autoscaler may grow into, in a cluster where it has no metrics to grow by."""
+    spare = {"server": "entry-2x-rtx-4090", "count": 1, "standby": {"mode": "warm", "count": 1}}
+    config = {**engine_config("entry"), "tierup:nodes": json.dumps(spare)}
+    config["tierup:models"] = json.dumps([{"id": "qwen2.5-7b", "cache": {"storageClass": "shared"}}])
+    config.pop("tierup:budget")
+    nodes: Any = answers["/api/v1/nodes"]
+    (one,) = nodes["items"]
+    nodes["items"].append({**one, "metadata": {**one["metadata"], "name": "entry-gpu-2"}})
+    told: list[str] = []
+    monkeypatch.setattr(pulumi.log, "warn", told.append)
+    assert run_main(config).exports
+    (warning,) = [line for line in told if "TIER014" in line]
+    assert warning.startswith("TIER014 autoscaling: no adapter serves custom.metrics.k8s.io in this cluster")
+    accepted = {**config, "tierup:accept": json.dumps([{"code": "TIER014", "reason": "we scale by hand"}])}
+    told.clear()
+    assert any("TIER014" in line and "accepted: we scale by hand" in line for line in run_main(accepted).said)
+    assert [line for line in told if "TIER014" in line or "acceptance" in line] == []
+    answers["/version"] = {"gitVersion": "v1.29.9"}
+    told.clear()
+    said = refused(config)
+    assert "the cluster of stack 'entry' has 1 problem:" in said
+    assert "TIER087 cluster: " in said
+    assert "TIER014" not in said
+    assert any("TIER014" in line for line in told)
 
 
 def test_what_the_state_vouches_for_is_taken_up_again(answers: dict[str, Manifest | None]) -> None:

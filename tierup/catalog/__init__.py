@@ -277,9 +277,9 @@ def parse_catalog(gpus_text: str, servers_text: str, models_text: str) -> Catalo
         CatalogError: naming file, entry and field of every problem in every file.
     """
     problems: list[str] = []
-    gpus = _parse("gpus", Gpu, gpus_text, problems)
-    servers = _parse("servers", Server, servers_text, problems)
-    models = _parse("models", ModelSpec, models_text, problems)
+    gpus = parse_table("gpus", Gpu, gpus_text, problems)
+    servers = parse_table("servers", Server, servers_text, problems)
+    models = parse_table("models", ModelSpec, models_text, problems)
     if gpus:  # else every server would be accused of what is wrong with gpus.yaml
         for name, server in servers.items():
             if server.gpu not in gpus:
@@ -309,7 +309,7 @@ class _Loader(_SafeLoader):
 _Loader.add_constructor("tag:yaml.org,2002:timestamp", _Loader.date)
 
 
-def _parse(table: str, entry: type[Entry], text: str, problems: list[str]) -> dict[str, Entry]:
+def parse_table(table: str, entry: type[Entry], text: str, problems: list[str]) -> dict[str, Entry]:
     """The entries of one file; what is wrong is appended to `problems`, and then the result is empty."""
 
     def report(where: str, what: str) -> None:

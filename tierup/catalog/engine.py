@@ -9,7 +9,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from tierup.catalog import Amount, CatalogError, Sourced, Text, _parse, _Strict
+from tierup.catalog import Amount, CatalogError, Sourced, Text, _Strict, parse_table
 
 
 def _rising(bounds: tuple[float, ...]) -> tuple[float, ...]:
@@ -47,7 +47,7 @@ def parse_engine_facts(text: str) -> EngineFacts:
         CatalogError: naming entry and field of every problem.
     """
     problems: list[str] = []
-    engines = _parse("engine", _Engine, text, problems)
+    engines = parse_table("engine", _Engine, text, problems)
     if not problems and set(engines) != {"vllm"}:
         problems.append(f"engine.yaml: engine: the only engine is vllm (got {', '.join(engines) or 'none'})")
     if problems:

@@ -10,7 +10,8 @@ import yaml
 
 from tierup.findings import Code, Finding, TierError
 
-_TIMEOUT_SECONDS = 4
+# Whoever is there accepts at once, but a busy API server may take its time to list.
+_CONNECT_SECONDS, _READ_SECONDS = 4, 30
 # What a kubeconfig that is no kubeconfig makes its reader raise.
 _BROKEN = (OSError, yaml.YAMLError, TypeError, AttributeError, KeyError, ValueError)
 
@@ -82,7 +83,7 @@ class Cluster:
             "GET", path, header_params={"Accept": "application/json"}, auth_settings=["BearerToken"]
         )
         try:
-            response = self._api.call_api(*request, _request_timeout=_TIMEOUT_SECONDS)
+            response = self._api.call_api(*request, _request_timeout=(_CONNECT_SECONDS, _READ_SECONDS))
             status, body = response.status, response.read()
         except ApiException as error:
             status, body = error.status, error.body

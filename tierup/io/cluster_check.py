@@ -1,19 +1,24 @@
 """Decides whether a cluster may take a plan: its nodes are as planned, no object is somebody else's.
 
+What it must be able to do is asked beside this: `version_check`, `storage_check`, `scaler_check`, `exchange_check`.
+
 The label `tierup/stack` says which stack an object is of; two deployments of one stack name, out of two
 state backends, carry the same. So an object is ours if it has the label and the stack's own state vouches
 for it: by holding it, or by holding the namespace, which is made before everything else
 (docs/adr/0005-foreign-objects.md).
 """
 
-from collections.abc import Iterable, Mapping, Set
-from dataclasses import dataclass
+from collections.abc import Iterable, Set
 from typing import Any
 
 from tierup.findings import Code, Finding
 from tierup.io.cluster import Cluster
 from tierup.io.exchange_check import exchange_findings
-from tierup.manifests.common import RETAIN_ANNOTATION, STACK_LABEL, Manifest
+from tierup.io.owner import Owner
+from tierup.io.scaler_check import api_groups, metrics_findings, scaler_findings
+from tierup.io.storage_check import storage_findings
+from tierup.io.version_check import too_old, version_findings
+from tierup.manifests.common import STACK_LABEL, Manifest
 from tierup.plan import Plan
 
 # Plural names of the kinds this bundle makes, for reading them back.
@@ -39,22 +44,8 @@ _ELSEWHERE = "log in to the state backend that made it, or name this stack and i
 _SHOWN = 5
 
 
-@dataclass(frozen=True)
-class Owner:
-    """Whose objects are ours: those of `stack` in a namespace, or among UIDs, that its state holds."""
-
-    stack: str
-    held: Set[str]
-    established: bool
-
-    def made(self, metadata: Mapping[str, Any]) -> bool:
-        """Whether this deployment made an object that has the stack's label."""
-        kept = metadata.get("annotations", {}).get(RETAIN_ANNOTATION) == "true"
-        return self.established or kept or metadata["uid"] in self.held
-
-
 def check(cluster: Cluster, plan: Plan, manifests: Iterable[Manifest], held: Set[str]) -> list[Finding]:
-    """Everything in the way of `plan`; `held` are the UIDs of the objects that the stack's state holds.
+    """Everything in the way of `plan`, and warnings; `held` are the UIDs of what the stack's state holds.
 
     Raises `ClusterError` when the cluster cannot be asked.
     """
@@ -62,12 +53,20 @@ def check(cluster: Cluster, plan: Plan, manifests: Iterable[Manifest], held: Set
     namespace = cluster.get(f"/api/v1/namespaces/{plan.namespace}")
     established = namespace is not None and namespace["metadata"]["uid"] in held
     owner = Owner(plan.stack, held, established)
-    inside = everything if namespace is not None else [m for m in everything if not _namespaced(m)]
-    return [
+    groups = api_groups(cluster)
+    found = [
+        *version_findings(cluster),
         *node_findings(cluster, plan, owner),
-        *storage_findings(cluster, everything),
-        *(exchange_findings(cluster, plan) if namespace is not None else []),
-        *foreign_objects(cluster, owner, inside),
+        *storage_findings(cluster, plan, everything),
+        *metrics_findings(plan, groups),
+    ]
+    if namespace is None:
+        return [*found, *foreign_objects(cluster, owner, [m for m in everything if not _namespaced(m)])]
+    return [
+        *found,
+        *exchange_findings(cluster, plan),
+        *scaler_findings(cluster, plan, owner, everything, groups),
+        *foreign_objects(cluster, owner, everything),
     ]
 
 
@@ -118,24 +117,6 @@ def foreign_objects(cluster: Cluster, owner: Owner, manifests: Iterable[Manifest
     return found
 
 
-def storage_findings(cluster: Cluster, manifests: Iterable[Manifest]) -> list[Finding]:
-    """Storage classes that claims ask for and the cluster lacks: they and their pods would wait for ever."""
-    listed = cluster.get("/apis/storage.k8s.io/v1/storageclasses") or {"items": []}
-    there = {item["metadata"]["name"] for item in listed["items"]}
-    allowed = ", ".join(sorted(there)) or "none"
-    found = []
-    for manifest in manifests:
-        wanted = manifest.get("spec", {}).get("storageClassName")
-        if manifest["kind"] != "PersistentVolumeClaim" or wanted is None or "volumeName" in manifest["spec"]:
-            continue
-        if wanted not in there:
-            name = f"persistentvolumeclaim/{manifest['metadata']['name']}"
-            problem = "the cluster has no such storage class"
-            fix = "name one of them in cache.storageClass or monitoring.storageClass"
-            found.append(Finding(Code.NO_STORAGE_CLASS, name, problem, fix, wanted, allowed))
-    return found
-
-
 def node_findings(cluster: Cluster, plan: Plan, owner: Owner) -> list[Finding]:
     """Nodes that are missing, belong to another stack, or are not what the catalogue's server is."""
     listed = cluster.get("/api/v1/nodes") or {"items": []}
@@ -173,6 +154,8 @@ def _node_mismatch(plan: Plan, owner: Owner, node: dict[str, Any], at: str) -> l
         fix = "name another node, another server, or install GPU feature discovery"
         problem = f"node {name} is not a {plan.nodes.server_id}: label nvidia.com/gpu.product"
         found.append(Finding(Code.NODE_MISMATCH, at, problem, fix, product or "none", wanted))
+    kubelet = node["status"].get("nodeInfo", {}).get("kubeletVersion", "")
+    found.extend(too_old(kubelet, at, f"the kubelet of node {name}", "upgrade it, or name another node"))
     gpus = int(node["status"].get("allocatable", {}).get("nvidia.com/gpu", "0"))
     if gpus < plan.nodes.gpus_per_server:
         problem = f"node {name} offers fewer GPUs than a {plan.nodes.server_id}"

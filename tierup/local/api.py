@@ -18,6 +18,7 @@ FIELD_MANAGER = "tierup-local"
 Object = Mapping[str, Any]
 _POLL_S = 0.05
 _READY_TIMEOUT_S = 5.0
+PATIENCE_S = 120.0  # for what takes a second on an idle machine and may take many on a busy one
 
 
 class ApiError(Exception):
@@ -126,7 +127,7 @@ class Api:
         namespace: str | None = None,
         *,
         until: Callable[[dict[str, Any] | None], bool],
-        timeout: float = 30.0,
+        timeout: float = PATIENCE_S,
     ) -> dict[str, Any] | None:
         """Read the object until `until(object)` holds (None: it is not there) and return it.
 

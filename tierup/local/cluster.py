@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tierup.local import processes
-from tierup.local.api import Api
+from tierup.local.api import PATIENCE_S, Api
 from tierup.local.certs import write_private
 from tierup.local.commands import COMPONENTS, KWOK_ROLE, command, write_identities
 from tierup.local.folders import (
@@ -32,7 +32,6 @@ from tierup.local.toolchain import tool
 
 __all__ = ["Cluster", "LocalClusterError", "Status", "down", "list_clusters", "state_root", "status"]
 
-READY_TIMEOUT_S = 60.0
 _PORT_NAMES = ("etcd", "etcd-peer", "kube-apiserver")
 # Below the kernel's range for outgoing connections (from 32768 on): one of those could take the API server's
 # port while it restarts.
@@ -141,7 +140,7 @@ class Cluster:
         if process is not None:
             processes.kill(process)
 
-    def restart(self, component: str, *, timeout: float = READY_TIMEOUT_S) -> None:
+    def restart(self, component: str, *, timeout: float = PATIENCE_S) -> None:
         """Kill one component if it runs, start it on the same data and ports, and wait for the API server."""
         self.kill(component)
         if component == "kwok":
@@ -194,7 +193,7 @@ class Cluster:
     def _wait(
         self,
         components: Sequence[str],
-        timeout: float = READY_TIMEOUT_S,
+        timeout: float = PATIENCE_S,
         until: Callable[[], bool] = lambda: True,
     ) -> None:
         """Wait until the API server is ready and `until()` holds; the death of a component ends the wait."""

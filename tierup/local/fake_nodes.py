@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tierup.local.api import Api, Object
+from tierup.local.api import PATIENCE_S, Api, Object
 
 KWOK_ANNOTATION = "kwok.x-k8s.io/node"
 GPU_TAINT: Mapping[str, str] = {"key": "nvidia.com/gpu", "value": "present", "effect": "NoSchedule"}
@@ -81,7 +81,7 @@ def fake_node(spec: FakeNode) -> dict[str, Any]:
     }
 
 
-def apply_nodes(api: Api, nodes: Iterable[FakeNode], *, timeout: float = 30.0) -> None:
+def apply_nodes(api: Api, nodes: Iterable[FakeNode], *, timeout: float = PATIENCE_S) -> None:
     """Register the nodes and wait until each is Ready; nodes that are not named stay as they are.
 
     As with a kubelet, taints are given at registration only: later changes to a node's taints stay.
@@ -106,7 +106,7 @@ def delete_node(api: Api, name: str) -> None:
 
 
 def ensure_volumes(
-    api: Api, *, shared: int = 4, standard: int = 8, size: str = "2Ti", timeout: float = 30.0
+    api: Api, *, shared: int = 4, standard: int = 8, size: str = "2Ti", timeout: float = PATIENCE_S
 ) -> None:
     """Make the storage classes, and see that at least so many fake volumes of each are free to be claimed.
 

@@ -20,8 +20,8 @@ cat /proc/sys/kernel/random/boot_id "/proc/$$/stat" > "$0.tmp" && mv "$0.tmp" "$
 # The outer shell leaves at once, so that the program belongs to init and outlives whoever started it.
 _DETACH = '/bin/sh -c "$@" &'
 _RECORDS = "processes"
-_START_TIMEOUT_S = 10.0
-_KILL_TIMEOUT_S = 20.0
+_START_TIMEOUT_S = 60.0
+_KILL_TIMEOUT_S = 60.0
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,121 @@
+"""A fake of a cluster's API over real HTTP: it knows what a test told it and fails on all else."""
+
+import json
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tierup.manifests.common import STACK_LABEL, Manifest
+
+NODES = "/api/v1/nodes"
+CLASSES = "/apis/storage.k8s.io/v1/storageclasses"
+VOLUMES = "/api/v1/persistentvolumes"
+GROUPS = "/apis"
+VERSION = "/version"
+NAMESPACE = "/api/v1/namespaces/tierup-test"
+RTX = "NVIDIA-GeForce-RTX-4090"
+
+
+class FakeApi:
+    """A loopback API server: it answers 500 to a path it was not told of, and notes it."""
+
+    def __init__(self) -> None:
+        self.there: dict[str, tuple[int, bytes]] = {}
+        self.missing: set[str] = set()  # paths that may be asked for and are not there
+        self.unknown: list[str] = []
+        self.asked: list[str] = []
+        api = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                api.asked.append(self.path)
+                status, body = api.there.get(self.path, (404, b'{"kind": "Status", "code": 404}'))
+                if self.path not in api.there and self.path not in api.missing:
+                    api.unknown.append(self.path)
+                    status, body = 500, b"unknown path"
+                self.send_response(status)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, format: str, *args: Any) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
+
+    def has(self, path: str, *items: Manifest) -> None:
+        self.there[path] = (200, json.dumps({"items": items}).encode())
+
+    def holds(self, path: str, item: Manifest) -> None:
+        self.there[path] = (200, json.dumps(item).encode())
+
+
+def kubeconfig(folder: Path, server: str, *contexts: str) -> str:
+    named = contexts if contexts else ("test",)
+    document = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": named[0],
+        "clusters": [{"name": "c", "cluster": {"server": server}}],
+        "users": [{"name": "u", "user": {"token": "t"}}],
+        "contexts": [{"name": name, "context": {"cluster": "c", "user": "u"}} for name in named],
+    }
+    path = folder / "kubeconfig"
+    path.write_text(yaml.safe_dump(document))
+    return str(path)
+
+
+def gpu_node(name: str, product: str = RTX, gpus: int = 2, owner: str | None = None) -> Manifest:
+    owned = {} if owner is None else {STACK_LABEL: owner}
+    labels = {"nvidia.com/gpu.product": product, **owned}
+    metadata = {"name": name, "uid": f"{name}-uid", "labels": labels}
+    return {"metadata": metadata, "status": {"allocatable": {"nvidia.com/gpu": str(gpus)}}}
+
+
+def cluster_wide(api: FakeApi) -> None:
+    """A current, empty cluster: of the plan's objects outside its namespace none is there."""
+    api.holds(VERSION, {"major": "1", "minor": "35", "gitVersion": "v1.35.4"})
+    api.holds(GROUPS, {"groups": [{"name": "apps"}, {"name": "metrics.k8s.io"}]})
+    api.missing |= {
+        NAMESPACE,
+        "/apis/scheduling.k8s.io/v1/priorityclasses/tierup-test-model-server",
+        "/api/v1/persistentvolumes/tierup-test-models",
+    }
+
+
+def collections() -> list[str]:
+    parts = {
+        "/api/v1": ("configmaps", "persistentvolumeclaims", "resourcequotas", "serviceaccounts", "services"),
+        "/apis/apps/v1": ("daemonsets", "deployments"),
+        "/apis/autoscaling/v2": ("horizontalpodautoscalers",),
+        "/apis/networking.k8s.io/v1": ("networkpolicies",),
+        "/apis/policy/v1": ("poddisruptionbudgets",),
+    }
+    return [f"{root}/namespaces/tierup-test/{plural}" for root, names in parts.items() for plural in names]
+
+
+def with_namespace(api: FakeApi, stack: str | None) -> None:
+    cluster_wide(api)
+    for path in collections():
+        api.has(path)
+    labels = {} if stack is None else {"labels": {STACK_LABEL: stack}}
+    api.holds(NAMESPACE, {"metadata": {"name": "tierup-test", "uid": "ns", **labels}})
+
+
+def labelled(name: str, uid: str, **annotations: str) -> Manifest:
+    return {
+        "metadata": {
+            "name": name,
+            "uid": uid,
+            "labels": {STACK_LABEL: "test"},
+            "annotations": {f"tierup/{key}": value for key, value in annotations.items()},
+        }
+    }
+
+
+def storage_class(name: str, provisioner: str) -> Manifest:
+    return {"metadata": {"name": name}, "provisioner": provisioner}
