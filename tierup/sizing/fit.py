@@ -58,6 +58,7 @@ TABLE = {
         0.99, False, "share of nvidia-smi's total that a CUDA process sees; start-up logs"
     ),
     "memory.non_torch": Known(0.1, False, "GiB outside PyTorch; start-up logs, some of them unattributed"),
+    "memory.non_torch_v0": Known(0.28, False, "the same before vLLM 0.8; start-up logs of 0.6 and 0.7"),
     "memory.sampler": Known(
         2.5,
         False,
