@@ -43,8 +43,9 @@ def _check(ask: SizingInput) -> None:
     if ask.concurrency is not None and ask.rate is not None:
         problems.append("concurrency and rate are two kinds of load - give one")
     counts = (ask.tensor, ask.pipeline, ask.replicas, ask.prompt, ask.answer, ask.slots, ask.batched_tokens)
-    if min(counts) < 1 or any(load is not None and load <= 0 for load in (ask.concurrency, ask.rate)):
-        problems.append("sizes, lengths and load must be above 0")
+    loads = [load for load in (ask.concurrency, ask.rate) if load is not None]
+    if min(counts) < 1 or any(not 0 < load < math.inf for load in loads):
+        problems.append("sizes, lengths and load must be above 0 and finite")
     if not 0 < ask.gpu_memory_utilization <= 1 or not 0 <= ask.prefix_hit <= 1:
         problems.append("gpu_memory_utilization and prefix_hit are shares between 0 and 1")
     if problems:
