@@ -76,7 +76,8 @@ def test_no_answer_beats_the_data_sheet_or_is_no_number(gpu: str) -> None:
 @pytest.mark.parametrize("users", [1, 20, 300])
 def test_longer_prompts_and_answers_take_longer(gpu: str, users: int) -> None:
     for field in ("prompt", "answer"):
-        series = [size(replace(ask(gpu=gpu, concurrency=users), **{field: n})) for n in (64, 256, 1024, 4096)]
+        lengths: list[dict[str, Any]] = [{field: n} for n in (64, 256, 1024, 4096)]
+        series = [size(ask(gpu=gpu, concurrency=users, **length)) for length in lengths]
         for before, after in pairwise(series):
             assert p50(after.e2e_ms) > p50(before.e2e_ms)
             assert p50(after.req_s) < p50(before.req_s)
@@ -129,7 +130,7 @@ def test_staggered_users_wait_less_than_those_of_a_burst(users: int) -> None:
 
 
 def test_ranges_widen_with_the_load_and_towards_the_capacity() -> None:
-    def width(**load: float) -> float:
+    def width(**load: Any) -> float:
         span = size(ask(gpu="rtx-4090", **load)).ttft_ms
         assert span is not None
         return span.high / span.low
@@ -175,5 +176,6 @@ def test_sequences_that_do_not_fit_are_computed_twice() -> None:
 @pytest.mark.parametrize("load", [math.nan, math.inf, 0.0, -1.0])
 @pytest.mark.parametrize("kind", ["concurrency", "rate"])
 def test_a_load_that_is_no_number_above_0_is_refused(kind: str, load: float) -> None:
+    loaded: dict[str, Any] = {kind: load}
     with pytest.raises(ValueError, match="above 0 and finite"):
-        size(replace(ask(), **{kind: load}))
+        size(ask(**loaded))

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from tierup.sizing.coefficients import Coefficients
 from tierup.sizing.memory import Memory
 from tierup.sizing.step import Steps, Terms, added, scaled, total
-from tierup.sizing.types import Bottleneck, SizingInput
+from tierup.sizing.types import SizingInput
 
 ROUNDS = 60  # bisection steps of the running sequences at an arrival rate
 _UNSURE = (
@@ -82,8 +82,11 @@ class Replica:
         want to run.
         """
         decode = self.steps.decode(running, self.held)
-        again = self._recomputed(demand) * self.held / (self.ask.prompt * (1 - 0.999 * self.ask.prefix_hit))
-        return added(decode, scaled(self.steps.prefill(), others * (1 + again) / self.ask.answer))
+        prefill = self.steps.prefill()
+        if again := self._recomputed(demand):
+            whole = Steps(replace(self.ask, prefix_hit=0.0)).prefill()
+            prefill = added(prefill, scaled(whole, again * self.held / self.ask.prompt))
+        return added(decode, scaled(prefill, others / self.ask.answer))
 
     def _recomputed(self, demand: float) -> float:
         """Preemptions per answer. Prompts are let in as long as they fit, then the answers grow into space that
@@ -197,29 +200,3 @@ class Replica:
             return self.arriving(self.ask.rate / self.ask.replicas)
         users = (self.ask.concurrency if self.ask.concurrency is not None else 1.0) / self.ask.replicas
         return self.burst(users) if self.ask.burst else self.closed(users)
-
-
-def bottleneck(replica: Replica, speed: Speed) -> Bottleneck:
-    """What to relieve first: space if requests wait for it, else the largest part of an output token's
-    time.
-    """
-    ask = replica.ask
-    if math.isinf(speed.ttft):
-        return Bottleneck.RATE
-    users = (ask.concurrency or 0.0) / ask.replicas if ask.rate is None else speed.running
-    if users > speed.limit or (ask.rate is not None and speed.running > 0.95 * speed.limit):
-        if speed.limit >= ask.slots:
-            return Bottleneck.SLOTS
-        return Bottleneck.KV_SPACE if speed.limit >= replica.room else Bottleneck.PREFILL
-    weights = {k: v for k, v in replica.steps.decode(0, 0).items() if k.startswith("bandwidth")}
-    parts = {name: replica.k[name] * value for name, value in speed.terms.items()}
-    reading = total(weights, replica.k)
-    sums = {
-        Bottleneck.WEIGHTS: reading,
-        Bottleneck.KV_READ: sum(v for k, v in parts.items() if k.startswith("bandwidth")) - reading,
-        Bottleneck.DECODE_COMPUTE: parts["compute.decode"],
-        Bottleneck.PREFILL: sum(v for k, v in parts.items() if k.startswith("prefill")),
-        Bottleneck.OVERHEAD: sum(v for k, v in parts.items() if k.startswith("overhead")),
-        Bottleneck.INTERCONNECT: sum(v for k, v in parts.items() if k.startswith("link")),
-    }
-    return max(sums, key=lambda name: sums[name])

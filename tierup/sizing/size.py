@@ -2,8 +2,9 @@
 
 import math
 
+from tierup.sizing.bottleneck import bottleneck
 from tierup.sizing.coefficients import GPU_CLASSES, Calibration, gpu_class, load_calibration
-from tierup.sizing.load import Replica, Speed, bottleneck
+from tierup.sizing.load import Replica, Speed
 from tierup.sizing.memory import Memory, memory
 from tierup.sizing.shape import GGUF_BITS
 from tierup.sizing.types import Bottleneck, Range, Sizing, SizingInput
