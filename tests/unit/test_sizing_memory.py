@@ -1,5 +1,6 @@
 """What fits: published weights and KV capacities, hand-worked bytes, a table over models and GPUs."""
 
+import statistics
 from dataclasses import replace
 from pathlib import Path
 
@@ -61,15 +62,18 @@ def test_weights_are_within_3_percent_of_published_logs(
 
 def test_kv_capacity_is_within_12_percent_of_every_published_start_up_log() -> None:
     logs = [log for log in load_startup_logs() if log.grade in "AB"]
-    assert len(logs) >= 4
+    assert len(logs) >= 7
+    errors = []
     for log in logs:
         ours = memory(log.ask, K)
         if log.weights_gib is not None:
             assert ours.weights == pytest.approx(log.weights_gib, rel=0.03)
-        if log.kv_gib is not None:
-            assert ours.kv == pytest.approx(log.kv_gib, rel=0.12)
         if log.kv_tokens is not None:
-            assert ours.kv_tokens == pytest.approx(log.kv_tokens, rel=0.05)
+            errors.append(abs(ours.kv_tokens / log.kv_tokens - 1))
+        elif log.kv_gib is not None:
+            errors.append(abs(ours.kv / log.kv_gib - 1))
+    assert max(errors) <= 0.12
+    assert statistics.median(errors) <= 0.05
 
 
 # Does one sequence of 4096 tokens fit? A + of the A40, A6000, 3090 x 2 and 72B on two H100: published runs.
@@ -108,7 +112,14 @@ def test_the_table_is_large() -> None:
 @pytest.mark.parametrize(("model", "gpu", "precision", "tensor", "fits"), CASES)
 def test_fit(model: str, gpu: str, precision: str, tensor: int, fits: bool) -> None:
     question = ask(model, gpu, precision, tensor=tensor, context=4096, max_num_seqs=64)
-    assert size(question).fits == fits, memory(question, K)
+    found = size(question)
+    assert found.fits == fits, memory(question, K)
+    # By hand: 92 % of the card's memory less 1 % that the driver keeps, less the weights, less 0.2 to 5 GiB of
+    # activations and CUDA graphs; two cards share the keys and values.
+    shape, card = SHAPES[model], GPUS[gpu].memory_mib.value / 1024 * 0.99 * 0.92
+    left = card - found.weights_gib_per_gpu
+    token = shape.kv_bytes_per_token() / tensor / GIB
+    assert (left - 5) / token - BLOCK <= found.kv_tokens <= max(0.0, left - 0.2) / token
 
 
 def test_the_largest_context_that_fits_does_and_one_block_more_does_not() -> None:

@@ -45,12 +45,14 @@ EVERYWHERE = [
 
 @pytest.mark.parametrize(("gpu", "precision"), EVERYWHERE)
 def test_more_users_never_make_anything_faster_or_the_tier_slower(gpu: str, precision: Precision) -> None:
-    series = [points(size(ask(gpu=gpu, precision=precision, concurrency=users))) for users in LOADS]
-    for before, after in pairwise(series):
+    found = [size(ask(gpu=gpu, precision=precision, concurrency=users)) for users in LOADS]
+    series = [points(each) for each in found]
+    for (before, after), last in zip(pairwise(series), found[1:], strict=True):
         assert after[0] >= before[0] * 0.999
         assert after[1] >= before[1] * 0.999
         assert after[2] >= before[2] * 0.999
-        assert after[3] >= before[3] * 0.98  # prefill that bunches up may cost a little
+        # prefill that bunches up may cost a little; sequences thrown out for want of space are computed twice
+        assert after[3] >= before[3] * (0.85 if last.bottleneck is Bottleneck.KV_SPACE else 0.98)
         assert min(after) > 0
 
 
@@ -134,7 +136,7 @@ def test_kv_space_is_named_when_it_is_what_limits() -> None:
 def test_one_step_reads_the_weights_without_the_embedding() -> None:
     terms = Steps(ask()).decode(1, 0)
     assert terms["bandwidth.hbm"] == pytest.approx(14.14e9 / 1935e9 * 1e3, rel=0.001)
-    assert terms["overhead.hbm"] == 1.0
+    assert terms["overhead.a100"] == 1.0
 
 
 def test_one_token_of_context_reads_57344_bytes() -> None:
@@ -145,11 +147,14 @@ def test_one_token_of_context_reads_57344_bytes() -> None:
 def test_a_prompt_costs_two_operations_a_weight_and_token() -> None:
     terms = Steps(ask(prompt=1024)).prefill()
     attention = 2 * 28 * 28 * 128 * 1024**2
-    assert terms["prefill.a100"] == pytest.approx((2 * 6.525e9 * 1024 + attention) / 312e12 * 1e3, rel=0.001)
+    power = 1.25  # the PCIe card reaches 52 % of the peak where the SXM reaches 65 %
+    assert terms["prefill.a100"] == pytest.approx(
+        (power * 2 * 6.525e9 * 1024 + attention) / 312e12 * 1e3, rel=0.001
+    )
 
 
 def test_fp8_computes_in_8_bits_only_where_the_chip_can() -> None:
-    assert peak_tflops(GPUS["h100-80g-sxm"], Precision.FP8) == pytest.approx(1978.9)
+    assert peak_tflops(GPUS["h100-80g-sxm"], Precision.FP8) == pytest.approx(2 * 989.4)
     assert peak_tflops(GPUS["a100-80g-sxm"], Precision.FP8) == 312
     assert peak_tflops(GPUS["rtx-4090"], Precision.AWQ) == pytest.approx(165.2)
 

@@ -6,13 +6,10 @@ import collections
 import math
 import statistics
 from collections.abc import Iterable
+from dataclasses import replace
 
-from tierup.sizing.calibrate import (
-    quantile,
-    reported_metric,
-    residuals,
-)
-from tierup.sizing.coefficients import GPU_CLASSES, gpu_class, load_calibration
+from tierup.sizing.calibrate import doubt_of, quantile, reported_metric, residuals, unseen_widths
+from tierup.sizing.coefficients import GPU_CLASSES, Calibration, gpu_class, load_calibration
 from tierup.sizing.fit import PRIOR
 from tierup.sizing.measurements import Measured, load_rows, load_startup_logs
 from tierup.sizing.memory import memory
@@ -40,16 +37,21 @@ Written by `tierup size --accuracy` from the measurements in `tierup/catalog/mea
 
 Every speed error is leave-one-group-out: the coefficients are fitted without the author or machine that
 published the row. Error = |predicted / published - 1|. A class that fewer than two groups speak for is
-*not validated*: the range of a prediction for it is 1.5 times as wide as the error of all classes (as a
-logarithm). `tp_ratio` rows come from vLLM 0.5.4, whose CPU overhead hides most of the gain of tensor
-parallelism: shown, not a goal.
+*not validated*: the range of a prediction for it is wider. `tp_ratio` rows come from vLLM 0.5.4, whose CPU
+overhead hides most of the gain of tensor parallelism: shown, not a goal.
 
-What is not left out: the model's form (its terms, one prefill efficiency per chip family, how
-closed-loop users bunch up), the strength of the priors and which rows to exclude were settled while
-looking at these errors, and the ranges' widths come from them, so the share inside a range is no
-independent test. On unattributed rows, which no speed coefficient was fitted to, the ranges held less
-often: TTFT of many staggered users (L40S, A10G) came out up to six times too long, throughput on them up
-to 50 % too high.
+"Inside the range" is nested: the range that a row is held against is as wide as the errors of the other groups
+make it, after fits that know neither the row's group nor theirs. What is not left out: the model's form (its
+terms, one prefill efficiency per chip family), the priors, the least widths and which rows to exclude were
+settled while looking at these errors.
+
+Figures of runs that name no author were held against the committed model, without fitting, shipping or counting
+them: 18 times per output token (median error 10 %, all inside the range), 23 throughputs (5 %, all inside) and 20
+times to the first token (38 %, 95 % inside, 70 % of the ranges below 4x wide); vLLM 0.4.3 to 0.26 on L40S, A10G and
+RTX 4090, 1 to 256 users. The worst first token: staggered users on an L40S, predicted three times too late, because
+most published clients let users send together, whose prompts then wait for each other; the range says so with a
+width that grows with the share of prefill. Models below 2B parameters on small machines are not covered: their first
+token is the HTTP server's work, and ranges held for one row in three.
 """
 
 
@@ -80,13 +82,15 @@ def _memory_table() -> str:
         weights = "" if log.weights_gib is None else _percent(ours.weights / log.weights_gib - 1)
         kv = "" if log.kv_gib is None else _percent(ours.kv / log.kv_gib - 1)
         tokens = "" if log.kv_tokens is None else _percent(ours.kv_tokens / log.kv_tokens - 1)
-        if log.grade in "AB" and log.kv_gib is not None:
+        if log.grade in "AB" and log.kv_tokens is not None:
+            capacity.append(abs(ours.kv_tokens / log.kv_tokens - 1))
+        elif log.grade in "AB" and log.kv_gib is not None:
             capacity.append(abs(ours.kv / log.kv_gib - 1))
         lines.append(_row(name, log.grade, weights, kv, tokens))
     within = sum(error <= 0.12 for error in capacity)
     lines += [
         "",
-        f"KV cache, grades A and B: median error {_percent(statistics.median(capacity))} (goal 5 %), ",
+        f"KV tokens, else KV cache, grades A and B: median error {_percent(statistics.median(capacity))} (goal 5 %), ",
     ]
     lines[-1] += f"{within} of {len(capacity)} within 12 % (goal 90 %).\n"
     return "\n".join(lines)
@@ -96,10 +100,7 @@ def _goals(errors: list[tuple[Measured, float]]) -> str:
     tpot = _sizes(e for row, e in errors if reported_metric(row) == "tpot_ms")
     vllm = _sizes(e for row, e in errors if reported_metric(row) == "tpot_ms" and row.ask.engine == "vllm")
     full = _sizes(e for row, e in errors if row.metric == "output_tok_s" and _saturated(row))
-    known = load_calibration()
-    first = [(spread_of(row.ask, "ttft_ms", known), e) for row, e in errors if row.metric == "ttft_ms"]
-    inside = sum(abs(e) <= q for q, e in first) / len(first)
-    narrow = sum(math.exp(2 * q) < 4 for q, _ in first) / len(first)
+    held, narrow = _held(errors)
     excluded, used = sum(n for _, n in load_rows().excluded), len(load_rows().used)
     table = [
         ("TPOT, median error", _percent(statistics.median(tpot)), "15 %", len(tpot)),
@@ -112,12 +113,43 @@ def _goals(errors: list[tuple[Measured, float]]) -> str:
             "20 %",
             len(full),
         ),
-        ("TTFT inside the stated range", _percent(inside), "80 %", len(first)),
-        ("TTFT ranges below 4x wide", _percent(narrow), "70 %", len(first)),
+        *(
+            (f"{_METRICS[m]} inside the range", _percent(sum(v) / len(v)), "80 %", len(v))
+            for m, v in held.items()
+        ),
+        (
+            "time to the first token, ranges below 4x wide",
+            _percent(sum(narrow) / len(narrow)),
+            "70 %",
+            len(narrow),
+        ),
         ("rows in scope excluded", _percent(excluded / (excluded + used)), "< 10 %", excluded + used),
     ]
     lines = ["## Goals", "", _row("figure", "reached", "goal", "n"), _row(*["---"] * 4)]
     return "\n".join([*lines, *(_row(*cells) for cells in table), ""])
+
+
+def _held(errors: list[tuple[Measured, float]]) -> tuple[dict[str, list[bool]], list[bool]]:
+    """Whether each row lies in the range that it would be given had its group never been seen, by metric; and
+    whether such a range of the first token is below 4x wide.
+    """
+    known, widths = load_calibration(), unseen_widths(load_rows().used)
+    held: dict[str, list[bool]] = {"ttft_ms": [], "tpot_ms": [], "output_tok_s": []}
+    narrow = []
+    for row, error in errors:
+        metric = reported_metric(row)
+        if (row.group, metric) not in widths or metric not in held:
+            continue
+        others = {
+            key: replace(spread, q=0.0, groups=tuple(group for group in spread.groups if group != row.group))
+            for key, spread in known.spreads.items()
+        }
+        unseen = Calibration(known.values, others, {**known.anywhere, metric: widths[row.group, metric]})
+        half = spread_of(row.ask, metric, unseen, doubt_of(row))
+        held[metric].append(abs(error) <= half)
+        if metric == "ttft_ms":
+            narrow.append(math.exp(2 * half) < 4)
+    return held, narrow
 
 
 def _saturated(row: Measured) -> bool:

@@ -1,6 +1,7 @@
 """Decides how far the fitted model errs, and writes the calibration: `python -m tierup.sizing.calibrate`."""
 
 import collections
+import functools
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
@@ -8,7 +9,7 @@ from dataclasses import replace
 import yaml
 
 from tierup.sizing.coefficients import Coefficients, Spread, gpu_class
-from tierup.sizing.fit import TABLE, fit
+from tierup.sizing.fit import PRIOR, TABLE, fit
 from tierup.sizing.load import Replica
 from tierup.sizing.measurements import Measured, load_rows
 from tierup.sizing.memory import memory
@@ -43,20 +44,71 @@ def reported_metric(row: Measured) -> str:
 
 def residuals(rows: Sequence[Measured]) -> list[tuple[Measured, float]]:
     """ln(ours / theirs) of every row, its group left out of the fit."""
-    result = []
-    for group in sorted({row.group for row in rows}):
-        values = fit(row for row in rows if row.group != group)
-        for row in rows:
-            if row.group == group:
-                error = math.log(predicted(row, values) / row.value)
-                result.append((row, -error if row.metric == "e2e_tok_s" else error))
+    return [pair for group in sorted({row.group for row in rows}) for pair in _errors(rows, group, {group})]
+
+
+def unseen_widths(rows: Sequence[Measured]) -> dict[tuple[str, str], float]:
+    """The half widths by metric that a group's rows would be given if the group had never been seen: neither
+    the fits nor the errors behind them know it.
+    """
+    groups = sorted({row.group for row in rows})
+    pairs = {
+        (left, other): _errors(rows, left, {left, other})
+        for left in groups
+        for other in groups
+        if left != other
+    }
+    result = {}
+    for group in groups:
+        errors = [pair for (_, other), found in pairs.items() if other == group for pair in found]
+        for metric in {reported_metric(row) for row in rows if row.group == group}:
+            if any(reported_metric(row) == metric for row, _ in errors):
+                result[group, metric] = width(errors, metric)
     return result
+
+
+def _errors(rows: Sequence[Measured], group: str, unseen: set[str]) -> list[tuple[Measured, float]]:
+    """ln(ours / theirs) of a group's rows after a fit that does not know some groups."""
+    values = _fit_without(tuple(rows), frozenset(unseen))
+    result = []
+    for row in rows:
+        if row.group == group:
+            error = math.log(predicted(row, values) / row.value)
+            result.append((row, -error if row.metric == "e2e_tok_s" else error))
+    return result
+
+
+@functools.cache
+def _fit_without(rows: tuple[Measured, ...], unseen: frozenset[str]) -> dict[str, float]:
+    return fit(row for row in rows if row.group not in unseen)
 
 
 def quantile(values: Iterable[float], share: float) -> float:
     """The value that `share` of the values do not exceed."""
     ordered = sorted(values)
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
+
+
+def width(errors: Iterable[tuple[Measured, float]], metric: str) -> float:
+    """The half width that holds `_QUANTILE` of a group's rows, on average over the groups; for the first token
+    beside the load's own doubt.
+    """
+    groups: dict[str, list[float]] = collections.defaultdict(list)
+    for row, error in errors:
+        if reported_metric(row) == metric:
+            doubt = doubt_of(row) if metric == "ttft_ms" else 0.0
+            groups[row.group].append(math.sqrt(max(0.0, error**2 - doubt**2)))
+    tried = sorted(size for sizes in groups.values() for size in sizes)
+    held = (
+        sum(sum(size <= q for size in sizes) / len(sizes) for sizes in groups.values()) / len(groups)
+        for q in tried
+    )
+    return next(q for q, share in zip(tried, held, strict=True) if share >= _QUANTILE)
+
+
+def doubt_of(row: Measured) -> float:
+    """What the load's pattern adds to the error, at the priors: it must not depend on who is left out."""
+    return Replica(row.ask, memory(row.ask, PRIOR), PRIOR).speed().doubt
 
 
 def spreads(errors: Sequence[tuple[Measured, float]]) -> dict[tuple[str, str], Spread]:
@@ -85,9 +137,7 @@ def calibration_text() -> str:
             for name, known in TABLE.items()
         },
         "anywhere": {
-            metric: round(
-                quantile((abs(e) for row, e in errors if reported_metric(row) == metric), _QUANTILE), 3
-            )
+            metric: round(width(errors, metric), 3)
             for metric in sorted({reported_metric(row) for row, _ in errors})
         },
         "spreads": {},

@@ -16,7 +16,11 @@ from tierup.sizing.step import Terms
 
 # Beside 1 for every group of measurements; of 0.03, 0.06 and 0.1 the best on groups left out.
 _PRIOR_WEIGHT = 0.1
+_FIRST_WEIGHT = (
+    1.0  # as much as one group more: few rows tell the first token's time, and their clients differ
+)
 _ROUNDS = 6
+_LONG = 512  # tokens of a lone prompt from which its time is the matrices' and not the overhead's
 
 
 @dataclass(frozen=True)
@@ -30,28 +34,33 @@ class Known:
 
 
 TABLE = {
-    "overhead.hbm": Known(3.3, True, "ms a step for 28 layers, HBM cards, vLLM"),
-    "overhead.gddr": Known(1.7, True, "ms a step for 28 layers, GDDR cards, vLLM"),
+    "overhead.a100": Known(3.0, True, "ms a step for 28 layers, A100, vLLM"),
+    "overhead.hopper": Known(2.0, True, "ms a step for 28 layers, Hopper, vLLM"),
+    "overhead.gddr": Known(2.0, True, "ms a step for 28 layers, GDDR cards, vLLM"),
     "overhead.tensorrt-llm": Known(1.4, True, "ms a step for 28 layers, TensorRT-LLM"),
-    "bandwidth.hbm": Known(1.15, True, "1 / share of the peak memory bandwidth, HBM", 1.03),
-    "bandwidth.gddr": Known(1.06, True, "1 / share of the peak memory bandwidth, GDDR", 1.03),
+    "overhead.sequence": Known(
+        0.02, True, "ms a step for each running sequence: scheduler, sampler, HTTP, vLLM"
+    ),
+    "overhead.eager": Known(7.0, False, "ms more a step for 28 layers without CUDA graphs; assumption"),
+    "bandwidth.hbm": Known(1.15, True, "1 / share of the peak memory bandwidth, HBM", 1.08),
+    "bandwidth.gddr": Known(1.08, True, "1 / share of the peak memory bandwidth, GDDR", 1.03),
     "compute.decode": Known(1.3, True, "1 / share of the peak matrix rate, decoding", 1.0),
-    "prefill.a100": Known(1.9, True, "1 / share of the peak matrix rate, prefill, A100", 1.25),
-    "prefill.hopper": Known(1.9, True, "1 / share of the peak matrix rate, prefill, Hopper", 1.25),
-    "prefill.ada": Known(1.5, True, "1 / share of the peak matrix rate, prefill, Ada", 1.25),
-    "prefill.ga10x": Known(1.5, True, "1 / share of the peak matrix rate, prefill, Ampere GA10x", 1.25),
+    "prefill.a100": Known(1.6, True, "1 / share of the peak matrix rate, prefill, A100 SXM", 1.4),
+    "prefill.hopper": Known(1.9, True, "1 / share of the peak matrix rate, prefill, Hopper", 1.6),
+    "prefill.ada": Known(1.2, True, "1 / share of the peak matrix rate, prefill, Ada", 1.0),
+    "prefill.ga10x": Known(1.5, True, "1 / share of the peak matrix rate, prefill, Ampere GA10x", 1.1),
     "link.all_reduce": Known(0.8, True, "ms of all-reduce latency a step for 28 layers, NVLink"),
     "link.transfer": Known(1.0, False, "all-reduce bytes over the link: assumption, 250 / 20 / 8 GB/s"),
-    "ttft.base": Known(15.0, True, "ms of HTTP, tokenization and scheduling"),
+    "ttft.base": Known(10.0, True, "ms of HTTP, tokenization and scheduling"),
     "ttft.per_user": Known(0.3, True, "ms more for every other request in flight"),
-    "ttft.start": Known(0.1, True, "share of the requests that are sent together, as at the start of a run"),
     "ttft.bunching": Known(
-        1.0, True, "how much closed-loop users prefill at the same time; 0 never, 1 / share always"
+        0.7, True, "closed-loop users that send together: share of the way to a burst per share of prefill"
     ),
     "memory.visible": Known(
         0.99, False, "share of nvidia-smi's total that a CUDA process sees; start-up logs"
     ),
     "memory.non_torch": Known(0.1, False, "GiB outside PyTorch; start-up logs, some of them unattributed"),
+    "memory.non_torch_v0": Known(0.28, False, "the same before vLLM 0.8; start-up logs of 0.6 and 0.7"),
     "memory.sampler": Known(
         2.5,
         False,
@@ -74,8 +83,7 @@ def fit(rows: Iterable[Measured]) -> dict[str, float]:
     values = dict(PRIOR)
     step = [name for name, known in TABLE.items() if known.fitted and not name.startswith("ttft.")]
     values.update(_least_squares(token_equations(rows), step, values))
-    first = [name for name in TABLE if name.startswith("ttft.")]
-    values.update(_least_squares(ttft_equations(rows, values), first, values))
+    values.update(_fit_first_token(rows, values))
     return values
 
 
@@ -88,42 +96,62 @@ def token_equations(rows: Sequence[Measured]) -> list[Equation]:
     for row in rows:
         replica = Replica(row.ask, memory(row.ask, PRIOR), PRIOR)
         users = (row.ask.concurrency or 1) / row.ask.replicas
-        running = max(1.0, min(users, replica.limit))
-        alone = row.ask.burst and users <= replica.limit
+        limit = replica.room if row.ask.burst else replica.limit
+        running = max(1.0, min(users, limit))
+        alone = row.ask.burst and users <= limit
         if row.metric == "tpot_ms":
             others = (running - 1) / 2 if alone else running - 1
-            result.append((replica.token_terms(running, others), row.value, row.group))
+            result.append((replica.token_terms(running, others, users), row.value, row.group))
         elif row.metric == "e2e_tok_s":
             result.append((replica.token_terms(1, 1), 1e3 / row.value, row.group))
+        elif row.metric == "ttft_ms" and users == 1 and row.ask.prompt >= _LONG:
+            result.append(({**replica.steps.prefill(), "ttft.base": 1.0}, row.value, row.group))
         elif row.metric == "output_tok_s" and row.group not in direct:
             per_token = running * 1e3 / (row.value / row.ask.replicas)
-            result.append((replica.token_terms(running, running), per_token, row.group))
+            if not row.ask.burst and users <= replica.limit:
+                whole = per_token * row.ask.answer
+                first = min(whole / 2, replica.steady(running).ttft)
+                rest = (whole - first) / max(1, row.ask.answer - 1)
+                result.append((replica.token_terms(running, running - 1), rest, row.group))
+                continue
+            result.append((replica.token_terms(running, running, users), per_token, row.group))
     return result
 
 
-def ttft_equations(rows: Sequence[Measured], values: Coefficients) -> list[Equation]:
-    """Time to the first token beyond what the step coefficients explain."""
-    result = []
-    for row in rows:
-        if row.metric != "ttft_ms" or row.ask.burst:
-            continue
-        bare = {**values, **{name: 0.0 for name in TABLE if name.startswith("ttft.")}}
-        replica = Replica(row.ask, memory(row.ask, values), bare)
-        users = row.ask.concurrency or 1
-        if users > replica.limit:
-            continue
-        without = replica.closed(users).ttft
-        bunched = Replica(row.ask, replica.memory, {**bare, "ttft.bunching": 1.0}).closed(users).ttft
-        started = Replica(row.ask, replica.memory, {**bare, "ttft.start": 1.0}).closed(users).ttft
-        terms = {
-            "ttft.base": 1.0,
-            "ttft.per_user": users - 1,
-            "ttft.bunching": bunched - without,
-            "ttft.start": started - without,
-            "known": without,
-        }
-        result.append((terms, row.value, row.group))
-    return result
+def _fit_first_token(rows: Sequence[Measured], values: Coefficients) -> dict[str, float]:
+    """The coefficients of the time to the first token: Gauss-Newton on the logarithms of both."""
+    rows = [row for row in rows if row.metric == "ttft_ms"]
+    sizes = collections.Counter(row.group for row in rows)
+    names = [name for name, known in TABLE.items() if known.fitted and name.startswith("ttft.")]
+    found = {name: PRIOR[name] for name in names}
+    for _ in range(_ROUNDS):
+        matrix = [[0.0] * (len(names) + 1) for _ in names]
+        for row in rows:
+            before = _first_token(row, {**values, **found})
+            slope = [
+                math.log(_first_token(row, {**values, **found, name: found[name] * 1.01}) / before)
+                / math.log(1.01)
+                for name in names
+            ]
+            _add(matrix, slope, math.log(row.value / before), 1 / sizes[row.group])
+        for i, name in enumerate(names):
+            matrix[i][i] += _FIRST_WEIGHT
+            matrix[i][-1] += _FIRST_WEIGHT * math.log(PRIOR[name] / found[name])
+        for name, move in zip(names, _solved(matrix), strict=True):
+            found[name] *= math.exp(max(-0.5, min(0.5, move)))
+    return found
+
+
+def _first_token(row: Measured, values: Coefficients) -> float:
+    return Replica(row.ask, memory(row.ask, values), values).speed().ttft
+
+
+def _add(matrix: list[list[float]], row: Sequence[float], aim: float, weight: float) -> None:
+    """One equation more for the normal equations of least squares."""
+    for i, left in enumerate(row):
+        for j, right in enumerate(row):
+            matrix[i][j] += weight * left * right
+        matrix[i][-1] += weight * left * aim
 
 
 def _least_squares(equations: Sequence[Equation], names: list[str], given: Coefficients) -> dict[str, float]:
@@ -142,10 +170,7 @@ def _least_squares(equations: Sequence[Equation], names: list[str], given: Coeff
             scale = math.sqrt(target * before)
             row = [terms.get(name, 0.0) / scale for name in names]
             weight, aim = 1 / sizes[group], (target - known) / scale
-            for i, left in enumerate(row):
-                for j, right in enumerate(row):
-                    matrix[i][j] += weight * left * right
-                matrix[i][-1] += weight * left * aim
+            _add(matrix, row, aim, weight)
         for i, name in enumerate(names):
             pull = _PRIOR_WEIGHT / given[name] ** 2
             matrix[i][i] += pull

@@ -58,7 +58,7 @@ def memory(ask: SizingInput, k: Coefficients) -> Memory:
     v0 = version(ask.engine_version) < (0, 8)
     sampler = ask.slots * model.vocab * 4 * k["memory.sampler_v0" if v0 else "memory.sampler"]
     layer = ask.batched_tokens * (3 * model.intermediate / ask.tensor + 4 * model.hidden) * 2
-    reserve = max(sampler, layer) / GIB + k["memory.non_torch"]
+    reserve = max(sampler, layer) / GIB + k["memory.non_torch_v0" if v0 else "memory.non_torch"]
     deducted = not ask.enforce_eager and version(ask.engine_version) >= (0, 19)
     graphs = k["memory.cuda_graph_per_layer"] * math.ceil(model.layers / stages) if deducted else 0.0
     kv = ask.gpu_memory_utilization * visible - weights / GIB - reserve - graphs

@@ -2,15 +2,18 @@
 
 import math
 
+from tierup.sizing.bottleneck import bottleneck
 from tierup.sizing.coefficients import GPU_CLASSES, Calibration, gpu_class, load_calibration
-from tierup.sizing.load import Replica, Speed, bottleneck
+from tierup.sizing.load import Replica, Speed
 from tierup.sizing.memory import Memory, memory
 from tierup.sizing.shape import GGUF_BITS
 from tierup.sizing.types import Bottleneck, Range, Sizing, SizingInput
 
 _UNVALIDATED = 1.5  # a class with fewer than two groups: the error of all classes, widened by half
+_UNVALIDATED_FIRST = 0.2  # the first token errs with the load more than with the chip: so much, independently
 _EXTRAPOLATED = 1.25  # a case that no measurement covers: by a quarter more
 _NARROWEST = 0.10  # no range is narrower than this on either side, whatever the residuals say
+_NARROWEST_FIRST = 0.63  # nor one of the first token than this: few authors, and their clients differ
 
 
 def size(ask: SizingInput, calibration: Calibration | None = None) -> Sizing:
@@ -41,8 +44,9 @@ def _check(ask: SizingInput) -> None:
     if ask.concurrency is not None and ask.rate is not None:
         problems.append("concurrency and rate are two kinds of load - give one")
     counts = (ask.tensor, ask.pipeline, ask.replicas, ask.prompt, ask.answer, ask.slots, ask.batched_tokens)
-    if min(counts) < 1 or any(load is not None and load <= 0 for load in (ask.concurrency, ask.rate)):
-        problems.append("sizes, lengths and load must be above 0")
+    loads = [load for load in (ask.concurrency, ask.rate) if load is not None]
+    if min(counts) < 1 or any(not 0 < load < math.inf for load in loads):
+        problems.append("sizes, lengths and load must be above 0 and finite")
     if not 0 < ask.gpu_memory_utilization <= 1 or not 0 <= ask.prefix_hit <= 1:
         problems.append("gpu_memory_utilization and prefix_hit are shares between 0 and 1")
     if problems:
@@ -53,7 +57,8 @@ def _answer(
     ask: SizingInput, room: Memory, speed: Speed | None, limit: Bottleneck, known: Calibration
 ) -> Sizing:
     basis, extrapolated = basis_of(ask, known)
-    spread = {name: spread_of(ask, name, known) for name in ("ttft_ms", "tpot_ms", "output_tok_s")}
+    doubt = speed.doubt if speed else 0.0
+    spread = {name: spread_of(ask, name, known, doubt) for name in ("ttft_ms", "tpot_ms", "output_tok_s")}
     if extrapolated:
         spread |= {name: spread[name] * _EXTRAPOLATED for name in ("tpot_ms", "output_tok_s")}
 
@@ -86,15 +91,18 @@ def _answer(
     )
 
 
-def spread_of(ask: SizingInput, metric: str, known: Calibration) -> float:
-    """Half width of a range, as a natural logarithm.
+def spread_of(ask: SizingInput, metric: str, known: Calibration, doubt: float = 0.0) -> float:
+    """Half width of a range, as a natural logarithm; `doubt` is what the load adds to the first token's.
 
-    The time to the first token errs with the load's pattern, not with the chip: all classes share its error.
+    No class is trusted more than all of them together: its few rows share authors.
     """
     found = known.spreads.get((metric, gpu_class(ask.gpu_id, ask.gpu)))
-    if found is None or len(found.groups) < 2:
-        return max(_NARROWEST, _UNVALIDATED * max(known.anywhere[metric], found.q if found else 0.0))
-    return max(_NARROWEST, known.anywhere[metric] if metric == "ttft_ms" else found.q)
+    seen = found is not None and len(found.groups) > 1
+    if metric == "ttft_ms":
+        known_error = max(_NARROWEST_FIRST, known.anywhere[metric])
+        return math.hypot(known_error, doubt, 0.0 if seen else _UNVALIDATED_FIRST)
+    widest = max(_NARROWEST, known.anywhere[metric], found.q if found else 0.0)
+    return widest if seen else widest * _UNVALIDATED
 
 
 def basis_of(ask: SizingInput, known: Calibration) -> tuple[tuple[str, ...], bool]:
