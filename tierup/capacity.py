@@ -31,11 +31,6 @@ def capacity_of(plan: Plan) -> tuple[ModelCapacity | None, ...]:
     )
 
 
-def load_of(plan: Plan, model: ModelPlan) -> "Load":
-    """A model of the plan under the mix of the plan's classes."""
-    return Load(question(plan, model), tuple(plan.classes.items()))
-
-
 def question(plan: Plan, model: ModelPlan) -> SizingInput:
     """The sizing question of one model under the mean request of the plan's classes, without a load."""
     prompt, answer = mean_request(plan.classes.values())

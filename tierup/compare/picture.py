@@ -15,7 +15,7 @@ from tierup.manifests.common import TEMPLATES
 
 WIDTH, LEFT, RIGHT, TOP, HEIGHT, ROW = 880, 176, 846, 84, 300, 22  # pixels; TOP: first label, HEIGHT: curves
 STEPS = (1, 2, 5, 10)  # where a logarithmic axis has its lines
-_NAME = 14  # letters of a stack that fit in the left margin
+_NAME = 10  # letters of a stack that fit in the left margin
 # Three hues that colour-blind people tell apart on white (Okabe and Ito), then three more.
 COLOURS = ("#0072b2", "#d55e00", "#007a5a", "#aa3377", "#8a6d00", "#555555")
 
@@ -128,7 +128,7 @@ def _drawn(tier: Tier, colour: str, label_y: float, x: Axis, y: Axis) -> Drawn:
         label=f"{name} holds {users} users" if users else f"{name} keeps no promise",
         label_y=label_y,
         claim=(x.at(said.low), round(x.at(said.high) - x.at(said.low), 1)) if said else None,
-        claim_label=f"{said.low:g}-{said.high:g}" if said else "none",
+        claim_label=f", guide {said.low:g}-{said.high:g}" if said else "",
     )
 
 

@@ -6,7 +6,7 @@ class, at the users of the stack file, as `tierup plan` prints them.
 
 from dataclasses import dataclass
 
-from tierup.capacity import End, Load, load_of, users_each
+from tierup.capacity import End, Load, question, users_each
 from tierup.compare.verdict import Verdict, at_least, at_most
 from tierup.plan import ClassCapacity, ModelCapacity, ModelPlan, Plan
 from tierup.sizing import Range
@@ -76,7 +76,8 @@ def tier_of(plan: Plan) -> Tier:
     model, capacity = min(
         ((model, found) for model, found in pairs if found is not None), key=lambda pair: pair[1].headroom
     )
-    shown = _Shown(plan, load_of(plan, model), capacity, len(plan.models))
+    load = Load(question(plan, model), tuple(plan.classes.items()))
+    shown = _Shown(plan, load, capacity, len(plan.models))
     users, in_flight = shown.most()
     urgent = shown.urgent(capacity.classes)
     guide = _guide(plan)
