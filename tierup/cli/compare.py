@@ -21,7 +21,6 @@ from tierup.compare.summary import summary
 from tierup.compare.table import CLAIM_COLUMNS, claim_rows, notes, tier_rows
 from tierup.io.stackfile import stack_names
 
-
 EXAMPLES = examples(
     "tierup compare",
     "tierup compare --stack entry --stack standard --json",

@@ -33,6 +33,7 @@ def _tier(tier: Tier) -> dict[str, object]:
             "thinkSeconds": tier.plan.think_seconds,
             "mostUsers": _people(tier.most_users),
             "mostRequestsAtOnce": _people(tier.most_in_flight),
+            "ttftAtMostUsersMs": _range(tier.knee.ttft_ms),
             "givesWay": tier.capacity.gives_way,
             "bottleneck": str(tier.capacity.bottleneck),
             "users": tier.plan.config.workload.users,
