@@ -19,6 +19,7 @@ from tierup.sizing.shape import spec_shape
 
 _ROUNDS = 14  # halvings of the requests in flight: to 1/16000 of the range
 Classes = tuple[tuple[str, WorkloadClass], ...]
+End = Callable[[Range], float]  # which end of a range a promise is held against
 
 
 def capacity_of(plan: Plan) -> tuple[ModelCapacity | None, ...]:
@@ -76,7 +77,7 @@ def _capacity(
             return None
     except ValueError:
         return None  # the model cannot be split so: told as a finding of its own
-    load = _Load(ask, classes)
+    load = Load(ask, classes)
     in_flight = load.in_flight(users, think)
     most, gives_way = load.most_in_flight(ask.slots * ask.replicas + queue)
     limit = load.at(max(most, 1.0))
@@ -91,14 +92,14 @@ def _capacity(
         request_tokens=held_tokens(item for _, item in classes),
         classes=load.classes_at(in_flight),
         most_in_flight=most,
-        most_users=most * _users_each(limit, think),
+        most_users=most * users_each(limit, think),
         gives_way=gives_way,
         bottleneck=limit.bottleneck,
     )
 
 
 @dataclass(frozen=True)
-class _Load:
+class Load:
     """One model under a mix of classes, at any number of requests in flight over all its replicas."""
 
     ask: SizingInput
@@ -111,26 +112,26 @@ class _Load:
         """Requests running or waiting when `users` pause so many seconds between answer and next request."""
         if think == 0:
             return users
-        return _largest(users, lambda n: n * _users_each(self.at(n), think) <= users)
+        return largest(users, lambda n: n * users_each(self.at(n), think) <= users)
 
-    def most_in_flight(self, bound: float) -> tuple[float, str]:
+    def most_in_flight(self, bound: float, end: End = lambda figure: figure.p50) -> tuple[float, str]:
         """The most requests at which every class has what it is promised, and what breaks beyond them.
 
         `bound` is how many the gateway lets in. 0 where one request alone is too slow.
         """
-        if not self._broken(bound):
+        if not self._broken(bound, end):
             return bound, "the gateway's queue is full"
-        if self._broken(1):
-            return 0.0, self._broken(1)
-        most = _largest(bound, lambda n: n <= 1 or not self._broken(n))
-        return most, self._broken(most + bound / 2**_ROUNDS)
+        if self._broken(1, end):
+            return 0.0, self._broken(1, end)
+        most = largest(bound, lambda n: n <= 1 or not self._broken(n, end))
+        return most, self._broken(most + bound / 2**_ROUNDS, end)
 
-    def _broken(self, in_flight: float) -> str:
+    def _broken(self, in_flight: float, end: End) -> str:
         """The first promise that is not kept at so many requests; empty if all are."""
         for item in self.classes_at(in_flight):
-            if item.ttft_ms.p50 > item.ttft_target_ms:
+            if end(item.ttft_ms) > item.ttft_target_ms:
                 return f"time to the first token of {item.name}"
-            if item.tpot_ms.p50 > item.tpot_target_ms:
+            if end(item.tpot_ms) > item.tpot_target_ms:
                 return f"time per output token of {item.name}"
         return ""
 
@@ -165,7 +166,7 @@ class _Load:
         return {name: alone(item.prompt_tokens) - mean for name, item in self.mix}
 
 
-def _users_each(found: Sizing, think: float) -> float:
+def users_each(found: Sizing, think: float) -> float:
     """Users for each request in flight, by the interactive response time law: 1 + think / response time."""
     return 1 + think * 1000 / known(found.e2e_ms).p50
 
@@ -188,7 +189,7 @@ def _sum(first: Range, token: Range, tokens: int) -> Range:
     )
 
 
-def _largest(high: float, good: Callable[[float], bool]) -> float:
+def largest(high: float, good: Callable[[float], bool]) -> float:
     """The largest number up to `high` that is good; all below it are."""
     if good(high):
         return high

@@ -180,7 +180,10 @@ class Claim(_Strict):
 
 
 class Server(_Strict):
-    """One GPU server as it is bought: `gpu` is an id of the GPU table, prices are USD per server."""
+    """One GPU server as it is bought: `gpu` is an id of the GPU table, prices are USD per server.
+
+    `audience` is whom the hardware guide recommends it to.
+    """
 
     title: Text
     gpu: str
@@ -197,6 +200,7 @@ class Server(_Strict):
     cabinet: Sourced[Text]
     system_reserved: SystemReserved
     capex_usd: Sourced[Amount]
+    audience: Sourced[Text] | None = None
     claim: Claim | None = None
 
 

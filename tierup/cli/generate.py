@@ -1,14 +1,22 @@
 """Writes the files that are generated and committed; a test for each proves that it is fresh."""
 
+import functools
 import json
 import runpy
 from collections.abc import Callable
 from pathlib import Path
 
+from tierup.catalog import load_catalog
+from tierup.catalog.claims import load_claims
+from tierup.compare import Comparison, compare, markdown, picture
+from tierup.config import parse
+from tierup.io.stackfile import read_stack, stack_path
+from tierup.preflight import make_plan
 from tierup.report.findings_page import page
 from tierup.schema import json_schema
 
 ROOT = Path(__file__).parents[2]
+TIERS = ("entry", "standard", "premium")  # by name: stack files of your own change no committed file
 
 
 def schema() -> str:
@@ -22,10 +30,31 @@ def dashboard() -> str:
     return build()
 
 
+@functools.cache
+def comparison() -> Comparison:
+    """The committed tiers side by side."""
+    plans = (make_plan(parse(read_stack(stack_path(ROOT, tier))), load_catalog()) for tier in TIERS)
+    return compare(plans, load_catalog(), load_claims())
+
+
+def compare_page() -> str:
+    """Both tables of the comparison, under the picture."""
+    head = "# The tiers side by side\n\nWritten by `make generate` from what `tierup compare` computes; do not edit.\n"
+    return f"{head}\n![Time to the first token against users](compare.svg)\n\n{markdown.render(comparison())}"
+
+
+def readme() -> str:
+    """The README with the table of tiers between its markers renewed."""
+    return markdown.between((ROOT / "README.md").read_text(encoding="utf-8"), markdown.tiers(comparison()))
+
+
 GENERATED: dict[str, Callable[[], str]] = {
     "stacks/tierup.schema.json": schema,
     "monitoring/dashboards/tier.json": dashboard,
     "docs/findings.md": page,
+    "docs/compare.svg": lambda: picture.render(comparison()),
+    "docs/compare.md": compare_page,
+    "README.md": readme,
 }
 
 

@@ -1,0 +1,77 @@
+"""Which single figures the hardware guide gives for its cards, and the setting each is compared in."""
+
+import functools
+from collections.abc import Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+
+from tierup.catalog import Amount, CatalogError, Count, PrecisionKey, Sourced, Text, _parse, _Strict
+
+
+class Figure(StrEnum):
+    """What a claim is about; units as the head of claims.yaml says.
+
+    `weights`: GB on one card. `output_rate`: tokens/s of all cards. `in_flight`: requests at once that keep a
+    latency. `speedup`: times one card. `first_token`: ms.
+    """
+
+    WEIGHTS = "weights"
+    OUTPUT_RATE = "output_rate"
+    IN_FLIGHT = "in_flight"
+    SPEEDUP = "speedup"
+    FIRST_TOKEN = "first_token"
+
+
+class Setting(_Strict):
+    """The cards, the model on them and its load; `tensor` x `pipeline` cards hold one replica."""
+
+    model: Text
+    gpu: Text
+    precision: PrecisionKey
+    tensor: Count = 1
+    pipeline: Count = 1
+    prompt: Count
+    answer: Count
+    in_flight: Count = 1
+    base_in_flight: Count | None = None
+    latency_ms: Amount | None = None
+
+
+class GuideClaim(_Strict):
+    """One figure of the guide; `reading` is what we had to assume to compute it."""
+
+    what: Text
+    said: Sourced[Amount]
+    figure: Annotated[Figure, Field(strict=False)]
+    reading: Text
+    setting: Setting
+
+    @model_validator(mode="after")
+    def _setting_answers_the_figure(self) -> Self:
+        asked = {Figure.SPEEDUP: "base_in_flight", Figure.IN_FLIGHT: "latency_ms"}
+        for figure, key in asked.items():
+            if (self.figure is figure) != (getattr(self.setting, key) is not None):
+                raise ValueError(f"setting.{key} belongs to figure {figure}, and only to it")
+        return self
+
+
+@functools.cache
+def load_claims() -> Mapping[str, GuideClaim]:
+    """The claims beside this module, by id."""
+    return parse_claims(Path(__file__).with_name("claims.yaml").read_text(encoding="utf-8"))
+
+
+def parse_claims(text: str) -> Mapping[str, GuideClaim]:
+    """The claims from the file's text.
+
+    Raises:
+        CatalogError: naming entry and field of every problem.
+    """
+    problems: list[str] = []
+    claims = _parse("claims", GuideClaim, text, problems)
+    if problems:
+        raise CatalogError(problems)
+    return claims

@@ -1,0 +1,104 @@
+"""Prints tiers side by side: what the hardware guide says of each, and what is computed."""
+
+import json
+import sys
+from collections.abc import Iterable
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, TextIO
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from tierup.catalog import load_catalog
+from tierup.catalog.claims import load_claims
+from tierup.cli.exits import UsageError, console, examples
+from tierup.cli.project import load_plan, project_folder, stacks_here
+from tierup.compare import Comparison, markdown, picture
+from tierup.compare import compare as compared
+from tierup.compare.summary import summary
+from tierup.compare.table import CLAIM_COLUMNS, claim_rows, notes, tier_rows
+from tierup.io.stackfile import stack_names
+
+EXAMPLES = examples(
+    "tierup compare",
+    "tierup compare --stack entry --stack standard --json",
+    "tierup compare --format markdown > comment.md",
+    "tierup compare --format svg --out compare.svg",
+)
+
+
+class Format(StrEnum):
+    """How a comparison is told: to a person, a program, a page, the eye."""
+
+    TEXT = "text"
+    JSON = "json"
+    MARKDOWN = "markdown"
+    SVG = "svg"
+
+
+def compare(
+    stack: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--stack",
+            "-s",
+            help="A stack, as often as needed",
+            show_default="every stack file",
+            autocompletion=stacks_here,
+        ),
+    ] = None,
+    named: Annotated[
+        Format | None,
+        typer.Option("--format", help="How it is told", show_default="text", case_sensitive=False),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Short for --format json")] = False,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Write to this file")] = None,
+) -> None:
+    """Tiers side by side: users, latency, cost, next bottleneck; the hardware guide's claim and ours."""
+    if as_json and named not in (None, Format.JSON):
+        raise UsageError(f"--json and --format {named} differ - give one")
+    kind = Format.JSON if as_json else named if named is not None else Format.TEXT
+    stacks = dict.fromkeys(stack if stack else stack_names(project_folder()))
+    if not stacks:
+        raise UsageError("there is no stack file - start from one of the tiers in the project's stacks/")
+    found = compared(map(load_plan, stacks), load_catalog(), load_claims())
+    if out is None:
+        _write(found, kind, sys.stdout)
+        return
+    try:
+        with out.open("w", encoding="utf-8") as file:
+            _write(found, kind, file)
+    except OSError as error:
+        raise UsageError(f"{out} cannot be written: {error.strerror}") from error
+
+
+def _write(found: Comparison, kind: Format, file: TextIO) -> None:
+    match kind:
+        case Format.TEXT:
+            _page(found, console() if file is sys.stdout else Console(file=file, color_system=None))
+        case Format.JSON:
+            file.write(json.dumps(summary(found), indent=2) + "\n")
+        case Format.MARKDOWN:
+            file.write(markdown.render(found))
+        case Format.SVG:
+            file.write(picture.render(found))
+
+
+def _page(found: Comparison, out: Console) -> None:
+    tiers = [(heading, *cells) for heading, cells in tier_rows(found)]
+    _table("tiers side by side", ("", *(tier.name for tier in found.tiers)), tiers, out)
+    _table("the hardware guide's other figures", CLAIM_COLUMNS, claim_rows(found), out)
+    for line in notes(found):
+        out.print(line, highlight=False, markup=False)
+
+
+def _table(title: str, columns: Iterable[str], rows: Iterable[Iterable[str]], out: Console) -> None:
+    table = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0))
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    out.print(table)
+    out.print()

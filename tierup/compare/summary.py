@@ -1,0 +1,94 @@
+"""Decides which figures of a comparison a program reads: those that a person sees, with their units in the keys."""
+
+from dataclasses import asdict
+
+from tierup.compare import Checked, Comparison, Tier
+from tierup.sizing import Range
+
+
+def summary(found: Comparison) -> dict[str, object]:
+    """The comparison as plain data."""
+    return {"tiers": [_tier(tier) for tier in found.tiers], "claims": [_claim(item) for item in found.claims]}
+
+
+def _tier(tier: Tier) -> dict[str, object]:
+    nodes, seen = tier.plan.nodes, tier.urgent
+    audience = nodes.server.audience
+    return {
+        "stack": tier.name,
+        "audience": None if audience is None else audience.value,
+        "server": nodes.server_id,
+        "servers": len(nodes.in_service),
+        "spares": len(nodes.standby),
+        "capexUsd": _range(tier.capex_usd),
+        "model": tier.model.name,
+        "precision": str(tier.model.precision),
+        "guide": tier.guide
+        and {
+            "users": {"low": tier.guide.users.low, "high": tier.guide.users.high},
+            "latencyMs": {"low": tier.guide.latency_ms.low, "high": tier.guide.latency_ms.high},
+            "answerTokens": tier.guide.answer_tokens,
+        },
+        "computed": {
+            "thinkSeconds": tier.plan.think_seconds,
+            "mostUsers": _people(tier.most_users),
+            "mostRequestsAtOnce": _people(tier.most_in_flight),
+            "ttftAtMostUsersMs": _range(tier.knee.ttft_ms),
+            "givesWay": tier.capacity.gives_way,
+            "bottleneck": str(tier.capacity.bottleneck),
+            "users": tier.plan.config.workload.users,
+            "class": seen.name,
+            "ttftMs": _range(seen.ttft_ms),
+            "ttftPromisedMs": seen.ttft_target_ms,
+            "tpotMs": _range(seen.tpot_ms),
+            "tpotPromisedMs": seen.tpot_target_ms,
+            "e2eMs": _range(seen.e2e_ms),
+            "answerTokens": tier.plan.classes[seen.name].answer_tokens,
+            "basis": list(tier.capacity.sizing.basis),
+            "extrapolated": tier.capacity.sizing.extrapolated,
+        },
+        "verdicts": tier.verdicts
+        and {
+            "users": str(tier.verdicts.users),
+            "usersWithoutPause": str(tier.verdicts.users_without_pause),
+            "firstToken": str(tier.verdicts.first_token),
+            "wholeAnswer": str(tier.verdicts.whole_answer),
+        },
+        "curve": [
+            {
+                "users": rounded(point.users),
+                "inFlight": rounded(point.in_flight),
+                "ttftMs": _range(point.ttft_ms),
+            }
+            for point in tier.curve
+        ],
+    }
+
+
+def _claim(item: Checked) -> dict[str, object]:
+    claim = item.claim
+    return {
+        "id": item.id,
+        "what": claim.what,
+        "reading": claim.reading,
+        "figure": str(claim.figure),
+        "said": {"value": claim.said.value, "low": claim.said.low, "high": claim.said.high},
+        "source": claim.said.source.title,
+        "setting": claim.setting.model_dump(mode="json", exclude_none=True),
+        "computed": _range(item.computed),
+        "verdict": str(item.verdict),
+    }
+
+
+def _people(figure: Range) -> dict[str, int]:
+    """Users are whole, and the next one is too many."""
+    return {key: int(value) for key, value in asdict(figure).items()}
+
+
+def _range(figure: Range) -> dict[str, float]:
+    return {key: rounded(value) for key, value in asdict(figure).items()}
+
+
+def rounded(value: float) -> float:
+    """Four significant digits: more would promise what the model does not know."""
+    return float(f"{value:.4g}")
