@@ -8,7 +8,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from tierup.catalog import Amount, CatalogError, Count, PrecisionKey, Sourced, Text, _parse, _Strict
+from tierup.catalog import Amount, CatalogError, Count, PrecisionKey, Sourced, Text, _Strict, parse_table
 
 
 class Figure(StrEnum):
@@ -71,7 +71,7 @@ def parse_claims(text: str) -> Mapping[str, GuideClaim]:
         CatalogError: naming entry and field of every problem.
     """
     problems: list[str] = []
-    claims = _parse("claims", GuideClaim, text, problems)
+    claims = parse_table("claims", GuideClaim, text, problems)
     if problems:
         raise CatalogError(problems)
     return claims
