@@ -96,7 +96,8 @@ def test_up_status_env_and_down_of_two_stacks_leave_the_users_files_alone(user: 
 def test_an_interrupted_local_up_lets_pulumi_finish_and_running_it_again_works(
     user: User, sent: signal.Signals
 ) -> None:
-    command = [TIERUP, "local", "up", "--stack", "entry"]
+    # A shell that starts the tests in the background ignores SIGINT for all of them; a terminal does not.
+    command = ["env", "--default-signal=INT", TIERUP, "local", "up", "--stack", "entry"]
     running = subprocess.Popen(
         command,
         cwd=user.checkout,
