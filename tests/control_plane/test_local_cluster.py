@@ -234,7 +234,8 @@ def test_down_cleans_what_a_killed_up_left(cluster_root: Path, name: str, last: 
 
     assert down(name, cluster_root)
 
-    assert living_processes_of(folder) == []
+    # One that was killed before its record stood finds the folder gone, and ends by itself.
+    until(lambda: not living_processes_of(folder), "every process is gone")
     assert not folder.exists()
 
 
