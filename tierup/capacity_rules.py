@@ -23,7 +23,7 @@ def capacity_rules(plan: Plan, model: ModelPlan, at: str) -> Iterator[Finding]:
         yield from _kept(each, item, model)
     if 1 <= known.headroom < LITTLE_HEADROOM:
         problem = (
-            f"{model.name} holds {known.most_users:.0f}, then {known.gives_way} breaks ({known.bottleneck})"
+            f"{model.name} holds {int(known.most_users)}, then {known.gives_way} breaks ({known.bottleneck})"
         )
         yield warning(Code.LITTLE_HEADROOM, "workload.users", problem, _MORE, f"{known.users:.0f}")
     yield from _space(model, known, at)

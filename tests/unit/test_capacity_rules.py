@@ -104,7 +104,7 @@ def test_users_near_the_limit_are_warned_of_until_they_are_too_many() -> None:
     free, tight = turn("LITTLE_HEADROOM", make, 1, int(first(make(1)).most_users))
     assert first(free).headroom >= 1.2 > first(tight).headroom >= 1
     (finding,) = told(tight, "LITTLE_HEADROOM")
-    assert f"holds {first(tight).most_users:.0f}" in finding.problem
+    assert f"holds {int(first(tight).most_users)}" in finding.problem
 
 
 SLOTS = MODEL | {"maxNumSeqs": 128}

@@ -29,7 +29,7 @@ def test_a_page_has_hardware_memory_load_headroom_findings_and_defaults(plan: Pl
         assert capacity is not None
         assert f"model {model.name}: {model.spec.title}, {model.precision}" in page
         assert f"{capacity.memory.kv_tokens:,} tokens of KV cache a replica" in page
-        assert f"headroom  {capacity.headroom:.1f}x: up to {capacity.most_users:.0f} users" in page
+        assert f"headroom  {capacity.headroom:.1f}x: up to {int(capacity.most_users)} users" in page
         for line in capacity.sizing.basis:
             assert f"basis     {line}" in page
     for finding in plan.findings:

@@ -66,7 +66,7 @@ def _model(tier: Plan, model: ModelPlan, known: ModelCapacity | None) -> Iterato
         tokens = f"{spec.prompt_tokens} in / {spec.answer_tokens} out"
         yield f"    {item.name:<9} {tokens:<18} {first}, {each}, {whole}"
     yield (
-        f"  headroom  {known.headroom:.1f}x: up to {known.most_users:.0f} users, then {known.gives_way} breaks; "
+        f"  headroom  {known.headroom:.1f}x: up to {int(known.most_users)} users, then {known.gives_way} breaks; "
         f"bottleneck there: {known.bottleneck}"
     )
     if known.at_once.ttft_ms is not None:
