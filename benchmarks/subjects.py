@@ -27,6 +27,8 @@ from tierup.plan import Plan
 from tierup.preflight import make_plan
 
 ROOT = Path(__file__).parents[1]
+UP = ("up", "--yes", "--skip-preview")
+SAME = "--expect-no-changes"
 _GONE_S = 120.0
 _WAITED = {"Deployment": "deployment", "DaemonSet": "daemonset", "StatefulSet": "statefulset"}
 # The floor: the engine, the language host, the provider's package and one provider; no object.

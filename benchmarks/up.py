@@ -11,23 +11,23 @@ import argparse
 import json
 import os
 import platform
+import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 from benchmarks.measure import CommandFailed, Run, median
-from benchmarks.subjects import ROOT, Tier, empty_project, many_models, pulumi, workplace
+from benchmarks.report import goal, say
+from benchmarks.scale import scale
+from benchmarks.subjects import ROOT, SAME, UP, Tier, empty_project, pulumi, workplace
 from tierup.local.cluster import Cluster
 from tierup.local.folders import LocalClusterError
 from tierup.local.project import LocalProject
 from tierup.local.toolchain import ToolMissing
 
-UP = ("up", "--yes", "--skip-preview")
-SAME = "--expect-no-changes"
 MAX_RATIO = 1.3  # from nothing, against kubectl
 MAX_MS_PER_OBJECT = 10.0  # of a preview that changes nothing, above the empty program's
-FLAT = 1.5  # cost of one more object at the large end, against the small end
 
 Results = dict[str, list[Run]]
 
@@ -47,7 +47,7 @@ def compare(stack: str, rounds: int, cluster: Cluster, folder: Path) -> dict[str
         ]
         for turn in turns if number % 2 else reversed(turns):
             turn()
-        _say(
+        say(
             f"round {number or 'to warm up'}: " + ", ".join(f"{k} {r[0].wall:.2f} s" for k, r in this.items())
         )
         if number > 0:
@@ -93,8 +93,8 @@ def _compared(tier: Tier, results: Results) -> dict[str, object]:
     ratio = wall["pulumi up"] / wall["kubectl apply + wait"]
     per_object = (wall["pulumi preview, no change"] - wall["empty program preview"]) / tier.objects * 1000
     goals = [
-        _goal(f"from nothing, against kubectl: {ratio:.2f}x", f"at most {MAX_RATIO:g}x", ratio <= MAX_RATIO),
-        _goal(
+        goal(f"from nothing, against kubectl: {ratio:.2f}x", f"at most {MAX_RATIO:g}x", ratio <= MAX_RATIO),
+        goal(
             f"preview without changes, above the empty program: {per_object:.1f} ms per object",
             f"at most {MAX_MS_PER_OBJECT:g} ms",
             per_object <= MAX_MS_PER_OBJECT,
@@ -114,57 +114,6 @@ def _compared(tier: Tier, results: Results) -> dict[str, object]:
     }
 
 
-def scale(sizes: Sequence[int], rounds: int, cluster: Cluster, folder: Path) -> list[dict[str, object]]:
-    """Up from nothing and a preview without changes, at each size in turn; memory is watched while they run."""
-    tiers = []
-    for size in sizes:
-        at = folder / f"models-{size}"
-        tiers.append((size, Tier.of(many_models(at, cluster, size), at)))
-    ups: dict[int, list[Run]] = {size: [] for size in sizes}
-    previews: dict[int, list[Run]] = {size: [] for size in sizes}
-    for number in range(1, rounds + 1):
-        for size, tier in tiers:
-            tier.prepare()
-            ups[size].append(pulumi(tier.project, *UP, memory=True))
-            previews[size].append(pulumi(tier.project, "preview", SAME, memory=True))
-            pulumi(tier.project, "destroy", "--yes", "--skip-preview")
-            tier.clear()
-            tier.remove_nodes()
-            _say(
-                f"round {number}: {size} models, {tier.objects} objects:"
-                f" up {ups[size][-1].wall:.2f} s, preview {previews[size][-1].wall:.2f} s"
-            )
-    return _scaled([(size, tier.objects, ups[size], previews[size]) for size, tier in tiers])
-
-
-def _scaled(rows: Sequence[tuple[int, int, list[Run], list[Run]]]) -> list[dict[str, object]]:
-    report: list[dict[str, object]] = []
-    print("\nmodel servers, objects: seconds (and ms per object); peak MiB of each process during `up`")
-    for size, objects, ups, previews in rows:
-        up, preview = median(ups), median(previews)
-        parts = sorted({part for run in ups for part in run.peaks})
-        peaks = {part: max(run.peaks.get(part, 0.0) for run in ups) for part in parts}
-        print(
-            f"  {size:>3} {objects:>5}: up {up:6.2f} ({up / objects * 1000:5.1f})"
-            f"  preview {preview:6.2f} ({preview / objects * 1000:5.1f})  "
-            + "  ".join(f"{part} {mib:.0f}" for part, mib in peaks.items())
-        )
-        rounded = {part: round(mib, 1) for part, mib in peaks.items()}
-        report.append({
-            "models": size, "objects": objects, "up": round(up, 3), "preview": round(preview, 3), "peak_mib": rounded
-        })  # fmt: skip
-    return report
-
-
-def _goal(what: str, wanted: str, met: bool) -> bool:
-    print(f"  {'pass' if met else 'MISS'}  {what} (goal: {wanted})")
-    return met
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
-
-
 def main() -> int:
     """Run what was asked for; 1 when something could not be measured."""
     parser = argparse.ArgumentParser(
@@ -177,9 +126,10 @@ def main() -> int:
     )
     parser.add_argument("--models", default="1,5,10,25,50", help="sizes for --scale (default: 1,5,10,25,50)")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # an ended run takes its cluster with it
     load = os.getloadavg()[0]
     if load > 0.5:
-        _say(f"note: the machine is busy (load {load:.1f}); trust ratios more than seconds")
+        say(f"note: the machine is busy (load {load:.1f}); trust ratios more than seconds")
     machine = {"cores": os.cpu_count(), "load_before": round(load, 2), "python": platform.python_version()}
     result: dict[str, object] = {"machine": machine, "rounds": options.rounds}
     try:
@@ -192,6 +142,9 @@ def main() -> int:
     except (CommandFailed, LocalClusterError, ToolMissing) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("interrupted; nothing is left behind", file=sys.stderr)
+        return 130
     print(json.dumps(result))
     return 0
 
