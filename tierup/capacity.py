@@ -49,7 +49,7 @@ def question(plan: Plan, model: ModelPlan) -> SizingInput:
         max_num_seqs=model.slots,
         kv_dtype=model.kv_cache_dtype.value,
         engine=model.engine.value,
-        engine_version=plan.images.vllm.partition("@")[0].rpartition(":")[2],
+        engine_version=plan.images.vllm_tag,
     )
 
 

@@ -9,6 +9,7 @@ from tierup.config import TierConfig
 from tierup.plan import ModelPlan, NodePlan
 from tierup.replicas import at_most, at_rest, gpus_of, rollout_of, spare_replicas
 from tierup.sections import Cache, CacheKind, Engine, KvCacheDtype, Model, Parallelism, WorkloadClass
+from tierup.sizing.memory import GB_PER_GIB
 
 PRESTOP_SECONDS = 10  # longer than endpoint removal takes to reach every gateway
 GRACE_MARGIN_SECONDS = 15  # the engine's own exit after its drain
@@ -20,7 +21,6 @@ ENGINE_INIT_SECONDS = (
 HOST_MEMORY_GIB = 6
 HOST_MEMORY_PER_GPU_GIB = 6
 CPU_PER_GPU = 4  # API server, engine core and one worker per GPU; assumption
-_GB_PER_GIB = 1.073741824
 
 
 def slug_of(name: str) -> str:
@@ -186,11 +186,10 @@ def startup_seconds(weights_gib: float, server: Server, kind: CacheKind) -> int:
     # Shared claims go over Ethernet, where the server has it.
     ports = [nic for nic in server.nics if nic.kind.value != "infiniband"] or server.nics
     network = max(nic.gbps.value for nic in ports) / 8
-    load = weights_gib * _GB_PER_GIB / (min(disk, network) if kind is CacheKind.SHARED else disk)
+    load = weights_gib * GB_PER_GIB / (min(disk, network) if kind is CacheKind.SHARED else disk)
     return round_up(2 * (load + ENGINE_INIT_SECONDS), 30)
 
 
 def fetch_seconds(weights_gib: float, server: Server) -> int:
     """Twice the download over the slowest port (the way to the hub, at worst), and ten minutes."""
-    uplink = min(nic.gbps.value for nic in server.nics)
-    return round_up(600 + 2 * weights_gib * _GB_PER_GIB * 8 / uplink, 60)
+    return round_up(600 + 2 * weights_gib * GB_PER_GIB * 8 / server.uplink_gbps, 60)

@@ -177,8 +177,8 @@ def image_rules(plan: Plan, model: ModelPlan, at: str) -> Iterator[Finding]:
             fix = "build one and name it in images.gguf, or use awq or gptq-int8"
             yield Finding(Code.GGUF_IMAGE, f"{at}.precision", problem, fix, str(model.precision))
         return
-    last, version = model.spec.last_engine_version.value, _version(plan.images.vllm)
-    if last is not None and version is not None and version > _numbers(last):
+    last, version = model.spec.last_engine_version.value, _numbers(plan.images.vllm_tag)
+    if last is not None and version > _numbers(last):
         problem = f"vLLM serves {model.spec_id} up to {last} only"
         fix = f"use another model, or images.vllm: vllm/vllm-openai:v{last}"
         yield Finding(
@@ -186,12 +186,7 @@ def image_rules(plan: Plan, model: ModelPlan, at: str) -> Iterator[Finding]:
         )
 
 
-def _version(image: str) -> tuple[int, ...] | None:
-    """The version in an image's tag; None where only a digest names it."""
-    name = image.partition("@")[0].rpartition("/")[2]
-    numbers = _numbers(name.partition(":")[2].removeprefix("v"))
-    return numbers or None
-
-
 def _numbers(text: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in text.partition("-")[0].split(".") if part.isdigit())
+    """The version that a tag spells; empty where it spells none."""
+    plain = text.removeprefix("v").partition("-")[0]
+    return tuple(int(part) for part in plain.split(".") if part.isdigit())

@@ -1,5 +1,6 @@
 """Decides nothing: the shape of a resolved tier, every value final and every default with its reason."""
 
+import math
 from dataclasses import dataclass, field
 
 from tierup.catalog import Gpu, ModelSpec, Precision, Server, Variant
@@ -70,6 +71,10 @@ class Rollout:
         """Pods that may be missing at this size, as the Deployment controller computes it."""
         return replicas if self.recreate else replicas * self.max_unavailable_percent // 100
 
+    def steps(self, replicas: int) -> int:
+        """Turns in which all of them are replaced; some must be unavailable in each."""
+        return math.ceil(replicas / self.unavailable(replicas))
+
 
 @dataclass(frozen=True, slots=True)
 class ModelPlan:
@@ -109,6 +114,11 @@ class ModelPlan:
     def gpus(self) -> int:
         """GPUs of one replica."""
         return self.tensor * self.pipeline
+
+    @property
+    def ready_seconds(self) -> int:
+        """How long a start takes: the budget is twice that."""
+        return self.startup_seconds // 2
 
     @property
     def path(self) -> str:
@@ -164,6 +174,10 @@ class ModelCapacity:
         """How many times the users fit; below 1 they do not."""
         return self.most_users / self.users
 
+    def short_with(self, part: float) -> bool:
+        """Whether the users fit, but not in this part of the capacity."""
+        return self.headroom * part < 1 <= self.headroom
+
 
 @dataclass(frozen=True, slots=True)
 class GatewayPlan:
@@ -215,6 +229,12 @@ class ImagesPlan:
     prometheus: str
     grafana: str
     gguf: str | None
+
+    @property
+    def vllm_tag(self) -> str:
+        """Names the engine's version; empty where only a digest does."""
+        name = self.vllm.partition("@")[0].rpartition("/")[2]
+        return name.partition(":")[2]
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,7 @@
 from dataclasses import asdict
 from typing import Any
 
-from tierup.plan import ModelCapacity, ModelPlan, Plan
-from tierup.sizing import Range
+from tierup.plan import ModelCapacity, Plan
 
 
 def summary(tier: Plan) -> dict[str, Any]:
@@ -30,7 +29,7 @@ def summary(tier: Plan) -> dict[str, Any]:
                 "maxReplicas": model.max_replicas,
                 "slots": model.slots,
                 "context": model.context,
-                "capacity": None if known is None else _capacity(model, known),
+                "capacity": None if known is None else _capacity(known),
             }
             for model, known in zip(tier.models, tier.capacity, strict=True)
         ],
@@ -39,7 +38,7 @@ def summary(tier: Plan) -> dict[str, Any]:
     }
 
 
-def _capacity(model: ModelPlan, known: ModelCapacity) -> dict[str, object]:
+def _capacity(known: ModelCapacity) -> dict[str, object]:
     room = known.memory
     return {
         "users": known.users,
@@ -50,15 +49,15 @@ def _capacity(model: ModelPlan, known: ModelCapacity) -> dict[str, object]:
         "bottleneck": str(known.bottleneck),
         "classes": {
             item.name: {
-                "ttftMs": _range(item.ttft_ms),
+                "ttftMs": item.ttft_ms.rounded(),
                 "ttftPromisedMs": item.ttft_target_ms,
-                "tpotMs": _range(item.tpot_ms),
+                "tpotMs": item.tpot_ms.rounded(),
                 "tpotPromisedMs": item.tpot_target_ms,
-                "e2eMs": _range(item.e2e_ms),
+                "e2eMs": item.e2e_ms.rounded(),
             }
             for item in known.classes
         },
-        "ttftAllAtOnceMs": None if known.at_once.ttft_ms is None else _range(known.at_once.ttft_ms),
+        "ttftAllAtOnceMs": None if known.at_once.ttft_ms is None else known.at_once.ttft_ms.rounded(),
         "gpuMemoryGib": {
             "visible": round(room.visible, 2),
             "weights": round(room.weights, 2),
@@ -71,8 +70,3 @@ def _capacity(model: ModelPlan, known: ModelCapacity) -> dict[str, object]:
         "basis": list(known.sizing.basis),
         "extrapolated": known.sizing.extrapolated,
     }
-
-
-def _range(figure: Range) -> dict[str, float]:
-    """Four significant digits: more would promise what the model does not know."""
-    return {key: float(f"{value:.4g}") for key, value in asdict(figure).items()}

@@ -104,23 +104,24 @@ def windows(plan: Plan) -> Iterator[Finding]:
 def rollout(plan: Plan) -> Iterator[Finding]:
     """What a change of each model costs while it rolls, and what the other strategies would cost."""
     for index, model in enumerate(plan.models):
-        seconds = model.startup_seconds // 2
         if model.rollout.recreate:
-            problem = f"no GPUs are left for a second replica: a change stops it for about {seconds} s"
+            problem = (
+                f"no GPUs are left for a second replica: a change stops it for about {model.ready_seconds} s"
+            )
             fix = "add a server or a warm spare, or use a smaller parallelism"
             yield warning(Code.ROLLOUT_RECREATE, f"models[{index}]", problem, fix)
         elif model.rollout.unavailable(model.replicas):
-            yield from _dip(plan, index, seconds)
+            yield from _dip(plan, index)
 
 
-def _dip(plan: Plan, index: int, seconds: int) -> Iterator[Finding]:
+def _dip(plan: Plan, index: int) -> Iterator[Finding]:
     model, known = plan.models[index], plan.capacity[index]
     left = model.replicas - model.rollout.unavailable(model.replicas)
-    steps = -(-model.replicas // model.rollout.unavailable(model.replicas))
-    dip = f"{left} of {model.replicas} replicas serve for about {seconds * steps} s"
+    seconds = model.ready_seconds * model.rollout.steps(model.replicas)
+    dip = f"{left} of {model.replicas} replicas serve for about {seconds} s"
     surge = f"with {model.gpus} more GPU{'' if model.gpus == 1 else 's'} up none would be missing"
     problem = f"every GPU is in use: a change takes replicas away in turn, {dip}; {surge}"
-    short = known is not None and known.headroom * left / model.replicas < 1 <= known.headroom
+    short = known is not None and known.short_with(left / model.replicas)
     if short:
         problem += "; meanwhile the users do not fit"
     fix = "change it when few users are there, or add a warm spare"

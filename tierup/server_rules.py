@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from tierup.findings import Code, Finding, warning
 from tierup.plan import Plan
 from tierup.sections import Provider, StandbyMode
+from tierup.sizing.memory import GB_PER_GIB
 
-_GB_PER_GIB = 1.073741824
 SLOW_FETCH_SECONDS = 900
 # One streamed token as a server-sent event with its JSON, and a prompt token as text; assumption.
 STREAM_BYTES, PROMPT_BYTES = 300, 5
@@ -24,9 +24,9 @@ def idle_gpus(plan: Plan) -> Iterator[Finding]:
 
 def fetch(plan: Plan) -> Iterator[Finding]:
     """The download of the model files through the server's slowest port, which is its way to the world."""
-    gbps = _uplink(plan)
+    gbps = plan.nodes.server.uplink_gbps
     for index, model in enumerate(plan.models):
-        size = model.variant.weight_gib.value * _GB_PER_GIB
+        size = model.variant.weight_gib.value * GB_PER_GIB
         seconds = size * 8 / gbps
         if seconds > SLOW_FETCH_SECONDS:
             problem = f"{size:.0f} GB of model files take {seconds / 60:.0f} minutes at {gbps:g} Gbit/s"
@@ -42,7 +42,7 @@ def traffic(plan: Plan) -> Iterator[Finding]:
             load += known.at_once.output_tok_s.high * STREAM_BYTES
             load += known.at_once.req_s.high * known.prompt_tokens * PROMPT_BYTES
     gbit = load * 8 / 1e9
-    if gbit > BUSY_NETWORK * _uplink(plan):
+    if gbit > BUSY_NETWORK * plan.nodes.server.uplink_gbps:
         problem = f"answers and prompts may need {gbit:.2g} Gbit/s, more than half of the slowest port"
         yield warning(
             Code.BUSY_NETWORK,
@@ -53,10 +53,6 @@ def traffic(plan: Plan) -> Iterator[Finding]:
         )
 
 
-def _uplink(plan: Plan) -> float:
-    return min(nic.gbps.value for nic in plan.nodes.server.nics)
-
-
 def standby(plan: Plan) -> Iterator[Finding]:
     """The loss of one server of several, where no spare replaces it."""
     servers = len(plan.nodes.in_service)
@@ -65,7 +61,7 @@ def standby(plan: Plan) -> Iterator[Finding]:
     short = [
         model.name
         for model, known in zip(plan.models, plan.capacity, strict=True)
-        if known is not None and known.headroom * (servers - 1) / servers < 1 <= known.headroom
+        if known is not None and known.short_with((servers - 1) / servers)
     ]
     if short:
         problem = f"with one of {servers} servers lost, {', '.join(short)} does not hold the users"

@@ -6,10 +6,10 @@ from tierup.findings import Code, Finding, warning
 from tierup.plan import ModelPlan, Plan
 from tierup.replicas import fits
 from tierup.sections import CacheKind, MonitoringMode, Provider, StandbyMode
+from tierup.sizing.memory import GB_PER_GIB
 
 SYSTEM_CPU = 4.0  # two gateways, one fetch, Prometheus and Grafana
 SYSTEM_MEMORY_GIB = 7.0
-_GIB_PER_GB = 1 / 1.073741824
 _FLOATING = ("latest", "main", "master", "nightly", "stable", "edge")
 
 
@@ -45,7 +45,7 @@ def server_size(plan: Plan) -> Iterator[Finding]:
     """CPU and memory of the fullest server: its GPUs all in use, and all of gateway and monitoring on it."""
     server, name = plan.nodes.server, plan.nodes.server_id
     cores = server.cpu.threads.value - server.system_reserved.cpu.value
-    memory = server.memory.gb.value * _GIB_PER_GB - server.system_reserved.memory_gib.value
+    memory = server.memory.gb.value / GB_PER_GIB - server.system_reserved.memory_gib.value
     held = _fullest_server(plan)
     cpu_need = sum(model.cpu * count for model, count in held) + SYSTEM_CPU
     memory_need = sum((model.memory_gib + model.shm_gib) * count for model, count in held) + SYSTEM_MEMORY_GIB
@@ -79,7 +79,7 @@ def _fullest_server(plan: Plan) -> list[tuple[ModelPlan, int]]:
 
 def disk(plan: Plan) -> Iterator[Finding]:
     """The server's disk against the model files that it keeps."""
-    size = plan.nodes.server.disk.tb.value * 1000 * _GIB_PER_GB
+    size = plan.nodes.server.disk.tb.value * 1000 / GB_PER_GIB
     need = sum(model.cache_gib for model in plan.models if model.cache_kind is CacheKind.NODE)
     if need > size:
         fix = "serve fewer models, or keep them on a shared volume (cache.kind shared)"

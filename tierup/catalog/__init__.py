@@ -203,6 +203,11 @@ class Server(_Strict):
     audience: Sourced[Text] | None = None
     claim: Claim | None = None
 
+    @property
+    def uplink_gbps(self) -> float:
+        """The slowest port, which at worst is the way to the world."""
+        return min(nic.gbps.value for nic in self.nics)
+
 
 class Variant(_Strict):
     """One downloadable set of weights. `revision` null: not verified, so the user must pin one.
@@ -294,6 +299,11 @@ def parse_catalog(gpus_text: str, servers_text: str, models_text: str) -> Catalo
     if problems:
         raise CatalogError(problems)
     return Catalog(gpus=gpus, servers=servers, models=models)
+
+
+def read_yaml(path: Path) -> Any:
+    """A file of ours as plain data, read by libyaml where PyYAML has it."""
+    return yaml.load(path.read_text(encoding="utf-8"), Loader=_SafeLoader)
 
 
 Entry = TypeVar("Entry", bound=_Strict)

@@ -83,13 +83,14 @@ def _model(tier: Plan, model: ModelPlan, known: ModelCapacity | None) -> Iterato
 
 def _change(model: ModelPlan) -> str:
     """What a rollout does to the capacity."""
-    gone, seconds = model.rollout.unavailable(model.replicas), model.startup_seconds // 2
+    gone = model.rollout.unavailable(model.replicas)
     if model.rollout.recreate:
-        return f"stops and starts again: no replica for about {seconds} s"
+        return f"stops and starts again: no replica for about {model.ready_seconds} s"
     if not gone:
         return f"a new replica starts beside the old ones: all {model.replicas} serve"
-    steps = -(-model.replicas // gone)
-    return f"in {steps} steps: {model.replicas - gone} of {model.replicas} replicas serve for about {seconds * steps} s"
+    steps = model.rollout.steps(model.replicas)
+    serve = f"{model.replicas - gone} of {model.replicas} replicas serve"
+    return f"in {steps} steps: {serve} for about {model.ready_seconds * steps} s"
 
 
 def _memory(model: ModelPlan, known: ModelCapacity) -> Iterator[str]:

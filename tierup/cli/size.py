@@ -1,7 +1,7 @@
 """Prints what a model on given GPUs can hold and how fast it answers, before anything exists."""
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,6 +14,7 @@ from tierup.cli.exits import UsageError, console, examples
 from tierup.sizing import ModelShape, Range, ShapeError, Sizing, SizingInput, load_shapes
 from tierup.sizing import size as sized
 from tierup.sizing.shape import read_config
+from tierup.sizing.types import rounded
 
 EXAMPLES = examples(
     "tierup size --model qwen2.5-7b --gpu rtx-4090 --concurrency 20",
@@ -150,12 +151,12 @@ def _replicas(gpus: int | None, per_replica: int, replicas: int | None) -> int:
 def summary(found: Sizing) -> dict[str, object]:
     """The answer as plain data: exactly the fields of `Sizing`, figures rounded to four digits."""
 
-    def rounded(value: object) -> object:
-        if isinstance(value, dict):
-            return {key: rounded(item) for key, item in value.items()}
-        return float(f"{value:.4g}") if isinstance(value, float) else value
+    def plain(value: object) -> object:
+        if isinstance(value, Range):
+            return value.rounded()
+        return rounded(value) if isinstance(value, float) else value
 
-    tree = {key: rounded(value) for key, value in asdict(found).items()}
+    tree = {field.name: plain(getattr(found, field.name)) for field in fields(found)}
     return {**tree, "bottleneck": str(found.bottleneck), "basis": list(found.basis)}
 
 

@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 from tierup.capacity import End, known, largest, scaled
 from tierup.catalog import Catalog
 from tierup.catalog.claims import Figure, GuideClaim
+from tierup.compare.tiers import range_of
 from tierup.compare.verdict import Verdict, at_least, at_most, exactly
 from tierup.sizing import Range, SizingInput, load_shapes, size
-from tierup.sizing.memory import GIB
+from tierup.sizing.memory import GB_PER_GIB
 
 _WEIGHTS = 0.03  # weights in published start-up logs are met within this (docs/accuracy.md)
 
@@ -39,8 +40,8 @@ def checked(name: str, claim: GuideClaim, catalog: Catalog) -> Checked:
     )
     computed = _COMPUTED[claim.figure](claim, ask)
     if claim.figure is Figure.WEIGHTS:
-        low, high = (said.value if end is None else end for end in (said.low, said.high))
-        verdict = exactly(low, high, computed)
+        written = range_of(said)
+        verdict = exactly(written.low, written.high, computed)
     elif claim.figure is Figure.FIRST_TOKEN:
         verdict = at_most(said.value, computed)
     else:
@@ -49,7 +50,7 @@ def checked(name: str, claim: GuideClaim, catalog: Catalog) -> Checked:
 
 
 def _weights(claim: GuideClaim, ask: SizingInput) -> Range:
-    gigabytes = size(ask).weights_gib_per_gpu * GIB / 1e9
+    gigabytes = size(ask).weights_gib_per_gpu * GB_PER_GIB
     return Range(gigabytes, gigabytes * (1 - _WEIGHTS), gigabytes * (1 + _WEIGHTS))
 
 

@@ -4,6 +4,7 @@ from dataclasses import asdict
 
 from tierup.compare import Checked, Comparison, Tier
 from tierup.sizing import Range
+from tierup.sizing.types import rounded
 
 
 def summary(found: Comparison) -> dict[str, object]:
@@ -20,7 +21,7 @@ def _tier(tier: Tier) -> dict[str, object]:
         "server": nodes.server_id,
         "servers": len(nodes.in_service),
         "spares": len(nodes.standby),
-        "capexUsd": _range(tier.capex_usd),
+        "capexUsd": tier.capex_usd.rounded(),
         "model": tier.model.name,
         "precision": str(tier.model.precision),
         "guide": tier.guide
@@ -33,16 +34,16 @@ def _tier(tier: Tier) -> dict[str, object]:
             "thinkSeconds": tier.plan.think_seconds,
             "mostUsers": _people(tier.most_users),
             "mostRequestsAtOnce": _people(tier.most_in_flight),
-            "ttftAtMostUsersMs": _range(tier.knee.ttft_ms),
+            "ttftAtMostUsersMs": tier.knee.ttft_ms.rounded(),
             "givesWay": tier.capacity.gives_way,
             "bottleneck": str(tier.capacity.bottleneck),
             "users": tier.plan.config.workload.users,
             "class": seen.name,
-            "ttftMs": _range(seen.ttft_ms),
+            "ttftMs": seen.ttft_ms.rounded(),
             "ttftPromisedMs": seen.ttft_target_ms,
-            "tpotMs": _range(seen.tpot_ms),
+            "tpotMs": seen.tpot_ms.rounded(),
             "tpotPromisedMs": seen.tpot_target_ms,
-            "e2eMs": _range(seen.e2e_ms),
+            "e2eMs": seen.e2e_ms.rounded(),
             "answerTokens": tier.plan.classes[seen.name].answer_tokens,
             "basis": list(tier.capacity.sizing.basis),
             "extrapolated": tier.capacity.sizing.extrapolated,
@@ -58,7 +59,7 @@ def _tier(tier: Tier) -> dict[str, object]:
             {
                 "users": rounded(point.users),
                 "inFlight": rounded(point.in_flight),
-                "ttftMs": _range(point.ttft_ms),
+                "ttftMs": point.ttft_ms.rounded(),
             }
             for point in tier.curve
         ],
@@ -75,7 +76,7 @@ def _claim(item: Checked) -> dict[str, object]:
         "said": {"value": claim.said.value, "low": claim.said.low, "high": claim.said.high},
         "source": claim.said.source.title,
         "setting": claim.setting.model_dump(mode="json", exclude_none=True),
-        "computed": _range(item.computed),
+        "computed": item.computed.rounded(),
         "verdict": str(item.verdict),
     }
 
@@ -83,12 +84,3 @@ def _claim(item: Checked) -> dict[str, object]:
 def _people(figure: Range) -> dict[str, int]:
     """Users are whole, and the next one is too many."""
     return {key: int(value) for key, value in asdict(figure).items()}
-
-
-def _range(figure: Range) -> dict[str, float]:
-    return {key: rounded(value) for key, value in asdict(figure).items()}
-
-
-def rounded(value: float) -> float:
-    """Four significant digits: more would promise what the model does not know."""
-    return float(f"{value:.4g}")

@@ -7,6 +7,7 @@ class, at the users of the stack file, as `tierup plan` prints them.
 from dataclasses import dataclass
 
 from tierup.capacity import End, Load, question, users_each
+from tierup.catalog import Sourced
 from tierup.compare.verdict import Verdict, at_least, at_most
 from tierup.plan import ClassCapacity, ModelCapacity, ModelPlan, Plan
 from tierup.sizing import Range
@@ -141,21 +142,21 @@ class _Shown:
 
 def price(plan: Plan, servers: int) -> Range:
     """So many of the plan's servers, USD."""
-    one = plan.nodes.server.capex_usd
-    low, high = (one.value if end is None else end for end in (one.low, one.high))
-    return Range(one.value * servers, low * servers, high * servers)
+    return range_of(plan.nodes.server.capex_usd, servers)
+
+
+def range_of(said: Sourced[int] | Sourced[float], times: int = 1) -> Range:
+    """A value with the bounds that its source gives, else with itself; so many times."""
+    low, high = (said.value if end is None else end for end in (said.low, said.high))
+    return Range(said.value * times, low * times, high * times)
 
 
 def _guide(plan: Plan) -> Guide | None:
     said, servers = plan.nodes.server.claim, len(plan.nodes.in_service)
     if said is None:
         return None
-    users, latency = (
-        Range(row.value, *(float(row.value if end is None else end) for end in (row.low, row.high)))
-        for row in (said.users, said.latency_ms)
-    )
-    users = Range(users.p50 * servers, users.low * servers, users.high * servers)
-    return Guide(users, latency, said.answer_tokens.value)
+    users = range_of(said.users, servers)
+    return Guide(users, range_of(said.latency_ms), said.answer_tokens.value)
 
 
 def _verdicts(guide: Guide, users: Range, in_flight: Range, seen: ClassCapacity) -> Verdicts:

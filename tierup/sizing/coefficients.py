@@ -7,9 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import yaml
-
-from tierup.catalog import Gpu
+from tierup.catalog import Gpu, read_yaml
 from tierup.sizing.shape import MEASUREMENTS
 
 Coefficients = Mapping[str, float]
@@ -51,7 +49,7 @@ class Calibration:
 @functools.cache
 def load_calibration() -> Calibration:
     """The committed calibration."""
-    tree: dict[str, Any] = yaml.safe_load((MEASUREMENTS / "coefficients.yaml").read_text(encoding="utf-8"))
+    tree: dict[str, Any] = read_yaml(MEASUREMENTS / "coefficients.yaml")
     spreads = {
         (metric, chip): Spread(row["q"], row["rows"], tuple(row["groups"]), tuple(row["gpus"]))
         for metric, classes in tree["spreads"].items()

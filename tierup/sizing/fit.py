@@ -16,9 +16,8 @@ from tierup.sizing.step import Terms
 
 # Beside 1 for every group of measurements; of 0.03, 0.06 and 0.1 the best on groups left out.
 _PRIOR_WEIGHT = 0.1
-_FIRST_WEIGHT = (
-    1.0  # as much as one group more: few rows tell the first token's time, and their clients differ
-)
+# As much as one group more: few rows tell the first token's time, and their clients differ.
+_FIRST_WEIGHT = 1.0
 _ROUNDS = 6
 _LONG = 512  # tokens of a lone prompt from which its time is the matrices' and not the overhead's
 

@@ -14,9 +14,8 @@ from tierup.sizing.step import Steps, Terms, added, scaled, total
 from tierup.sizing.types import SizingInput
 
 ROUNDS = 60  # bisection steps of the running sequences at an arrival rate
-_UNSURE = (
-    0.2  # how far a published throughput is from ours four times in five; near capacity it decides the wait
-)
+# How far a published throughput is from ours four times in five; near capacity it decides the wait.
+_UNSURE = 0.2
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from tierup.sizing.coefficients import Coefficients
 from tierup.sizing.types import SizingInput
 
 GIB = 2**30
+GB_PER_GIB = GIB / 1e9
 BLOCK = 16  # vLLM's block size: the KV cache is handed out in blocks of so many tokens
 
 

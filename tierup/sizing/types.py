@@ -81,6 +81,15 @@ class Range:
     low: float
     high: float
 
+    def rounded(self) -> dict[str, float]:
+        """As plain data."""
+        return {"p50": rounded(self.p50), "low": rounded(self.low), "high": rounded(self.high)}
+
+
+def rounded(value: float) -> float:
+    """Four significant digits: more would promise what the model does not know."""
+    return float(f"{value:.4g}")
+
 
 @dataclass(frozen=True)
 class Sizing:
