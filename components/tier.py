@@ -48,14 +48,16 @@ class InferenceTier(pulumi.ComponentResource):
         # Pods wait for the rules that bind them and for the labels that place them.
         after = [*ground, *self.nodes.resources.values()]
         self.cache = ModelCache(name, ModelCacheArgs(plan, kube, after), child)
+        # The cache stands on every node; models that named the nodes too would name models x nodes of them in the state.
+        stage = self.cache.ground
         self.models, self.autoscalers = {}, {}
         for model in plan.models:
             self.models[model.name] = ModelServer(
-                model.slug, ModelServerArgs(plan, model, kube, [*after, *self.cache.ground]), child
+                model.slug, ModelServerArgs(plan, model, kube, stage), child
             )
             if plan.autoscaling.enabled:
                 self.autoscalers[model.name] = Autoscaler(
-                    model.slug, AutoscalerArgs(plan, model, kube, after), child
+                    model.slug, AutoscalerArgs(plan, model, kube, stage), child
                 )
         self.gateway = Gateway(name, GatewayArgs(plan, kube, after), child)
         self.monitoring = Monitoring(name, MonitoringArgs(plan, kube, after), child)

@@ -105,12 +105,28 @@ def test_pods_wait_for_the_rules_that_bind_them_and_the_labels_that_place_them(p
     assert len(first) >= 5
     others = [item for item in run.objects if item.urn not in first]
     assert others
+    named = {item.urn: item.dependencies for item in run.objects}
     for item in others:
-        assert first <= item.dependencies, item.name
+        behind = set(item.dependencies)
+        while further := {urn for name in behind for urn in named.get(name, ())} - behind:
+            behind |= further
+        assert first <= behind, item.name
     namespace = run.one("kubernetes:core/v1:Namespace")
     for item in run.objects:
         if item.parent == run.one("tierup:base:Foundation").urn and item != namespace:
             assert namespace.urn in item.dependencies
+
+
+def test_what_a_model_server_waits_for_does_not_grow_with_the_number_of_servers(make_plan: MakePlan) -> None:
+    """The engine writes every dependency into the state at every step of `up`."""
+
+    def most_named(count: int) -> int:
+        models = [{"id": "qwen2.5-7b", "name": f"model-{n}", "precision": "awq"} for n in range(count)]
+        run = run_tier(make_plan(models=models, nodes={"server": "entry-2x-rtx-4090", "count": count}))
+        servers = {item.urn for item in run.resources.values() if item.type == "tierup:model:ModelServer"}
+        return max(len(item.dependencies) for item in run.objects if item.parent in servers)
+
+    assert most_named(2) == most_named(12)
 
 
 @every_variant
