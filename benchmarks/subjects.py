@@ -1,7 +1,7 @@
 """Decides what is compared: a tier by Pulumi, the same objects by kubectl, and a program that makes nothing."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,10 +80,12 @@ def many_models(folder: Path, cluster: Cluster, count: int) -> LocalProject:
     return LocalProject(folder, stack, cluster)
 
 
-def pulumi(project: LocalProject, *words: str, memory: bool = False) -> Run:
-    """One pulumi command on the project's stack, measured."""
+def pulumi(
+    project: LocalProject, *words: str, memory: bool = False, env: Mapping[str, str] | None = None
+) -> Run:
+    """One pulumi command on the project's stack, measured; `env` is added to its environment."""
     command = [str(tool("pulumi")), *words, "--stack", project.stack, "--non-interactive"]
-    return measure.run(command, project.folder, project.environment(), memory=memory)
+    return measure.run(command, project.folder, {**project.environment(), **(env or {})}, memory=memory)
 
 
 @dataclass(frozen=True)
