@@ -48,7 +48,7 @@ class InferenceTier(pulumi.ComponentResource):
         # Pods wait for the rules that bind them and for the labels that place them.
         after = [*ground, *self.nodes.resources.values()]
         self.cache = ModelCache(name, ModelCacheArgs(plan, kube, after), child)
-        # The cache stands on every node; models that named the nodes too would name models x nodes of them in the state.
+        # The cache waits for every node: if each model did too, the state would name models x nodes of them.
         stage = self.cache.ground
         self.models, self.autoscalers = {}, {}
         for model in plan.models:
