@@ -19,17 +19,18 @@ class GatewayArgs:
 
 
 class Gateway(pulumi.ComponentResource):
-    """Nginx: bounded queue, timeouts, balancing."""
+    """Nginx: callers, classes, bounded queue, timeouts, balancing."""
 
     resources: dict[str, pulumi.CustomResource]
     address: str
 
     def __init__(self, name: str, args: GatewayArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         plan = args.plan.gateway
-        self.address = f"http://gateway.{args.plan.namespace}.svc:{GATEWAY_PORT}"
+        self.address = f"{plan.scheme}://gateway.{args.plan.namespace}.svc:{GATEWAY_PORT}"
         props = {
             "replicas": plan.replicas,
             "queueLength": plan.queue_length,
+            "callers": [key.name for key in plan.keys],
             "serviceType": str(plan.service_type),
         }
         super().__init__("tierup:gateway:Gateway", name, props, opts)

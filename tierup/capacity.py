@@ -24,7 +24,8 @@ End = Callable[[Range], float]  # which end of a range a promise is held against
 
 def capacity_of(plan: Plan) -> tuple[ModelCapacity | None, ...]:
     """For every model of the plan; None where it does not fit its GPUs or cannot be split over them."""
-    classes = tuple(plan.classes.items())
+    # By what the gateway knows a class is no part of its load (and cannot be a key of a cache).
+    classes = tuple((name, item.model_copy(update={"match": None})) for name, item in plan.classes.items())
     users, queue = plan.config.workload.users / len(plan.models), plan.gateway.queue_length
     return tuple(
         _capacity(question(plan, model), classes, users, plan.think_seconds, queue) for model in plan.models

@@ -1,6 +1,7 @@
 """Decides what of a stack file can be used, and reports every mistake of its form at once."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -11,10 +12,12 @@ from tierup.config_errors import findings_of
 from tierup.findings import Code, Finding, TierError, did_you_mean
 from tierup.sections import (
     Acceptance,
+    Alias,
     Autoscaling,
     Budget,
     Cache,
     CacheKind,
+    ClassMatch,
     Cluster,
     Engine,
     Gateway,
@@ -35,6 +38,7 @@ from tierup.sections import (
 )
 
 __all__ = [
+    "API_KEY_PREFIX",
     "LISTS",
     "PROJECT_LABEL",
     "REQUIRED",
@@ -42,10 +46,12 @@ __all__ = [
     "SECRET_PREFIX",
     "SECTIONS",
     "Acceptance",
+    "Alias",
     "Autoscaling",
     "Budget",
     "Cache",
     "CacheKind",
+    "ClassMatch",
     "Cluster",
     "Engine",
     "Gateway",
@@ -65,6 +71,7 @@ __all__ = [
     "TierConfig",
     "Workload",
     "WorkloadClass",
+    "is_secret",
     "parse",
 ]
 
@@ -118,7 +125,19 @@ SECRET_PREFIX = "secret-"
 SECRETS = {
     "hub-token": "read token of the model hub, for gated models",
     "grafana-admin": "password of Grafana's administrator",
+    "tls-certificate": "the gateway's certificate and its chain, PEM",
+    "tls-key": "private key of the gateway's certificate, PEM",
 }
+API_KEY_PREFIX = "key-"  # secret `key-NAME`: values of the API key that gateway.keys.NAME declares
+
+
+def is_secret(name: str) -> bool:
+    """Whether a stack may have a secret of this name."""
+    return (
+        name in SECRETS or re.fullmatch(rf"{API_KEY_PREFIX}[a-z0-9]([-a-z0-9]*[a-z0-9])?", name) is not None
+    )
+
+
 _S = TypeVar("_S", bound=Strict)
 
 
@@ -223,8 +242,11 @@ def _unknown_keys(raw: RawStack) -> list[Finding]:
             found.append(
                 Finding(Code.UNKNOWN_KEY, key, "there is no such section", fix, allowed=", ".join(known))
             )
-    for name in sorted(raw.secrets - SECRETS.keys()):
-        fix, allowed = did_you_mean(name, SECRETS) or "remove it", ", ".join(sorted(SECRETS))
+    for name in sorted(name for name in raw.secrets if not is_secret(name)):
+        fix, allowed = (
+            did_you_mean(name, SECRETS) or "remove it",
+            ", ".join([*sorted(SECRETS), f"{API_KEY_PREFIX}NAME"]),
+        )
         found.append(
             Finding(Code.UNKNOWN_KEY, SECRET_PREFIX + name, "there is no such secret", fix, name, allowed)
         )

@@ -1,21 +1,21 @@
-"""Decides every value the stack file leaves open, and says why; `model_defaults` does so for the models.
+"""Decides every value the stack file leaves open, and says why.
 
-Defaults live in these two modules and nowhere else.
+`model_defaults` does so for the models, `gateway_defaults` for the gateway; defaults live in these three modules and
+nowhere else.
 """
 
 import dataclasses
-import math
 from collections.abc import Mapping
 
 from tierup.capacity import capacity_of
 from tierup.catalog import Catalog
 from tierup.chooser import Chooser
 from tierup.config import TierConfig
+from tierup.gateway_defaults import resolve_gateway
 from tierup.model_defaults import PRESTOP_SECONDS, resolve_models, round_up, slug_of
 from tierup.plan import (
     AutoscalingPlan,
     Default,
-    GatewayPlan,
     ImagesPlan,
     ModelPlan,
     MonitoringPlan,
@@ -24,11 +24,9 @@ from tierup.plan import (
 )
 from tierup.sections import (
     Autoscaling,
-    Gateway,
     Monitoring,
     MonitoringMode,
     Provider,
-    ServiceType,
     Standby,
     StandbyMode,
     WorkloadClass,
@@ -52,6 +50,7 @@ IMAGES = {
     "nginx": ("nginxinc/nginx-unprivileged:1.29.3", "re-resolves upstreams since 1.27.3; runs unprivileged"),
     "prometheus": ("prom/prometheus:v3.8.0", "current release with native histograms off by default"),
     "grafana": ("grafana/grafana:11.6.0", "the version the dashboards' typed builder is made for"),
+    "reloader": ("python:3.13.9-alpine", "runs one script of the standard library beside Nginx"),
 }
 
 
@@ -69,7 +68,7 @@ def resolve(config: TierConfig, catalog: Catalog) -> Plan:
         classes=classes,
         nodes=nodes,
         models=models,
-        gateway=_gateway(config.gateway, models, classes, choose),
+        gateway=resolve_gateway(config.gateway, models, classes, choose),
         autoscaling=_autoscaling(config.autoscaling, models, classes, choose),
         monitoring=_monitoring(config.monitoring, choose),
         images=_images(config, choose),
@@ -156,44 +155,6 @@ def _nodes(config: TierConfig, catalog: Catalog, choose: Chooser) -> NodePlan:
         in_service=tuple(names[:count]),
         standby=tuple(names[count:wanted]),
         standby_mode=mode,
-    )
-
-
-def _gateway(
-    said: Gateway, models: tuple[ModelPlan, ...], classes: Mapping[str, WorkloadClass], choose: Chooser
-) -> GatewayPlan:
-    slots = max(model.slots * model.replicas for model in models)
-    longest = max(item.answer_tokens * item.tpot_ms / 1000 for item in classes.values())
-    queue = choose.pick(
-        "gateway.queueLength", said.queue_length, slots, "as many may wait as are served: one more turn"
-    )
-    turns = math.ceil((slots + queue) / slots)
-    pick, guide = choose.pick, "the hardware guide"
-    service_type = pick(
-        "gateway.serviceType", said.service_type, ServiceType.CLUSTER_IP, "nothing is exposed unasked"
-    )
-    if said.source_ranges is None:
-        choose.note(
-            "gateway.sourceRanges", "none", "only a load balancer has them, and then it must name them"
-        )
-    return GatewayPlan(
-        replicas=pick("gateway.replicas", said.replicas, 2, "one may fail or be replaced"),
-        keepalive_timeout_seconds=pick(
-            "gateway.keepaliveTimeoutSeconds", said.keepalive_timeout_seconds, 60, guide
-        ),
-        client_body_buffer_size=pick(
-            "gateway.clientBodyBufferSize", said.client_body_buffer_size, "128k", guide
-        ),
-        max_body_size=pick(
-            "gateway.maxBodySize", said.max_body_size, "16m", "several times the largest context as JSON"
-        ),
-        queue_length=queue,
-        longform_cap=pick(
-            "gateway.longformCap", said.longform_cap, 0.5, "half of the slots stay free for chat"
-        ),
-        read_timeout_seconds=round_up(longest * turns + 30, 30),
-        service_type=service_type,
-        source_ranges=tuple(said.source_ranges) if said.source_ranges is not None else (),
     )
 
 

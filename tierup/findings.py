@@ -108,6 +108,15 @@ class Code(StrEnum):
     AUTOSCALER_TARGET = "TIER097"
     SCALE_DOWN_WINDOW = "TIER098"
     COLD_START = "TIER099"
+    # Callers, classes and names at the gateway
+    NO_SECRET = "TIER105"
+    UNUSED_KEY = "TIER106"
+    OPEN_TO_ALL = "TIER107"
+    CLEAR_TEXT = "TIER108"
+    CLASS_UNREACHABLE = "TIER109"
+    UNKNOWN_NAME = "TIER115"
+    ALIAS = "TIER116"
+    LARGE_BODIES = "TIER117"
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ GROUPS: dict[int, str] = {
     70: "Service",
     80: "What the cluster says",
     90: "What the users will see",
+    105: "Callers, classes and names at the gateway",
 }
 
 
@@ -495,6 +496,53 @@ EXPLAINED: dict[Code, Explanation] = {
         "New replicas start too late",
         "Reading the weights takes so long that a burst is over before a new replica answers.",
         "Keep replicas for the peak, or use `cache.kind: node`, a smaller precision or a faster disk.",
+        (WARNING,),
+    ),
+    Code.NO_SECRET: Explanation(
+        "A secret that the gateway needs is not set",
+        "A caller without a key can never be let in, and TLS without a certificate cannot start.",
+        "`pulumi config set --secret tierup:secret-key-web`, for the caller `web`.",
+    ),
+    Code.UNUSED_KEY: Explanation(
+        "A key of no caller",
+        "The secret is set, but `gateway.keys` declares nobody of its name, so it opens nothing: a spelling mistake, "
+        "or a caller that was taken away.",
+        "Declare `gateway.keys.web: {}`, or `pulumi config rm tierup:secret-key-web`.",
+        (WARNING,),
+    ),
+    Code.OPEN_TO_ALL: Explanation(
+        "A load balancer without keys",
+        "Whoever has an address in the source ranges uses the GPUs, and nobody can tell who it was.",
+        "`gateway.keys: {web: {}}` and its secret.",
+        (WARNING,),
+    ),
+    Code.CLEAR_TEXT: Explanation(
+        "A load balancer without TLS",
+        "Keys, prompts and answers can be read on the way.",
+        "`gateway.tls: true` with the secrets `tls-certificate` and `tls-key`; accept it where TLS ends before.",
+        (WARNING,),
+    ),
+    Code.CLASS_UNREACHABLE: Explanation(
+        "No request is ever of this class",
+        "The gateway knows classes by their answers' lengths unless told otherwise; two of the same length look alike.",
+        "`match: {paths: [/v1/completions]}`, or another of the conditions.",
+    ),
+    Code.UNKNOWN_NAME: Explanation(
+        "A class or model that is not there",
+        "Keys, matches and aliases name classes of `workload.classes` and served models; a wrong name would let "
+        "nobody in, or send requests nowhere.",
+        "`classes: [chat]`, one of the classes that the file or the defaults have.",
+    ),
+    Code.ALIAS: Explanation(
+        "An alias that cannot work",
+        "An alias is a further name, so no model may have it, and it is split either by weight or by class.",
+        "`aliases: {qwen: {weights: {qwen2.5-7b: 9, qwen2.5-7b-awq: 1}}}`.",
+    ),
+    Code.LARGE_BODIES: Explanation(
+        "Request bodies that stop other streams",
+        "The gateway reads each body before it decides its class. Parsing 15 MB took 1.9 s at worst, and other "
+        "streams of that worker wait meanwhile.",
+        "`maxBodySize: 2m` holds prompts of several hundred thousand tokens.",
         (WARNING,),
     ),
 }

@@ -5,7 +5,9 @@ from dataclasses import dataclass, field
 
 from tierup.catalog import Gpu, ModelSpec, Precision, Server, Variant
 from tierup.config import (
+    Alias,
     CacheKind,
+    ClassMatch,
     Engine,
     KvCacheDtype,
     MonitoringMode,
@@ -180,6 +182,34 @@ class ModelCapacity:
 
 
 @dataclass(frozen=True, slots=True)
+class ClassRule:
+    """How the gateway knows a class: the first rule that fits decides, the last fits everything.
+
+    `capped` classes may hold only a part of the slots, together.
+    """
+
+    name: str
+    match: ClassMatch
+    capped: bool
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPlan:
+    """One caller. Bounds are of all gateways together; None: only the model's own bound."""
+
+    name: str
+    classes: tuple[str, ...]
+    in_flight: int | None
+    requests_per_second: float | None
+    sets_priority: bool
+
+    @property
+    def slug(self) -> str:
+        """The name as a part of Nginx's variables."""
+        return self.name.replace("-", "_")
+
+
+@dataclass(frozen=True, slots=True)
 class GatewayPlan:
     """The Nginx in front; times in seconds, rates in requests."""
 
@@ -192,6 +222,14 @@ class GatewayPlan:
     read_timeout_seconds: int
     service_type: ServiceType
     source_ranges: tuple[str, ...]
+    classes: tuple[ClassRule, ...]
+    keys: tuple[KeyPlan, ...]
+    aliases: dict[str, Alias]
+    tls: bool
+
+    @property
+    def scheme(self) -> str:
+        return "https" if self.tls else "http"
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,6 +266,7 @@ class ImagesPlan:
     nginx: str
     prometheus: str
     grafana: str
+    reloader: str
     gguf: str | None
 
     @property

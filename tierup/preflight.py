@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from tierup import (
     acceptance,
+    caller_rules,
     capacity_rules,
     gateway_rules,
     model_rules,
@@ -61,6 +62,12 @@ _TIER_RULES: tuple[tuple[Callable[[Plan], Iterator[Finding]], set[str]], ...] = 
     (gateway_rules.drain, {"models", "workload"}),
     (gateway_rules.buckets, {"workload"}),
     (gateway_rules.exposure, {"gateway"}),
+    (caller_rules.secrets, {"gateway"}),
+    (caller_rules.names, {"gateway", "models", "workload"}),
+    (caller_rules.aliases, {"gateway", "models"}),
+    (caller_rules.classes, {"workload"}),
+    (caller_rules.exposure, {"gateway"}),
+    (caller_rules.bodies, {"gateway"}),
     (capacity_rules.claim, {"workload", "nodes"}),
 )
 

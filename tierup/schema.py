@@ -5,7 +5,7 @@ from typing import Any
 from pydantic.json_schema import models_json_schema
 
 from tierup.catalog import Catalog, load_catalog
-from tierup.config import LISTS, REQUIRED, SECRET_PREFIX, SECRETS, SECTIONS
+from tierup.config import API_KEY_PREFIX, LISTS, REQUIRED, SECRET_PREFIX, SECRETS, SECTIONS
 from tierup.findings_text import ACCEPTABLE
 from tierup.sections import DECIMAL, Strict
 
@@ -38,7 +38,13 @@ def json_schema() -> Schema:
     config = {
         "type": "object",
         "properties": {_NAMESPACE + name: part for name, part in (sections | secrets).items()},
-        "patternProperties": {f"^(?!{_NAMESPACE}).+:.+$": {}},  # other projects' and providers' keys
+        "patternProperties": {
+            f"^(?!{_NAMESPACE}).+:.+$": {},  # other projects' and providers' keys
+            f"^{_NAMESPACE}{SECRET_PREFIX}{API_KEY_PREFIX}[a-z0-9-]+$": {
+                **_SECURE,
+                "description": "API key of a caller that gateway.keys declares; several values while it is rotated",
+            },
+        },
         "required": [_NAMESPACE + name for name in (*REQUIRED, "models")],
         "additionalProperties": False,
     }

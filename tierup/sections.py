@@ -40,10 +40,37 @@ Cidr = Annotated[str, AfterValidator(_cidr)]
 Size = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,5}[km]$")]
 
 
+def size_bytes(text: str) -> int:
+    """Bytes of a `Size`, as Nginx reads it."""
+    return int(text[:-1]) * {"k": 1024, "m": 1024**2}[text[-1]]
+
+
 class Strict(BaseModel):
     """Unknown keys and wrong types are errors; keys are camelCase in files, snake_case in code."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, alias_generator=to_camel)
+
+
+class GeneratePath(StrEnum):
+    """What clients may ask an engine for."""
+
+    CHAT = "/v1/chat/completions"
+    COMPLETIONS = "/v1/completions"
+    RESPONSES = "/v1/responses"
+    EMBEDDINGS = "/v1/embeddings"
+
+
+class ClassMatch(Strict):
+    """By what the gateway knows a class: all that is said must hold."""
+
+    max_tokens_from: Annotated[
+        int | None, Field(ge=1, le=1_000_000, description="Asks for at least so many answer tokens")
+    ] = None
+    stream: bool | None = None
+    paths: Annotated[list[GeneratePath] | None, Field(min_length=1)] = None
+    models: Annotated[
+        list[ModelName] | None, Field(min_length=1, description="Names as clients ask for them")
+    ] = None
 
 
 class WorkloadClass(Strict):
@@ -59,8 +86,10 @@ class WorkloadClass(Strict):
     ]
     share: Annotated[Number, Field(gt=0, le=1, description="Part of the requests, 0..1")]
     priority: Annotated[
-        int, Field(ge=0, le=100, description="Higher goes first, whatever the engine's own sign")
+        int,
+        Field(ge=0, le=100, description="Higher goes first, whatever the engine's sign; below 50 may wait"),
     ]
+    match: ClassMatch | None = None
 
 
 class Workload(Strict):
@@ -180,6 +209,28 @@ class ServiceType(StrEnum):
     LOAD_BALANCER = "LoadBalancer"
 
 
+class ApiKey(Strict):
+    """What one caller may do; the key itself is the secret `key-NAME`, several values while it is rotated."""
+
+    classes: Annotated[list[DnsName] | None, Field(min_length=1, description="Default: all")] = None
+    requests_per_second: Annotated[Number | None, Field(gt=0, le=100_000)] = None
+    in_flight: Annotated[
+        int | None, Field(ge=1, le=65_535, description="Requests that run or wait at once")
+    ] = None
+    sets_priority: Annotated[
+        bool | None, Field(description="Whether the `priority` of its requests counts; else the class's does")
+    ] = None
+
+
+class Alias(Strict):
+    """One name for several models: split by weight, or by class."""
+
+    weights: Annotated[
+        dict[ModelName, Annotated[Number, Field(gt=0, le=1e6)]] | None, Field(min_length=1)
+    ] = None
+    classes: Annotated[dict[DnsName, ModelName] | None, Field(min_length=1)] = None
+
+
 class Gateway(Strict):
     """The Nginx in front."""
 
@@ -197,6 +248,13 @@ class Gateway(Strict):
     source_ranges: Annotated[list[Cidr] | None, Field(description="CIDRs that may reach a load balancer")] = (
         None
     )
+    keys: Annotated[
+        dict[DnsName, ApiKey] | None, Field(min_length=1, description="Callers; default: whoever gets there")
+    ] = None
+    aliases: Annotated[dict[ModelName, Alias] | None, Field(min_length=1)] = None
+    tls: Annotated[
+        bool | None, Field(description="Needs the secrets tls-certificate and tls-key, both PEM")
+    ] = None
 
 
 class Autoscaling(Strict):
@@ -255,6 +313,7 @@ class Images(Strict):
     nginx: Image | None = None
     prometheus: Image | None = None
     grafana: Image | None = None
+    reloader: Annotated[Image | None, Field(description="Python, for the process beside Nginx")] = None
 
 
 class Cluster(Strict):

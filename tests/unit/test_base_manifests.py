@@ -89,6 +89,7 @@ def test_no_service_is_named_vllm(plan: Plan) -> None:
     names = {manifest["metadata"]["name"] for manifest in of_kind(render(plan), "Service")}
     assert names == {
         "gateway",
+        "gateway-peers",
         "prometheus",
         "grafana",
         *(f"model-{model.slug}" for model in plan.models),

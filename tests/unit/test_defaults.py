@@ -83,6 +83,7 @@ SAID: dict[str, Any] = {
                 "tpotMs": 9,
                 "share": 1,
                 "priority": 9,
+                "match": {"stream": True},
             }
         },
     },
@@ -118,7 +119,11 @@ SAID: dict[str, Any] = {
         "longformCap": 0.4,
         "serviceType": "LoadBalancer",
         "sourceRanges": ["10.0.0.0/8"],
+        "keys": {"web": {"classes": ["chat"], "requestsPerSecond": 5, "inFlight": 3, "setsPriority": True}},
+        "aliases": {"y": {"weights": {"x": 1}}},
+        "tls": True,
     },
+    "secrets": frozenset({"key-web", "tls-certificate", "tls-key"}),
     "autoscaling": {
         "enabled": True,
         "maxReplicas": 3,
@@ -139,7 +144,7 @@ SAID: dict[str, Any] = {
         "nodeExporter": "node:1",
     },
     "budget": {"capexUsd": 10**6},
-    "images": {name: f"{name}:1" for name in ("vllm", "gguf", "nginx", "prometheus", "grafana")},
+    "images": {name: f"{name}:1" for name in ("vllm", "gguf", "nginx", "prometheus", "grafana", "reloader")},
     "cluster": {"kubeconfig": "x", "context": "y", "namespace": "z"},
 }
 
@@ -174,6 +179,9 @@ def test_what_is_said_is_what_the_plan_has() -> None:
     assert (model.cache_storage_class, model.revision) == ("nfs", "0" * 40)
     assert (plan.nodes.in_service, plan.nodes.standby) == (("a", "b"), ("c",))
     assert (plan.gateway.queue_length, plan.gateway.longform_cap) == (7, 0.4)
+    (key,) = plan.gateway.keys
+    assert (key.name, key.in_flight, key.requests_per_second, key.sets_priority) == ("web", 3, 5, True)
+    assert (plan.gateway.tls, list(plan.gateway.aliases)) == (True, ["y"])
     assert (plan.autoscaling.in_flight_target, plan.autoscaling.queue_time_target_ms) == (0.6, 77)
     assert (plan.monitoring.retain, plan.monitoring.storage_class) == (False, "fast")
     assert (plan.namespace, plan.images.nginx) == ("z", "nginx:1")

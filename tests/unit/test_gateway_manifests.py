@@ -1,21 +1,35 @@
 """The gateway's objects: safe pods, references that resolve, numbers that follow the plan."""
 
 import copy
+import json
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tierup.manifests import gateway
+from templates import reloader
+from tierup.manifests import gateway, gateway_files
 from tierup.manifests.common import Manifest
 from tierup.plan import Plan
 
 MakePlan = Callable[..., Plan]
 TWO_MODELS = [{"id": "qwen2.5-7b"}, {"id": "qwen2.5-7b", "precision": "awq"}]
+CALLERS = {
+    "keys": {"web": {"classes": ["chat"]}, "batch": {"inFlight": 4, "requestsPerSecond": 2}},
+    "tls": True,
+}
+KEYS = frozenset({"key-web", "key-batch", "tls-certificate", "tls-key"})
 
 
 def of_kind(manifests: list[Manifest], kind: str) -> Manifest:
     (found,) = [manifest for manifest in manifests if manifest["kind"] == kind]
+    return found
+
+
+def named(manifests: list[Manifest], kind: str, name: str) -> Manifest:
+    (found,) = [item for item in manifests if item["kind"] == kind and item["metadata"]["name"] == name]
     return found
 
 
@@ -25,6 +39,7 @@ def of_kind(manifests: list[Manifest], kind: str) -> Manifest:
         {},
         {"models": TWO_MODELS},
         {"gateway": {"serviceType": "LoadBalancer", "sourceRanges": ["10.0.0.0/8"]}},
+        {"gateway": CALLERS, "secrets": KEYS},
     ],
 )
 def test_objects_are_well_formed(
@@ -74,22 +89,6 @@ def test_pods_mount_the_config_that_is_there(make_plan: MakePlan) -> None:
     assert {"name": "config", "configMap": {"name": config}} in volumes
 
 
-@pytest.mark.parametrize(
-    ("replicas", "queue", "gateways", "limit"),
-    [(1, 0, 1, 16), (2, 0, 2, 8), (2, 16, 2, 16), (2, 1, 2, 9), (1, 100, 3, 39)],
-)
-def test_in_flight_limit_is_slots_and_queue_over_gateways(
-    make_plan: MakePlan, replicas: int, queue: int, gateways: int, limit: int
-) -> None:
-    plan = make_plan(
-        models=[{"id": "qwen2.5-7b", "replicas": replicas}],
-        gateway={"queueLength": queue, "replicas": gateways},
-    )
-    assert plan.models[0].slots * replicas == 16
-    assert gateway.in_flight_limit(plan, plan.models[0]) == limit
-    assert f"limit_conn in_flight {limit};" in gateway.nginx_conf(plan)
-
-
 def test_a_pod_outlives_its_longest_stream(make_plan: MakePlan) -> None:
     plan = make_plan()
     pod = of_kind(gateway.objects(plan), "Deployment")["spec"]["template"]["spec"]
@@ -103,15 +102,40 @@ def test_a_rollout_never_lowers_the_number_of_gateways(make_plan: MakePlan) -> N
     assert spec["replicas"] == 2
 
 
-def test_the_upstream_is_the_headless_service_followed_through_dns(make_plan: MakePlan) -> None:
-    text = gateway.nginx_conf(make_plan(models=TWO_MODELS))
-    for slug in ("qwen2-5-7b", "qwen2-5-7b-awq"):
-        assert f"server model-{slug}.tierup-test.svc.cluster.local:8000 resolve;" in text
-    assert f"resolver {gateway.RESOLVER};" in text
+def test_the_reloader_watches_the_headless_services(make_plan: MakePlan) -> None:
+    orders = json.loads(gateway_files.files(make_plan(models=TWO_MODELS))["gateway.json"])
+    inside = "tierup-test.svc.cluster.local"
+    assert [model["source"] for model in orders["models"]] == [
+        f"dns:model-qwen2-5-7b.{inside}:8000",
+        f"dns:model-qwen2-5-7b-awq.{inside}:8000",
+    ]
+    assert orders["gateways"] == {"source": f"dns:gateway-peers.{inside}:8081", "count": 2}
+    services = [item for item in gateway.objects(make_plan()) if item["kind"] == "Service"]
+    peers = next(item for item in services if item["metadata"]["name"] == "gateway-peers")
+    assert peers["spec"]["clusterIP"] == "None"
+    assert "publishNotReadyAddresses" not in peers["spec"]
+
+
+def test_the_reloader_understands_its_orders(make_plan: MakePlan, tmp_path: Path) -> None:
+    """Every marker of the template is one that it fills, and every field one that it knows."""
+    for plan in (make_plan(), make_plan(models=TWO_MODELS, gateway=CALLERS, secrets=KEYS)):
+        files = gateway_files.files(plan)
+        (tmp_path / "gateway.json").write_text(files["gateway.json"])
+        config = reloader.read_config(tmp_path / "gateway.json")
+        engines = {model.slug: ["10.0.0.1:8000", "10.0.0.2:8000"] for model in config.models}
+        text = reloader.render(
+            reloader.View(files["nginx.conf"], engines, 2, {"0" * 64: "web"}), config.models
+        )
+        assert "@" not in re.sub(r"@[a-z_0-9-]+(?=[ ;])", "", text.replace("error_page", "")), (
+            "a marker is left"
+        )
+        slots = plan.models[0].slots
+        assert f"limit_conn in_flight {(2 * slots + plan.gateway.queue_length + 1) // 2};" in text
+        assert f"limit_conn capped {slots // 2};" in text
 
 
 def test_the_guides_numbers_are_the_defaults(make_plan: MakePlan) -> None:
-    text = gateway.nginx_conf(make_plan())
+    text = gateway_files.nginx_conf(make_plan())
     assert "keepalive_timeout 60s;" in text
     assert "client_body_buffer_size 128k;" in text
 
@@ -119,7 +143,7 @@ def test_the_guides_numbers_are_the_defaults(make_plan: MakePlan) -> None:
 def test_a_load_balancer_lets_in_only_its_ranges(make_plan: MakePlan) -> None:
     said = {"serviceType": "LoadBalancer", "sourceRanges": ["10.0.0.0/8", "192.0.2.0/24"]}
     manifests = gateway.objects(make_plan(gateway=said))
-    service = of_kind(manifests, "Service")["spec"]
+    service = named(manifests, "Service", "gateway")["spec"]
     assert service["loadBalancerSourceRanges"] == said["sourceRanges"]
     assert service["externalTrafficPolicy"] == "Local"
     clients = of_kind(manifests, "NetworkPolicy")["spec"]["ingress"][0]
@@ -128,8 +152,53 @@ def test_a_load_balancer_lets_in_only_its_ranges(make_plan: MakePlan) -> None:
 
 def test_inside_the_cluster_nothing_is_exposed(make_plan: MakePlan) -> None:
     manifests = gateway.objects(make_plan())
-    assert of_kind(manifests, "Service")["spec"]["type"] == "ClusterIP"
+    assert named(manifests, "Service", "gateway")["spec"]["type"] == "ClusterIP"
     clients, metrics = of_kind(manifests, "NetworkPolicy")["spec"]["ingress"]
     assert clients == {"from": [{"namespaceSelector": {}}], "ports": [{"protocol": "TCP", "port": 8080}]}
     assert [port["port"] for port in metrics["ports"]] == [8081]
     assert metrics["from"][0]["podSelector"]["matchLabels"]["app.kubernetes.io/name"] == "prometheus"
+
+
+def test_keys_reach_the_reloader_only_and_under_their_callers_names(make_plan: MakePlan) -> None:
+    manifests = gateway.objects(make_plan(gateway=CALLERS, secrets=KEYS))
+    data = named(manifests, "Secret", "gateway-keys")["stringData"]
+    assert data == {"web": "${tierup:secret-key-web}", "batch": "${tierup:secret-key-batch}"}
+    nginx, beside = of_kind(manifests, "Deployment")["spec"]["template"]["spec"]["containers"]
+    assert "keys" not in [mount["name"] for mount in nginx["volumeMounts"]]
+    assert "keys" in [mount["name"] for mount in beside["volumeMounts"]]
+    assert named(manifests, "Secret", "gateway-tls")["type"] == "kubernetes.io/tls"
+
+
+def test_without_callers_there_is_no_secret_and_no_question_for_a_key(make_plan: MakePlan) -> None:
+    manifests = gateway.objects(make_plan())
+    assert "Secret" not in [item["kind"] for item in manifests]
+    assert "return 401;" not in gateway_files.nginx_conf(make_plan())
+
+
+@pytest.mark.parametrize("number", [1, 9, 10, 99, 131_072, 2_097_152])
+def test_a_number_is_bounded_by_text_alone(number: int) -> None:
+    pattern = re.compile(gateway_files.at_most(number))
+    near = {*range(0, 250), *range(max(0, number - 1100), number + 1100), number * 10}
+    for candidate in near:
+        assert bool(pattern.match(str(candidate))) == (candidate <= number), candidate
+    for text in ("", "-1", "1x", " 1", "1,1"):
+        assert not pattern.match(text)
+
+
+def test_classes_are_told_apart_by_the_tokens_asked_for(make_plan: MakePlan) -> None:
+    """Midway by factor between answers of 200 and 1500 tokens: 548 is 2.74 times the one and 1 / 2.74 of the other."""
+    rules = make_plan().gateway.classes
+    assert [(rule.name, rule.match.max_tokens_from, rule.capped) for rule in rules] == [
+        ("longform", 548, True),
+        ("chat", None, False),
+    ]
+
+
+def test_a_refused_client_waits_for_the_queue_at_the_planned_rate(make_plan: MakePlan) -> None:
+    plan = make_plan(gateway={"queueLength": 100})
+    (known,) = plan.capacity
+    assert known is not None
+    assert known.full.req_s is not None
+    wait = gateway_files.retry_after_seconds(plan, plan.models[0])
+    assert wait - 1 < 100 / known.full.req_s.p50 <= wait
+    assert gateway_files.retry_after_seconds(make_plan(gateway={"queueLength": 0}), plan.models[0]) == 1

@@ -52,6 +52,27 @@ def priced(servers: int) -> float:
 
 V1: dict[str, Any] = {"id": "qwen-7b"}
 LB = {"serviceType": "LoadBalancer"}
+LB_IN = LB | {"sourceRanges": ["10.0.0.0/8"]}
+WEB_KEY: dict[str, Any] = {"secrets": frozenset({"key-web"})}
+TLS: dict[str, Any] = {"secrets": frozenset({"tls-certificate", "tls-key"})}
+
+
+def callers(**keys: Any) -> dict[str, Any]:
+    """Callers by name, beside the gateway's other settings."""
+    others = {key: keys.pop(key) for key in LB_IN if key in keys}
+    return {"gateway": {"keys": keys} | others}
+
+
+def alias(name: str = "qwen", **said: Any) -> dict[str, Any]:
+    return {"gateway": {"aliases": {name: said}}}
+
+
+def two_classes(second: dict[str, Any]) -> dict[str, Any]:
+    """`chat`, and another one that is the same but for what is said."""
+    stack = chat(share=0.5)
+    same = stack["workload"]["classes"]["chat"]
+    return {"workload": stack["workload"] | {"classes": {"chat": same, "other": same | second}}}
+
 
 # code, what is just right, what is just wrong
 BOUNDARIES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
@@ -204,6 +225,30 @@ BOUNDARIES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ),
     ("SLO_BUCKET", chat(ttftMs=500, tpotMs=50), chat(ttftMs=501, tpotMs=50)),
     ("SLO_BUCKET", chat(ttftMs=750, tpotMs=25), chat(ttftMs=750, tpotMs=40)),
+    ("NO_SECRET", callers(web={}) | WEB_KEY, callers(web={}, batch={}) | WEB_KEY),
+    ("NO_SECRET", {"gateway": {"tls": True}} | TLS, {"gateway": {"tls": True}} | WEB_KEY),
+    ("UNUSED_KEY", callers(web={}) | WEB_KEY, WEB_KEY),
+    ("OPEN_TO_ALL", callers(web={}, **LB_IN) | WEB_KEY, {"gateway": LB_IN} | WEB_KEY),
+    ("OPEN_TO_ALL", {"gateway": {"serviceType": "ClusterIP"}}, {"gateway": LB_IN}),
+    ("CLEAR_TEXT", {"gateway": LB_IN | {"tls": True}} | TLS, {"gateway": LB_IN}),
+    ("CLASS_UNREACHABLE", two_classes({"answerTokens": 201}), two_classes({})),
+    ("CLASS_UNREACHABLE", two_classes({"match": {"stream": True}}), two_classes({"match": {}})),
+    (
+        "UNKNOWN_NAME",
+        callers(web={"classes": ["chat"]}) | WEB_KEY,
+        callers(web={"classes": ["cat"]}) | WEB_KEY,
+    ),
+    ("UNKNOWN_NAME", alias(weights={"qwen2.5-7b": 1}), alias(weights={"qwen2.5": 1})),
+    ("UNKNOWN_NAME", alias(classes={"chat": "qwen2.5-7b"}), alias(classes={"chat": "any"})),
+    ("UNKNOWN_NAME", alias(classes={"chat": "qwen2.5-7b"}), alias(classes={"chats": "qwen2.5-7b"})),
+    (
+        "UNKNOWN_NAME",
+        two_classes({"match": {"models": ["qwen2.5-7b"]}}),
+        two_classes({"match": {"models": ["q"]}}),
+    ),
+    ("ALIAS", alias(weights={"qwen2.5-7b": 1}), alias()),
+    ("ALIAS", alias(weights={"qwen2.5-7b": 1}), alias("qwen2.5-7b", weights={"qwen2.5-7b": 1})),
+    ("LARGE_BODIES", {"gateway": {"maxBodySize": "4m"}}, {"gateway": {"maxBodySize": "4097k"}}),
 ]
 # Their boundaries move with the calibration: tests/unit/test_capacity_rules.py looks for them.
 SEARCHED = (ROOT / "tests/unit/test_capacity_rules.py").read_text(encoding="utf-8")

@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from tierup.config import LISTS, SECRET_PREFIX, SECRETS, SECTIONS, RawStack
+from tierup.config import API_KEY_PREFIX, LISTS, SECRET_PREFIX, SECRETS, SECTIONS, RawStack
 from tierup.findings import Code, Finding, did_you_mean, holds_token
 from tierup.io.yaml_core import read_yaml
 
@@ -151,7 +151,8 @@ def _is_secure(value: object) -> bool:
     return isinstance(value, dict) and value.keys() == {"secure"} and isinstance(value["secure"], str)
 
 
-_KEYS = " or ".join(f"{PROJECT}:{SECRET_PREFIX}{name}" for name in SECRETS)
+_NAMES = ", ".join((*SECRETS, f"{API_KEY_PREFIX}CALLER"))
+_KEYS = f"{PROJECT}:{SECRET_PREFIX}NAME (NAME one of {_NAMES})"
 
 
 def _in_clear(path: str, keys: str) -> Finding:

@@ -1,0 +1,194 @@
+"""Decides what the gateway's processes read: Nginx's configuration, the classifier's policy, the reloader's orders."""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Any
+
+from tierup.manifests.common import ENGINE_PORT, GATEWAY_PORT, GATEWAY_STATUS_PORT, ROOT, TEMPLATES
+from tierup.manifests.engines import engine_priority
+from tierup.plan import ModelPlan, Plan
+from tierup.sections import GeneratePath, size_bytes
+
+NGINX_MOST_CONNECTIONS = 65_535  # what `limit_conn` can count to
+CAPPED = "longform"  # the reloader's name for all classes that may hold a part of the slots only
+PROBE = {"timeout_seconds": 2, "failures": 2, "stalled_seconds": 30}
+LARGE_BODIES = 4  # at once, per gateway: each may take its size several times over while it is parsed
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a gateway runs: the pod unless said otherwise.
+
+    `listen` and `status_listen` are parameters of Nginx's directive; `modern`: Nginx 1.25.1 and njs 0.8.6 or later;
+    `engines` and `gateways` say where the reloader finds addresses (`dns:HOST:PORT` or `file:PATH`).
+    """
+
+    files: str = "/etc/gateway"
+    scratch: str = "/tmp/gateway"
+    keys: str = "/etc/gateway-keys"
+    certificate: str = "/etc/gateway-tls"
+    listen: str = str(GATEWAY_PORT)
+    status_listen: str = str(GATEWAY_STATUS_PORT)
+    access_log: str = "/dev/stdout"
+    error_log: str = "/dev/stderr"
+    js_module: str = "modules/ngx_http_js_module.so"
+    modern: bool = True
+    engines: Mapping[str, str] | None = None
+    gateways: str | None = None
+
+
+POD = Place()
+
+
+def files(plan: Plan, place: Place = POD) -> dict[str, str]:
+    """Text by file name; all of them stand in one folder."""
+    return {
+        "nginx.conf": nginx_conf(plan, place),
+        "classify.js": (ROOT / "templates" / "classify.js").read_text(encoding="utf-8"),
+        "policy.js": f"export default {json.dumps(policy(plan), indent=1)};\n",
+        "gateway.json": json.dumps(orders(plan, place), indent=1) + "\n",
+        "reloader.py": (ROOT / "templates" / "reloader.py").read_text(encoding="utf-8"),
+        "gateway-run.sh": (ROOT / "templates" / "gateway-run.sh").read_text(encoding="utf-8"),
+    }
+
+
+def nginx_conf(plan: Plan, place: Place = POD) -> str:
+    """nginx.conf with the reloader's markers in it."""
+    places = sum(model.slots * model.max_replicas + plan.gateway.queue_length for model in plan.models)
+    return TEMPLATES.get_template("nginx.conf.j2").render(
+        gateway=plan.gateway,
+        models=plan.models,
+        paths=[str(path) for path in GeneratePath],
+        group=CAPPED,
+        small_body=at_most(size_bytes(plan.gateway.client_body_buffer_size)),
+        large_bodies=LARGE_BODIES,
+        retry_after=min(retry_after_seconds(plan, model) for model in plan.models),
+        # Two per request in flight and as many for idle clients, all on one worker at worst.
+        worker_connections=max(4096, 4 * places),
+        listen=place.listen,
+        status_listen=place.status_listen,
+        scratch=place.scratch,
+        access_log=place.access_log,
+        error_log=place.error_log,
+        js_path=place.files,
+        js_module=place.js_module,
+        modern=place.modern,
+        certificate=place.certificate,
+    )
+
+
+def policy(plan: Plan) -> dict[str, Any]:
+    """What classify.js decides by."""
+    gateway, names = plan.gateway, [model.name for model in plan.models]
+    keys = {
+        key.name: {"classes": list(key.classes), "setsPriority": key.sets_priority} for key in gateway.keys
+    }
+    return {
+        "paths": [str(path) for path in GeneratePath],
+        "names": [*names, *gateway.aliases],
+        "onlyModel": names[0] if len(names) == 1 else None,
+        # Without keys every caller has the empty name.
+        "keys": keys if keys else {"": {"classes": list(plan.classes), "setsPriority": False}},
+        "classes": [
+            {
+                "name": rule.name,
+                "match": rule.match.model_dump(mode="json", by_alias=True, exclude_none=True),
+                "rank": plan.classes[rule.name].priority,
+                "capped": rule.capped,
+            }
+            for rule in gateway.classes
+        ],
+        "usualTokens": plan.classes[gateway.classes[-1].name].answer_tokens,
+        "models": {model.name: _target(plan, model) for model in plan.models},
+        "aliases": {name: _alias(plan, name) for name in gateway.aliases},
+    }
+
+
+def _target(plan: Plan, model: ModelPlan) -> dict[str, Any]:
+    stamps = {name: engine_priority(model.engine, item.priority) for name, item in plan.classes.items()}
+    return {
+        "slug": model.slug,
+        "priorities": None if None in stamps.values() else stamps,
+        "retryAfter": retry_after_seconds(plan, model),
+        "retryAfterCapped": retry_after_capped(plan, model),
+    }
+
+
+def _alias(plan: Plan, name: str) -> dict[str, Any]:
+    alias = plan.gateway.aliases[name]
+    if alias.classes is not None:
+        first = plan.models[0].name
+        return {"classes": {item: alias.classes.get(item, first) for item in plan.classes}}
+    weights = alias.weights if alias.weights is not None else {}
+    sums = accumulate(weights.values())
+    return {"weights": [{"model": model, "upTo": end} for model, end in zip(weights, sums, strict=True)]}
+
+
+def orders(plan: Plan, place: Place = POD) -> dict[str, Any]:
+    """gateway.json: what the reloader watches and how many slots an engine has."""
+    inside = f"{plan.namespace}.svc.cluster.local"
+    return {
+        "template": f"{place.files}/nginx.conf",
+        "folder": place.scratch,
+        "keys": place.keys if plan.gateway.keys else None,
+        "interval_seconds": 1.0,
+        "models": [
+            {
+                "slug": model.slug,
+                "source": place.engines[model.slug]
+                if place.engines is not None
+                else f"dns:model-{model.slug}.{inside}:{ENGINE_PORT}",
+                "slots": model.slots,
+                "queue": plan.gateway.queue_length,
+                "caps": {CAPPED: plan.gateway.longform_cap},
+                "running": "vllm:num_requests_running",
+                "progress": ["vllm:generation_tokens_total", "vllm:prompt_tokens_total"],
+            }
+            for model in plan.models
+        ],
+        "gateways": {
+            "source": place.gateways
+            if place.gateways is not None
+            else f"dns:gateway-peers.{inside}:{GATEWAY_STATUS_PORT}",
+            "count": plan.gateway.replicas,
+        },
+        "probe": PROBE,
+    }
+
+
+def retry_after_seconds(plan: Plan, model: ModelPlan) -> int:
+    """When a refused client may try again, at least one second: the full queue over the rate it is served at.
+
+    The rate is the sizing model's for full slots; where it has none, that of the promised pace.
+    """
+    known = plan.capacity[plan.models.index(model)] if plan.capacity else None
+    if known is not None and known.full.req_s is not None:
+        rate = known.full.req_s.p50
+    else:
+        mean = sum(item.share * item.answer_tokens * item.tpot_ms / 1000 for item in plan.classes.values())
+        rate = model.slots * model.replicas / mean
+    return max(1, math.ceil(plan.gateway.queue_length / rate))
+
+
+def retry_after_capped(plan: Plan, model: ModelPlan) -> int:
+    """The same for capped classes, which have no queue: their longest answer at the promised pace, over their slots."""
+    longest = max((item.answer_tokens * item.tpot_ms / 1000 for item in _capped(plan)), default=1.0)
+    return max(1, math.ceil(longest / max(1, int(plan.gateway.longform_cap * model.slots * model.replicas))))
+
+
+def _capped(plan: Plan) -> list[Any]:
+    return [plan.classes[rule.name] for rule in plan.gateway.classes if rule.capped]
+
+
+def at_most(number: int) -> str:
+    """A regular expression for the decimal numbers from 0 to `number`: Nginx compares text only."""
+    digits = str(number)
+    ways = [f"[0-9]{{1,{len(digits) - 1}}}"] if len(digits) > 1 else []
+    for index, digit in enumerate(digits):
+        if digit != "0":
+            rest = len(digits) - index - 1
+            ways.append(f"{digits[:index]}[0-{int(digit) - 1}]" + (f"[0-9]{{{rest}}}" if rest else ""))
+    return f"^(?:{'|'.join([*ways, digits])})$"
