@@ -108,7 +108,7 @@ def _nginx(plan: Plan) -> Manifest:
         plan.images.nginx,
         RESOURCES,
         # Not the image's entrypoint, which edits files that are read-only here.
-        command=["/bin/sh", f"{POD.files}/gateway-run.sh", POD.scratch],
+        command=["/bin/sh", f"{POD.files}/gateway-run.sh", POD.scratch, "nginx", "-e", "/dev/stderr"],
         ports=[
             {"name": "http", "containerPort": GATEWAY_PORT, "protocol": "TCP"},
             {"name": "status", "containerPort": GATEWAY_STATUS_PORT, "protocol": "TCP"},

@@ -15,6 +15,7 @@ from tierup.sections import GeneratePath, size_bytes
 NGINX_MOST_CONNECTIONS = 65_535  # what `limit_conn` can count to
 CAPPED = "longform"  # the reloader's name for all classes that may hold a part of the slots only
 PROBE = {"timeout_seconds": 2, "failures": 2, "stalled_seconds": 30}
+_AS_THEY_ARE = ("classify.js", "gateway-run.sh", "reloader.py", "reloader_rules.py")
 LARGE_BODIES = 4  # at once, per gateway: each may take its size several times over while it is parsed
 
 
@@ -23,7 +24,7 @@ class Place:
     """Where a gateway runs: the pod unless said otherwise.
 
     `listen` and `status_listen` are parameters of Nginx's directive; `modern`: Nginx 1.25.1 and njs 0.8.6 or later;
-    `engines` and `gateways` say where the reloader finds addresses (`dns:HOST:PORT` or `file:PATH`).
+    `user` is who the workers become where Nginx starts as root; `engines` and `gateways` say where the reloader finds addresses (`dns:HOST:PORT` or `file:PATH`).
     """
 
     files: str = "/etc/gateway"
@@ -34,6 +35,7 @@ class Place:
     status_listen: str = str(GATEWAY_STATUS_PORT)
     access_log: str = "/dev/stdout"
     error_log: str = "/dev/stderr"
+    user: str | None = None
     js_module: str = "modules/ngx_http_js_module.so"
     modern: bool = True
     engines: Mapping[str, str] | None = None
@@ -47,11 +49,9 @@ def files(plan: Plan, place: Place = POD) -> dict[str, str]:
     """Text by file name; all of them stand in one folder."""
     return {
         "nginx.conf": nginx_conf(plan, place),
-        "classify.js": (ROOT / "templates" / "classify.js").read_text(encoding="utf-8"),
         "policy.js": f"export default {json.dumps(policy(plan), indent=1)};\n",
         "gateway.json": json.dumps(orders(plan, place), indent=1) + "\n",
-        "reloader.py": (ROOT / "templates" / "reloader.py").read_text(encoding="utf-8"),
-        "gateway-run.sh": (ROOT / "templates" / "gateway-run.sh").read_text(encoding="utf-8"),
+        **{name: (ROOT / "templates" / name).read_text(encoding="utf-8") for name in _AS_THEY_ARE},
     }
 
 
@@ -75,6 +75,7 @@ def nginx_conf(plan: Plan, place: Place = POD) -> str:
         error_log=place.error_log,
         js_path=place.files,
         js_module=place.js_module,
+        user=place.user,
         modern=place.modern,
         certificate=place.certificate,
     )
