@@ -1,0 +1,87 @@
+"""Decides how one gateway runs as local processes: Nginx under gateway-run.sh, and the reloader beside it."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+_TEMPLATES = Path(__file__).parents[2] / "templates"
+RUN, RELOADER = _TEMPLATES / "gateway-run.sh", _TEMPLATES / "reloader.py"
+_KILL_TIMEOUT_S = 30.0
+
+
+class LocalGateway:
+    """One gateway in `folder`: start what is wanted, end what was started.
+
+    `shared` is what Nginx and the reloader share, `template` and `config` are the reloader's files; logs are
+    nginx.log and reloader.log.
+    """
+
+    def __init__(
+        self, folder: Path, template: str, settings: Mapping[str, Any], nginx: Sequence[str] = ("nginx",)
+    ) -> None:
+        """Write the reloader's files; `settings` is gateway.json without `template` and `folder`."""
+        self.folder, self.command = folder, list(nginx)
+        self.shared = folder / "shared"
+        self.template, self.config = folder / "nginx.conf.template", folder / "gateway.json"
+        self.nginx: subprocess.Popen[bytes] | None = None
+        self.reloader: subprocess.Popen[bytes] | None = None
+        self._started: list[subprocess.Popen[bytes]] = []
+        self.shared.mkdir(parents=True)
+        self.write_template(template)
+        self.config.write_text(
+            json.dumps({**settings, "template": str(self.template), "folder": str(self.shared)})
+        )
+
+    def write_template(self, text: str) -> None:
+        """Replace the template whole. Nginx of root would become a user that cannot enter the folder."""
+        draft = self.template.with_suffix(".draft")
+        draft.write_text(("user root;\n" if os.geteuid() == 0 else "") + text, encoding="utf-8")
+        draft.replace(self.template)
+
+    def start_nginx(self, environment: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
+        """gateway-run.sh; it starts Nginx once a configuration is accepted."""
+        self.nginx = self._start("nginx.log", ["sh", str(RUN), str(self.shared), *self.command], environment)
+        return self.nginx
+
+    def start_reloader(self) -> subprocess.Popen[bytes]:
+        """The reloader, under this interpreter."""
+        self.reloader = self._start("reloader.log", [sys.executable, str(RELOADER), str(self.config)], None)
+        return self.reloader
+
+    def end(self, seconds: float) -> None:
+        """Let streams end for so long, then kill what is left of everything that was ever started here."""
+        running = [process for process in (self.reloader, self.nginx) if process is not None]
+        for process in running:
+            process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            for process in running:
+                process.wait(seconds)
+        self.kill()
+
+    def kill(self) -> None:
+        """SIGKILL to every process group: Nginx outlives its script and its workers outlive it."""
+        for process in self._started:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait(_KILL_TIMEOUT_S)
+
+    def _start(
+        self, log: str, command: list[str], environment: Mapping[str, str] | None
+    ) -> subprocess.Popen[bytes]:
+        with (self.folder / log).open("ab") as out:
+            process = subprocess.Popen(
+                command,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                start_new_session=True,
+            )
+        self._started.append(process)
+        return process
