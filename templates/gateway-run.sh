@@ -64,6 +64,7 @@ until [ -f nginx.conf ]; do
     [ -f nginx.conf ] || pause
 done
 
+rm -f ./*.sock # an Nginx that was killed left them, and they would be "in use" for ever
 "$@" -c "$folder/nginx.conf" -g 'daemon off;' &
 nginx=$!
 while kill -0 "$nginx" 2>/dev/null; do

@@ -1,0 +1,34 @@
+"""Two real engines for the whole run; without them, or without Nginx, no test here runs, and each says so."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from engine_pair import EnginePair, engine_pair
+from gateway_stack import find_nginx
+
+from tierup.plan import Plan
+
+SLOTS, REPLICAS, QUEUE = 4, 2, 40
+
+
+def tier(make_plan: Callable[..., Plan], **sections: object) -> Plan:
+    """The plan that the two engines are started for: four slots each, so that a few requests fill them."""
+    gateway: dict[str, object] = {"queueLength": QUEUE, "replicas": 1}
+    said = sections.pop("gateway", {})
+    assert isinstance(said, dict)
+    model = {"id": "qwen2.5-7b", "replicas": REPLICAS, "maxNumSeqs": SLOTS, "context": 8192}
+    return make_plan(models=[model], gateway=gateway | said, **sections)
+
+
+@pytest.fixture(scope="session")
+def engines(make_plan: Callable[..., Plan], tmp_path_factory: pytest.TempPathFactory) -> Iterator[EnginePair]:
+    """Two servers of the tier's only model."""
+    find_nginx()
+    with engine_pair(tier(make_plan), tmp_path_factory.mktemp("engines")) as pair:
+        yield pair
+
+
+@pytest.fixture(scope="session")
+def make_tier(make_plan: Callable[..., Plan]) -> Callable[..., Plan]:
+    """Plans for those two engines; sections are added by keyword."""
+    return lambda **sections: tier(make_plan, **sections)

@@ -1,0 +1,59 @@
+"""Two real vLLM servers on the CPU for one plan, with a tiny model; the data path's tests share them."""
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from engine_server import EngineServer, end_all
+from served import container_of
+from tiny_model import make_tiny_model
+
+from tierup.local import engine_env
+from tierup.plan import Plan
+
+KV_BYTES = 256 * 1024**2
+
+
+@dataclass(frozen=True)
+class EnginePair:
+    servers: tuple[EngineServer, EngineServer]
+
+    @property
+    def addresses(self) -> list[str]:
+        return [server.url.removeprefix("http://") for server in self.servers]
+
+    def metric(self, name: str) -> float:
+        """The sum of a metric over labels and servers."""
+        found = [
+            float(line.rpartition(" ")[2])
+            for server in self.servers
+            for line in server.get("/metrics").text.splitlines()
+            if line.startswith((f"{name}{{", f"{name} "))
+        ]
+        assert found, f"no metric {name}"
+        return sum(found)
+
+
+@contextlib.contextmanager
+def engine_pair(plan: Plan, folder: Path) -> Iterator[EnginePair]:
+    """Start both, wait until they are healthy, end them; skips where vLLM is not installed or cannot be."""
+    if reason := engine_env.unsupported():
+        pytest.skip(f"NOT PROVEN: {reason}")
+    try:
+        python = engine_env.default().python()
+    except engine_env.EngineMissing as missing:
+        pytest.skip(f"NOT PROVEN: {missing}")
+    model = make_tiny_model(folder / "model", layers=4, hidden=128, q_heads=4, kv_heads=2)
+    servers: list[EngineServer] = []
+    try:
+        for number in (1, 2):
+            servers.append(
+                EngineServer(python, container_of(plan), model, KV_BYTES, folder / f"engine-{number}")
+            )
+        for server in servers:
+            server.wait_healthy()
+        yield EnginePair((servers[0], servers[1]))
+    finally:
+        end_all(servers)
