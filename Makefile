@@ -61,7 +61,7 @@ demo-down: setup ## remove what `make demo` made
 	@$(BIN)/tierup local down --stack standard
 
 .PHONY: test
-test: setup toolchain unit engine control-plane ## all tests
+test: setup toolchain unit engine data-path control-plane ## all tests
 
 .PHONY: unit
 unit: setup ## tests that need only Python
@@ -70,6 +70,10 @@ unit: setup ## tests that need only Python
 .PHONY: engine
 engine: setup engine-env ## tests against a real vLLM server on the CPU
 	@$(call timed,engine tests,$(BIN)/python -m pytest tests/engine -q -rs)
+
+.PHONY: data-path
+data-path: setup toolchain ## tests of requests on their way through a real Nginx
+	@$(call timed,data-path tests,$(BIN)/python -m pytest tests/data_path -n 2 --dist worksteal -q -rs)
 
 .PHONY: control-plane
 control-plane: setup toolchain ## tests against a real API server, scheduled on simulated nodes

@@ -1,10 +1,12 @@
-"""Two real engines for the whole run; without them, or without Nginx, no test here runs, and each says so."""
+"""Two real engines for the whole run, fake ones for each test; what lacks Nginx or vLLM does not run, and says so."""
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from engine_pair import EnginePair, engine_pair
 from gateway_stack import find_nginx
+from small_gateway import Site, njs_module
 
 from tierup.plan import Plan
 
@@ -32,3 +34,14 @@ def engines(make_plan: Callable[..., Plan], tmp_path_factory: pytest.TempPathFac
 def make_tier(make_plan: Callable[..., Plan]) -> Callable[..., Plan]:
     """Plans for those two engines; sections are added by keyword."""
     return lambda **sections: tier(make_plan, **sections)
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    """Fake engines and real gateways with a small template."""
+    njs_module()
+    site = Site(tmp_path)
+    try:
+        yield site
+    finally:
+        site.end()

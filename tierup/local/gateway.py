@@ -31,7 +31,7 @@ class LocalGateway:
         self.template, self.config = folder / "nginx.conf.template", folder / "gateway.json"
         self.nginx: subprocess.Popen[bytes] | None = None
         self.reloader: subprocess.Popen[bytes] | None = None
-        self._started: list[subprocess.Popen[bytes]] = []
+        self.started: list[subprocess.Popen[bytes]] = []
         self.shared.mkdir(parents=True)
         self.write_template(template)
         self.config.write_text(
@@ -66,7 +66,7 @@ class LocalGateway:
 
     def kill(self) -> None:
         """SIGKILL to every process group: Nginx outlives its script and its workers outlive it."""
-        for process in self._started:
+        for process in self.started:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait(_KILL_TIMEOUT_S)
@@ -83,5 +83,5 @@ class LocalGateway:
                 stderr=out,
                 start_new_session=True,
             )
-        self._started.append(process)
+        self.started.append(process)
         return process

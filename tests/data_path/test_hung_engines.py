@@ -1,0 +1,84 @@
+"""An engine that hangs leaves the pool within the stated bound and comes back when it is well."""
+
+import os
+import signal
+import time
+
+from reloader_rules import Probe, worst_bounds
+from small_gateway import INTERVAL, KEY, PROBE, Site, until
+from stream_load import Stream, StreamLoad
+
+SILENT, STALLED = worst_bounds(INTERVAL, Probe(PROBE["timeout_seconds"], 2, PROBE["stalled_seconds"]))
+
+
+def test_a_stopped_engine_leaves_within_the_bound_and_comes_back(site: Site) -> None:
+    first, second = site.engine(), site.engine()
+    site.list_engines(second)
+    gateway = site.gateway()
+    gateway.start()
+    on_second = Stream(gateway.port, KEY, tokens=30, gap=0.1)
+    site.list_engines(first, second)
+    gateway.follows(first, second)
+    os.kill(second.pid, signal.SIGSTOP)
+    assert gateway.follows(first) <= SILENT
+    with StreamLoad(gateway.port, KEY, clients=2) as load:
+        load.more(5)
+        assert set(load.more(20)) == {first.address}
+        os.kill(second.pid, signal.SIGCONT)
+        gateway.follows(first, second)
+        until(lambda: second.address in load.more(5), "traffic on the engine that is back")
+    assert load.errors == []
+    assert on_second.engine == second.address
+    assert on_second.whole(), "a stream that the stopped engine had begun was cut"
+    assert gateway.events("trouble")[-1]["trouble"] == "silent"
+
+
+def test_an_engine_that_answers_but_moves_nothing_leaves_within_the_bound_and_comes_back(site: Site) -> None:
+    first, second = site.engine(), site.engine()
+    site.list_engines(second)
+    gateway = site.gateway()
+    gateway.start()
+    on_second = Stream(gateway.port, KEY, tokens=100, gap=0.1)
+    site.list_engines(first, second)
+    gateway.follows(first, second)
+    second.tell("stall")
+    stalled = time.monotonic()
+    gateway.follows(first)
+    assert PROBE["stalled_seconds"] - PROBE["timeout_seconds"] <= time.monotonic() - stalled <= STALLED
+    assert gateway.events("trouble")[-1]["trouble"] == "stalled"
+    with StreamLoad(gateway.port, KEY, clients=2) as load:
+        load.more(5)
+        assert set(load.more(20)) == {first.address}
+        second.tell("resume")
+        gateway.follows(first, second)
+        until(lambda: second.address in load.more(5), "traffic on the engine that is back")
+    assert load.errors == []
+    assert on_second.whole()
+
+
+def test_an_idle_engine_is_not_hung(site: Site) -> None:
+    first, second = site.engine(), site.engine()
+    site.list_engines(first, second)
+    gateway = site.gateway(stalled_seconds=0)
+    gateway.start()
+    probed = second.tell("report")["probed"]
+    until(lambda: second.tell("report")["probed"] > probed + 5, "further rounds")
+    assert gateway.uses(first, second)
+
+
+def test_a_probe_that_fails_everywhere_closes_nothing(site: Site) -> None:
+    first, second = site.engine(), site.engine()
+    site.list_engines(first, second)
+    gateway = site.gateway()
+    gateway.start()
+    for engine in (first, second):
+        os.kill(engine.pid, signal.SIGSTOP)
+
+    def troubles() -> list[str]:
+        return [event["trouble"] for event in gateway.events("trouble")]
+
+    until(lambda: "no engine passes its probe, all are kept" in troubles(), "a word about it")
+    gateway.follows(first, second)
+    for engine in (first, second):
+        os.kill(engine.pid, signal.SIGCONT)
+    assert Stream(gateway.port, KEY).whole()

@@ -1,0 +1,252 @@
+"""The real Nginx, gateway-run.sh and reloader over fake engines, with a template that has each marker once."""
+
+import contextlib
+import http.client
+import json
+import os
+import shutil
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fake_model_server import FakeModelServer
+from stream_load import DEADLINE, Stream
+
+from tierup.local.gateway import LocalGateway
+from tierup.local.toolchain import ToolMissing, tool
+
+KEY = "key-of-the-tests"
+SLOTS, QUEUE = 4, 2
+PROBE = {"timeout_seconds": 1.5, "failures": 2, "stalled_seconds": 3}
+INTERVAL = 0.5
+# What Nginx 1.22 cannot do itself: the hash of a key.
+SCRIPT = """import crypto from 'crypto';
+const key = (r) => (r.headersIn.Authorization || '').replace('Bearer ', '');
+export default {digest: (r) => crypto.createHash('sha256').update(key(r)).digest('hex')};
+"""
+TEMPLATE = """
+load_module %(module)s;
+worker_processes 2;
+pid %(folder)s/nginx.pid;
+error_log stderr warn;
+events { worker_connections 512; }
+http {
+    access_log off;
+    client_body_temp_path %(folder)s/body;
+    proxy_temp_path %(folder)s/proxy;
+    fastcgi_temp_path %(folder)s/fastcgi;
+    uwsgi_temp_path %(folder)s/uwsgi;
+    scgi_temp_path %(folder)s/scgi;
+    js_import main from %(folder)s/keys.js;
+    js_set $digest main.digest;
+    map_hash_bucket_size 128;  # a SHA-256 in hexadecimal does not fit the default
+    map $digest $key_name {
+        default "";
+        @KEYS@
+    }
+    limit_conn_zone $server_port zone=in_flight:1m;
+    limit_conn_zone $http_x_class zone=in_class:1m;
+    limit_conn_status 429;
+    limit_conn_log_level info;
+    upstream tiny {
+        zone tiny 64k;
+        least_conn;
+        @SERVERS:tiny@
+    }
+    server {
+        listen 127.0.0.1:%(port)s;
+        location = /healthz { return 200; }
+        location / {
+            if ($key_name = "") { return 401; }
+            limit_conn in_flight @LIMIT:tiny@;
+            limit_conn in_class @LIMIT:tiny:longform@;
+            proxy_http_version 1.1;
+            proxy_set_header Connection "";
+            proxy_buffering off;
+            proxy_connect_timeout 3s;
+            proxy_read_timeout 120s;
+            proxy_next_upstream error timeout non_idempotent;
+            proxy_pass http://tiny;
+        }
+    }
+}
+"""
+
+
+def nginx_command() -> list[str]:
+    """The toolchain's Nginx with its njs; skips loudly where they are missing."""
+    try:
+        return [str(tool("nginx")), "-e", "stderr"]
+    except ToolMissing as missing:
+        pytest.skip(f"NOT PROVEN, there is no nginx: {missing}")
+
+
+def njs_module() -> Path:
+    try:
+        return tool("ngx_http_js_module.so")
+    except ToolMissing as missing:
+        pytest.skip(f"NOT PROVEN, there is no njs: {missing}")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def until(condition: Callable[[], bool], what: str) -> float:
+    """Poll until it holds; the seconds it took. A test never waits for a fixed time."""
+    started = time.monotonic()
+    while not condition():
+        assert time.monotonic() < started + DEADLINE, f"{what}: not within {DEADLINE} s"
+        time.sleep(0.01)
+    return time.monotonic() - started
+
+
+class SmallGateway(LocalGateway):
+    """One gateway for the model `tiny`; the lists of engines and gateways and the keys are the `site`'s."""
+
+    def __init__(self, folder: Path, site: "Site", nginx: list[str] | None = None, **probe: float) -> None:
+        self.port = free_port()
+        folder.mkdir()
+        (folder / "keys.js").write_text(SCRIPT)
+        places = {"module": njs_module(), "folder": folder, "port": self.port}
+        model = {
+            "slug": "tiny",
+            "source": f"file:{site.engine_list}",
+            "slots": SLOTS,
+            "queue": QUEUE,
+            "caps": {"longform": 0.5},
+            "running": "vllm:num_requests_running",
+            "progress": ["vllm:generation_tokens_total", "vllm:prompt_tokens_total"],
+        }
+        settings: dict[str, Any] = {
+            "keys": str(site.keys),
+            "interval_seconds": INTERVAL,
+            "models": [model],
+            "gateways": {"source": f"file:{site.gateway_list}", "count": 1},
+            "probe": {**PROBE, **probe},
+        }
+        command = nginx if nginx is not None else nginx_command()
+        super().__init__(folder, TEMPLATE % places, settings, command)
+
+    def start(self) -> None:
+        """Both processes, until the gateway answers."""
+        self.start_nginx()
+        self.start_reloader()
+        until(self.answers, f"a gateway on port {self.port} (logs in {self.folder})")
+
+    def answers(self) -> bool:
+        """Whether Nginx answers; that something listens is not enough, `nginx -t` does so for a moment."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=DEADLINE)
+        with contextlib.suppress(OSError, http.client.HTTPException), contextlib.closing(connection):
+            connection.request("GET", "/healthz")
+            return connection.getresponse().status == 200
+        return False
+
+    @property
+    def text(self) -> str:
+        """The configuration that was taken last."""
+        with contextlib.suppress(FileNotFoundError):
+            return (self.shared / "nginx.conf").read_text()
+        return ""
+
+    def words(self, which: str) -> str:
+        """The log of `nginx` or `reloader`."""
+        with contextlib.suppress(FileNotFoundError):
+            return (self.folder / f"{which}.log").read_text()
+        return ""
+
+    def events(self, event: str) -> list[dict[str, Any]]:
+        """What the reloader logged of a kind."""
+        lines = [json.loads(line) for line in self.words("reloader").splitlines() if line.endswith("}")]
+        return [line for line in lines if line["event"] == event]
+
+    def workers_are_new(self) -> bool:
+        """Whether every worker that takes requests was started with the configuration that was taken last."""
+        taken = (self.shared / "nginx.conf").stat().st_mtime
+        booted = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
+        for process in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                fields = (process / "stat").read_text().rpartition(")")[2].split()
+                ours = any(int(fields[2]) == started.pid for started in self.started)
+                title = (process / "cmdline").read_text().rstrip("\0 ")
+                began = booted + int(fields[19]) / os.sysconf("SC_CLK_TCK")
+                if ours and title == "nginx: worker process" and began < taken:
+                    return False
+        return True
+
+    def uses(self, *engines: FakeModelServer) -> bool:
+        """Whether exactly these engines are in the pool."""
+        there = {line.split()[1] for line in self.text.splitlines() if line.lstrip().startswith("server 1")}
+        return there == {engine.address for engine in engines} and self.workers_are_new()
+
+    def follows(self, *engines: FakeModelServer) -> float:
+        """Wait until exactly these engines are in the pool; the seconds it took."""
+        return until(lambda: self.uses(*engines), f"the pool {[engine.address for engine in engines]}")
+
+    def admits(self, requests: int, **headers: str) -> tuple[int, int]:
+        """Send so many long streams at once; how many were let in and how many refused with 429."""
+        streams = [Stream(self.port, KEY, tokens=500, gap=0.1, headers=headers) for _ in range(requests)]
+        statuses = [stream.status for stream in streams]
+        for stream in streams:
+            stream.close()
+        return statuses.count(200), statuses.count(429)
+
+
+class Site:
+    """What a cluster has around gateways: engines, the lists of who is ready, mounted keys."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.engine_list, self.gateway_list = folder / "engines.json", folder / "gateways.json"
+        self.keys = folder / "keys"
+        self.keys.mkdir()
+        self.set_key("tests", KEY)
+        self.engines: list[FakeModelServer] = []
+        self.gateways: list[SmallGateway] = []
+        self.list_gateways("gateway-0:80")
+
+    def engine(self) -> FakeModelServer:
+        self.engines.append(FakeModelServer())
+        return self.engines[-1]
+
+    def gateway(self, nginx: list[str] | None = None, **probe: float) -> SmallGateway:
+        """A gateway that is not started."""
+        folder = self.folder / f"gateway-{len(self.gateways)}"
+        self.gateways.append(SmallGateway(folder, self, nginx, **probe))
+        return self.gateways[-1]
+
+    def list_engines(self, *engines: FakeModelServer) -> None:
+        self._replace(self.engine_list, json.dumps([engine.address for engine in engines]))
+
+    def list_gateways(self, *addresses: str) -> None:
+        self._replace(self.gateway_list, json.dumps(addresses))
+
+    def set_key(self, name: str, *values: str) -> None:
+        self._replace(self.keys / name, "\n".join(values))
+
+    def _replace(self, path: Path, text: str) -> None:
+        draft = path.with_name(f".{path.name}")
+        draft.write_text(text)
+        draft.replace(path)
+
+    def end(self) -> None:
+        for gateway in self.gateways:
+            gateway.kill()
+        unknown = [
+            engine.tell("report")["unknown"] for engine in self.engines if engine.process.poll() is None
+        ]
+        for engine in self.engines:
+            engine.end()
+        assert not any(unknown), unknown
+
+
+def shell_tool(name: str) -> str:
+    """The real one of a command that a test puts a harmful one before."""
+    found = shutil.which(name)
+    assert found is not None
+    return found
