@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import reloader
+import reloader_rules
 
-from templates import reloader
 from tierup.manifests import gateway, gateway_files
 from tierup.manifests.common import Manifest
 from tierup.plan import Plan
@@ -123,8 +124,8 @@ def test_the_reloader_understands_its_orders(make_plan: MakePlan, tmp_path: Path
         (tmp_path / "gateway.json").write_text(files["gateway.json"])
         config = reloader.read_config(tmp_path / "gateway.json")
         engines = {model.slug: ["10.0.0.1:8000", "10.0.0.2:8000"] for model in config.models}
-        text = reloader.render(
-            reloader.View(files["nginx.conf"], engines, 2, {"0" * 64: "web"}), config.models
+        text = reloader_rules.render(
+            reloader_rules.View(files["nginx.conf"], engines, 2, {"0" * 64: "web"}), config.models
         )
         assert "@" not in re.sub(r"@[a-z_0-9-]+(?=[ ;])", "", text.replace("error_page", "")), (
             "a marker is left"

@@ -24,7 +24,7 @@ class Place:
     """Where a gateway runs: the pod unless said otherwise.
 
     `listen` and `status_listen` are parameters of Nginx's directive; `modern`: Nginx 1.25.1 and njs 0.8.6 or later;
-    `user` is who the workers become where Nginx starts as root; `engines` and `gateways` say where the reloader finds addresses (`dns:HOST:PORT` or `file:PATH`).
+    `engines` and `gateways` say where the reloader finds addresses (`dns:HOST:PORT` or `file:PATH`).
     """
 
     files: str = "/etc/gateway"
@@ -35,7 +35,6 @@ class Place:
     status_listen: str = str(GATEWAY_STATUS_PORT)
     access_log: str = "/dev/stdout"
     error_log: str = "/dev/stderr"
-    user: str | None = None
     js_module: str = "modules/ngx_http_js_module.so"
     modern: bool = True
     engines: Mapping[str, str] | None = None
@@ -75,7 +74,6 @@ def nginx_conf(plan: Plan, place: Place = POD) -> str:
         error_log=place.error_log,
         js_path=place.files,
         js_module=place.js_module,
-        user=place.user,
         modern=place.modern,
         certificate=place.certificate,
     )

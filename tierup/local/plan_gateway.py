@@ -1,0 +1,114 @@
+"""Decides how the gateway of a plan runs on this machine: the pod's own files, with ports and lists in a folder."""
+
+import contextlib
+import http.client
+import json
+import socket
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from tierup.local.gateway import LocalGateway
+from tierup.local.toolchain import tool
+from tierup.manifests.gateway_files import Place, files, nginx_conf, orders
+from tierup.plan import Plan
+
+START_SECONDS = 60.0  # of what takes a second on an idle machine
+
+
+class PlanGateway(LocalGateway):
+    """One gateway. `engines` are addresses by model slug, `keys` values by caller; both may change while it runs."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        folder: Path,
+        engines: Mapping[str, Sequence[str]],
+        keys: Mapping[str, Sequence[str]] | None = None,
+        *,
+        port: int | None = None,
+        gateways: Path | None = None,
+    ) -> None:
+        """Write its files; `gateways` lists the ready ones (default: this one alone). Raises `ToolMissing`."""
+        self.plan = plan
+        self.port = port if port is not None else free_port()
+        self.status_port = free_port()
+        self.keys = folder / "keys"
+        self.keys.mkdir(parents=True)
+        alone = folder / "gateways.json"
+        replace(alone, json.dumps([f"127.0.0.1:{self.status_port}"]))
+        place = Place(
+            files=str(folder),
+            scratch=str(folder / "shared"),
+            keys=str(self.keys),
+            certificate=str(folder / "tls"),
+            listen=f"127.0.0.1:{self.port}",
+            status_listen=f"127.0.0.1:{self.status_port}",
+            access_log=str(folder / "access.log"),
+            js_module=str(tool("ngx_http_js_module.so")),
+            modern=False,  # the toolchain's is the distribution's, Nginx 1.22 with njs 0.7.9
+            engines={slug: f"file:{folder}/engines-{slug}.json" for slug in engines},
+            gateways=f"file:{gateways if gateways is not None else alone}",
+        )
+        own = ("template", "folder")
+        settings = {name: value for name, value in orders(plan, place).items() if name not in own}
+        super().__init__(folder, nginx_conf(plan, place), settings, [str(tool("nginx")), "-e", "/dev/stderr"])
+        for name in ("classify.js", "policy.js"):
+            (folder / name).write_text(files(plan, place)[name], encoding="utf-8")
+        for slug, addresses in engines.items():
+            self.set_engines(slug, addresses)
+        for name, values in (keys if keys is not None else {}).items():
+            self.set_key(name, values)
+
+    @property
+    def url(self) -> str:
+        return f"{self.plan.gateway.scheme}://127.0.0.1:{self.port}"
+
+    def set_engines(self, slug: str, addresses: Sequence[str]) -> None:
+        """The ready engines of a model, as the cluster's DNS would list them."""
+        replace(self.folder / f"engines-{slug}.json", json.dumps(list(addresses)))
+
+    def set_key(self, name: str, values: Sequence[str]) -> None:
+        """A caller's key, with several values while it is rotated."""
+        replace(self.keys / name, "\n".join(values))
+
+    def start(self) -> None:
+        """Both processes, until the status port answers; `TimeoutError` or `ChildProcessError` with their words."""
+        self.start_nginx()
+        self.start_reloader()
+        deadline = time.monotonic() + START_SECONDS
+        while not self.answers():
+            if any(process.poll() is not None for process in self.started):
+                raise ChildProcessError(f"the gateway ended:\n{self.words()}")
+            if time.monotonic() > deadline:
+                raise TimeoutError(
+                    f"the gateway does not answer after {START_SECONDS:.0f} s:\n{self.words()}"
+                )
+            time.sleep(0.02)
+
+    def answers(self) -> bool:
+        """Whether Nginx serves; that something listens says little, since `nginx -t` does so for a moment."""
+        probe = http.client.HTTPConnection("127.0.0.1", self.status_port, timeout=1)
+        with contextlib.suppress(OSError, http.client.HTTPException), contextlib.closing(probe):
+            probe.request("GET", "/healthz")
+            return probe.getresponse().status == 200
+        return False
+
+    def words(self) -> str:
+        """The end of both logs."""
+        logs = [self.folder / name for name in ("nginx.log", "reloader.log")]
+        return "\n".join(log.read_text(errors="replace")[-2000:] for log in logs if log.exists())
+
+
+def free_port() -> int:
+    """A port that nobody has now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def replace(path: Path, text: str) -> None:
+    """Whole or not at all: the reloader may look at any moment."""
+    draft = path.with_name(f".{path.name}")
+    draft.write_text(text, encoding="utf-8")
+    draft.replace(path)
