@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +108,10 @@ def measure(gateway: GatewayStack, saturated: Callable[[], bool]) -> Run:
     return run
 
 
+def busy(engines: EnginePair, slots: int) -> bool:
+    return engines.metric("vllm:num_requests_running") >= slots
+
+
 def test_chats_pass_long_jobs_and_long_jobs_still_end(
     engines: EnginePair, make_tier: Callable[..., Plan], tmp_path: Path
 ) -> None:
@@ -118,9 +123,7 @@ def test_chats_pass_long_jobs_and_long_jobs_still_end(
         folder = tmp_path / name
         folder.mkdir()
         with running(GatewayStack(plan, folder, {plan.models[0].slug: engines.addresses})) as gateway:
-            runs[name] = measure(
-                gateway, lambda slots=slots: engines.metric("vllm:num_requests_running") >= slots
-            )
+            runs[name] = measure(gateway, partial(busy, engines, slots))
     alike, ranked = runs["alike"], runs["ranked"]
     told = f"alike: {alike}; ranked: {ranked}"
     print(told)

@@ -180,9 +180,7 @@ def test_the_log_names_caller_class_and_model_and_nothing_private(gateway: Gatew
     body = {"model": BIG, "messages": [{"role": "user", "content": "words of a user"}], "max_tokens": LONG}
     for size in (0, LARGE):
         answer = gateway.ask(f"{CHAT}?key=in-the-query", body | {"user": "x" * size}, OPS)
-        tag = answer.headers["x-request-id"]
-        until(lambda tag=tag: tag in [line["request_id"] for line in gateway.log()], "a line in the log")
-        (line,) = [line for line in gateway.log() if line["request_id"] == tag]
+        line = gateway.logged(answer)
         named = {key: line[key] for key in ("key", "class", "model", "status", "path", "client")}
         assert named == {
             "key": "ops",

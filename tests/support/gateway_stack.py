@@ -90,6 +90,17 @@ class GatewayStack(PlanGateway):
         path = self.folder / "access.log"
         return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
+    def logged(self, answer: Answer) -> dict[str, Any]:
+        """The line of one request; there is exactly one."""
+        tag = answer.headers["x-request-id"]
+
+        def lines() -> list[dict[str, Any]]:
+            return [line for line in self.log() if line["request_id"] == tag]
+
+        until(lambda: bool(lines()), "a line in the log")
+        (line,) = lines()
+        return line
+
     def configuration(self) -> str:
         """What Nginx runs with."""
         return (self.shared / "nginx.conf").read_text()
