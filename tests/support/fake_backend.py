@@ -1,7 +1,14 @@
-"""A fake model server: answers health, metrics and generation, and counts what it does not know."""
+"""A fake model server: answers health, metrics and generation, and counts what it does not know.
 
+In the test's own process, where the test looks into it, or as a process of its own, which may be killed and stopped.
+"""
+
+import http.client
 import json
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -27,7 +34,7 @@ class Seen:
 
 @dataclass
 class FakeBackend:
-    """`hold` in a body waits for `release`; a stream sends one event, waits for `release` if it shall hold, and ends.
+    """`hold` in a body waits for `release`, `delay` takes so many seconds; a stream sends one event before either.
 
     `status` other than 200 is given to every generation, at once.
     """
@@ -71,10 +78,15 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 512
 
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        if not isinstance(sys.exc_info()[1], ConnectionError):  # who asked has left: the tests' own doing
+            super().handle_error(request, client_address)
+
 
 def _handler(backend: FakeBackend) -> Callable[..., BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        wbufsize = 65_536  # an answer is one write: killed, it has been sent whole or not at all
 
         def setup(self) -> None:
             with backend.lock:
@@ -89,6 +101,8 @@ def _handler(backend: FakeBackend) -> Callable[..., BaseHTTPRequestHandler]:
                 self.reply(200, {})
             elif self.path == "/metrics":
                 self.metrics()
+            elif self.path == "/fake/seen":
+                self.reply(200, {"seen": len(backend.seen), "unknown": backend.unknown})
             else:
                 self.refuse()
 
@@ -103,9 +117,9 @@ def _handler(backend: FakeBackend) -> Callable[..., BaseHTTPRequestHandler]:
             if backend.status != 200:
                 self.reply(backend.status, {"error": {"message": f"made to fail by {backend.name}"}})
             elif said.get("stream"):
-                self.stream(bool(said.get("hold")))
+                self.stream(said)
             else:
-                self.hold(bool(said.get("hold")))
+                self.hold(said)
                 self.reply(200, {"served_by": backend.name, "bytes": len(text)})
 
         def refuse(self) -> None:
@@ -113,11 +127,12 @@ def _handler(backend: FakeBackend) -> Callable[..., BaseHTTPRequestHandler]:
                 backend.unknown.append(f"{self.command} {self.path}")
             self.reply(500, {"error": {"message": "the fake does not know this"}})
 
-        def hold(self, wanted: bool) -> None:
+        def hold(self, said: dict[str, Any]) -> None:
             backend.count(1)
             try:
-                if wanted:
+                if said.get("hold"):
                     assert backend.release.wait(PATIENCE)
+                time.sleep(said.get("delay", 0))  # what the answer takes
             finally:
                 backend.count(-1)
 
@@ -131,13 +146,13 @@ def _handler(backend: FakeBackend) -> Callable[..., BaseHTTPRequestHandler]:
             self.end_headers()
             self.wfile.write(body)
 
-        def stream(self, wanted: bool) -> None:
+        def stream(self, said: dict[str, Any]) -> None:
             self.send_response(200)
             self.send_header("Content-Type", "text/event-stream")
             self.send_header("Transfer-Encoding", "chunked")
             self.end_headers()
             self.event(b"data: first\n\n")
-            self.hold(wanted)
+            self.hold(said)
             self.event(b"data: [DONE]\n\n")
             self.event(b"")
 
@@ -154,3 +169,46 @@ def _handler(backend: FakeBackend) -> Callable[..., BaseHTTPRequestHandler]:
             self.wfile.write(body)
 
     return Handler
+
+
+class BackendProcess:
+    """The same in a process of its own; `pid` may be stopped, continued and killed."""
+
+    def __init__(self, port: int = 0) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, __file__, str(port)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
+        )
+        assert self.process.stdout is not None
+        self.address = self.process.stdout.readline().strip()
+        assert self.address, "the fake did not start"
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    @property
+    def port(self) -> int:
+        return int(self.address.rpartition(":")[2])
+
+    def seen(self) -> int:
+        """Generations it was asked for; what it did not know is an error."""
+        connection = http.client.HTTPConnection(self.address, timeout=PATIENCE)
+        connection.request("GET", "/fake/seen")
+        said = json.loads(connection.getresponse().read())
+        connection.close()
+        assert said["unknown"] == [], said
+        return int(said["seen"])
+
+    def used(self) -> bool:
+        return self.seen() > 0
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+
+
+if __name__ == "__main__":
+    print(FakeBackend("process").start(int(sys.argv[1])).address, flush=True)
+    threading.Event().wait()

@@ -3,7 +3,6 @@
 import contextlib
 import http.client
 import json
-import os
 import shutil
 import socket
 import time
@@ -13,6 +12,7 @@ from typing import Any
 
 import pytest
 from fake_model_server import FakeModelServer
+from nginx_workers import workers_are_new
 from stream_load import DEADLINE, Stream
 
 from tierup.local.gateway import LocalGateway
@@ -165,24 +165,10 @@ class SmallGateway(LocalGateway):
         lines = [json.loads(line) for line in self.words("reloader").splitlines() if line.endswith("}")]
         return [line for line in lines if line["event"] == event]
 
-    def workers_are_new(self) -> bool:
-        """Whether every worker that takes requests was started with the configuration that was taken last."""
-        taken = (self.shared / "nginx.conf").stat().st_mtime
-        booted = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
-        for process in Path("/proc").glob("[0-9]*"):
-            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-                fields = (process / "stat").read_text().rpartition(")")[2].split()
-                ours = any(int(fields[2]) == started.pid for started in self.started)
-                title = (process / "cmdline").read_text().rstrip("\0 ")
-                began = booted + int(fields[19]) / os.sysconf("SC_CLK_TCK")
-                if ours and title == "nginx: worker process" and began < taken:
-                    return False
-        return True
-
     def uses(self, *engines: FakeModelServer) -> bool:
         """Whether exactly these engines are in the pool."""
         there = {line.split()[1] for line in self.text.splitlines() if line.lstrip().startswith("server 1")}
-        return there == {engine.address for engine in engines} and self.workers_are_new()
+        return there == {engine.address for engine in engines} and workers_are_new(self)
 
     def follows(self, *engines: FakeModelServer) -> float:
         """Wait until exactly these engines are in the pool; the seconds it took."""

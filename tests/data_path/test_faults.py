@@ -1,0 +1,279 @@
+"""Engines are killed, fail, are slow, hang and come back; clients whose answer has not begun notice nothing.
+
+The engines are fakes, as processes; Nginx, the reloader and the configuration are the plan's own.
+"""
+
+import dataclasses
+import http.client
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import reloader_rules
+from fake_backend import BackendProcess, FakeBackend
+from gateway_stack import CHAT, GatewayStack, running, until
+from nginx_workers import workers_are_new
+
+from tierup.manifests.gateway_files import PROBE
+from tierup.plan import Plan
+
+BODY = {"messages": [{"role": "user", "content": "hello"}]}
+BACK_SECONDS = (
+    2.0  # how soon an engine that returned is used again: a second of ejection, and the next request
+)
+SHARE_SECONDS = 10.0  # how soon a new engine has its share
+SLACK_SECONDS = 8.0  # what a busy machine adds to both
+
+
+@dataclass
+class Load:
+    """Clients without a pause; every status is counted."""
+
+    gateway: GatewayStack
+    clients: int = 8
+    statuses: list[int] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+
+    def __enter__(self) -> "Load":
+        self._over = threading.Event()
+        self._threads = [threading.Thread(target=self._client) for _ in range(self.clients)]
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        for thread in self._threads:
+            thread.join()
+
+    def more(self, count: int) -> None:
+        """Until so many more were answered."""
+        goal = len(self.statuses) + count
+        until(lambda: len(self.statuses) >= goal, f"{count} more answers")
+
+    def _client(self) -> None:
+        while not self._over.is_set():
+            try:
+                self.statuses.append(self.gateway.ask(CHAT, BODY).status)
+            except (OSError, http.client.HTTPException) as error:
+                self.errors.append(repr(error))
+
+
+@pytest.fixture
+def backends() -> Iterator[list[FakeBackend]]:
+    found = [FakeBackend(name).start() for name in ("first", "second")]
+    yield found
+    for backend in found:
+        backend.stop()
+    assert [backend.unknown for backend in found] == [[], []]
+
+
+@pytest.fixture
+def gateway(
+    backends: list[FakeBackend], make_tier: Callable[..., Plan], tmp_path: Path
+) -> Iterator[GatewayStack]:
+    plan = make_tier()
+    engines = {plan.models[0].slug: [backend.address for backend in backends]}
+    with running(GatewayStack(plan, tmp_path / "gateway", engines)) as stack:
+        yield stack
+
+
+def test_an_engine_that_answers_500_is_left_alone_and_its_requests_go_elsewhere(
+    gateway: GatewayStack, backends: list[FakeBackend]
+) -> None:
+    first, second = backends
+    with Load(gateway) as load:
+        load.more(50)
+        first.status = 500
+        load.more(200)
+        first.status = 200
+        before = len(first.seen)
+        until(lambda: len(first.seen) > before, "it is used again", BACK_SECONDS * 5)
+        load.more(50)
+    assert (set(load.statuses), load.errors) == ({200}, [])
+    assert len(second.seen) > 0
+
+
+def test_two_failing_engines_are_an_error_that_says_so(
+    gateway: GatewayStack, backends: list[FakeBackend]
+) -> None:
+    for backend in backends:
+        backend.status = 500
+    answer = gateway.ask(CHAT, BODY)
+    assert answer.status == 500
+    assert "made to fail" in answer.said["error"]["message"], "the engine's own words"
+    for backend in backends:
+        backend.status = 503
+    until(lambda: gateway.ask(CHAT, BODY).status == 429, "their queues are full")
+
+
+def test_a_client_s_mistake_is_not_tried_twice(gateway: GatewayStack, backends: list[FakeBackend]) -> None:
+    for backend in backends:
+        backend.status = 400
+    assert gateway.ask(CHAT, BODY).status == 400
+    assert sum(len(backend.seen) for backend in backends) == 1
+
+
+@pytest.fixture
+def processes() -> Iterator[list[BackendProcess]]:
+    found = [BackendProcess(), BackendProcess()]
+    yield found
+    for backend in found:
+        backend.kill()
+
+
+@pytest.fixture
+def over_processes(
+    processes: list[BackendProcess], make_tier: Callable[..., Plan], tmp_path: Path
+) -> Iterator[GatewayStack]:
+    plan = make_tier()
+    engines = {plan.models[0].slug: [backend.address for backend in processes]}
+    with running(GatewayStack(plan, tmp_path / "gateway", engines)) as stack:
+        yield stack
+
+
+def test_a_killed_engine_costs_no_answer_and_is_used_again_when_it_is_back(
+    over_processes: GatewayStack, processes: list[BackendProcess]
+) -> None:
+    """Twice, under twelve clients with half of their requests on the engine that dies."""
+    with Load(over_processes, clients=12) as load:
+        for index in (0, 1):
+            load.more(100)
+            port = processes[index].port
+            processes[index].kill()
+            load.more(100)
+            processes[index] = BackendProcess(port)
+            back = time.monotonic()
+            until(processes[index].used, "used again", BACK_SECONDS + SLACK_SECONDS)
+            print(f"used again after {time.monotonic() - back:.2f} s")
+    assert (set(load.statuses), load.errors) == ({200}, [])
+
+
+def test_a_stream_that_has_begun_is_cut_and_never_asked_for_again(
+    over_processes: GatewayStack, processes: list[BackendProcess]
+) -> None:
+    """The client must know: a second generation behind the first half of another would be a lie."""
+    connection = over_processes.connect()
+    body = '{"stream": true, "delay": 50}'
+    connection.request("POST", CHAT, body, {"Content-Type": "application/json"})
+    response = connection.getresponse()
+    assert response.readline() == b"data: first\n"
+    (serving,) = [backend for backend in processes if backend.seen()]
+    (other,) = [backend for backend in processes if backend is not serving]
+    serving.process.kill()
+    with pytest.raises(http.client.IncompleteRead):
+        response.read()
+    connection.close()
+    assert other.seen() == 0
+
+
+def test_a_hung_engine_leaves_the_pool_and_what_it_held_is_served_elsewhere(
+    make_tier: Callable[..., Plan], processes: list[BackendProcess], tmp_path: Path
+) -> None:
+    """SIGSTOP. Nothing new goes to it after the stated bound; what it has is tried again at the read timeout."""
+    plan = make_tier()
+    plan = dataclasses.replace(plan, gateway=dataclasses.replace(plan.gateway, read_timeout_seconds=12))
+    engines = {plan.models[0].slug: [backend.address for backend in processes]}
+    hung = processes[0]
+    with running(GatewayStack(plan, tmp_path / "gateway", engines)) as gateway:
+        with Load(gateway, clients=4) as load:
+            load.more(20)
+            os.kill(hung.pid, signal.SIGSTOP)
+            stopped = time.monotonic()
+            until(lambda: hung.address not in gateway.configuration(), "it left the pool")
+            left = time.monotonic() - stopped
+            load.more(50)
+        probe = reloader_rules.Probe(**PROBE)
+        bound, _ = reloader_rules.worst_bounds(1.0, probe)
+        print(f"left after {left:.1f} s, stated {bound:.1f} s")
+        assert left <= bound + SLACK_SECONDS
+        assert (set(load.statuses), load.errors) == ({200}, [])
+        slow = [line for line in gateway.log() if float(line["seconds"]) > 11]
+        assert 1 <= len(slow) <= 4, "requests that the hung engine held, one per client at most"
+        assert all(hung.address in line["upstream"] and "," in line["upstream"] for line in slow)
+        os.kill(hung.pid, signal.SIGCONT)
+        until(lambda: hung.address in gateway.configuration(), "it came back")
+
+
+def test_a_slow_engine_gets_fewer_requests(gateway: GatewayStack, backends: list[FakeBackend]) -> None:
+    """Least connections: an engine that holds what it gets is not given more of it."""
+    slow, quick = backends
+    threads = [threading.Thread(target=gateway.ask, args=(CHAT, BODY | {"hold": True})) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    until(lambda: slow.held + quick.held == 4, "two held by each")
+    assert (slow.held, quick.held) == (2, 2)
+    quick.release.set()
+    until(lambda: quick.held == 0, "one is quick again")
+    before = len(slow.seen)
+    for _ in range(20):
+        assert gateway.ask(CHAT, BODY).said["served_by"] == "second"
+    assert len(slow.seen) == before
+    slow.release.set()
+    for thread in threads:
+        thread.join()
+
+
+def test_scaling_up_and_down_gives_a_fair_share_and_no_error(
+    gateway: GatewayStack, backends: list[FakeBackend]
+) -> None:
+    """A third engine gets a third of the requests within ten seconds; it leaves again and gets none before it ends."""
+    slug = gateway.plan.models[0].slug
+    third = FakeBackend("third").start()
+    two = [backend.address for backend in backends]
+    with Load(gateway, clients=9) as load:
+        load.more(50)
+        gateway.set_engines(slug, [*two, third.address])
+        until(lambda: len(third.seen) > 0, "traffic on the new engine", SHARE_SECONDS)
+        before = [len(backend.seen) for backend in (*backends, third)]
+        load.more(900)
+        shares = [len(b.seen) - n for b, n in zip((*backends, third), before, strict=True)]
+        assert abs(shares[2] / sum(shares) - 1 / 3) <= 0.1 / 3, shares
+        gateway.set_engines(slug, two)
+        until(lambda: third.address not in gateway.configuration(), "it left the pool")
+        until(lambda: workers_are_new(gateway), "workers with the old configuration end with what they have")
+        load.more(10)
+        seen = len(third.seen)
+        load.more(100)
+        assert len(third.seen) == seen
+    third.stop()
+    assert third.unknown == []
+    assert (set(load.statuses), load.errors) == ({200}, [])
+
+
+def test_keys_rotate_under_load(
+    make_tier: Callable[..., Plan], backends: list[FakeBackend], tmp_path: Path
+) -> None:
+    """Old and new key together, then the new one alone: no request of a valid key is refused, and no stream is cut."""
+    plan = make_tier(gateway={"keys": {"web": {}}}, secrets=frozenset({"key-web"}))
+    engines = {plan.models[0].slug: [backend.address for backend in backends]}
+    keys = {"web": ["old-key"]}
+    with running(GatewayStack(plan, tmp_path / "gateway", engines, keys)) as gateway:
+        connection = gateway.connect()
+        headers = {"Content-Type": "application/json", "Authorization": "Bearer old-key"}
+        connection.request("POST", CHAT, '{"stream": true, "hold": true}', headers)
+        stream = connection.getresponse()
+        assert stream.readline() == b"data: first\n"
+        assert gateway.ask(CHAT, BODY, "new-key").status == 401
+        gateway.set_key("web", ["old-key", "new-key"])
+        until(lambda: gateway.ask(CHAT, BODY, "new-key").status == 200, "the new key opens")
+        for _ in range(20):
+            assert gateway.ask(CHAT, BODY, "old-key").status == 200
+        gateway.set_key("web", ["new-key"])
+        until(lambda: gateway.ask(CHAT, BODY, "old-key").status == 401, "the old key is shut")
+        for _ in range(20):
+            assert gateway.ask(CHAT, BODY, "new-key").status == 200
+        for backend in backends:
+            backend.release.set()
+        assert stream.read().endswith(b"data: [DONE]\n\n"), "the stream of the old key was cut"
+        connection.close()
+        kept = [path for path in gateway.folder.rglob("*") if path.is_file() and path.parent != gateway.keys]
+        for path in kept:
+            text = path.read_bytes()
+            assert b"old-key" not in text, path
+            assert b"new-key" not in text, path

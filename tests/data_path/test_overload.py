@@ -1,0 +1,97 @@
+"""Ten times what fits: whoever is let in is served within the stated wait, everybody else is told when to come back."""
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from engine_pair import EnginePair
+from gateway_stack import CHAT, GatewayStack, running, until
+
+from tierup.manifests.gateway_files import retry_after_seconds
+from tierup.plan import Plan
+
+SLOTS, QUEUE = 8, 40
+CLIENTS = 10 * (SLOTS + QUEUE)
+BODY = {"messages": [{"role": "user", "content": "hello"}], "max_tokens": 30, "ignore_eos": True}
+GROWTH_KB = (
+    20 * 1024
+)  # of all Nginx processes: connections and VMs of what is in flight, given back later or kept
+
+
+def memory_kb(gateway: GatewayStack) -> int:
+    """Resident memory of Nginx, its workers and the reloader."""
+    total = 0
+    groups = {process.pid for process in gateway.started}
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = status.read_text().rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if int(fields[2]) in groups:
+            total += int(fields[21]) * 4
+    return total
+
+
+def test_ten_times_the_bound_is_served_or_refused_and_nothing_else(
+    engines: EnginePair, make_tier: Callable[..., Plan], tmp_path: Path
+) -> None:
+    plan = make_tier(gateway={"queueLength": QUEUE})
+    stack = GatewayStack(plan, tmp_path / "gateway", {plan.models[0].slug: engines.addresses})
+    served: list[float] = []
+    refused: list[str] = []
+    wrong: list[object] = []
+    with running(stack) as gateway:
+
+        def client() -> None:
+            started = time.monotonic()
+            answer = gateway.ask(CHAT, BODY)
+            if answer.status == 200:
+                served.append(time.monotonic() - started)
+            elif answer.status == 429 and answer.error["type"] == "rate_limit_error":
+                refused.append(answer.headers["retry-after"])
+            else:
+                wrong.append(answer)
+
+        assert gateway.ask(CHAT, BODY).status == 200
+        before = memory_kb(gateway)
+        threads = [threading.Thread(target=client) for _ in range(CLIENTS)]
+        started = time.monotonic()
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        elapsed = time.monotonic() - started
+        assert memory_kb(gateway) - before < GROWTH_KB
+        assert wrong == []
+        assert len(served) + len(refused) == CLIENTS
+        assert set(refused) == {str(retry_after_seconds(plan, plan.models[0]))}
+        assert len(served) >= SLOTS + QUEUE, "the bound let in fewer than it states"
+        assert len(refused) > 0
+        # A full queue before you at the rate at which this run was served, and your own turn.
+        wait = (SLOTS + QUEUE) / (len(served) / elapsed)
+        assert max(served) <= 1.5 * wait, (max(served), wait)
+        statuses = [line["status"] for line in gateway.log()]
+        assert statuses.count("429") == len(refused)
+        until(lambda: engines.metric("vllm:num_requests_waiting") == 0, "the queue is empty again")
+        assert gateway.ask(CHAT, BODY).status == 200
+
+
+def test_a_full_engine_behind_a_wider_bound_is_a_429_too(
+    engines: EnginePair, make_tier: Callable[..., Plan], tmp_path: Path
+) -> None:
+    """The engine's own bound is a net: when a plan's bound is far above it, its 503 becomes the gateway's answer."""
+    plan = make_tier(gateway={"queueLength": 4000})
+    stack = GatewayStack(plan, tmp_path / "gateway", {plan.models[0].slug: engines.addresses})
+    answers: list[int] = []
+    with running(stack) as gateway:
+
+        def client() -> None:
+            answers.append(gateway.ask(CHAT, BODY).status)
+
+        threads = [threading.Thread(target=client) for _ in range(CLIENTS)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert set(answers) <= {200, 429}, answers
