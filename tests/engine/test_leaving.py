@@ -11,7 +11,7 @@ from served import Served
 def test_a_server_that_is_told_to_end_finishes_its_answers(small: Served) -> None:
     assert int(options(small.container["args"])["--shutdown-timeout"][0]) >= 60
     streams = [
-        small.server.chat("tell me", whole=False, stream=True, max_tokens=400, ignore_eos=True)
+        small.server.chat("tell me", whole=False, stream=True, max_tokens=200, ignore_eos=True)
         for _ in range(6)  # more than there are slots: those that wait are part of it
     ]
     small.server.wait_until(lambda: small.server.in_flight() == 6, "6 requests are in flight")

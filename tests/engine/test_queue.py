@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 import requests
@@ -11,7 +12,7 @@ from engine_server import options
 from served import Served
 
 REFUSED = "vllm:admission_rejections_total"
-ENDLESS = {"max_tokens": 4000, "ignore_eos": True}
+ENDLESS: dict[str, Any] = {"max_tokens": 4000, "ignore_eos": True}
 
 
 @pytest.fixture

@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 from tier_plans import every_variant
 
+from tierup.defaults import IMAGES
 from tierup.manifests import model_server, render
-from tierup.manifests.common import Manifest
+from tierup.manifests.common import ROOT, Manifest
 from tierup.plan import ModelPlan, Plan
 
 MakePlan = Callable[..., Plan]
@@ -305,6 +306,17 @@ def test_variants_side_by_side_are_served_each_under_its_own_name(
         assert {(kind, f"model-{slug}") for kind in kinds} <= rendered
     told = json.dumps([item for item in render(plan) if item["metadata"]["name"].startswith("prometheus-")])
     assert all(f"model-server/{name.replace('.', '-').replace('_', '-')}" in told for name in names)
+
+
+def test_the_gguf_image_is_the_pinned_engine_with_pinned_plugins_and_the_pods_user() -> None:
+    text = (ROOT / "images/vllm-gguf/Containerfile").read_text(encoding="utf-8")
+    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
+    assert lines[0] == f"FROM {IMAGES['vllm'][0]}"
+    assert lines[-1] == f"USER {model_server.ENGINE_USER}:{model_server.ENGINE_USER}"
+    (installed,) = re.findall(r"pip install (.*?) \\$", text, re.MULTILINE)
+    packages = [word for word in installed.split() if not word.startswith("--")]
+    assert [re.fullmatch(r"[\w-]+==[\d.]+", package) is not None for package in packages] == [True, True]
+    assert packages[0].startswith("vllm-gguf-plugin==")
 
 
 # --- probes
