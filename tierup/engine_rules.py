@@ -55,8 +55,8 @@ def tensorrt_llm_rules(plan: Plan, model: ModelPlan, at: str) -> Iterator[Findin
         fix = "use a name without a slash"
         yield Finding(Code.ENGINE_NAME, f"{at}.name", problem, fix, model.name)
     problem = (
-        "no test here could run TensorRT-LLM; of the ranges, only its time per output token rests on measurements "
-        "of it, and the rest on vLLM's"
+        "no test here could run TensorRT-LLM; of its ranges, only the time of a step was fitted to it (on H100), "
+        "the rest is vLLM's"
     )
     fix = "start it and load-test before you rely on it, see docs/engines.md"
     yield warning(Code.ENGINE_NOT_PROVEN, f"{at}.engine", problem, fix, str(model.engine))
