@@ -86,7 +86,9 @@ def test_a_request_for_several_answers_counts_as_often(small: Served) -> None:
     try:
         small.server.wait_until(lambda: small.server.in_flight() == 8, "8 requests are in flight")
         assert small.server.chat("hello", n=5).status_code == 503
-        assert small.server.chat("hello", n=4, max_tokens=1, priority=-1).ok
+        streams.append(small.server.chat("hello", n=4, whole=False, stream=True, **ENDLESS))
+        assert streams[-1].ok
+        small.server.wait_until(lambda: small.server.in_flight() == 12, "it counts as four")
     finally:
         for stream in streams:
             stream.close()
