@@ -12,7 +12,7 @@ from pathlib import Path
 SECOND_COPIES = ["consolidated*", "original/*", "*.pth", "*.pt", "*.onnx", "*.msgpack", "*.h5"]
 
 
-def fetch(wanted: dict[str, str | None]) -> None:
+def fetch(wanted: dict[str, str | int | None]) -> None:
     """Download one model into its folder; a folder that is marked complete is left alone."""
     from huggingface_hub import snapshot_download
 
@@ -34,7 +34,7 @@ def fetch(wanted: dict[str, str | None]) -> None:
             ignore_patterns=SECOND_COPIES,
         )
         if wanted["files"]:
-            name_gguf(folder, wanted["files"])
+            name_gguf(folder, str(wanted["files"]), int(wanted["parts"]))
         if wanted["tokenizer"]:
             snapshot_download(
                 wanted["tokenizer"],
@@ -46,13 +46,18 @@ def fetch(wanted: dict[str, str | None]) -> None:
         print(f"{folder}: complete", flush=True)
 
 
-def name_gguf(folder: Path, pattern: str) -> None:
-    """Give the first (or only) GGUF file the name that the engine is started with."""
+def name_gguf(folder: Path, pattern: str, parts: int) -> None:
+    """Give the parts of a GGUF model the names that the engine is started with and finds the others by."""
     files = sorted(folder.glob(pattern))
-    if not files:
-        raise FileNotFoundError(f"no file matches {pattern} in {folder}")
-    (folder / "model.gguf").unlink(missing_ok=True)
-    (folder / "model.gguf").symlink_to(files[0].name)
+    if len(files) != parts:
+        raise FileNotFoundError(
+            f"{len(files)} files match {pattern} in {folder}, where there must be {parts}"
+        )
+    for number, file in enumerate(files, start=1):
+        part = f"-{number:05d}-of-{parts:05d}" if parts > 1 else ""
+        link = folder / f"model{part}.gguf"
+        link.unlink(missing_ok=True)
+        link.symlink_to(file.name)
 
 
 def main() -> None:

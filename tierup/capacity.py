@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from tierup.plan import ClassCapacity, ModelCapacity, ModelPlan, Plan
-from tierup.sections import WorkloadClass
+from tierup.sections import Engine, WorkloadClass
 from tierup.sizing import Range, Sizing, SizingInput, size
 from tierup.sizing.coefficients import load_calibration
 from tierup.sizing.memory import memory
@@ -50,7 +50,8 @@ def question(plan: Plan, model: ModelPlan) -> SizingInput:
         max_num_seqs=model.slots,
         kv_dtype=model.kv_cache_dtype.value,
         engine=model.engine.value,
-        engine_version=plan.images.vllm_tag,
+        # Versions are told apart only of vLLM; what is empty counts as current.
+        engine_version=plan.images.vllm_tag if model.engine is Engine.VLLM else "",
     )
 
 

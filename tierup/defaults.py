@@ -12,7 +12,7 @@ from tierup.catalog import Catalog
 from tierup.chooser import Chooser
 from tierup.config import TierConfig
 from tierup.gateway_defaults import resolve_gateway
-from tierup.model_defaults import PRESTOP_SECONDS, resolve_models, round_up, slug_of
+from tierup.model_defaults import PRESTOP_SECONDS, autoscales, resolve_models, round_up, slug_of
 from tierup.plan import (
     AutoscalingPlan,
     Default,
@@ -46,6 +46,10 @@ IMAGES = {
     "vllm": (
         "vllm/vllm-openai:v0.32.0",
         "the version whose flags and metrics are tested against its CPU build",
+    ),
+    "tensorrtllm": (
+        "nvcr.io/nvidia/tensorrt-llm/release:1.2.1",
+        "the last release that is no candidate; used only by engine tensorrt-llm",
     ),
     "nginx": ("nginxinc/nginx-unprivileged:1.29.3", "re-resolves upstreams since 1.27.3; runs unprivileged"),
     "prometheus": ("prom/prometheus:v3.8.0", "current release with native histograms off by default"),
@@ -168,9 +172,7 @@ def _autoscaling(
     cold_start = max(model.startup_seconds for model in models)
     queue_time = max(1, round(min(item.ttft_ms for item in classes.values()) / 2))
     return AutoscalingPlan(
-        enabled=pick(
-            "autoscaling.enabled", said.enabled, True, "load varies; the HPA is the one owner of replicas"
-        ),
+        enabled=pick("autoscaling.enabled", said.enabled, *autoscales(model.engine for model in models)),
         in_flight_target=pick(
             "autoscaling.inFlightTarget", said.in_flight_target, 0.75, "grows before the slots are full"
         ),

@@ -15,7 +15,10 @@ class Severity(StrEnum):
 
 
 class Code(StrEnum):
-    """Every problem this bundle can name. A code never changes its meaning and is never used again."""
+    """Every problem this bundle can name. A code never changes its meaning and is never used again.
+
+    Retired: TIER044, told of the second engine until it was there.
+    """
 
     # The file itself
     YAML_SYNTAX = "TIER001"
@@ -55,7 +58,6 @@ class Code(StrEnum):
     ENGINE_TOO_NEW = "TIER041"
     FLOATING_IMAGE = "TIER042"
     GATED_MODEL = "TIER043"
-    ENGINE_NOT_BUILT = "TIER044"
     CONTEXT_TOO_SHORT = "TIER045"
     LONG_DRAIN = "TIER046"
     KV_FP8_BACKEND = "TIER047"
@@ -108,6 +110,12 @@ class Code(StrEnum):
     AUTOSCALER_TARGET = "TIER097"
     SCALE_DOWN_WINDOW = "TIER098"
     COLD_START = "TIER099"
+    # What a second engine cannot do
+    ENGINE_LOADS_NOT = "TIER100"
+    ENGINE_NOT_PROVEN = "TIER101"
+    ENGINE_IN_ORDER = "TIER102"
+    ENGINE_NOT_SCALED = "TIER103"
+    ENGINE_NAME = "TIER104"
     # Callers, classes and names at the gateway
     NO_SECRET = "TIER105"
     UNUSED_KEY = "TIER106"

@@ -18,6 +18,7 @@ GROUPS: dict[int, str] = {
     70: "Service",
     80: "What the cluster says",
     90: "What the users will see",
+    100: "What a second engine cannot do",
     105: "Callers, classes and names at the gateway",
 }
 
@@ -189,6 +190,7 @@ EXPLAINED: dict[Code, Explanation] = {
     Code.GGUF_IMAGE: Explanation(
         "GGUF needs an image of your own",
         "GGUF files are read by a plugin of vLLM that no public image has: pods would fail at start.",
+        "Build `images/vllm-gguf` (see its README) and name it: "
         "`images: {gguf: registry.example.com/vllm-gguf:v0.32.0}`.",
     ),
     Code.ENGINE_TOO_NEW: Explanation(
@@ -206,11 +208,6 @@ EXPLAINED: dict[Code, Explanation] = {
         "The hub gives its files only to accounts that accepted the licence; without a token the fetch "
         "fails.",
         "`pulumi config set --secret tierup:secret-hub-token`.",
-    ),
-    Code.ENGINE_NOT_BUILT: Explanation(
-        "The engine is not supported yet",
-        "The key is reserved; tierup has no manifests for this engine.",
-        "`engine: vllm`, or leave the key out.",
     ),
     Code.CONTEXT_TOO_SHORT: Explanation(
         "A class does not fit the context",
@@ -497,6 +494,37 @@ EXPLAINED: dict[Code, Explanation] = {
         "Reading the weights takes so long that a burst is over before a new replica answers.",
         "Keep replicas for the peak, or use `cache.kind: node`, a smaller precision or a faster disk.",
         (WARNING,),
+    ),
+    Code.ENGINE_LOADS_NOT: Explanation(
+        "TensorRT-LLM does not load these weights",
+        "Its PyTorch backend takes plain weights, and quantized ones in formats of its own; the catalogue's quantized "
+        "variants are vLLM's. It has models of its own too: code in a model's repository is not run.",
+        "`precision: bf16`, or `engine: vllm`.",
+    ),
+    Code.ENGINE_NOT_PROVEN: Explanation(
+        "TensorRT-LLM was not run",
+        "Its containers are written from public documentation: no build of it runs without a GPU, so that no test here "
+        "could start it. What a plan computes of it is less certain than its ranges say.",
+        "Start it once on your GPUs and load-test it; docs/engines.md says what to look at. Then accept this.",
+        (WARNING,),
+    ),
+    Code.ENGINE_IN_ORDER: Explanation(
+        "TensorRT-LLM has no priorities",
+        "It serves requests in the order in which they come, and has no limit of its own to how many wait. Only the "
+        "gateway's caps keep long jobs from standing before chat.",
+        "Lower `longformCap` and `queueLength`, or use `engine: vllm`.",
+        (WARNING,),
+    ),
+    Code.ENGINE_NOT_SCALED: Explanation(
+        "Nothing to scale TensorRT-LLM by",
+        "The autoscaler counts requests in flight, and the pinned release is not known to tell how many it has. A "
+        "metric that is not there would hold the replicas where they are, unseen.",
+        "`autoscaling: {enabled: false}`, which is the default beside this engine.",
+    ),
+    Code.ENGINE_NAME: Explanation(
+        "TensorRT-LLM serves no name with a slash",
+        "The pinned release names a model after the last folder of its path; what stands before a slash would be lost.",
+        "`name: qwen2.5-7b`.",
     ),
     Code.NO_SECRET: Explanation(
         "A secret that the gateway needs is not set",

@@ -41,6 +41,13 @@ def served_name(model: Model, models: Iterable[Model]) -> str:
     return model.id if alone or plain else f"{model.id}-{model.precision}"
 
 
+def autoscales(engines: Iterable[Engine | None]) -> tuple[bool, str]:
+    """Whether replicas are added and taken away where the file does not say, and why."""
+    if Engine.TENSORRT_LLM in engines:
+        return False, "no metrics of tensorrt-llm are known to be there for it"
+    return True, "load varies; the HPA is the one owner of replicas"
+
+
 def resolve_models(
     config: TierConfig,
     nodes: NodePlan,
@@ -50,12 +57,14 @@ def resolve_models(
 ) -> tuple[ModelPlan, ...]:
     """Every model of the stack file, resolved."""
     resting = at_rest(config.models, nodes)
-    most = at_most(config.models, resting, nodes, config.autoscaling)
+    said = config.autoscaling
+    scales = said.enabled if said.enabled is not None else autoscales(m.engine for m in config.models)[0]
+    most = at_most(config.models, resting, nodes, said.max_replicas) if scales else resting
     sizes = [math.prod(gpus_of(model)) for model in config.models]
-    if config.autoscaling.max_replicas is None and config.autoscaling.enabled is not False:
+    if said.max_replicas is None and scales:
         why = "what the GPUs of the servers that are up hold" + (", shared equally" if len(most) > 1 else "")
         choose.note("autoscaling.maxReplicas", " and ".join(map(str, most)), why)
-    elif config.autoscaling.max_replicas is None:
+    elif said.max_replicas is None:
         choose.note("autoscaling.maxReplicas", " and ".join(map(str, most)), "autoscaling is off")
     plans = []
     for index, (rest, largest) in enumerate(zip(resting, most, strict=True)):

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from tierup.capacity import question
-from tierup.catalog import Architecture, ModelSpec, Precision, WeightFormat
+from tierup.catalog import Architecture, ModelSpec, Precision
 from tierup.findings import Code, Finding, warning
 from tierup.plan import ModelPlan, Plan
 from tierup.sections import CacheKind, Engine, KvCacheDtype
@@ -105,7 +105,8 @@ def memory_rules(plan: Plan, model: ModelPlan, at: str) -> Iterator[Finding]:
         )
         yield Finding(Code.CONTEXT_DOES_NOT_FIT, f"{at}.context", problem, fix, f"{model.context}", allowed)
     if (
-        model.kv_cache_dtype is KvCacheDtype.FP8
+        model.engine is Engine.VLLM
+        and model.kv_cache_dtype is KvCacheDtype.FP8
         and plan.nodes.gpu.architecture.value is not Architecture.HOPPER
     ):
         problem = f"leaves FlashAttention on {plan.nodes.gpu.product_label.value}: FlashInfer or Triton attends instead"
@@ -142,16 +143,6 @@ def class_rules(plan: Plan, model: ModelPlan, at: str) -> Iterator[Finding]:
 
 def own_rules(plan: Plan, model: ModelPlan, at: str) -> Iterator[Finding]:
     """What is wrong whatever else the file says."""
-    if model.engine is not Engine.VLLM:
-        fix = "use vllm; what the guide calls TensorRT compilation is torch.compile and CUDA graphs there"
-        yield Finding(
-            Code.ENGINE_NOT_BUILT,
-            f"{at}.engine",
-            "tierup does not run this engine yet",
-            fix,
-            str(model.engine),
-            "vllm",
-        )
     if model.spec.gated.value and "hub-token" not in plan.secrets:
         problem = f"{model.variant.repo} needs the token of an account that accepted its licence"
         yield Finding(
@@ -165,28 +156,3 @@ def own_rules(plan: Plan, model: ModelPlan, at: str) -> Iterator[Finding]:
         path, allowed = f"{at}.cache.kind", "shared, node"
         problem = "tierup does not build this kind of cache yet"
         yield Finding(Code.CACHE_KIND, path, problem, "use shared or node", str(model.cache_kind), allowed)
-
-
-def image_rules(plan: Plan, model: ModelPlan, at: str) -> Iterator[Finding]:
-    """The model against the engine's image."""
-    if model.variant.format is WeightFormat.GGUF:
-        if plan.images.gguf is None:
-            problem = (
-                "GGUF left vLLM's core: it needs an image with vllm-gguf-plugin, and no public image has it"
-            )
-            fix = "build one and name it in images.gguf, or use awq or gptq-int8"
-            yield Finding(Code.GGUF_IMAGE, f"{at}.precision", problem, fix, str(model.precision))
-        return
-    last, version = model.spec.last_engine_version.value, _numbers(plan.images.vllm_tag)
-    if last is not None and version > _numbers(last):
-        problem = f"vLLM serves {model.spec_id} up to {last} only"
-        fix = f"use another model, or images.vllm: vllm/vllm-openai:v{last}"
-        yield Finding(
-            Code.ENGINE_TOO_NEW, f"{at}.id", problem, fix, f"images.vllm {plan.images.vllm}", f"up to v{last}"
-        )
-
-
-def _numbers(text: str) -> tuple[int, ...]:
-    """The version that a tag spells; empty where it spells none."""
-    plain = text.removeprefix("v").partition("-")[0]
-    return tuple(int(part) for part in plain.split(".") if part.isdigit())

@@ -260,9 +260,10 @@ class MonitoringPlan:
 
 @dataclass(frozen=True, slots=True)
 class ImagesPlan:
-    """Images, all pinned; `gguf` only where a GGUF model is served."""
+    """Images, all pinned; `gguf` only where a GGUF model is served, `tensorrtllm` used only by its engine."""
 
     vllm: str
+    tensorrtllm: str
     nginx: str
     prometheus: str
     grafana: str

@@ -14,6 +14,7 @@ from tierup import (
     acceptance,
     caller_rules,
     capacity_rules,
+    engine_rules,
     gateway_rules,
     model_rules,
     scaling_rules,
@@ -36,7 +37,9 @@ _MODEL_RULES: tuple[tuple[Callable[[Plan, ModelPlan, str], Iterator[Finding]], s
     (model_rules.context_rules, set()),
     (model_rules.class_rules, {"workload"}),
     (model_rules.own_rules, set()),
-    (model_rules.image_rules, {"images"}),
+    (engine_rules.image_rules, {"images"}),
+    (engine_rules.tensorrt_llm_rules, set()),
+    (engine_rules.in_order, {"workload"}),
     (capacity_rules.capacity_rules, _CAPACITY),
 )
 _TIER_RULES: tuple[tuple[Callable[[Plan], Iterator[Finding]], set[str]], ...] = (
@@ -56,6 +59,7 @@ _TIER_RULES: tuple[tuple[Callable[[Plan], Iterator[Finding]], set[str]], ...] = 
     (scaling_rules.autoscaler_range, {"models", "nodes", "autoscaling"}),
     (scaling_rules.targets, _CAPACITY | {"autoscaling"}),
     (scaling_rules.windows, {"models", "nodes", "autoscaling"}),
+    (engine_rules.scaling, {"models", "autoscaling"}),
     (scaling_rules.rollout, _CAPACITY | {"autoscaling"}),
     (gateway_rules.longform, {"models", "workload", "gateway", "nodes"}),
     (gateway_rules.queue_wait, _CAPACITY),

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable
 
 from tierup.plan import ModelPlan, NodePlan, Rollout
-from tierup.sections import Autoscaling, Model, Parallelism
+from tierup.sections import Model, Parallelism
 
 
 def gpus_of(model: Model) -> tuple[int, int]:
@@ -28,14 +28,10 @@ def at_rest(models: tuple[Model, ...], nodes: NodePlan) -> list[int]:
     ]
 
 
-def at_most(
-    models: tuple[Model, ...], resting: list[int], nodes: NodePlan, scaling: Autoscaling
-) -> list[int]:
-    """Replicas of each model that will ever run: what the autoscaler may reach, else what runs at rest."""
-    if scaling.enabled is False:
-        return resting
-    if scaling.max_replicas is not None:
-        return [max(count, scaling.max_replicas) for count in resting]
+def at_most(models: tuple[Model, ...], resting: list[int], nodes: NodePlan, ceiling: int | None) -> list[int]:
+    """Replicas of each model that the autoscaler may reach: as said, else what the GPUs hold."""
+    if ceiling is not None:
+        return [max(count, ceiling) for count in resting]
     sizes = [math.prod(gpus_of(model)) for model in models]
     spare = max(
         0, nodes.gpus_schedulable - sum(size * count for size, count in zip(sizes, resting, strict=True))

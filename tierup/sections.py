@@ -310,6 +310,7 @@ class Images(Strict):
     gguf: Annotated[
         Image | None, Field(description="vLLM image with the GGUF plugin; no public image has it")
     ] = None
+    tensorrtllm: Image | None = None
     nginx: Image | None = None
     prometheus: Image | None = None
     grafana: Image | None = None

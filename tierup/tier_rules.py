@@ -157,7 +157,7 @@ def monitoring(plan: Plan) -> Iterator[Finding]:
 
 def images(plan: Plan) -> Iterator[Finding]:
     """Images whose tag does not pin a version."""
-    for name in ("vllm", "gguf", "nginx", "prometheus", "grafana"):
+    for name in ("vllm", "gguf", "tensorrtllm", "nginx", "prometheus", "grafana"):
         image = getattr(plan.images, name)
         tag = image.rpartition(":")[2] if image is not None and "@" not in image else None
         if tag is not None and (tag in _FLOATING or not any(char.isdigit() for char in tag)):

@@ -43,3 +43,29 @@ def test_two_stacks_in_one_cluster_do_not_touch_each_other(tier_of: Callable[...
     entry.project.pulumi("destroy", "--yes", "--skip-preview", quiet=True)
     check_pods(standard)
     standard.up("--expect-no-changes")
+
+
+def test_the_second_engine_comes_up_and_its_options_roll_it(tier_of: Callable[..., Tier]) -> None:
+    """Its objects are good for the API server and the scheduler; the engine itself is run nowhere here."""
+
+    def second(text: str) -> str:
+        scaled = text.replace("    enabled: true\n", "    enabled: false\n")
+        return scaled.replace(
+            "      precision: bf16\n", "      precision: bf16\n      engine: tensorrt-llm\n", 1
+        )
+
+    tier = tier_of("standard", second)
+    tier.up()
+    check_pods(tier)
+    tier.up("--expect-no-changes")
+    tier.edit(
+        lambda text: text.replace("engine: tensorrt-llm", "engine: tensorrt-llm\n      kvCacheDtype: fp8")
+    )
+    tier.up()
+    check_pods(tier)
+    options = [
+        item["metadata"]["name"]
+        for item in tier.objects("v1", "ConfigMap")
+        if "-options-" in item["metadata"]["name"]
+    ]
+    assert len(options) == 1, "the old options are gone once no pod reads them"

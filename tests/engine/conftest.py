@@ -29,12 +29,13 @@ def engine_python() -> Path:
 def starting(
     engine_python: Path, make_plan: Callable[..., Plan], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dict[str, Served]]:
-    """The standard tier's server, and one with another shape, precision and KV cache; not healthy yet."""
+    """The standard tier's server, and one with another shape, precision and KV cache and few slots; not healthy yet."""
     fp8 = {"id": "qwen2.5-7b", "precision": "fp16", "parallelism": {"tensor": 2}, "kvCacheDtype": "fp8"}
+    few = {"models": [fp8 | {"maxNumSeqs": 4}], "gateway": {"queueLength": 2}}
     root = tmp_path_factory.mktemp("engine")
     cases = {
         "standard": (plan_of("standard"), {"layers": 4, "hidden": 128, "q_heads": 4, "kv_heads": 2}),
-        "fp16-fp8-kv": (make_plan(models=[fp8]), {"layers": 6, "hidden": 256, "q_heads": 4, "kv_heads": 1}),
+        "fp16-fp8-kv": (make_plan(**few), {"layers": 6, "hidden": 256, "q_heads": 4, "kv_heads": 1}),
     }
     served: dict[str, Served] = {}
     try:
@@ -71,8 +72,19 @@ def standard(servers: dict[str, Served]) -> Served:
 
 
 @pytest.fixture(scope="session")
+def small(servers: dict[str, Served]) -> Served:
+    """The server with four slots, before which two may wait."""
+    return servers["fp16-fp8-kv"]
+
+
+@pytest.fixture(scope="session")
 def metrics(standard: Served) -> str:
     """What the standard tier's server counts after it has answered, at once and as a stream."""
     assert standard.server.chat("hello").ok
     assert standard.server.chat("hello again", stream=True).text.rstrip().endswith("data: [DONE]")
     return standard.server.metrics_after(answers=2)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What ends a server comes last: all tests share two."""
+    items.sort(key=lambda item: item.get_closest_marker("ends_server") is not None)

@@ -11,7 +11,8 @@ from served import Served
 from tier_plans import VARIANTS, plan_of
 
 from tierup.manifests.common import ENGINE_PORT
-from tierup.manifests.model_server import engine_args
+from tierup.manifests.engines.vllm import MOST_ANSWERS, engine_args
+from tierup.plan import ModelPlan, Plan
 
 KNOWN = Path(__file__).parents[1] / "unit" / "vllm_0_32_flags.txt"
 VALUES = ("--dtype", "--kv-cache-dtype", "--scheduling-policy")  # those whose allowed values the list holds
@@ -29,7 +30,10 @@ parsed = [vars(parser.parse_args(args)) for args in json.load(sys.stdin)]
 print()
 print(json.dumps([list(named), values, list(envs.environment_variables), parsed], default=str))
 """
-CASES = [(f"{tier}-{name}", model) for tier, name in VARIANTS for model in plan_of(tier, name).models]
+PLANS = {f"{tier}-{name}": plan_of(tier, name) for tier, name in VARIANTS}
+CASES: list[tuple[str, Plan, ModelPlan]] = [
+    (case, plan, model) for case, plan in PLANS.items() for model in plan.models
+]
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +42,7 @@ def told(engine_python: Path, starting: object) -> list[Any]:
 
     The servers start meanwhile.
     """
-    lists = json.dumps([engine_args(model) for _, model in CASES])
+    lists = json.dumps([engine_args(plan, model) for _, plan, model in CASES])
     done = subprocess.run(
         [engine_python, "-c", PARSE], input=lists, capture_output=True, text=True, timeout=300, check=False
     )
@@ -60,9 +64,9 @@ def test_the_list_that_unit_tests_check_against_is_the_engines_own(told: list[An
     }
 
 
-@pytest.mark.parametrize("at", range(len(CASES)), ids=[f"{case}-{model.name}" for case, model in CASES])
+@pytest.mark.parametrize("at", range(len(CASES)), ids=[f"{case}-{model.name}" for case, _, model in CASES])
 def test_every_variant_is_read_as_it_is_meant(told: list[Any], at: int) -> None:
-    args, parsed = engine_args(CASES[at][1]), told[-1][at]
+    args, parsed = engine_args(*CASES[at][1:]), told[-1][at]
     assert parsed["model_tag"] == args[0]
     for name, words in options(args).items():
         value = parsed[name.removeprefix("--").replace("-", "_")]
@@ -102,9 +106,9 @@ def test_the_limits_of_the_container_hold(standard: Served) -> None:
     too_long = standard.server.chat("x" * context)
     assert too_long.status_code == 400
     assert str(context) in too_long.text
-    answers = next(
-        item["value"] for item in standard.container["env"] if item["name"] == "VLLM_MAX_N_SEQUENCES"
-    )
-    assert standard.server.chat("hello", n=int(answers)).ok
-    assert standard.server.chat("hello", n=int(answers) + 1).status_code == 400
+    assert standard.server.chat("hello", n=MOST_ANSWERS).ok
+    assert standard.server.chat("hello", n=MOST_ANSWERS + 1).status_code == 400
+    prompts = ["hello"] * MOST_ANSWERS
+    assert standard.server.complete(prompts).ok
+    assert standard.server.complete([*prompts, "one more"]).status_code == 400
     assert standard.server.get("/docs").status_code == 404  # --disable-fastapi-docs

@@ -7,13 +7,13 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import requests
 
 from tierup.manifests.common import Manifest
-from tierup.manifests.model_server import SCRATCH
+from tierup.manifests.engines.base import SCRATCH
 
 # Three processes import half a gigabyte of code one after the other: 40 s on two idle cores, more on a cold disk.
 HEALTH_SECONDS = 400
@@ -104,11 +104,38 @@ class EngineServer:
             assert time.monotonic() < deadline, f"of {answers} answers the server counted {counted}"
             time.sleep(0.05)
 
-    def chat(self, text: str, **more: object) -> requests.Response:
-        """One chat completion of at most eight tokens, read to its end."""
+    def chat(
+        self, text: str, *, headers: dict[str, str] | None = None, whole: bool = True, **more: object
+    ) -> requests.Response:
+        """One chat completion of at most eight tokens; read to its end, or, not `whole`, to the end of its head."""
         model = options(self.container["args"])["--served-model-name"][0]
         body = {"model": model, "messages": [{"role": "user", "content": text}], "max_tokens": 8, **more}
-        return requests.post(f"{self.url}/v1/chat/completions", json=body, timeout=60)
+        return requests.post(
+            f"{self.url}/v1/chat/completions", json=body, headers=headers, stream=not whole, timeout=60
+        )
+
+    def complete(self, prompts: list[str]) -> requests.Response:
+        """One completion of each prompt, of at most eight tokens."""
+        model = options(self.container["args"])["--served-model-name"][0]
+        body = {"model": model, "prompt": prompts, "max_tokens": 8}
+        return requests.post(f"{self.url}/v1/completions", json=body, timeout=60)
+
+    def counts(self, metric: str) -> float:
+        """The sum of a metric's series as /metrics has them now."""
+        values = re.findall(rf"^{metric}(?:\{{.*\}})? (\S+)$", self.get("/metrics").text, re.MULTILINE)
+        assert values, f"no series of {metric}"
+        return sum(map(float, values))
+
+    def in_flight(self) -> float:
+        """Requests that run or wait."""
+        return self.counts("vllm:num_requests_running") + self.counts("vllm:num_requests_waiting")
+
+    def wait_until(self, condition: Callable[[], bool], what: str) -> None:
+        """AssertionError with `what` where the condition does not come true."""
+        deadline = time.monotonic() + END_SECONDS
+        while not condition():
+            assert time.monotonic() < deadline, f"not in {END_SECONDS} s: {what}"
+            time.sleep(0.05)
 
 
 def end_all(servers: Iterable[EngineServer]) -> None:

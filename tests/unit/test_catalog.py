@@ -306,8 +306,8 @@ MISTAKES = {
     ),
     "GGUF without its tokenizer": (
         "models",
-        '        files: "*q5_k_m*.gguf"\n        tokenizer: Qwen/Qwen2.5-7B-Instruct',
-        '        files: "*q5_k_m*.gguf"',
+        '        files: "*q5_k_m*.gguf"\n        parts: 2\n        tokenizer: Qwen/Qwen2.5-7B-Instruct',
+        '        files: "*q5_k_m*.gguf"\n        parts: 2',
         "models.yaml: qwen2.5-7b.variants.q5_k_m: files and tokenizer belong to format gguf, and only to it",
     ),
     "unknown GPU": (

@@ -144,7 +144,10 @@ SAID: dict[str, Any] = {
         "nodeExporter": "node:1",
     },
     "budget": {"capexUsd": 10**6},
-    "images": {name: f"{name}:1" for name in ("vllm", "gguf", "nginx", "prometheus", "grafana", "reloader")},
+    "images": {
+        name: f"{name}:1"
+        for name in ("vllm", "gguf", "tensorrtllm", "nginx", "prometheus", "grafana", "reloader")
+    },
     "cluster": {"kubeconfig": "x", "context": "y", "namespace": "z"},
 }
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+Wanted = dict[str, str | int | None]
 SCRIPT = Path(__file__).parents[2] / "templates" / "fetch_model.py"
 DEADLINE_SECONDS = 20
 # Only what the script may say; anything else is a TypeError or an AssertionError, and the script fails.
@@ -57,7 +58,7 @@ def start(hub: Path) -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
     """Starts the script as a pod does; what is still running at the end is killed."""
     running: list[subprocess.Popen[str]] = []
 
-    def run(*wanted: dict[str, str | None], stay: bool = False) -> "subprocess.Popen[str]":
+    def run(*wanted: Wanted, stay: bool = False) -> "subprocess.Popen[str]":
         env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(hub), "FAKE_HUB": str(hub)}
         process = subprocess.Popen(
             [sys.executable, str(SCRIPT), *(["--stay"] if stay else [])],
@@ -81,8 +82,8 @@ def ended(process: "subprocess.Popen[str]") -> tuple[int, str]:
     return process.returncode, out
 
 
-def wanted(folder: Path, repo: str = "acme/plain", **more: str | None) -> dict[str, str | None]:
-    plain: dict[str, str | None] = {"files": None, "tokenizer": None, "tokenizer_revision": None}
+def wanted(folder: Path, repo: str = "acme/plain", **more: str | int | None) -> Wanted:
+    plain: Wanted = {"files": None, "parts": 1, "tokenizer": None, "tokenizer_revision": None}
     return {"repo": repo, "revision": "a" * 40, "folder": str(folder), **plain, **more}
 
 
@@ -175,23 +176,28 @@ def test_a_fetch_killed_in_the_middle_frees_the_folder_for_the_next(
     assert len(downloads(hub)) == 2
 
 
-def test_a_gguf_file_gets_the_name_the_engine_is_started_with(
+def test_the_parts_of_a_gguf_model_get_the_names_that_the_engine_finds_them_by(
     hub: Path, start: Start, tmp_path: Path
 ) -> None:
     folder = tmp_path / "m"
-    gguf = wanted(
-        folder, "acme/split", files="q5*.gguf", tokenizer="acme/tokens", tokenizer_revision="b" * 40
-    )
-    assert ended(start(gguf))[0] == 0
-    assert (folder / "model.gguf").read_text() == "q5-00001-of-00002.gguf"
-    assert (folder / "model.gguf").readlink() == Path(
-        "q5-00001-of-00002.gguf"
-    )  # right wherever it is mounted
+    base = {"tokenizer": "acme/tokens", "tokenizer_revision": "b" * 40}
+    assert ended(start(wanted(folder, "acme/split", files="q5*.gguf", parts=2, **base)))[0] == 0
+    for part in ("00001-of-00002", "00002-of-00002"):
+        link = folder / f"model-{part}.gguf"
+        assert link.read_text() == f"q5-{part}.gguf"
+        assert link.readlink() == Path(f"q5-{part}.gguf")  # right wherever it is mounted
     assert (folder / "tokenizer/tokenizer.json").exists()
     assert downloads(hub) == [
         "acme/split ['q5*.gguf']",
         "acme/tokens ['*.json', '*.txt', '*.model']",
     ]
+
+
+def test_a_gguf_model_that_lacks_a_part_is_not_complete(start: Start, tmp_path: Path) -> None:
+    code, out = ended(start(wanted(tmp_path / "m", "acme/split", files="q5*.gguf", parts=3)))
+    assert code != 0
+    assert f"2 files match q5*.gguf in {tmp_path}/m, where there must be 3" in out
+    assert not (tmp_path / "m/.complete").exists()
 
 
 def test_a_tokenizer_that_breaks_leaves_no_mark(hub: Path, start: Start, tmp_path: Path) -> None:
@@ -210,7 +216,7 @@ def test_a_tokenizer_that_breaks_leaves_no_mark(hub: Path, start: Start, tmp_pat
 def test_a_pattern_that_matches_nothing_is_an_error(start: Start, tmp_path: Path) -> None:
     code, out = ended(start(wanted(tmp_path / "m", "acme/split", files="q4*.gguf")))
     assert code != 0
-    assert "no file matches q4*.gguf" in out
+    assert "0 files match q4*.gguf" in out
     assert not (tmp_path / "m/.complete").exists()
 
 

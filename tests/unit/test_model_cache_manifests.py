@@ -266,10 +266,10 @@ def test_the_hubs_token_reaches_the_fetch_alone_and_by_reference(make_plan: Make
     assert "HF_TOKEN" not in json.dumps(deployment)
 
 
-def test_a_gguf_model_is_one_file_and_its_base_models_tokenizer(make_plan: MakePlan) -> None:
+def test_a_gguf_model_is_its_files_and_its_base_models_tokenizer(make_plan: MakePlan) -> None:
     images = {"gguf": "registry.example.com/vllm-gguf:v0.32.0"}
     plan = make_plan(models=[cache("shared", precision="q5_k_m")], images=images)
     (model,) = told(*of_kind(model_cache.objects(plan), "Job"))
-    assert model["files"] == "*q5_k_m*.gguf"
+    assert (model["files"], model["parts"]) == ("*q5_k_m*.gguf", 2)
     assert model["tokenizer"] == "Qwen/Qwen2.5-7B-Instruct"
     assert model["tokenizer_revision"] == make_plan().models[0].revision

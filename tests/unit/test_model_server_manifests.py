@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 from tier_plans import every_variant
 
+from tierup.defaults import IMAGES
 from tierup.manifests import model_server, render
-from tierup.manifests.common import Manifest
+from tierup.manifests.common import ROOT, Manifest
 from tierup.plan import ModelPlan, Plan
 
 MakePlan = Callable[..., Plan]
@@ -83,11 +84,13 @@ def test_the_arguments_of_one_model(make_plan: MakePlan) -> None:
         *("--pipeline-parallel-size", "1"),
         *("--max-model-len", "4096"),
         *("--max-num-seqs", "24"),
+        *("--max-num-queued-reqs", str(2 * (24 * 4 + 96))),  # four replicas, and as many may wait as run
         *("--gpu-memory-utilization", "0.85"),
         *("--scheduling-policy", "priority"),
         *("--shutdown-timeout", str(model.drain_seconds)),
         *("--quantization", "awq_marlin"),
         "--disable-fastapi-docs",
+        "--enable-request-id-headers",
     ]
 
 
@@ -112,11 +115,11 @@ def test_each_precision_has_its_arguments(
     said = dict(pairs(args))
     assert said["--dtype"] == dtype
     assert said.get("--quantization") == quantization
-    gguf = precision.startswith("q")
-    assert args[0].endswith("/model.gguf") is gguf
-    assert ("--tokenizer" in said) is gguf
-    if gguf:
-        assert said["--tokenizer"] == args[0].replace("/model.gguf", "/tokenizer")
+    gguf = {"q8_0": "model-00001-of-00003.gguf", "q5_k_m": "model-00001-of-00002.gguf"}.get(precision)
+    assert args[0].endswith(".gguf") is ("--tokenizer" in said) is (gguf is not None)
+    if gguf is not None:
+        assert args[0].endswith(f"/{gguf}")
+        assert said["--tokenizer"] == args[0].replace(f"/{gguf}", "/tokenizer")
 
 
 def test_every_precision_of_the_catalogue_is_tested(make_plan: MakePlan) -> None:
@@ -136,7 +139,7 @@ def test_every_flag_and_value_is_one_of_the_pinned_vllm(
             assert flag in allowed, flag
             assert not allowed[flag] or value in allowed[flag], f"{flag} {value}"
         ours = [name for name in environment(plan) if name.startswith("VLLM_")]
-        assert len(ours) == 3
+        assert len(ours) == 5
         assert set(ours) <= allowed.keys()
 
 
@@ -156,7 +159,34 @@ def test_priorities_slots_and_the_name_are_always_said(plan: Plan) -> None:
         assert said["--served-model-name"] == model.name
         assert said["--max-model-len"] == str(model.context)
         assert "--api-key" not in said  # it would stand in the process list, and guards only some paths
-        assert 1 <= int(environment(plan, model)["VLLM_MAX_N_SEQUENCES"]) <= 16
+        for name in ("VLLM_MAX_N_SEQUENCES", "VLLM_MAX_COMPLETION_PROMPTS"):
+            assert 1 <= int(environment(plan, model)[name]) <= 16
+        # Else its first process ends the pod before the startup probe would.
+        assert int(environment(plan, model)["VLLM_ENGINE_READY_TIMEOUT_S"]) >= model.startup_seconds
+
+
+@every_variant
+def test_the_last_replica_takes_all_that_the_gateways_let_in(plan: Plan) -> None:
+    for model in plan.models:
+        bound = int(str(dict(pairs(engine(plan, model)["args"]))["--max-num-queued-reqs"]))
+        gateways = plan.gateway.replicas
+        let_in = model.slots * model.max_replicas + plan.gateway.queue_length
+        # Each has its part of it, rounded up, and while one is replaced there is one more.
+        assert bound >= (gateways + 1) * -(-let_in // gateways)
+        assert bound <= 3 * let_in
+
+
+@pytest.mark.parametrize(("queue", "gateways"), [(0, 1), (0, 2), (1, 2), (1, 20)])
+def test_a_short_queue_leaves_the_net_above_what_gateways_round_up_to(
+    make_plan: MakePlan, queue: int, gateways: int
+) -> None:
+    plan = make_plan(
+        nodes={"server": "standard-4x-a100-80g-pcie"},
+        models=[{"id": "qwen2.5-7b", "maxNumSeqs": 9}],
+        gateway={"queueLength": queue, "replicas": gateways},
+    )
+    bound = int(str(dict(pairs(engine(plan)["args"]))["--max-num-queued-reqs"]))
+    assert bound >= gateways * -(-(9 * 4 + queue) // gateways)
 
 
 @pytest.mark.parametrize(
@@ -251,6 +281,42 @@ def test_it_runs_on_the_gpu_it_was_planned_for(plan: Plan) -> None:
 def test_only_a_gguf_model_uses_the_gguf_image(make_plan: MakePlan) -> None:
     assert engine(plan_with(make_plan, precision="q8_0"))["image"] == GGUF_IMAGE
     assert engine(plan_with(make_plan))["image"] == "vllm/vllm-openai:v0.32.0"
+
+
+@pytest.mark.parametrize(
+    ("pair", "names"),
+    [
+        (("bf16", "awq"), ["qwen2.5-7b", "qwen2.5-7b-awq"]),
+        (("q5_k_m", "q8_0"), ["qwen2.5-7b-q5_k_m", "qwen2.5-7b-q8_0"]),
+    ],
+)
+def test_variants_side_by_side_are_served_each_under_its_own_name(
+    make_plan: MakePlan, pair: tuple[str, str], names: list[str]
+) -> None:
+    models = [{"id": "qwen2.5-7b", "precision": precision} for precision in pair]
+    plan = make_plan(models=models, images={"gguf": GGUF_IMAGE})
+    assert [dict(pairs(engine(plan, model)["args"]))["--served-model-name"] for model in plan.models] == names
+    assert [engine(plan, model)["readinessProbe"]["exec"]["command"][-1] for model in plan.models] == names
+    files = [engine(plan, model)["args"][0] for model in plan.models]
+    assert len(set(files)) == 2
+    rendered = {(item["kind"], item["metadata"]["name"]) for item in render(plan)}
+    for name in names:
+        slug = name.replace(".", "-").replace("_", "-")
+        kinds = ("Deployment", "Service", "PodDisruptionBudget", "HorizontalPodAutoscaler")
+        assert {(kind, f"model-{slug}") for kind in kinds} <= rendered
+    told = json.dumps([item for item in render(plan) if item["metadata"]["name"].startswith("prometheus-")])
+    assert all(f"model-server/{name.replace('.', '-').replace('_', '-')}" in told for name in names)
+
+
+def test_the_gguf_image_is_the_pinned_engine_with_pinned_plugins_and_the_pods_user() -> None:
+    text = (ROOT / "images/vllm-gguf/Containerfile").read_text(encoding="utf-8")
+    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
+    assert lines[0] == f"FROM {IMAGES['vllm'][0]}"
+    assert lines[-1] == f"USER {model_server.ENGINE_USER}:{model_server.ENGINE_USER}"
+    (installed,) = re.findall(r"pip install (.*?) \\$", text, re.MULTILINE)
+    packages = [word for word in installed.split() if not word.startswith("--")]
+    assert [re.fullmatch(r"[\w-]+==[\d.]+", package) is not None for package in packages] == [True, True]
+    assert packages[0].startswith("vllm-gguf-plugin==")
 
 
 # --- probes

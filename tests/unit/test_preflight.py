@@ -51,6 +51,7 @@ def priced(servers: int) -> float:
 
 
 V1: dict[str, Any] = {"id": "qwen-7b"}
+TRT: dict[str, Any] = {"engine": "tensorrt-llm"}
 LB = {"serviceType": "LoadBalancer"}
 LB_IN = LB | {"sourceRanges": ["10.0.0.0/8"]}
 WEB_KEY: dict[str, Any] = {"secrets": frozenset({"key-web"})}
@@ -151,7 +152,24 @@ BOUNDARIES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
         model(id="llama-3.1-8b") | {"secrets": frozenset({"hub-token"})},
         model(id="llama-3.1-8b") | {"secrets": frozenset({"grafana-admin"})},
     ),
-    ("ENGINE_NOT_BUILT", model(engine="vllm"), model(engine="tensorrt-llm")),
+    ("ENGINE_LOADS_NOT", model(**TRT), model(**TRT, precision="awq")),
+    ("ENGINE_LOADS_NOT", model(**TRT, precision="fp16"), nodes(PREMIUM) | model(**TRT, precision="fp8")),
+    ("ENGINE_LOADS_NOT", model(**TRT), model(**V1, **TRT)),
+    ("ENGINE_NAME", model(**TRT, name="qwen"), model(**TRT, name="acme/qwen")),
+    ("ENGINE_NAME", model(name="acme/qwen"), model(**TRT, name="acme/qwen")),
+    ("ENGINE_NOT_PROVEN", model(engine="vllm"), model(**TRT)),
+    ("ENGINE_IN_ORDER", chat() | model(**TRT), model(**TRT)),
+    ("ENGINE_IN_ORDER", model(), model(**TRT)),
+    ("ENGINE_NOT_SCALED", model(**TRT), model(**TRT) | {"autoscaling": {"enabled": True}}),
+    (
+        "ENGINE_NOT_SCALED",
+        {"autoscaling": {"enabled": True}},
+        {"models": [MODEL, MODEL | TRT | {"name": "b"}], "autoscaling": {"enabled": True}},
+    ),
+    # GGUF's image and vLLM's version are nothing to another engine.
+    ("GGUF_IMAGE", model(**TRT, precision="q8_0"), model(precision="q8_0")),
+    ("ENGINE_TOO_NEW", model(**V1, **TRT), model(**V1)),
+    ("KV_FP8_BACKEND", model(**TRT, kvCacheDtype="fp8"), model(kvCacheDtype="fp8")),
     ("ONE_FAILURE_DOMAIN", nodes(count=2), nodes(count=1)),
     ("ONE_FAILURE_DOMAIN", nodes(count=2), nodes(count=1, standby={"mode": "warm", "count": 1})),
     ("ROLLOUT_RECREATE", model(**tensor(1)), model(**tensor(2))),
@@ -371,7 +389,7 @@ def test_an_error_is_told_without_the_warnings() -> None:
 MISTAKES: dict[str, Any] = {
     "workload": {"users": 40, "classes": chat(share=0.5)["workload"]["classes"]},
     "nodes": NODES | {"provider": "metal3"},
-    "models": [MODEL | {"engine": "tensorrt-llm"}],
+    "models": [MODEL | {"cache": {"kind": "replica"}}],
     "gateway": LB,
     "monitoring": {"mode": "operator"},
     "images": {"nginx": "nginx:latest"},
@@ -381,7 +399,7 @@ MISTAKES: dict[str, Any] = {
 TOLD = {
     "workload": {"SHARES"},
     "nodes": {"PROVIDER_NOT_BUILT", "RAID_LEVEL", "OVER_BUDGET", "AUTOSCALER_RANGE"},
-    "models": {"ENGINE_NOT_BUILT", "AUTOSCALER_RANGE"},
+    "models": {"CACHE_KIND", "AUTOSCALER_RANGE"},
     "gateway": {"OPEN_LOAD_BALANCER"},
     "monitoring": {"MONITORING_NOT_BUILT"},
     "images": {"FLOATING_IMAGE"},

@@ -212,8 +212,9 @@ class Server(_Strict):
 class Variant(_Strict):
     """One downloadable set of weights. `revision` null: not verified, so the user must pin one.
 
-    `files` selects the GGUF files in the repository, `tokenizer` the repository that holds their tokenizer;
-    `quantize` is what the engine does to the weights while loading. `source` is where the revision was seen.
+    `files` selects the GGUF files in the repository, `parts` is how many a model was split into, `tokenizer` the
+    repository that holds their tokenizer; `quantize` is what vLLM does to the weights while loading. `source` is
+    where the revision was seen.
     """
 
     repo: Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$")]
@@ -224,6 +225,7 @@ class Variant(_Strict):
     format: FormatField
     weight_gib: Sourced[Amount]
     files: Text | None = None
+    parts: Count = 1
     tokenizer: Text | None = None
     quantize: Literal["fp8"] | None = None
 

@@ -48,6 +48,12 @@ def marker_path(model: ModelPlan) -> str:
     return f"{MOUNT}/{model.path}/.complete"
 
 
+def gguf_name(model: ModelPlan) -> str:
+    """The file that the engine is started with; the plugin finds further parts by the name of the first."""
+    parts = model.variant.parts
+    return "model.gguf" if parts == 1 else f"model-00001-of-{parts:05d}.gguf"
+
+
 def objects(plan: Plan) -> list[Manifest]:
     """Volumes, and one fetch per model (`shared`) or per node (`node`)."""
     script = config_map(plan, "fetch-model", MODEL_FETCH, {"fetch_model.py": SCRIPT.read_text()})
@@ -130,7 +136,7 @@ def _node_claim(plan: Plan) -> Manifest:
     return _claim(plan, NODE_CLAIM, spec)
 
 
-def _wanted(model: ModelPlan) -> dict[str, str | None]:
+def _wanted(model: ModelPlan) -> dict[str, str | int | None]:
     """What the fetch script is told of a model."""
     variant = model.variant
     return {
@@ -138,6 +144,7 @@ def _wanted(model: ModelPlan) -> dict[str, str | None]:
         "revision": model.revision,
         "folder": f"{MOUNT}/{model.path}",
         "files": variant.files,
+        "parts": variant.parts,
         "tokenizer": variant.tokenizer,
         "tokenizer_revision": _tokenizer_revision(model),
     }

@@ -1,7 +1,6 @@
 """Decides the objects of one served model: the engine's Deployment and what stands around it."""
 
-from tierup.catalog import Precision
-from tierup.config import KvCacheDtype, StandbyMode
+from tierup.config import StandbyMode
 from tierup.manifests.base import priority_class_name
 from tierup.manifests.common import (
     ENGINE_PORT,
@@ -11,6 +10,7 @@ from tierup.manifests.common import (
     PROMETHEUS,
     STACK_LABEL,
     Manifest,
+    config_map,
     container,
     disruption_budget,
     network_policy,
@@ -22,20 +22,13 @@ from tierup.manifests.common import (
     service_account,
     tcp,
 )
+from tierup.manifests.engines import serving
+from tierup.manifests.engines.base import OPTIONS_FOLDER, SCRATCH, Serving
 from tierup.manifests.model_cache import MOUNT, cache_claim, marker_path
 from tierup.manifests.placement import node_affinity, up_roles
 from tierup.plan import ModelPlan, Plan
 
-ENGINE_USER = 2000  # the vLLM image's unprivileged user
-SCRATCH = "/scratch"
-
-_QUANTIZATION = {
-    Precision.FP8: "fp8",
-    Precision.AWQ: "awq_marlin",
-    Precision.GPTQ_INT4: "gptq_marlin",
-    Precision.GPTQ_INT8: "gptq_marlin",
-    Precision.INT8: "compressed-tensors",
-}
+ENGINE_USER = 2000  # the vLLM image's unprivileged user; TensorRT-LLM's image has none of its own
 
 
 def workload_name(model: ModelPlan) -> str:
@@ -51,16 +44,20 @@ def shared_objects(plan: Plan) -> list[Manifest]:
 
 
 def objects(plan: Plan, model: ModelPlan) -> list[Manifest]:
-    """Deployment, Service and disruption budget of one model."""
-    name = workload_name(model)
+    """Deployment, Service and disruption budget of one model, and the options that its engine reads from a file."""
+    name, engine = workload_name(model), serving(plan, model)
+    options = []
+    if engine.options:
+        options = [config_map(plan, f"{name}-options", MODEL_SERVER, engine.options, model.slug)]
     return [
         service(plan, name, MODEL_SERVER, {"http": ENGINE_PORT}, instance=model.slug, headless=True),
         disruption_budget(plan, name, MODEL_SERVER, model.slug),
-        _deployment(plan, model),
+        *options,
+        _deployment(plan, model, _pod(plan, model, engine, options)),
     ]
 
 
-def _deployment(plan: Plan, model: ModelPlan) -> Manifest:
+def _deployment(plan: Plan, model: ModelPlan, pod: Manifest) -> Manifest:
     labels = selector(plan, MODEL_SERVER, model.slug)
     spec: Manifest = {
         "selector": {"matchLabels": labels},
@@ -68,7 +65,7 @@ def _deployment(plan: Plan, model: ModelPlan) -> Manifest:
         # Late only when the download, the start and the drain of the old pod are all used up.
         "progressDeadlineSeconds": model.fetch_seconds + model.startup_seconds + model.grace_seconds,
         "revisionHistoryLimit": 3,
-        "template": {"metadata": {"labels": labels}, "spec": _pod(plan, model)},
+        "template": {"metadata": {"labels": labels}, "spec": pod},
     }
     if not plan.autoscaling.enabled:  # else the autoscaler is the one owner of replicas
         spec["replicas"] = model.replicas
@@ -89,20 +86,20 @@ def _strategy(model: ModelPlan) -> Manifest:
     }
 
 
-def _pod(plan: Plan, model: ModelPlan) -> Manifest:
+def _pod(plan: Plan, model: ModelPlan, engine: Serving, options: list[Manifest]) -> Manifest:
     volumes: list[Manifest] = [
         {"name": "models", "persistentVolumeClaim": {"claimName": cache_claim(model), "readOnly": True}},
         {"name": "scratch", "emptyDir": {"sizeLimit": "8Gi"}},
         {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": f"{model.shm_gib}Gi"}},
+        *({"name": "options", "configMap": {"name": item["metadata"]["name"]}} for item in options),
     ]
-    image = plan.images.gguf if model.variant.format == "gguf" and plan.images.gguf else plan.images.vllm
     return pod_spec(
         plan,
         ENGINE_USER,
         MODEL_SERVER,
-        [_engine(model, image)],
+        [_engine(model, engine)],
         volumes,
-        initContainers=[_wait_for_weights(model, image)],
+        initContainers=[_wait_for_weights(model, engine.image)],
         priorityClassName=priority_class_name(plan),
         terminationGracePeriodSeconds=model.grace_seconds,
         tolerations=[GPU_TOLERATION],
@@ -143,7 +140,7 @@ def _wait_for_weights(model: ModelPlan, image: str) -> Manifest:
     )
 
 
-def _engine(model: ModelPlan, image: str) -> Manifest:
+def _engine(model: ModelPlan, engine: Serving) -> Manifest:
     resources = {
         "cpu": str(model.cpu),
         # /dev/shm is memory of the pod, so it counts.
@@ -151,25 +148,27 @@ def _engine(model: ModelPlan, image: str) -> Manifest:
         "ephemeral-storage": "10Gi",
         "nvidia.com/gpu": str(model.gpus),
     }
+    options = [{"name": "options", "mountPath": OPTIONS_FOLDER, "readOnly": True}] if engine.options else []
     return container(
         MODEL_SERVER,
-        image,
+        engine.image,
         resources,
-        command=["vllm", "serve"],
-        args=engine_args(model),
-        env=[{"name": key, "value": value} for key, value in engine_env(model).items()],
+        command=engine.command,
+        args=engine.args,
+        env=[{"name": key, "value": value} for key, value in engine.env.items()],
         ports=[{"name": "http", "containerPort": ENGINE_PORT, "protocol": "TCP"}],
         startupProbe=_http_probe("/health", period=10, failures=-(-model.startup_seconds // 10)),
         # The engine answers /health before it lists the model: ready means that this name is served.
         readinessProbe={"exec": {"command": _served_check(model)}, "periodSeconds": 10, "timeoutSeconds": 5},
         livenessProbe=_http_probe("/health", period=10, failures=6),
         # Gateways stop sending before the engine stops taking.
-        lifecycle={"preStop": {"sleep": {"seconds": model.prestop_seconds}}},
+        lifecycle={"preStop": {"sleep": {"seconds": engine.prestop_seconds}}},
         volumeMounts=[
-            {"name": "models", "mountPath": MOUNT, "readOnly": True},
+            *engine.mounts,
             {"name": "scratch", "mountPath": SCRATCH},
             {"name": "scratch", "mountPath": "/tmp", "subPath": "tmp"},
             {"name": "shm", "mountPath": "/dev/shm"},
+            *options,
         ],
     )
 
@@ -190,54 +189,3 @@ def _served_check(model: ModelPlan) -> list[str]:
         "sys.exit(sys.argv[1] not in [m['id'] for m in d['data']])"
     )
     return ["python3", "-c", script, model.name]
-
-
-def engine_args(model: ModelPlan) -> list[str]:
-    """vLLM's arguments; every option is one of the pinned version (`vllm serve --help=all`)."""
-    args = {
-        "--served-model-name": model.name,
-        "--host": "0.0.0.0",
-        "--port": str(ENGINE_PORT),
-        "--dtype": "float16" if model.precision is Precision.FP16 else "auto",
-        "--tensor-parallel-size": str(model.tensor),
-        "--pipeline-parallel-size": str(model.pipeline),
-        "--max-model-len": str(model.context),
-        "--max-num-seqs": str(model.slots),
-        "--gpu-memory-utilization": f"{model.gpu_memory_utilization:g}",
-        "--scheduling-policy": "priority",
-        "--shutdown-timeout": str(model.drain_seconds),
-    }
-    if model.kv_cache_dtype is not KvCacheDtype.AUTO:
-        args["--kv-cache-dtype"] = str(model.kv_cache_dtype)
-    path = f"{MOUNT}/{model.path}"
-    if model.variant.format == "gguf":
-        args["--tokenizer"] = f"{path}/tokenizer"
-        path = f"{path}/model.gguf"
-    elif model.precision in _QUANTIZATION:
-        args["--quantization"] = _QUANTIZATION[model.precision]
-    flags = ["--disable-fastapi-docs"]
-    if model.spec.trust_remote_code.value:
-        flags.append("--trust-remote-code")
-    if model.tensor > 1 and not model.p2p:
-        flags.append("--disable-custom-all-reduce")
-    return [path, *(part for pair in args.items() for part in pair), *flags]
-
-
-def engine_env(model: ModelPlan) -> dict[str, str]:
-    """Offline, silent, and every cache on the one writable volume."""
-    env = {
-        "HOME": SCRATCH,
-        "HF_HOME": f"{SCRATCH}/hf",
-        "HF_HUB_OFFLINE": "1",
-        "XDG_CACHE_HOME": f"{SCRATCH}/cache",
-        "VLLM_CACHE_ROOT": f"{SCRATCH}/vllm",
-        "TRITON_CACHE_DIR": f"{SCRATCH}/triton",
-        "TORCHINDUCTOR_CACHE_DIR": f"{SCRATCH}/inductor",
-        "VLLM_NO_USAGE_STATS": "1",
-        "DO_NOT_TRACK": "1",
-        # One request asking for thousands of answers would hold every slot.
-        "VLLM_MAX_N_SEQUENCES": "8",
-    }
-    if model.tensor > 1 and not model.p2p:
-        env["NCCL_P2P_DISABLE"] = "1"
-    return env

@@ -27,6 +27,7 @@ from tierup.manifests.common import (
     service_account,
     tcp,
 )
+from tierup.manifests.engines import metrics_path
 from tierup.manifests.placement import system_placement
 from tierup.plan import MonitoringPlan, Plan
 
@@ -54,7 +55,10 @@ def prometheus_yml(plan: Plan, *, rules: str = RULES) -> str:
         interval=plan.monitoring.scrape_interval_seconds,
         port=PROMETHEUS_PORT,
         rules=rules,
-        models=[{"slug": model.slug, "service": f"model-{model.slug}"} for model in plan.models],
+        models=[
+            {"slug": model.slug, "service": f"model-{model.slug}", "path": metrics_path(model.engine)}
+            for model in plan.models
+        ],
         exporters={
             job: {"host": host, "port": port} for job, (host, port) in _exporters(plan.monitoring).items()
         },

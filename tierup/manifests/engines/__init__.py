@@ -1,15 +1,30 @@
-"""Decides what differs between the engines: the sign of a request's priority."""
+"""Decides what differs between the engines: how each serves a model, its metrics, the sign of a priority."""
 
 from tierup.config import Engine
+from tierup.manifests.engines import tensorrt_llm, vllm
+from tierup.manifests.engines.base import Serving
+from tierup.plan import ModelPlan, Plan
 
 # Half of the 0..100 that a class may have: a class of this priority stands where a request without one does.
 NEUTRAL_PRIORITY = 50
+
+
+def serving(plan: Plan, model: ModelPlan) -> Serving:
+    """How the model's engine serves it."""
+    if model.engine is Engine.TENSORRT_LLM:
+        return tensorrt_llm.serving(plan, model)
+    return vllm.serving(plan, model)
+
+
+def metrics_path(engine: Engine) -> str:
+    """Where the engine tells its metrics to Prometheus."""
+    return "/metrics" if engine is Engine.VLLM else tensorrt_llm.METRICS_PATH
 
 
 def engine_priority(engine: Engine, priority: int) -> int | None:
     """A class's priority (0..100, higher goes first) as the engine takes it in a request; None: it takes none.
 
     vLLM serves the lowest value first and takes a request without one for 0, so that chat is below it and long jobs
-    are above. TensorRT-LLM's server has no such field.
+    are above. TensorRT-LLM's server has no such field, and refuses a request with a field that it does not know.
     """
     return NEUTRAL_PRIORITY - priority if engine is Engine.VLLM else None

@@ -1,0 +1,24 @@
+"""A server that is told to end finishes what it began: the pod's grace period is made for that."""
+
+import json
+
+import pytest
+from engine_server import options
+from served import Served
+
+
+@pytest.mark.ends_server
+def test_a_server_that_is_told_to_end_finishes_its_answers(small: Served) -> None:
+    assert int(options(small.container["args"])["--shutdown-timeout"][0]) >= 60
+    streams = [
+        small.server.chat("tell me", whole=False, stream=True, max_tokens=200, ignore_eos=True)
+        for _ in range(6)  # more than there are slots: those that wait are part of it
+    ]
+    small.server.wait_until(lambda: small.server.in_flight() == 6, "6 requests are in flight")
+    small.server.process.terminate()
+    for stream in streams:
+        events = [line[6:] for line in stream.text.splitlines() if line.startswith("data: ")]
+        assert events.pop() == "[DONE]"
+        assert json.loads(events[-1])["choices"][0]["finish_reason"] == "length"
+    small.server.process.wait(60)
+    assert "draining in-flight requests" in small.server.log.read_text()

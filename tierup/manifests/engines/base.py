@@ -1,0 +1,47 @@
+"""Decides what an engine has to say of a model's container, and what every engine is told alike."""
+
+from dataclasses import dataclass, field
+
+from tierup.manifests.common import Manifest
+from tierup.plan import ModelPlan
+
+SCRATCH = "/scratch"
+OPTIONS_FOLDER = "/etc/engine"
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """How an engine serves one model.
+
+    `mounts` are the volume mounts through which it sees the model files, on the volume `models`. `options` are the
+    files in OPTIONS_FOLDER, text by name. `prestop_seconds` is how long a leaving pod goes on before it is told to end.
+    """
+
+    image: str
+    command: list[str]
+    args: list[str]
+    env: dict[str, str]
+    mounts: list[Manifest]
+    prestop_seconds: int
+    options: dict[str, str] = field(default_factory=dict)
+
+
+def common_env(model: ModelPlan) -> dict[str, str]:
+    """Offline, silent, and every cache on the one writable volume."""
+    env = {
+        "HOME": SCRATCH,
+        "HF_HOME": f"{SCRATCH}/hf",
+        "HF_HUB_OFFLINE": "1",
+        "XDG_CACHE_HOME": f"{SCRATCH}/cache",
+        "TRITON_CACHE_DIR": f"{SCRATCH}/triton",
+        "TORCHINDUCTOR_CACHE_DIR": f"{SCRATCH}/inductor",
+        "DO_NOT_TRACK": "1",
+    }
+    if without_p2p(model):
+        env["NCCL_P2P_DISABLE"] = "1"
+    return env
+
+
+def without_p2p(model: ModelPlan) -> bool:
+    """Whether the cards of one replica must not try to read each other's memory."""
+    return model.tensor > 1 and not model.p2p

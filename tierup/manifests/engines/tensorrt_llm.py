@@ -1,0 +1,85 @@
+"""Decides how TensorRT-LLM's server serves a model. NOT PROVEN: nothing here was run, there is no build without a GPU.
+
+What stands here was read in public sources of the pinned release 1.2.1 and its neighbours, and only what several of
+them share is used; docs/engines.md names each one with its source.
+"""
+
+import math
+
+import yaml
+
+from tierup.capacity import question
+from tierup.catalog import Precision
+from tierup.manifests.common import ENGINE_PORT
+from tierup.manifests.engines.base import OPTIONS_FOLDER, Serving, common_env, without_p2p
+from tierup.plan import ModelPlan, Plan
+from tierup.sizing.coefficients import load_calibration
+from tierup.sizing.memory import memory
+
+OPTIONS = "options.yaml"
+# The server's JSON statistics are at /metrics; Prometheus's text is here, and only with return_perf_metrics
+# (merged in pull request 5785 of NVIDIA/TensorRT-LLM).
+METRICS_PATH = "/prometheus/metrics"
+
+
+def serving(plan: Plan, model: ModelPlan) -> Serving:
+    """The container of one model.
+
+    1.2.1 has no option for the served name and none for a drain. It takes the last part of the model's path as
+    name, so that the files are mounted under it. And the pod goes on until the longest answer is done before
+    it is told to end.
+    """
+    folder = f"/served/{model.name}"
+    return Serving(
+        image=plan.images.tensorrtllm,
+        command=["trtllm-serve"],
+        args=engine_args(plan, model, folder),
+        env=common_env(model),
+        mounts=[{"name": "models", "mountPath": folder, "subPath": model.path, "readOnly": True}],
+        prestop_seconds=model.prestop_seconds + model.drain_seconds,
+        options={OPTIONS: yaml.safe_dump(engine_options(plan, model))},
+    )
+
+
+def engine_args(plan: Plan, model: ModelPlan, folder: str) -> list[str]:
+    """Options by the names that `trtllm-serve` has had from 0.18 to 1.3, some of them as aliases by now."""
+    args = {
+        "--host": "0.0.0.0",
+        "--port": str(ENGINE_PORT),
+        "--backend": "pytorch",
+        "--tp_size": str(model.tensor),
+        "--pp_size": str(model.pipeline),
+        "--max_seq_len": str(model.context),
+        "--max_batch_size": str(model.slots),
+        "--max_num_tokens": str(question(plan, model).batched_tokens),  # what the memory was computed with
+        "--extra_llm_api_options": f"{OPTIONS_FOLDER}/{OPTIONS}",
+    }
+    return [folder, *(part for pair in args.items() for part in pair)]
+
+
+def engine_options(plan: Plan, model: ModelPlan) -> dict[str, object]:
+    """Fields of the release's LLM API arguments for which there is no option."""
+    options: dict[str, object] = {
+        "enable_chunked_prefill": True,  # else no prompt may be longer than max_num_tokens
+        "enable_iter_perf_stats": True,
+        "kv_cache_config": {
+            "dtype": str(model.kv_cache_dtype),
+            "free_gpu_memory_fraction": free_memory_share(plan, model),
+        },
+        "return_perf_metrics": True,
+    }
+    if model.precision is Precision.FP16:
+        options["dtype"] = "float16"
+    if without_p2p(model):
+        options["allreduce_strategy"] = "NCCL"
+    return options
+
+
+def free_memory_share(plan: Plan, model: ModelPlan) -> float:
+    """The KV cache's share of what weights and buffers leave free, so that it is the planned one.
+
+    gpuMemoryUtilization is a share of the whole GPU: what it leaves alone is free too, and must stay so.
+    """
+    room = memory(question(plan, model), load_calibration().values)
+    free = room.kv + room.visible - room.budget
+    return math.floor(100 * room.kv / free) / 100

@@ -1,0 +1,86 @@
+"""Decides how vLLM serves a model; tests/engine asks the pinned version's own parser for every argument."""
+
+from tierup.catalog import Precision, WeightFormat
+from tierup.config import KvCacheDtype
+from tierup.manifests.common import ENGINE_PORT
+from tierup.manifests.engines.base import SCRATCH, Serving, common_env, without_p2p
+from tierup.manifests.model_cache import MOUNT, gguf_name
+from tierup.plan import ModelPlan, Plan
+
+# One request that asks for thousands of answers, or brings thousands of prompts, would hold every slot.
+MOST_ANSWERS = 8
+
+_QUANTIZATION = {
+    Precision.FP8: "fp8",
+    Precision.AWQ: "awq_marlin",
+    Precision.GPTQ_INT4: "gptq_marlin",
+    Precision.GPTQ_INT8: "gptq_marlin",
+    Precision.INT8: "compressed-tensors",
+}
+
+
+def serving(plan: Plan, model: ModelPlan) -> Serving:
+    """The container of one model; it drains by itself once it is told to end."""
+    gguf = plan.images.gguf if model.variant.format is WeightFormat.GGUF else None
+    return Serving(
+        image=gguf if gguf is not None else plan.images.vllm,
+        command=["vllm", "serve"],
+        args=engine_args(plan, model),
+        env=engine_env(model),
+        mounts=[{"name": "models", "mountPath": MOUNT, "readOnly": True}],
+        prestop_seconds=model.prestop_seconds,
+    )
+
+
+def most_in_flight(plan: Plan, model: ModelPlan) -> int:
+    """Requests, running and waiting, beyond which one replica refuses: a net above the gateways' own bound.
+
+    All that the gateways let in for every replica that may run lands on the last one that is left. While a gateway
+    is replaced there are more of them than the bound was divided by, at worst twice as many. A request for
+    several answers counts as often.
+    """
+    return 2 * (model.slots * model.max_replicas + plan.gateway.queue_length)
+
+
+def engine_args(plan: Plan, model: ModelPlan) -> list[str]:
+    """vLLM's arguments; every option is one of the pinned version (`vllm serve --help=all`)."""
+    args = {
+        "--served-model-name": model.name,
+        "--host": "0.0.0.0",
+        "--port": str(ENGINE_PORT),
+        "--dtype": "float16" if model.precision is Precision.FP16 else "auto",
+        "--tensor-parallel-size": str(model.tensor),
+        "--pipeline-parallel-size": str(model.pipeline),
+        "--max-model-len": str(model.context),
+        "--max-num-seqs": str(model.slots),
+        "--max-num-queued-reqs": str(most_in_flight(plan, model)),
+        "--gpu-memory-utilization": f"{model.gpu_memory_utilization:g}",
+        "--scheduling-policy": "priority",
+        "--shutdown-timeout": str(model.drain_seconds),
+    }
+    if model.kv_cache_dtype is not KvCacheDtype.AUTO:
+        args["--kv-cache-dtype"] = str(model.kv_cache_dtype)
+    path = f"{MOUNT}/{model.path}"
+    if model.variant.format is WeightFormat.GGUF:
+        args["--tokenizer"] = f"{path}/tokenizer"
+        path = f"{path}/{gguf_name(model)}"
+    elif model.precision in _QUANTIZATION:
+        args["--quantization"] = _QUANTIZATION[model.precision]
+    flags = ["--disable-fastapi-docs", "--enable-request-id-headers"]
+    if model.spec.trust_remote_code.value:
+        flags.append("--trust-remote-code")
+    if without_p2p(model):
+        flags.append("--disable-custom-all-reduce")
+    return [path, *(part for pair in args.items() for part in pair), *flags]
+
+
+def engine_env(model: ModelPlan) -> dict[str, str]:
+    """What only the environment can say."""
+    return common_env(model) | {
+        "VLLM_CACHE_ROOT": f"{SCRATCH}/vllm",
+        "VLLM_NO_USAGE_STATS": "1",
+        "VLLM_MAX_N_SEQUENCES": str(MOST_ANSWERS),
+        "VLLM_MAX_COMPLETION_PROMPTS": str(MOST_ANSWERS),
+        # Else the server ends after 600 s, where the pod's own startup budget may be longer.
+        "VLLM_ENGINE_READY_TIMEOUT_S": str(model.startup_seconds),
+    }
