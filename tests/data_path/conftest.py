@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from small_gateway import Site, njs_module
+from small_gateway import Site
+from small_nginx import njs_module
 
 
 @pytest.fixture
