@@ -29,8 +29,8 @@ passes() { # FILE COMMAND...
     shift
     "$@" -t -q -c "$folder/$file" -g 'daemon off;' >candidate.log 2>&1 && return
     status=$?
-    [ "$status" -eq 1 ] || return "$status" # killed or not found: no word about the file
     cat candidate.log >&2
+    [ "$status" -eq 1 ] || return "$status" # killed or not found: no word about the file
     mv -f candidate.log refused.log
     mv -f "$file" refused.conf
     return 1

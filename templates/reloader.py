@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from reloader_rules import (
+    ANSWER_SECONDS,
     SPACING_SECONDS,
     Config,
     Engine,
@@ -34,6 +35,7 @@ from reloader_rules import (
 )
 
 LOOK_SECONDS = 0.05  # between two looks for the answer
+PATIENCE_SECONDS = 10 * ANSWER_SECONDS  # then the lack of an answer is told
 KEY_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
@@ -172,7 +174,9 @@ class Reloader:
         health, metrics = await asyncio.gather(*(get(address, path, probe.timeout_seconds) for path in paths))
         reading = read_metrics(metrics, model) if metrics is not None else None
         engines[address] = judge(engines[address], health is not None, reading, now, probe)
-        self.log.once(f"engine {address}", hangs(engines[address], probe))
+        blind = health is not None and reading is None
+        self.log.once(f"metrics of {address}", "not readable, /health alone counts" if blind else None)
+        self.log.once(f"engine {address} of {model.slug}", hangs(engines[address], probe))
 
     def pool(self, model: Model) -> list[str]:
         """A model's engines without those that hang; all of them when none would be left."""
@@ -197,16 +201,28 @@ class Reloader:
             write(self.memory, json.dumps(answers))
         gateways = len(answers[self.config.gateways.source])
         return View(
-            template=Path(self.config.template).read_text(encoding="utf-8"),
+            template=self.template(),
             engines={model.slug: self.pool(model) for model in self.config.models},
             gateways=gateways if gateways else self.config.gateways.count,
             keys=read_keys(Path(self.config.keys), self.log) if self.config.keys is not None else {},
         )
 
+    def template(self) -> str:
+        """The template; a certificate's digest stands in it, because Nginx reads a new one only when it reloads."""
+        text = Path(self.config.template).read_text(encoding="utf-8")
+        if self.config.certificate is None:
+            return text
+        digest = hashlib.sha256(Path(self.config.certificate).read_bytes()).hexdigest()
+        return f"{text}# certificate {digest}\n"
+
     async def answered(self) -> None:
-        """Wait until gateway-run.sh has taken or refused what lies there."""
+        """Wait until gateway-run.sh has taken or refused what lies there; nothing else can be done meanwhile."""
+        since = time.monotonic()
         while self.next.exists():
+            if time.monotonic() - since > PATIENCE_SECONDS:
+                self.log.once("offer", "gateway-run.sh neither takes nor refuses it")
             await asyncio.sleep(LOOK_SECONDS)
+        self.log.once("offer", None)
 
     async def offer(self, view: View) -> None:
         """Have a new text taken; a refused one is not offered again until it changes, unless nothing serves yet."""

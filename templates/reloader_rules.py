@@ -61,11 +61,12 @@ class Probe:
 
 @dataclass(frozen=True)
 class Config:
-    """gateway.json; `keys` is a folder with one file per name, or null."""
+    """gateway.json; `keys` is a folder with one file per name, or null; so is `certificate`, a file that Nginx reads."""
 
     template: str
     folder: str
     keys: str | None
+    certificate: str | None
     interval_seconds: float
     models: list[Model]
     gateways: Gateways
@@ -107,6 +108,9 @@ def parse_config(raw: Any) -> Config:
         limits(models, {model.slug: [] for model in models}, config.gateways.count)
         worst_bounds(config.interval_seconds, config.probe)
         sources = [config.gateways.source, *(model.source for model in models)]
+        texts = [config.template, config.folder, *([] if config.keys is None else [config.keys])]
+        if not all(isinstance(text, str) for text in texts):
+            raise TypeError(f"template, folder and keys are paths (got {texts})")
         wrong = [source for source in sources if not SOURCE.fullmatch(source)]
     except (TypeError, KeyError, ArithmeticError) as error:
         raise ValueError(f"{type(error).__name__}: {error}") from error

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from engine_pair import EnginePair, engine_pair
 from gateway_stack import find_nginx
-from small_gateway import Site, njs_module
+from small_gateway import Site
+from small_nginx import njs_module
 
 from tierup.plan import Plan
 

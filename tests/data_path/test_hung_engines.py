@@ -5,10 +5,14 @@ import signal
 import time
 
 from reloader_rules import Probe, worst_bounds
-from small_gateway import INTERVAL, KEY, PROBE, Site, until
+from small_gateway import INTERVAL, KEY, PROBE, Site, SmallGateway, until
 from stream_load import Stream, StreamLoad
 
 SILENT, STALLED = worst_bounds(INTERVAL, Probe(PROBE["timeout_seconds"], 2, PROBE["stalled_seconds"]))
+
+
+def troubles(gateway: SmallGateway) -> list[str]:
+    return [event["trouble"] for event in gateway.events("trouble")]
 
 
 def test_a_stopped_engine_leaves_within_the_bound_and_comes_back(site: Site) -> None:
@@ -30,7 +34,7 @@ def test_a_stopped_engine_leaves_within_the_bound_and_comes_back(site: Site) -> 
     assert load.errors == []
     assert on_second.engine == second.address
     assert on_second.whole(), "a stream that the stopped engine had begun was cut"
-    assert gateway.events("trouble")[-1]["trouble"] == "silent"
+    assert "silent" in troubles(gateway)
 
 
 def test_an_engine_that_answers_but_moves_nothing_leaves_within_the_bound_and_comes_back(site: Site) -> None:
@@ -45,7 +49,7 @@ def test_an_engine_that_answers_but_moves_nothing_leaves_within_the_bound_and_co
     stalled = time.monotonic()
     gateway.follows(first)
     assert PROBE["stalled_seconds"] - PROBE["timeout_seconds"] <= time.monotonic() - stalled <= STALLED
-    assert gateway.events("trouble")[-1]["trouble"] == "stalled"
+    assert "stalled" in troubles(gateway)
     with StreamLoad(gateway.port, KEY, clients=2) as load:
         load.more(5)
         assert set(load.more(20)) == {first.address}
@@ -74,10 +78,7 @@ def test_a_probe_that_fails_everywhere_closes_nothing(site: Site) -> None:
     for engine in (first, second):
         os.kill(engine.pid, signal.SIGSTOP)
 
-    def troubles() -> list[str]:
-        return [event["trouble"] for event in gateway.events("trouble")]
-
-    until(lambda: "no engine passes its probe, all are kept" in troubles(), "a word about it")
+    until(lambda: "no engine passes its probe, all are kept" in troubles(gateway), "a word about it")
     gateway.follows(first, second)
     for engine in (first, second):
         os.kill(engine.pid, signal.SIGCONT)

@@ -3,92 +3,23 @@
 import contextlib
 import http.client
 import json
-import shutil
 import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
 from fake_model_server import FakeModelServer
 from nginx_workers import workers_are_new
+from small_nginx import SCRIPT, TEMPLATE, nginx_command, njs_module
 from stream_load import DEADLINE, Stream
 
 from tierup.local.gateway import LocalGateway
-from tierup.local.toolchain import ToolMissing, tool
 
 KEY = "key-of-the-tests"
 SLOTS, QUEUE = 4, 2
 PROBE = {"timeout_seconds": 1.5, "failures": 2, "stalled_seconds": 3}
 INTERVAL = 0.5
-# What Nginx 1.22 cannot do itself: the hash of a key.
-SCRIPT = """import crypto from 'crypto';
-const key = (r) => (r.headersIn.Authorization || '').replace('Bearer ', '');
-export default {digest: (r) => crypto.createHash('sha256').update(key(r)).digest('hex')};
-"""
-TEMPLATE = """
-load_module %(module)s;
-worker_processes 2;
-pid %(folder)s/nginx.pid;
-error_log stderr warn;
-events { worker_connections 512; }
-http {
-    access_log off;
-    client_body_temp_path %(folder)s/body;
-    proxy_temp_path %(folder)s/proxy;
-    fastcgi_temp_path %(folder)s/fastcgi;
-    uwsgi_temp_path %(folder)s/uwsgi;
-    scgi_temp_path %(folder)s/scgi;
-    js_import main from %(folder)s/keys.js;
-    js_set $digest main.digest;
-    map_hash_bucket_size 128;  # a SHA-256 in hexadecimal does not fit the default
-    map $digest $key_name {
-        default "";
-        @KEYS@
-    }
-    limit_conn_zone $server_port zone=in_flight:1m;
-    limit_conn_zone $http_x_class zone=in_class:1m;
-    limit_conn_status 429;
-    limit_conn_log_level info;
-    upstream tiny {
-        zone tiny 64k;
-        least_conn;
-        @SERVERS:tiny@
-    }
-    server {
-        listen 127.0.0.1:%(port)s;
-        location = /healthz { return 200; }
-        location / {
-            if ($key_name = "") { return 401; }
-            limit_conn in_flight @LIMIT:tiny@;
-            limit_conn in_class @LIMIT:tiny:longform@;
-            proxy_http_version 1.1;
-            proxy_set_header Connection "";
-            proxy_buffering off;
-            proxy_connect_timeout 3s;
-            proxy_read_timeout 120s;
-            proxy_next_upstream error timeout non_idempotent;
-            proxy_pass http://tiny;
-        }
-    }
-}
-"""
-
-
-def nginx_command() -> list[str]:
-    """The toolchain's Nginx with its njs; skips loudly where they are missing."""
-    try:
-        return [str(tool("nginx")), "-e", "stderr"]
-    except ToolMissing as missing:
-        pytest.skip(f"NOT PROVEN, there is no nginx: {missing}")
-
-
-def njs_module() -> Path:
-    try:
-        return tool("ngx_http_js_module.so")
-    except ToolMissing as missing:
-        pytest.skip(f"NOT PROVEN, there is no njs: {missing}")
 
 
 def free_port() -> int:
@@ -125,6 +56,7 @@ class SmallGateway(LocalGateway):
         }
         settings: dict[str, Any] = {
             "keys": str(site.keys),
+            "certificate": None,
             "interval_seconds": INTERVAL,
             "models": [model],
             "gateways": {"source": f"file:{site.gateway_list}", "count": 1},
@@ -229,10 +161,3 @@ class Site:
         for engine in self.engines:
             engine.end()
         assert not any(unknown), unknown
-
-
-def shell_tool(name: str) -> str:
-    """The real one of a command that a test puts a harmful one before."""
-    found = shutil.which(name)
-    assert found is not None
-    return found

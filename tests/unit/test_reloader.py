@@ -88,6 +88,7 @@ class Site:
             "template": str(folder / "template"),
             "folder": str(self.shared),
             "keys": None,
+            "certificate": None,
             "interval_seconds": 1.0,
             "models": [{**MODEL.__dict__, "source": f"file:{self.engines}"}],
             "gateways": {"source": f"file:{self.gateways}", "count": 2},
@@ -216,6 +217,16 @@ def test_when_all_fail_all_are_kept_and_it_is_said(site: Site, capsys: pytest.Ca
     assert site.look(one)[0] == [A]
 
 
+def test_metrics_that_cannot_be_read_leave_the_engine_to_its_health(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one = site.reloader()
+    site.answers[A, "/metrics"] = None
+    site.answers[B, "/metrics"] = "another_engine_runs 1\n"
+    assert site.look(one, 40)[0] == [A, B]
+    assert capsys.readouterr().out.count("not readable, /health alone counts") == 2
+
+
 def test_an_engine_that_was_gone_starts_with_a_clean_slate(site: Site) -> None:
     one = site.reloader()
     site.look(one)
@@ -246,13 +257,13 @@ def offer(site: Site, one: Reloader, take: bool | None) -> str | None:
     async def both() -> str | None:
         seen = await one.look()
         if take is None:
-            await asyncio.wait_for(one.offer(seen), DEADLINE)
+            await one.offer(seen)
             return None
         _, text = await asyncio.gather(one.offer(seen), answer(site.shared, take))
         return text
 
     site.now += 2
-    return asyncio.run(both())
+    return asyncio.run(asyncio.wait_for(both(), DEADLINE))
 
 
 def test_only_a_new_text_is_offered_and_each_change_is_told(
@@ -352,6 +363,7 @@ def run(path: Path) -> subprocess.CompletedProcess[str]:
         ({"models": [{**MODEL.__dict__, "slots": "8"}]}, "TypeError"),
         ({"probe": {"timeout_seconds": 1, "failures": "2", "stalled_seconds": 1}}, "TypeError"),
         ({"probe": None}, "TypeError"),
+        ({"template": 3}, "template, folder and keys are paths"),
     ],
 )
 def test_a_wrong_config_is_one_message(

@@ -1,8 +1,10 @@
 """The reloader's pure decisions: bounds, markers, who hangs, and how long that may take to show."""
 
+import importlib.util
 import random
 
 import pytest
+import reloader_rules
 from reloader_rules import (
     ANSWER_SECONDS,
     SPACING_SECONDS,
@@ -99,6 +101,16 @@ def test_an_unknown_marker_is_refused_by_name(marker: str) -> None:
         ValueError, match=f"unknown marker {marker} .*LIMIT:tiny:longform, SERVERS:tiny, KEYS"
     ):
         render(view(f"events {{}} {marker}"), [MODEL])
+
+
+def test_the_rules_can_be_loaded_by_their_path() -> None:
+    """As the project does, which has no package around its templates."""
+    spec = importlib.util.spec_from_file_location("rules_by_path", reloader_rules.__file__)
+    assert spec is not None
+    assert spec.loader is not None
+    rules = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(rules)
+    assert rules.render(rules.View("@LIMIT:tiny@", {"tiny": [A]}, 1, {}), [MODEL]) == "6"
 
 
 def test_what_is_no_marker_stays() -> None:

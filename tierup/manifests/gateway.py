@@ -130,6 +130,8 @@ def _reloader(plan: Plan) -> Manifest:
     mounts = [*_SHARED]
     if plan.gateway.keys:
         mounts.append({"name": "keys", "mountPath": POD.keys, "readOnly": True})
+    if plan.gateway.tls:
+        mounts.append({"name": "certificate", "mountPath": POD.certificate, "readOnly": True})
     return container(
         "reloader",
         plan.images.reloader,
@@ -155,7 +157,12 @@ def _volumes(plan: Plan, config: str) -> list[Manifest]:
     if plan.gateway.keys:
         volumes.append({"name": "keys", "secret": {"secretName": "gateway-keys", "defaultMode": 0o440}})
     if plan.gateway.tls:
-        volumes.append({"name": "tls", "secret": {"secretName": "gateway-tls", "defaultMode": 0o440}})
+        secret = {"secretName": "gateway-tls", "defaultMode": 0o440}
+        volumes.append({"name": "tls", "secret": secret})
+        # The reloader watches the certificate and never sees its key.
+        volumes.append(
+            {"name": "certificate", "secret": {**secret, "items": [{"key": "tls.crt", "path": "tls.crt"}]}}
+        )
     return volumes
 
 

@@ -133,6 +133,7 @@ def orders(plan: Plan, place: Place = POD) -> dict[str, Any]:
         "template": f"{place.files}/nginx.conf",
         "folder": place.scratch,
         "keys": place.keys if plan.gateway.keys else None,
+        "certificate": f"{place.certificate}/tls.crt" if plan.gateway.tls else None,
         "interval_seconds": 1.0,
         "models": [
             {
