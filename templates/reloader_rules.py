@@ -61,7 +61,7 @@ class Probe:
 
 @dataclass(frozen=True)
 class Config:
-    """gateway.json; `keys` is a folder with one file per name, or null; so is `certificate`, a file that Nginx reads."""
+    """gateway.json; `keys` is a folder with one file per name, `certificate` a file that Nginx reads; null: none."""
 
     template: str
     folder: str
