@@ -1,5 +1,5 @@
 // Which class a request is of, who may send it, and what the engine is told: reads the body, stamps the priority.
-// Runs in njs (0.7.9 and later) and QuickJS alike; policy.js beside it is rendered from the stack file.
+// Runs in njs 0.7.9 and later; policy.js beside it is rendered from the stack file.
 
 import crypto from 'crypto';
 import policy from 'policy.js';
