@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from tierup.cli import compare, local, plan, render, size
+from tierup.cli import compare, loadtest, local, plan, render, size, tune
 from tierup.cli.exits import EXIT_CODES, EXIT_FINDINGS, EXIT_USAGE, UsageError, examples, exit_code
 from tierup.findings import TierError
 
@@ -19,6 +19,8 @@ app.command("plan", epilog=plan.EXAMPLES)(plan.plan)
 app.command("compare", epilog=compare.EXAMPLES)(compare.compare)
 app.command("render", epilog=render.EXAMPLES)(render.render)
 app.command("size", epilog=size.EXAMPLES)(size.size)
+app.command("loadtest", epilog=loadtest.EXAMPLES)(loadtest.loadtest)
+app.command("tune", epilog=tune.EXAMPLES)(tune.tune)
 app.add_typer(local.app, name="local")
 
 

@@ -1,0 +1,59 @@
+"""Decides what a whole run says: the measured time, every class, the verdict and what was predicted."""
+
+from loadtest.profile import Profile
+from loadtest.run import Heard
+from loadtest.stats import Window, measure
+from loadtest.verdict import kept, promises
+from tierup.measured import VERSION, Arrival, Load, Prediction, Results
+from tierup.plan import ModelPlan, Plan
+from tierup.tune import setting_of
+
+
+def measured_time(profile: Profile, heard: Heard) -> Window | None:
+    """From the end of the warm-up to the end of the run, or to its interruption; None if that came before."""
+    end = profile.warmup + profile.seconds
+    if heard.interrupted:
+        end = min(end, heard.seconds)
+    return Window(profile.warmup, end) if end > profile.warmup else None
+
+
+def results(
+    plan: Plan,
+    model: ModelPlan,
+    profile: Profile,
+    heard: Heard,
+    window: Window,
+    *,
+    prediction: Prediction | None,
+    started_at: str,
+) -> Results:
+    """Everything about one run that is kept."""
+    classes = {
+        name: measure(item, [sample for sample in heard.samples if sample.workload_class == name], window)
+        for name, item in plan.classes.items()
+    }
+    verdict = promises(classes)
+    closed = profile.arrival is Arrival.CLOSED
+    return Results(
+        version=VERSION,
+        stack=plan.stack,
+        stack_model=model.name,
+        model=profile.model,
+        host=profile.url,
+        started_at=started_at,
+        load=Load(
+            arrival=profile.arrival,
+            users=profile.users if closed else None,
+            rate=None if closed else profile.rate,
+            think_seconds=profile.think,
+            warmup_seconds=window.begin,
+            seconds=round(window.seconds, 3),
+            ignore_eos=profile.ignore_eos,
+            interrupted=heard.interrupted,
+        ),
+        setting=setting_of(plan, model),
+        classes=classes,
+        verdict=verdict,
+        kept=kept(verdict, classes),
+        prediction=prediction,
+    )

@@ -1,0 +1,137 @@
+"""Decides where everything stands in the plots of a report; the values are those of the results, nothing else."""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import cycle
+
+from tierup.compare.picture import COLOURS, STEPS, Axis
+from tierup.measured import MeasuredClass, Results
+
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 880, 300, 70, 860, 40, 250  # pixels
+STEP_PERCENT = 5  # between two entries of `ttftStepsMs`
+_TICKS = 6  # about so many
+Point = tuple[float, float]
+Tick = tuple[float, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Linear:
+    """A plain axis from 0 at pixel `start` to `high` at pixel `end`."""
+
+    high: float
+    start: float
+    end: float
+
+    def at(self, value: float) -> float:
+        """The pixel of a value."""
+        return round(self.start + value / self.high * (self.end - self.start), 1)
+
+    def ticks(self) -> list[float]:
+        """Round values, evenly spaced."""
+        power = 10.0 ** math.floor(math.log10(self.high / _TICKS))
+        step = next(step * power for step in STEPS if step * power >= self.high / _TICKS)
+        return [n * step for n in range(math.floor(self.high / step) + 1)]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line in pixels; `dashed` for what was promised."""
+
+    name: str
+    colour: str
+    path: str
+    dashed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Plot:
+    """One plot; a tick is a pixel and its label."""
+
+    id: str
+    title: str
+    x_label: str
+    x_ticks: list[Tick]
+    y_ticks: list[Tick]
+    lines: list[Line]
+
+
+@dataclass(frozen=True, slots=True)
+class _Series:
+    name: str
+    points: Sequence[Point]
+    dashed: bool = False
+
+
+def plots(found: Results) -> list[Plot]:
+    """Time to the first token over time and by percentile, tokens per second; each class has its colour."""
+    end = found.load.seconds
+    time, percent = Linear(end, LEFT, RIGHT), Linear(100, LEFT, RIGHT)
+    first = "Time to the first token, ms, logarithmic"
+    return [
+        _plot(("ttft", f"{first}: 95th percentile", "seconds"), time, _latency, _series(found, _first(end))),
+        _plot(("distribution", first, "percentile"), percent, _latency, _series(found, _steps)),
+        _plot(("throughput", "Output tokens per second", "seconds"), time, _rate, _series(found, _tokens)),
+    ]
+
+
+def _series(found: Results, of: Callable[[MeasuredClass], Iterator[_Series]]) -> list[tuple[_Series, str]]:
+    colours = zip(found.classes.items(), cycle(COLOURS), strict=False)
+    return [
+        (_Series(f"{name}{item.name}", item.points, item.dashed), colour)
+        for (name, measured), colour in colours
+        for item in of(measured)
+    ]
+
+
+def _first(end: float) -> Callable[[MeasuredClass], Iterator[_Series]]:
+    def series(item: MeasuredClass) -> Iterator[_Series]:
+        yield _Series("", [(p.at, p.ttft_p95_ms) for p in item.timeline if p.ttft_p95_ms is not None])
+        yield _Series(" promised", [(0, item.promised_ttft_ms), (end, item.promised_ttft_ms)], dashed=True)
+
+    return series
+
+
+def _steps(item: MeasuredClass) -> Iterator[_Series]:
+    yield _Series("", [(n * STEP_PERCENT, value) for n, value in enumerate(item.ttft_steps_ms)])
+
+
+def _tokens(item: MeasuredClass) -> Iterator[_Series]:
+    yield _Series("", [(part.at, part.out_tokens_per_second) for part in item.timeline])
+
+
+def _latency(values: Sequence[float]) -> Axis | Linear:
+    """Whole powers of ten around the values: promises of classes are far apart."""
+    low, high = max(min(values), 0.1), max(values)
+    ends = 10.0 ** math.floor(math.log10(low)), 10.0 ** (math.floor(math.log10(high)) + 1)
+    return Axis(*ends, BOTTOM, TOP)
+
+
+def _rate(values: Sequence[float]) -> Axis | Linear:
+    return Linear(max(1.0, max(values) * 1.1), BOTTOM, TOP)
+
+
+def _plot(
+    words: tuple[str, str, str],
+    x: Linear,
+    axis: Callable[[Sequence[float]], Axis | Linear],
+    series: list[tuple[_Series, str]],
+) -> Plot:
+    values = [value for item, _ in series for _, value in item.points]
+    y = axis(values if values else [1.0])
+    return Plot(
+        *words,
+        x_ticks=[(x.at(value), f"{value:g}") for value in x.ticks()],
+        y_ticks=[(y.at(value), f"{value:g}") for value in y.ticks()],
+        lines=[
+            Line(item.name, colour, _path(item.points, x, y), item.dashed)
+            for item, colour in series
+            if item.points
+        ],
+    )
+
+
+def _path(points: Sequence[Point], x: Linear, y: Axis | Linear) -> str:
+    """A lone point is a short stroke."""
+    moved = [f"{x.at(across):g} {y.at(up):g}" for across, up in points]
+    return "M" + " L".join(moved) + (" h3" if len(moved) == 1 else "")

@@ -1,0 +1,223 @@
+"""`tierup loadtest` as users run it, against a fake server: what the server was made to do is what is reported."""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from fake_openai import FakeOpenAI, Manner, serve
+
+from tierup.measured import MeasuredClass, Results, read
+
+ROOT = Path(__file__).parents[2]
+TIERUP = str(Path(sys.prefix) / "bin" / "tierup")
+KEY = "sk-the-key-of-a-test"
+USERS, CHAT_TOKENS, LONG_TOKENS = 8, 10, 40
+STACK = f"""\
+config:
+  tierup:workload:
+    users: {USERS}
+    thinkSeconds: 0.2
+    classes:
+      chat: {{promptTokens: 60, answerTokens: {CHAT_TOKENS}, ttftMs: 1000, tpotMs: 500, share: 0.75, priority: 80}}
+      longform:
+        {{promptTokens: 200, answerTokens: {LONG_TOKENS}, ttftMs: 10000, tpotMs: 500, share: 0.25, priority: 20}}
+  tierup:nodes: {{server: entry-2x-rtx-4090, count: 1}}
+  tierup:models:
+    - id: qwen2.5-7b
+"""
+_DEADLINE_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What a run left: its exit code, what it printed, and the files it wrote."""
+
+    code: int
+    out: str
+    results: Results | None
+    report: str
+
+    @property
+    def found(self) -> Results:
+        assert self.results is not None, self.out
+        return self.results
+
+    @property
+    def classes(self) -> dict[str, MeasuredClass]:
+        return self.found.classes
+
+
+class LoadTest:
+    """Runs the command in a project of its own, measuring two seconds after one of warm-up."""
+
+    def __init__(self, folder: Path) -> None:
+        shutil.copy(ROOT / "Pulumi.yaml", folder)
+        (folder / "stacks").mkdir()
+        (folder / "stacks" / "Pulumi.small.yaml").write_text(STACK, encoding="utf-8")
+        self.folder = folder
+
+    def start(self, url: str, *words: str, seconds: int = 2, key: str | None = None) -> subprocess.Popen[str]:
+        env = {name: value for name, value in os.environ.items() if name != "TIERUP_API_KEY"}
+        times = ("--warmup", "1s", "--time", f"{seconds}s")
+        files = ("--json", "run.json", "--report", "run.html")
+        return subprocess.Popen(
+            [TIERUP, "loadtest", "--stack", "small", "--host", url, *times, *files, *words],
+            cwd=self.folder,
+            env=env | ({} if key is None else {"TIERUP_API_KEY": key}) | {"COLUMNS": "200"},
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+
+    def end(self, process: subprocess.Popen[str]) -> Ended:
+        out, _ = process.communicate(timeout=_DEADLINE_SECONDS)
+        with contextlib.suppress(FileNotFoundError):
+            text = (self.folder / "run.json").read_text(encoding="utf-8")
+            page = (self.folder / "run.html").read_text(encoding="utf-8")
+            return Ended(process.returncode, out, read(text), page)
+        return Ended(process.returncode, out, None, "")
+
+    def __call__(self, fake: FakeOpenAI, *words: str, key: str | None = None) -> Ended:
+        ended = self.end(self.start(fake.url, *words, key=key))
+        assert fake.unknown == [], "the load test asked for what the fake does not know"
+        return ended
+
+
+@pytest.fixture
+def loadtest(tmp_path: Path) -> LoadTest:
+    return LoadTest(tmp_path)
+
+
+def until(true: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + _DEADLINE_SECONDS
+    while not true():
+        assert time.monotonic() < deadline, f"not within {_DEADLINE_SECONDS} s: {what}"
+        time.sleep(0.02)
+
+
+def test_users_see_the_delays_that_the_server_has(loadtest: LoadTest) -> None:
+    first, gap = 0.15, 0.02
+    with serve(Manner(first=first, gap=gap, tokens_per_word=3, key=KEY)) as fake:
+        ended = loadtest(fake, key=KEY)
+    assert ended.code == 0, ended.out
+    assert "verdict: promises kept" in ended.out
+    for name, tokens in (("chat", CHAT_TOKENS), ("longform", LONG_TOKENS)):
+        item = ended.classes[name]
+        assert 0 < item.answered == item.sent
+        assert item.answer_tokens == tokens
+        assert item.prompt_tokens == pytest.approx(item.wanted_prompt_tokens, rel=0.03)
+        times = [item.ttft_ms, item.itl_ms, item.tpot_ms, item.e2e_ms]
+        made = [first, gap, gap, first + gap * (tokens - 1)]
+        for seen, seconds in zip(times, made, strict=True):
+            assert seen is not None
+            # Never sooner than it was sent (but a punctual chunk after a late one), nor much later.
+            assert 900 * seconds <= seen.p50 <= 3000 * seconds + 50
+    assert fake.most_at_once <= USERS
+    assert sum(item.sent for item in ended.classes.values()) < len(fake.bodies)  # the warm-up does not count
+    asked = {body["max_tokens"] for body in fake.bodies}
+    assert asked == {CHAT_TOKENS, LONG_TOKENS}
+    assert not any("ignore_eos" in body for body in fake.bodies)
+    left = json.dumps([ended.out, ended.found.text(), ended.report])
+    assert KEY not in left
+
+
+def test_a_promise_that_is_not_kept_ends_with_exit_code_1(loadtest: LoadTest) -> None:
+    with serve(Manner(first=1.2, gap=0.001)) as fake:
+        ended = loadtest(fake)
+    assert ended.code == 1
+    broken = [(item.workload_class, item.figure) for item in ended.found.verdict if not item.kept]
+    assert broken == [("chat", "ttft")]
+    assert "NOT KEPT" in ended.out
+
+
+def test_refusals_are_counted_apart_and_users_come_again_when_told(loadtest: LoadTest) -> None:
+    with serve(Manner(room=3, first=0.5)) as fake:
+        ended = loadtest(fake)
+    assert ended.code == 0, ended.out
+    refused = sum(item.refused.count for item in ended.classes.values())
+    assert 0 < refused <= fake.refused
+    assert sum(item.failures for item in ended.classes.values()) == 0
+    assert all(item.refused.without_retry_after == 0 for item in ended.classes.values())
+    # Each user is refused at most once a second, as Retry-After says; without it the pause would be 0.2 s.
+    assert refused <= USERS * (ended.found.load.seconds + 1)
+    assert f"{refused} were refused" in ended.out
+
+
+@pytest.mark.parametrize(
+    ("failure", "reason"),
+    [
+        ("status", "HTTP 503 (overloaded)"),
+        ("event", "an error inside the stream: 503 overloaded"),
+        ("cut", "the connection ended inside an answer"),
+    ],
+)
+def test_failures_are_counted_by_reason(loadtest: LoadTest, failure: str, reason: str) -> None:
+    with serve(Manner(fails_every=4, failure=failure)) as fake:
+        ended = loadtest(fake)
+    assert ended.code == 1
+    failed = {name: count for item in ended.classes.values() for name, count in item.failed.items()}
+    assert failed.keys() == {reason}
+    sent = sum(item.sent for item in ended.classes.values())
+    assert ended.found.failures / sent == pytest.approx(1 / 4, abs=0.1)
+    assert reason in ended.out
+    assert f"{ended.found.failures} failed" in ended.out
+
+
+def test_open_arrival_sends_at_its_rate_whatever_is_answered(loadtest: LoadTest) -> None:
+    with serve(Manner(first=2.0, room=20, retry_after=None)) as fake:
+        ended = loadtest(fake, "--arrival", "open", "--rate", "20", "--ignore-eos")
+    sent = sum(item.sent for item in ended.classes.values())
+    assert sent == pytest.approx(40, rel=0.5)  # 20 each second for two seconds, by chance
+    assert fake.most_at_once > USERS
+    gaps = [later - earlier for earlier, later in zip(fake.arrivals, fake.arrivals[1:], strict=False)]
+    assert max(gaps) > 2 * sorted(gaps)[len(gaps) // 2]  # no beat
+    refused = [item.refused for item in ended.classes.values()]
+    assert sum(item.count for item in refused) > 0
+    assert all(item.count == item.without_retry_after for item in refused)
+    assert all(body["ignore_eos"] for body in fake.bodies)
+    assert (ended.found.load.rate, ended.found.load.users) == (20, None)
+
+
+def test_ctrl_c_ends_the_run_and_tells_what_was_measured(loadtest: LoadTest) -> None:
+    with serve(Manner(first=0.1)) as fake:
+        process = loadtest.start(fake.url, seconds=600)
+        until(lambda: len(fake.bodies) > 60, "a run under way")
+        process.send_signal(signal.SIGINT)
+        ended = loadtest.end(process)
+        until(lambda: fake.now == 0, "nobody sends any more")
+        count = len(fake.bodies)
+    assert ended.code == 130, ended.out
+    assert ended.found.load.interrupted
+    assert 0 < ended.found.load.seconds < 600
+    assert 0 < sum(item.answered for item in ended.classes.values()) <= count
+    assert ended.found.failures == 0
+    assert "Traceback" not in ended.out
+
+
+def test_a_server_that_cannot_be_asked_is_one_message(loadtest: LoadTest) -> None:
+    with serve(Manner(key=KEY)) as fake:
+        ended = loadtest(fake, key="sk-another")
+        assert (ended.code, ended.results) == (1, None)
+        assert ended.out == f"error: {fake.url}: HTTP 401 (invalid_api_key)\n"
+    ended = loadtest.end(loadtest.start(fake.url))
+    assert ended.code == 1
+    assert "cannot be asked: [Errno 111] Connection refused" in ended.out
+
+
+def test_the_results_of_a_run_can_be_tuned_from(loadtest: LoadTest) -> None:
+    with serve(Manner()) as fake:
+        loadtest(fake)
+    words = [TIERUP, "tune", "--stack", "small", "--from", "run.json", "--json"]
+    ended = subprocess.run(words, cwd=loadtest.folder, text=True, capture_output=True, check=False)
+    told = json.loads(ended.stdout)
+    assert ended.returncode == (0 if told["enough"] else 1)
+    assert told["missing"] or told["proposals"] or told["notes"]

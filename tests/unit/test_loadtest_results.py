@@ -1,0 +1,193 @@
+"""The result file and the page made from it: nothing is lost on the way, nothing is shown that is not in the file."""
+
+import json
+import random
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+from tier_plans import plan_of
+
+from loadtest import plots
+from loadtest.outcome import measured_time, results
+from loadtest.prediction import predict
+from loadtest.profile import Profile, Words, kinds_of
+from loadtest.report import render
+from loadtest.run import Heard
+from loadtest.samples import Outcome, Sample
+from tierup.compare.picture import Axis
+from tierup.measured import Arrival, Results, Spread, read
+
+PAGE = (Path(__file__).parents[2] / "docs/loadtest.md").read_text(encoding="utf-8")
+PLAN = plan_of("standard")
+PROFILE = Profile(
+    url="http://127.0.0.1:8080",
+    model="qwen2.5-7b",
+    kinds=kinds_of(PLAN),
+    words=Words(),
+    arrival=Arrival.CLOSED,
+    users=50,
+    rate=0,
+    think=20,
+    warmup=20,
+    seconds=120,
+    patience=60,
+    ignore_eos=False,
+)
+
+
+def heard(seed: int = 1) -> Heard:
+    """A run with something of everything."""
+    chance = random.Random(seed)
+    samples = []
+    for number in range(400):
+        first = chance.uniform(0.05, 0.6)
+        chunks = tuple(first + 0.02 * token for token in range(20))
+        usual: dict[str, Any] = {"chunks": chunks, "prompt_tokens": 510, "answer_tokens": 20}
+        outcome = Outcome.ANSWERED
+        if number % 40 == 0:
+            outcome, usual = Outcome.REFUSED, {"retry_after": None}
+        elif number % 50 == 1:
+            outcome, usual = Outcome.FAILED, {"reason": 'HTTP 503 <b>"busy"</b>'}
+        name = "longform" if number % 7 in (0, 2) else "chat"
+        samples.append(Sample(name, outcome, chance.uniform(0, 140), first + 0.5, **usual))
+    return Heard(samples=samples, seconds=141)
+
+
+def run_of(told: Heard) -> Results:
+    window = measured_time(PROFILE, told)
+    assert window is not None
+    expected = predict(PLAN, PLAN.models[0], users=50)
+    began = "2026-11-25T10:00:00+00:00"
+    return results(PLAN, PLAN.models[0], PROFILE, told, window, prediction=expected, started_at=began)
+
+
+RUN = run_of(heard())
+
+
+def test_the_file_survives_being_written_and_read() -> None:
+    assert read(RUN.text()) == RUN
+    assert read(RUN.text()).text() == RUN.text()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"version": 2}, {"more": 1}, {"classes": {}}, {"load": None}, {"kept": "yes"}],
+    ids=["another version", "an unknown key", "no class", "no load", "a wrong type"],
+)
+def test_a_file_of_another_form_is_refused(change: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        read(json.dumps({**json.loads(RUN.text()), **change}))
+
+
+def keys(tree: object) -> set[str]:
+    """Every key of an object and of those in it, but the names of classes and reasons."""
+    if isinstance(tree, dict):
+        named = tree.keys() <= {"chat", "longform"} or any(key.startswith("HTTP") for key in tree)
+        return (set() if named else set(tree)) | {key for item in tree.values() for key in keys(item)}
+    return {key for item in tree for key in keys(item)} if isinstance(tree, list) else set()
+
+
+def test_the_page_names_every_key_of_the_file() -> None:
+    found = keys(json.loads(RUN.text()))
+    assert {"e2eMs", "promisedTtftMs", "withoutRetryAfter"} <= found
+    assert {key for key in found if f"`{key}`" not in PAGE} == set()
+
+
+def test_an_interrupted_run_is_measured_until_then_and_not_at_all_in_the_warm_up() -> None:
+    early = Heard(samples=[], seconds=65, interrupted=True)
+    window = measured_time(PROFILE, early)
+    assert window is not None
+    assert (window.begin, window.end) == (20, 65)
+    assert measured_time(PROFILE, Heard(seconds=20, interrupted=True)) is None
+
+
+# The report
+
+REPORT = render(RUN)
+
+
+def test_the_report_holds_the_file_itself() -> None:
+    (inside,) = re.findall(r'<script type="application/json" id="results">(.*?)</script>', REPORT, re.DOTALL)
+    assert read(inside) == RUN
+
+
+def test_the_report_fetches_nothing_and_escapes_what_a_server_said() -> None:
+    shown = REPORT.partition("<script")[0]
+    assert not re.search(r"(?:src|href|@import|url\()", REPORT)
+    assert "<b>" not in shown
+    assert "&lt;b&gt;" in shown
+
+
+def cells(heading: str) -> list[list[str]]:
+    (table,) = re.findall(rf"<h2>{heading}</h2>\n<table>(.*?)</table>", REPORT, re.DOTALL)
+    return [re.findall(r"<td>(.*?)</td>", row) for row in table.split("<tr>")[2:]]
+
+
+def number(cell: str) -> float:
+    return float(cell.removesuffix(" ms").replace(",", ""))
+
+
+def test_the_tables_of_the_report_are_the_files_numbers() -> None:
+    assert [row[:2] for row in cells("Times")] == [
+        [name, word] for name in RUN.classes for word in ("TTFT", "ITL", "TPOT", "E2E")
+    ]
+    for name, word, *shown in cells("Times"):
+        figures = getattr(RUN.classes[name], f"{word.lower()}_ms")
+        assert isinstance(figures, Spread)
+        expected = [figures.p50, figures.p90, figures.p95, figures.p99, figures.mean, figures.max]
+        assert [number(cell) for cell in shown] == pytest.approx(expected, rel=0.01, abs=0.5)
+    for name, sent, answered, refused, failed, *_ in cells("Requests"):
+        item = RUN.classes[name]
+        assert [int(sent), int(answered), int(refused), int(failed)] == [
+            item.sent,
+            item.answered,
+            item.refused.count,
+            item.failures,
+        ]
+        assert min(int(refused), int(failed)) > 0
+    for (name, figure, *_, word), said in zip(cells("Promises"), RUN.verdict, strict=True):
+        assert (name, figure.lower(), word == "kept") == (said.workload_class, said.figure, said.kept)
+
+
+def test_the_prediction_stands_beside_the_measurement_with_their_ratio() -> None:
+    rows = cells("Prediction")
+    assert [row[:2] for row in rows[-2:]] == [["all", "requests/s"], ["all", "tokens out/s"]]
+    assert RUN.prediction is not None
+    measured = RUN.classes["chat"].ttft_ms
+    assert measured is not None
+    expected = RUN.prediction.classes["chat"].ttft_ms
+    assert number(rows[0][2]) == pytest.approx(expected.p50, rel=0.01)
+    assert rows[0][3] == "43.9-156"
+    assert rows[0][5] == f"{measured.p50 / expected.p50:.2f}x"
+
+
+def points(plot: str, name: str) -> list[tuple[float, float]]:
+    (drawn,) = re.findall(rf'<svg id="{plot}".*?</svg>', REPORT, re.DOTALL)
+    (path,) = re.findall(rf'data-name="{name}" d="M(.*?)"', drawn)
+    return [(float(x), float(y)) for x, y in (pair.split() for pair in path.split(" L"))]
+
+
+def test_every_point_of_the_plots_stands_where_the_files_number_is() -> None:
+    time = plots.Linear(120, plots.LEFT, plots.RIGHT)
+    item = RUN.classes["chat"]
+    most = max(part.out_tokens_per_second for found in RUN.classes.values() for part in found.timeline)
+    rate = plots.Linear(most * 1.1, plots.BOTTOM, plots.TOP)
+    expected = [(time.at(part.at), rate.at(part.out_tokens_per_second)) for part in item.timeline]
+    assert points("throughput", "chat") == expected
+    assert len(expected) == 60
+
+    percent = plots.Linear(100, plots.LEFT, plots.RIGHT)
+    latency = Axis(10, 1000, plots.BOTTOM, plots.TOP)  # from 50 to 600 ms
+    shown = points("distribution", "chat")
+    assert shown == [(percent.at(5 * n), latency.at(value)) for n, value in enumerate(item.ttft_steps_ms)]
+    promised = points("ttft", "chat promised")
+    assert [x for x, _ in promised] == [plots.LEFT, plots.RIGHT]
+
+
+def test_a_run_without_answers_has_a_page_too() -> None:
+    page = render(run_of(Heard(samples=[Sample("chat", Outcome.REFUSED, 30, 0.01)], seconds=141)))
+    assert "NOT MEASURED" in page
+    assert "did not say when to come again" in page

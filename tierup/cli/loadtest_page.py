@@ -1,0 +1,61 @@
+"""Decides what a load test looks like to a person: while it runs, and when it is over."""
+
+from collections import Counter
+from collections.abc import Iterable
+
+from rich.console import Console
+from rich.table import Table
+
+from loadtest import rows
+from loadtest.profile import Profile
+from loadtest.run import Heard
+from loadtest.samples import Outcome
+from tierup.measured import Results
+
+_EVERY_SECONDS = 10
+
+
+def progress(profile: Profile, heard: Heard, out: Console) -> None:
+    """A line every ten seconds; told about once a second."""
+    if int(heard.seconds) % _EVERY_SECONDS:
+        return
+    count = Counter(sample.outcome for sample in heard.samples)
+    left = profile.warmup + profile.seconds - heard.seconds
+    if heard.seconds < profile.warmup:
+        phase = "warm-up"
+    else:
+        phase = f"{left:.0f} s left" if left > 0 else "waiting for the last answers"
+    told = ", ".join(f"{count[outcome]} {outcome}" for outcome in Outcome if outcome is not Outcome.CUT)
+    out.print(
+        f"{heard.seconds:5.0f} s  {told}, {heard.in_flight} in flight ({phase})",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def show(found: Results, out: Console) -> None:
+    """The results on one page, the verdict last, where the eye ends up."""
+    out.print(rows.title(found), style="bold", highlight=False, markup=False, soft_wrap=True)
+    _table("requests", rows.COUNTS, rows.counts(found), out)
+    _table("rates", rows.RATES, rows.rates(found), out)
+    _table("times", rows.TIMES, rows.times(found), out)
+    _table("prediction", rows.PREDICTED, rows.predicted(found), out)
+    _table("failures", rows.FAILED, rows.failed(found), out)
+    _table("promises", rows.VERDICT, rows.verdict(found), out)
+    for line in rows.notes(found):
+        out.print(f"note: {line}", highlight=False, markup=False, soft_wrap=True)
+    out.print(f"verdict: {rows.in_a_word(found)}", style="bold", highlight=False, markup=False)
+
+
+def _table(title: str, columns: Iterable[str], lines: Iterable[rows.Row], out: Console) -> None:
+    """Nothing where there is no line."""
+    lines = list(lines)
+    if not lines:
+        return
+    table = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0))
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for line in lines:
+        table.add_row(*line)
+    out.print(table)
+    out.print()
