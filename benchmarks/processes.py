@@ -1,0 +1,94 @@
+"""Decides how a benchmark's processes start and end: by id, whatever happens, and their folder goes with them."""
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from benchmarks.measure import tree
+
+_END_S = 10.0
+
+
+class Place:
+    """A folder and the processes that were started in it."""
+
+    def __init__(self, folder: Path, stack: ExitStack) -> None:
+        """`place` makes them."""
+        self.folder = folder
+        self._stack = stack
+
+    def room(self, name: str) -> Path:
+        """A new folder inside."""
+        folder = self.folder / name
+        folder.mkdir()
+        return folder
+
+    def start(
+        self, name: str, command: Sequence[str], *, env: Mapping[str, str] | None = None
+    ) -> subprocess.Popen[str]:
+        """Start a process whose standard output is a pipe; errors go to `<name>.log`."""
+        with (self.folder / f"{name}.log").open("ab") as log:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                env={**os.environ, **(env if env is not None else {})},
+            )
+        self._stack.callback(_end, process)
+        return process
+
+    def told(self, name: str) -> str:
+        """The end of what a process said on standard error."""
+        return (self.folder / f"{name}.log").read_text(errors="replace")[-2000:]
+
+
+@contextmanager
+def place() -> Iterator[Place]:
+    """A place to run in; at its end every process is gone, then the folder."""
+    with TemporaryDirectory(prefix="tierup-bench-") as folder, ExitStack() as stack:
+        yield Place(Path(folder), stack)
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    if process.poll() is None:
+        below = tree([process.pid])
+        process.terminate()
+        try:
+            process.wait(_END_S)
+        except subprocess.TimeoutExpired:
+            for pid in below:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            process.wait()
+    if process.stdout is not None:
+        process.stdout.close()
+
+
+def free_port() -> int:
+    """A port of the loopback that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def ask(
+    address: str, method: str, path: str, body: object = None, headers: Mapping[str, str] | None = None
+) -> tuple[int, bytes]:
+    """One request's status and answer; raises OSError or HTTPException when there is none."""
+    connection = http.client.HTTPConnection(address, timeout=10)
+    try:
+        sent = {"Content-Type": "application/json", **(headers if headers is not None else {})}
+        connection.request(method, path, None if body is None else json.dumps(body), sent)
+        response = connection.getresponse()
+        return response.status, response.read()
+    finally:
+        connection.close()
