@@ -10,6 +10,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -106,8 +107,9 @@ def tree(roots: Iterable[int]) -> list[int]:
     """Running processes and all below them, parents first."""
     found = list(roots)
     for pid in found:
-        lists = [task.read_text() for task in Path(f"/proc/{pid}/task").glob("*/children")]
-        found += [int(child) for text in lists for child in text.split()]
+        for task in Path(f"/proc/{pid}/task").glob("*/children"):
+            with suppress(FileNotFoundError, ProcessLookupError):  # it ended while we look
+                found += [int(child) for child in task.read_text().split()]
     return found
 
 

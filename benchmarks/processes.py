@@ -30,20 +30,18 @@ class Place:
         folder.mkdir()
         return folder
 
-    def start(
-        self, name: str, command: Sequence[str], *, env: Mapping[str, str] | None = None
-    ) -> subprocess.Popen[str]:
+    def start(self, name: str, command: Sequence[str]) -> subprocess.Popen[str]:
         """Start a process whose standard output is a pipe; errors go to `<name>.log`."""
-        with (self.folder / f"{name}.log").open("ab") as log:
+        # An interrupt inside Popen would leave a process that nobody knows of.
+        with (self.folder / f"{name}.log").open("ab") as log, uninterrupted():
             process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
-                env={**os.environ, **(env if env is not None else {})},
             )
-        self._stack.callback(_end, process)
+            self._stack.callback(_end, process)
         return process
 
     def told(self, name: str) -> str:
@@ -55,7 +53,28 @@ class Place:
 def place() -> Iterator[Place]:
     """A place to run in; at its end every process is gone, then the folder."""
     with TemporaryDirectory(prefix="tierup-bench-") as folder, ExitStack() as stack:
-        yield Place(Path(folder), stack)
+        try:
+            yield Place(Path(folder), stack)
+        finally:
+            with uninterrupted():
+                stack.close()
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Hold SIGINT and SIGTERM back until the end of the block, then let one of them interrupt."""
+    held: list[int] = []
+    before = {
+        number: signal.signal(number, lambda came, _: held.append(came))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if held:
+        raise KeyboardInterrupt
 
 
 def _end(process: subprocess.Popen[str]) -> None:
