@@ -4,7 +4,9 @@ All stand before the same fake model servers, without TLS, and may use two cores
 `plan_of` and `ours` alone.
 """
 
+import json
 import os
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -14,12 +16,12 @@ from benchmarks.processes import Place, free_port
 from benchmarks.report import say
 from benchmarks.traffic import Backends, Target, until_served
 from tierup.catalog import load_catalog
-from tierup.config import RawStack, parse
+from tierup.config import API_KEY_PREFIX, RawStack, parse
 from tierup.defaults import resolve
 from tierup.local.engine_env import EngineEnv
 from tierup.local.toolchain import ToolchainError, cache_root, ensure, tool, toolchain_dir
+from tierup.manifests import gateway_files
 from tierup.manifests.common import ROOT
-from tierup.manifests.gateway import nginx_conf
 from tierup.plan import Plan
 
 Maker = Callable[[Place, Backends], Target]
@@ -75,10 +77,12 @@ backend engines
     http-reuse always
     $servers
 """)
+LONG_FROM = 32  # tokens: who asks for so many has a long job
 # Lower goes first; the queue is HAProxy's own, for it sends a server no more than its slots.
-_CHATS_FIRST = """option http-buffer-request
-    acl chat req.body,json_query('$$.max_tokens',"int") -m int le $most
+_CHATS_FIRST = f"""option http-buffer-request
+    acl chat req.body,json_query('$.max_tokens',"int") -m int lt {LONG_FROM}
     http-request set-priority-class int(-10) if chat"""
+_CALLER, _KEY = "bench", "key-of-the-benchmark"
 _TOOLS = ("tierup-bench", "nginx", "ngx_http_js_module.so")
 _HAPROXY_PARTS = ("liblua5.3.so.0", "libopentracing.so.1", "libopentracing-c-wrapper.so.0", "haproxy")
 
@@ -89,14 +93,27 @@ def install() -> None:
 
 
 def plan_of(slots: int, queue: int) -> Plan:
-    """A tier of two model servers with `slots` each behind one gateway that lets `queue` more requests wait."""
+    """A tier of two model servers with `slots` each behind one gateway that lets `queue` more requests wait.
+
+    Everything is on: a caller with a key, a rate and a cap (out of reach), two classes by the tokens asked for.
+    """
+    size = {"promptTokens": 250, "ttftMs": 500, "tpotMs": 50}
+    long = {**size, "answerTokens": 64, "share": 0.2, "priority": 20, "match": {"maxTokensFrom": LONG_FROM}}
     sections: dict[str, object] = {
-        "workload": {"users": 50},
+        "workload": {
+            "users": 50,
+            "classes": {"chat": {**size, "answerTokens": 20, "share": 0.8, "priority": 80}, "longform": long},
+        },
         "nodes": {"server": "entry-2x-rtx-4090"},
         "models": [{"id": "qwen2.5-7b", "replicas": 2, "maxNumSeqs": slots}],
-        "gateway": {"replicas": 1, "queueLength": queue},
+        "gateway": {
+            "replicas": 1,
+            "queueLength": queue,
+            "keys": {_CALLER: {"requestsPerSecond": 100_000, "inFlight": 10_000}},
+        },
     }
-    return resolve(parse(RawStack("bench", sections, frozenset())).config(), load_catalog())
+    raw = RawStack("bench", sections, frozenset({API_KEY_PREFIX + _CALLER}))
+    return resolve(parse(raw).config(), load_catalog())
 
 
 def direct(here: Place, backends: Backends) -> Target:
@@ -105,21 +122,39 @@ def direct(here: Place, backends: Backends) -> Target:
 
 
 def ours(here: Place, backends: Backends, plan: Plan) -> Target:
-    """The gateway as the product renders it for `plan`, with everything on."""
+    """The gateway as its pod runs it, Nginx and the reloader, from the files that the product renders for `plan`."""
     (model,) = plan.models
-    folder, address = here.room("ours"), f"127.0.0.1:{free_port()}"
-    text = nginx_conf(
-        plan,
-        resolve=False,
-        endpoints={model.slug: backends.addresses},
+    folder, address, status = here.room("ours"), f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
+    lists = {"engines": list(backends.addresses), "gateways": [status]}
+    for name, addresses in lists.items():
+        (folder / f"{name}.json").write_text(json.dumps(addresses))
+    at = gateway_files.Place(
+        files=str(folder / "files"),
+        scratch=str(folder / "scratch"),
+        keys=str(folder / "keys"),
         listen=address,
-        status_listen=f"127.0.0.1:{free_port()}",
-        scratch=str(folder),
+        status_listen=status,
         access_log=str(folder / "access.log"),
+        user="root" if os.geteuid() == 0 else None,
+        js_module=str(tool("ngx_http_js_module.so")),
+        modern=False,
+        engines={model.slug: f"file:{folder}/engines.json"},
+        gateways=f"file:{folder}/gateways.json",
     )
-    config = folder / "nginx.conf"
-    config.write_text(text)
-    return _served(here, Target("ours", (address,), ()), _nginx_command(str(config)), model.name)
+    for name, texts in {
+        "files": gateway_files.files(plan, at),
+        "keys": {_CALLER: _KEY},
+        "scratch": {},
+    }.items():
+        (folder / name).mkdir()
+        for file, text in texts.items():
+            (folder / name / file).write_text(text)
+    nginx = [str(tool("nginx")), "-e", "/dev/stderr"]
+    served = here.start("ours", ["sh", f"{at.files}/gateway-run.sh", at.scratch, *nginx])
+    beside = here.start("reloader", [sys.executable, f"{at.files}/reloader.py", f"{at.files}/gateway.json"])
+    target = Target("ours", (address,), (served.pid, beside.pid), {"Authorization": f"Bearer {_KEY}"})
+    until_served(here, served, target, model.name)
+    return target
 
 
 def nginx(here: Place, backends: Backends, model: str) -> Target:
@@ -131,17 +166,12 @@ def nginx(here: Place, backends: Backends, model: str) -> Target:
     return _served(here, Target("nginx", (address,), ()), _nginx_command(str(config)), model)
 
 
-def haproxy(
-    here: Place, backends: Backends, model: str, *, slots: int | None = None, chat_tokens: int | None = None
-) -> Target:
-    """HAProxy as a plain balancing proxy.
-
-    With `slots` it keeps the queue itself; with `chat_tokens` requests for no more tokens than that leave it first.
-    """
+def haproxy(here: Place, backends: Backends, model: str, *, slots: int | None = None) -> Target:
+    """HAProxy as a plain balancing proxy; with `slots` it keeps the queue itself, and chats leave it first."""
     address = f"127.0.0.1:{free_port()}"
     most = "" if slots is None else f" maxconn {slots}"
     servers = "\n    ".join(f"server s{n} {at}{most}" for n, at in enumerate(backends.addresses))
-    classes = "" if chat_tokens is None else Template(_CHATS_FIRST).substitute(most=chat_tokens)
+    classes = "" if slots is None else _CHATS_FIRST
     config = here.room("haproxy") / "haproxy.cfg"
     config.write_text(_HAPROXY.substitute(address=address, servers=servers, classes=classes))
     command = ["env", f"LD_LIBRARY_PATH={toolchain_dir()}", str(tool("haproxy")), "-db", "-f", str(config)]
@@ -202,7 +232,7 @@ def _nginx_command(config: str) -> list[str]:
 
 
 def _served(here: Place, target: Target, command: list[str], model: str) -> Target:
-    """Start a gateway and wait for its first answer."""
+    """Start a gateway of one process and wait for its first answer."""
     process = here.start(target.name, command)
     until_served(here, process, target, model)
     return replace(target, pids=(process.pid,))

@@ -91,15 +91,19 @@ def cpu_seconds(roots: Iterable[int]) -> float:
     """User and system time so far of running processes, all below them, and those below that have ended."""
     ticks = 0
     for pid in tree(roots):
-        # After the name, which may hold anything: state is field 3, utime to cstime are 14 to 17.
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        ticks += sum(int(field) for field in fields[11:15])
+        with suppress(FileNotFoundError, ProcessLookupError):  # it ended: its parent has its time
+            # After the name, which may hold anything: state is field 3, utime to cstime are 14 to 17.
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            ticks += sum(int(field) for field in fields[11:15])
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def resident_mib(roots: Iterable[int]) -> float:
     """Resident memory of running processes and all below them; what they share counts for each."""
-    pages = sum(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in tree(roots))
+    pages = 0
+    for pid in tree(roots):
+        with suppress(FileNotFoundError, ProcessLookupError):
+            pages += int(Path(f"/proc/{pid}/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 

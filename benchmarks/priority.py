@@ -64,7 +64,7 @@ def ways(plan: Plan) -> dict[str, Way]:
     nginx = partial(gateways.nginx, model=model.name)
     found = {"nginx, FIFO": Way("fifo", nginx)}
     if gateways.has_haproxy():
-        classed = partial(gateways.haproxy, model=model.name, slots=SLOTS, chat_tokens=CHAT_TOKENS)
+        classed = partial(gateways.haproxy, model=model.name, slots=SLOTS)
         found["haproxy, priority class"] = Way("fifo", classed)
     found["nginx, engine priority"] = Way("priority", nginx, told=True)
     found["ours"] = Way("priority", partial(gateways.ours, plan=plan))

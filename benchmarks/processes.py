@@ -11,8 +11,6 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from benchmarks.measure import tree
-
 _END_S = 10.0
 
 
@@ -30,22 +28,26 @@ class Place:
         folder.mkdir()
         return folder
 
-    def start(self, name: str, command: Sequence[str]) -> subprocess.Popen[str]:
-        """Start a process whose standard output is a pipe; errors go to `<name>.log`."""
+    def start(self, name: str, command: Sequence[str], *, speaks: bool = False) -> subprocess.Popen[str]:
+        """Start a process in a group of its own, logging to `<name>.log`; if it `speaks`, its output is a pipe.
+
+        A terminal's interrupt reaches this program alone, which then ends the groups in order.
+        """
         # An interrupt inside Popen would leave a process that nobody knows of.
         with (self.folder / f"{name}.log").open("ab") as log, uninterrupted():
             process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
+                stdout=subprocess.PIPE if speaks else log,
                 stderr=log,
                 text=True,
+                start_new_session=True,
             )
             self._stack.callback(_end, process)
         return process
 
     def told(self, name: str) -> str:
-        """The end of what a process said on standard error."""
+        """The end of a process's log."""
         return (self.folder / f"{name}.log").read_text(errors="replace")[-2000:]
 
 
@@ -78,16 +80,13 @@ def uninterrupted() -> Iterator[None]:
 
 
 def _end(process: subprocess.Popen[str]) -> None:
-    if process.poll() is None:
-        below = tree([process.pid])
-        process.terminate()
-        try:
-            process.wait(_END_S)
-        except subprocess.TimeoutExpired:
-            for pid in below:
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-            process.wait()
+    """Let it end, then kill what is left of its group: Nginx outlives the script that started it."""
+    process.terminate()
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(_END_S)
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
     if process.stdout is not None:
         process.stdout.close()
 

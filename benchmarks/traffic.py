@@ -69,7 +69,9 @@ def start_backends(
     options = ["-model", model, "-gap", f"{gap_ms}ms", "-slots", str(slots), "-order", order]
     addresses, pids = [], []
     for _ in range(count):
-        process = here.start("fake-backend", [str(tool("tierup-bench")), "fake-backend", *options])
+        process = here.start(
+            "fake-backend", [str(tool("tierup-bench")), "fake-backend", *options], speaks=True
+        )
         assert process.stdout is not None
         addresses.append(process.stdout.readline().strip())
         pids.append(process.pid)

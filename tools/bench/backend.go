@@ -12,6 +12,7 @@ import (
 	"os"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -44,6 +45,9 @@ type fake struct {
 	model string
 	gap   time.Duration
 	slots *slots // nil: as many at once as come
+
+	running atomic.Int64
+	tokens  atomic.Int64
 
 	lock     sync.Mutex
 	answered int
@@ -78,6 +82,9 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		f.chat(w, r)
 	case "GET /v1/models":
 		reply(w, fmt.Appendf(nil, `{"object":"list","data":[{"id":%q,"object":"model"}]}`, f.model))
+	case "GET /metrics": // what our gateway's probe reads
+		fmt.Fprintf(w, "vllm:num_requests_running %d\nvllm:generation_tokens_total %d\nvllm:prompt_tokens_total %d\n",
+			f.running.Load(), f.tokens.Load(), f.tokens.Load())
 	case "GET /health":
 		reply(w, nil)
 	case "GET /fake/counts":
@@ -112,9 +119,12 @@ func (f *fake) chat(w http.ResponseWriter, r *http.Request) {
 		}
 		defer f.slots.leave()
 	}
+	f.running.Add(1)
+	defer f.running.Add(-1)
 	if asked.Stream {
 		f.stream(w, r, asked.MaxTokens)
 	} else {
+		f.tokens.Add(1)
 		reply(w, fmt.Appendf(nil, `{"id":"chatcmpl-fake","object":"chat.completion","created":0,"model":%q,"choices":[{"index":0,`+
 			`"message":{"role":"assistant","content":"fake"},"finish_reason":"stop"}],`+
 			`"usage":{"prompt_tokens":1,"completion_tokens":1,"total_tokens":2}}`, f.model))
@@ -133,6 +143,7 @@ func (f *fake) stream(w http.ResponseWriter, r *http.Request, tokens int) {
 	for started, n := time.Now(), 1; n <= tokens; n++ {
 		time.Sleep(time.Until(started.Add(time.Duration(n) * f.gap)))
 		w.Write(event)
+		f.tokens.Add(1)
 		if control.Flush() != nil || r.Context().Err() != nil {
 			return // the client went away
 		}
