@@ -4,23 +4,21 @@ All stand before the same fake model servers, without TLS, and may use two cores
 `plan_of` and `ours` alone.
 """
 
-import json
 import os
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from string import Template
 
-from benchmarks.processes import Place, free_port
+from benchmarks.processes import END_S, Place, uninterrupted
 from benchmarks.report import say
 from benchmarks.traffic import Backends, Target, until_served
 from tierup.catalog import load_catalog
 from tierup.config import API_KEY_PREFIX, RawStack, parse
 from tierup.defaults import resolve
 from tierup.local.engine_env import EngineEnv
+from tierup.local.plan_gateway import PlanGateway, free_port
 from tierup.local.toolchain import ToolchainError, cache_root, ensure, tool, toolchain_dir
-from tierup.manifests import gateway_files
 from tierup.manifests.common import ROOT
 from tierup.plan import Plan
 
@@ -122,38 +120,15 @@ def direct(here: Place, backends: Backends) -> Target:
 
 
 def ours(here: Place, backends: Backends, plan: Plan) -> Target:
-    """The gateway as its pod runs it, Nginx and the reloader, from the files that the product renders for `plan`."""
+    """The gateway of `plan` as its pod runs it, Nginx and the reloader."""
     (model,) = plan.models
-    folder, address, status = here.room("ours"), f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
-    lists = {"engines": list(backends.addresses), "gateways": [status]}
-    for name, addresses in lists.items():
-        (folder / f"{name}.json").write_text(json.dumps(addresses))
-    at = gateway_files.Place(
-        files=str(folder / "files"),
-        scratch=str(folder / "scratch"),
-        keys=str(folder / "keys"),
-        listen=address,
-        status_listen=status,
-        access_log=str(folder / "access.log"),
-        user="root" if os.geteuid() == 0 else None,
-        js_module=str(tool("ngx_http_js_module.so")),
-        modern=False,
-        engines={model.slug: f"file:{folder}/engines.json"},
-        gateways=f"file:{folder}/gateways.json",
-    )
-    for name, texts in {
-        "files": gateway_files.files(plan, at),
-        "keys": {_CALLER: _KEY},
-        "scratch": {},
-    }.items():
-        (folder / name).mkdir()
-        for file, text in texts.items():
-            (folder / name / file).write_text(text)
-    nginx = [str(tool("nginx")), "-e", "/dev/stderr"]
-    served = here.start("ours", ["sh", f"{at.files}/gateway-run.sh", at.scratch, *nginx])
-    beside = here.start("reloader", [sys.executable, f"{at.files}/reloader.py", f"{at.files}/gateway.json"])
-    target = Target("ours", (address,), (served.pid, beside.pid), {"Authorization": f"Bearer {_KEY}"})
-    until_served(here, served, target, model.name)
+    gateway = PlanGateway(plan, here.room("ours"), {model.slug: backends.addresses}, {_CALLER: [_KEY]})
+    with uninterrupted():
+        here.at_end(partial(gateway.end, END_S))
+        processes = (gateway.start_nginx(), gateway.start_reloader())
+    pids = tuple(process.pid for process in processes)
+    target = Target("ours", (f"127.0.0.1:{gateway.port}",), pids, {"Authorization": f"Bearer {_KEY}"})
+    until_served(target, model.name, processes, gateway.words)
     return target
 
 
@@ -234,5 +209,5 @@ def _nginx_command(config: str) -> list[str]:
 def _served(here: Place, target: Target, command: list[str], model: str) -> Target:
     """Start a gateway of one process and wait for its first answer."""
     process = here.start(target.name, command)
-    until_served(here, process, target, model)
+    until_served(target, model, [process], lambda: here.told(target.name))
     return replace(target, pids=(process.pid,))

@@ -4,14 +4,14 @@ import http.client
 import json
 import os
 import signal
-import socket
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-_END_S = 10.0
+END_S = 10.0
 
 
 class Place:
@@ -28,6 +28,10 @@ class Place:
         folder.mkdir()
         return folder
 
+    def at_end(self, do: Callable[[], object]) -> None:
+        """Have something done before the folder goes; the last said comes first."""
+        self._stack.callback(do)
+
     def start(self, name: str, command: Sequence[str], *, speaks: bool = False) -> subprocess.Popen[str]:
         """Start a process in a group of its own, logging to `<name>.log`; if it `speaks`, its output is a pipe.
 
@@ -43,7 +47,7 @@ class Place:
                 text=True,
                 start_new_session=True,
             )
-            self._stack.callback(_end, process)
+            self.at_end(partial(_end, process))
         return process
 
     def told(self, name: str) -> str:
@@ -83,19 +87,12 @@ def _end(process: subprocess.Popen[str]) -> None:
     """Let it end, then kill what is left of its group: Nginx outlives the script that started it."""
     process.terminate()
     with suppress(subprocess.TimeoutExpired):
-        process.wait(_END_S)
+        process.wait(END_S)
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     if process.stdout is not None:
         process.stdout.close()
-
-
-def free_port() -> int:
-    """A port of the loopback that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def ask(

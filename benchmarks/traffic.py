@@ -4,7 +4,7 @@ import http.client
 import json
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -87,11 +87,13 @@ def chat(model: str, tokens: int, *, stream: bool, priority: int | None = None) 
     return body if priority is None else {**body, "priority": priority}
 
 
-def until_served(here: Place, process: subprocess.Popen[str], target: Target, model: str) -> None:
-    """Wait for a gateway's first answer to a chat; raises CommandFailed with what it said if none comes."""
+def until_served(
+    target: Target, model: str, processes: Sequence[subprocess.Popen[Any]], words: Callable[[], str]
+) -> None:
+    """Wait for a gateway's first answer to a chat; raises CommandFailed with its `words` if none comes."""
     deadline = time.monotonic() + _READY_S
     last, body = "no answer", chat(model, 1, stream=False)
-    while time.monotonic() < deadline and process.poll() is None:
+    while time.monotonic() < deadline and all(one.poll() is None for one in processes):
         try:
             status, answer = ask(target.addresses[0], "POST", "/v1/chat/completions", body, target.headers)
             if status == http.client.OK:
@@ -100,7 +102,7 @@ def until_served(here: Place, process: subprocess.Popen[str], target: Target, mo
         except (OSError, http.client.HTTPException) as error:
             last = str(error)
         time.sleep(0.05)
-    raise CommandFailed(f"{target.name} did not serve a chat ({last}):\n{here.told(target.name)}")
+    raise CommandFailed(f"{target.name} did not serve a chat ({last}):\n{words()}")
 
 
 def load(target: Target, body: Body, *, connections: int, seconds: float) -> Loaded:
