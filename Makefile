@@ -41,7 +41,9 @@ lock: setup ## renew requirements/*.txt from pyproject.toml
 	$$compile -o requirements/base.txt pyproject.toml; \
 	$$compile --extra dev -c requirements/base.txt -o requirements/dev.txt pyproject.toml; \
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --annotation-style=line \
-		--custom-compile-command "$$CUSTOM_COMPILE_COMMAND" --override requirements/engine-cpu-overrides.in -o requirements/engine-cpu.txt requirements/engine-cpu.in >/dev/null
+		--custom-compile-command "$$CUSTOM_COMPILE_COMMAND" --override requirements/engine-cpu-overrides.in -o requirements/engine-cpu.txt requirements/engine-cpu.in >/dev/null; \
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --annotation-style=line \
+		--custom-compile-command "$$CUSTOM_COMPILE_COMMAND" -o requirements/vllm-router.txt requirements/vllm-router.in >/dev/null
 
 .PHONY: toolchain
 toolchain: setup ## install the pinned tools (PATH, else download, else built from source)
@@ -86,6 +88,11 @@ lint: setup ## style, formatting and strict types
 .PHONY: bench
 bench: setup toolchain ## compare `pulumi up` with kubectl; prints one JSON line last
 	@$(BIN)/python benchmarks/up.py
+
+.PHONY: bench-gateway
+bench-gateway: setup ## compare the gateway with other proxies, in speed and for waiting chats; one JSON line last each
+	@$(BIN)/python benchmarks/gateway.py
+	@$(BIN)/python benchmarks/priority.py
 
 .PHONY: generate schema
 generate: setup ## renew the committed generated files

@@ -1,6 +1,7 @@
-"""Decides what one run of a command costs: wall time, CPU of all its processes, and each one's peak memory."""
+"""Decides what commands and running processes cost: wall time, CPU, memory, and what a percentile is."""
 
 import ctypes
+import math
 import os
 import resource
 import statistics
@@ -8,7 +9,8 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -77,6 +79,42 @@ def run(command: Sequence[str], cwd: Path, env: Mapping[str, str], *, memory: bo
 def median(runs: Sequence[Run], of: Callable[[Run], float] = lambda run: run.wall) -> float:
     """The median of one figure."""
     return statistics.median(of(run) for run in runs)
+
+
+def percentile(values: Sequence[float], percent: float) -> float:
+    """The smallest value that at least `percent` of all do not exceed; `values` is not empty."""
+    rank = math.ceil(len(values) * percent / 100)
+    return sorted(values)[max(rank, 1) - 1]
+
+
+def cpu_seconds(roots: Iterable[int]) -> float:
+    """User and system time so far of running processes, all below them, and those below that have ended."""
+    ticks = 0
+    for pid in tree(roots):
+        with suppress(FileNotFoundError, ProcessLookupError):  # it ended: its parent has its time
+            # After the name, which may hold anything: state is field 3, utime to cstime are 14 to 17.
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            ticks += sum(int(field) for field in fields[11:15])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def resident_mib(roots: Iterable[int]) -> float:
+    """Resident memory of running processes and all below them; what they share counts for each."""
+    pages = 0
+    for pid in tree(roots):
+        with suppress(FileNotFoundError, ProcessLookupError):
+            pages += int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def tree(roots: Iterable[int]) -> list[int]:
+    """Running processes and all below them, parents first."""
+    found = list(roots)
+    for pid in found:
+        for task in Path(f"/proc/{pid}/task").glob("*/children"):
+            with suppress(FileNotFoundError, ProcessLookupError):  # it ended while we look
+                found += [int(child) for child in task.read_text().split()]
+    return found
 
 
 def _children_cpu() -> float:

@@ -8,17 +8,13 @@ standard output, the figures as one JSON line after it; goals are reported and n
 """
 
 import argparse
-import json
-import os
-import platform
-import signal
 import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 from benchmarks.measure import CommandFailed, Run, median
-from benchmarks.report import goal, say
+from benchmarks.report import goal, run, say
 from benchmarks.scale import scale
 from benchmarks.subjects import ROOT, SAME, UP, Tier, empty_project, pulumi, workplace
 from tierup.local.cluster import Cluster
@@ -126,27 +122,15 @@ def main() -> int:
     )
     parser.add_argument("--models", default="1,5,10,25,50", help="sizes for --scale (default: 1,5,10,25,50)")
     options = parser.parse_args()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # an ended run takes its cluster with it
-    load = os.getloadavg()[0]
-    if load > 0.5:
-        say(f"note: the machine is busy (load {load:.1f}); trust ratios more than seconds")
-    machine = {"cores": os.cpu_count(), "load_before": round(load, 2), "python": platform.python_version()}
-    result: dict[str, object] = {"machine": machine, "rounds": options.rounds}
-    try:
+
+    def measure() -> dict[str, object]:
         with workplace() as (cluster, folder):
             if options.scale:
                 sizes = [int(size) for size in options.models.split(",")]
-                result["scale"] = scale(sizes, options.rounds, cluster, folder)
-            else:
-                result |= compare(options.stack, options.rounds, cluster, folder)
-    except (CommandFailed, LocalClusterError, ToolMissing) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("interrupted; nothing is left behind", file=sys.stderr)
-        return 130
-    print(json.dumps(result))
-    return 0
+                return {"rounds": options.rounds, "scale": scale(sizes, options.rounds, cluster, folder)}
+            return {"rounds": options.rounds, **compare(options.stack, options.rounds, cluster, folder)}
+
+    return run(measure, (CommandFailed, LocalClusterError, ToolMissing))
 
 
 if __name__ == "__main__":

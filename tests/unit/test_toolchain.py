@@ -236,9 +236,24 @@ def test_a_command_line_failure_is_a_message_not_a_traceback(
     assert "unknown tool dmeo (known: demo)" in capsys.readouterr().err
 
 
-def test_the_debian_package_is_unpacked_with_package_lists_of_our_own(bench: Bench) -> None:
+def test_what_only_benchmarks_need_is_installed_when_they_are_named(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bench.entry["group"] = "benchmarks"
+    bench.release("demo 1.2.3 by release")
+    chain = bench.chain()
+    monkeypatch.setattr(toolchain, "_default", lambda: chain)
+    assert toolchain.main(["install"]) == 0
+    with pytest.raises(ToolMissing):
+        chain.tool("demo")
+    assert toolchain.main(["install", "--group", "benchmarks"]) == 0
+    assert output(chain.tool("demo")) == "demo 1.2.3 by release"
+
+
+@pytest.mark.parametrize("file", ["usr/bin/demo", "usr/*/dem?"])
+def test_the_debian_package_is_unpacked_with_package_lists_of_our_own(bench: Bench, file: str) -> None:
     del bench.entry["download"], bench.entry["go"]
-    bench.entry["debian"] = {"package": "demo-pkg", "file": "usr/bin/demo"}
+    bench.entry["debian"] = {"package": "demo-pkg", "file": file}
     # Knows no package until it was updated in a state folder that is not the system's.
     script(
         bench.path / "apt-get",
@@ -381,7 +396,9 @@ def test_every_committed_pin_has_a_way_that_needs_no_path() -> None:
         assert tool.download or tool.debian or tool.go, tool.name
         assert tool.go or tool.hint, f"{tool.name}: say how to install it"
         if tool.go:
-            assert {"go.mod", "go.sum"} <= set(os.listdir(REPO / "tools" / tool.go.module)), tool.name
+            module = REPO / "tools" / tool.go.module
+            locked = {"go.sum"} if "require" in (module / "go.mod").read_text() else set()
+            assert {"go.mod", *locked} <= set(os.listdir(module)), tool.name
 
 
 def test_a_mistake_in_the_pins_is_named(tmp_path: Path) -> None:

@@ -52,11 +52,17 @@ def unsupported() -> str | None:
 
 @dataclass(frozen=True)
 class EngineEnv:
-    """One lock of packages and the cache its environment is installed in; `check` proves that it works."""
+    """One lock of packages and the cache its environment is installed in; `check` proves that it works.
+
+    The other words are for messages: what it is, what installing takes, what may be missing.
+    """
 
     lock: Path
     cache: Path
     check: str = CHECK
+    name: str = "vLLM's CPU build"
+    takes: str = "about 5 GB and 3 minutes"
+    hint: str = HINT
 
     @cached_property
     def folder(self) -> Path:
@@ -84,9 +90,9 @@ class EngineEnv:
                     if not self._installed():  # by the one we waited for
                         self._install(echo)
             except WayFailed as failed:
-                raise ToolchainError(f"vLLM's CPU build could not be installed: {failed}") from failed
+                raise ToolchainError(f"{self.name} could not be installed: {failed}") from failed
             except OSError as error:
-                raise ToolchainError(f"the engine's folder {self.cache} cannot be used: {error}") from error
+                raise ToolchainError(f"the folder {self.cache} cannot be used: {error}") from error
         return self.folder
 
     def _installed(self) -> bool:
@@ -103,12 +109,12 @@ class EngineEnv:
             shop = Workshop(Path(scratch), self.folder / "bin", self.cache, echo)
             aside = shop.scratch / "venv"
             run([sys.executable, "-m", "venv", "--without-pip", str(aside)], shop.scratch, shop)
-            echo(f"installing {self.lock.name} into {self.folder}: about 5 GB and 3 minutes")
+            echo(f"installing {self.lock.name} into {self.folder}: {self.takes}")
             run(self._pip(aside / "bin" / "python", shop), shop.scratch, shop, beat="installing packages")
             try:
                 run([str(aside / "bin" / "python"), "-c", self.check], shop.scratch, shop)
             except WayFailed as failed:
-                raise WayFailed(f"the installed packages do not work: {failed} - {HINT}") from failed
+                raise WayFailed(f"the installed packages do not work: {failed} - {self.hint}") from failed
             shutil.rmtree(self.folder, ignore_errors=True)  # of an interpreter that has gone
             aside.rename(self.folder)
         echo(f"installed in {time.monotonic() - started:.0f} s")

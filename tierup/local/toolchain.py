@@ -14,6 +14,7 @@ __all__ = ["ToolMissing", "ToolchainError", "cache_root", "ensure", "tool", "too
 
 _PINS = Path(__file__).with_name("toolchain.yaml")
 _MODULES = Path(__file__).parents[2] / "tools"
+_ON_DEMAND = "benchmarks"  # the group that only those install who name it
 
 
 def cache_root() -> Path:
@@ -41,13 +42,17 @@ def ensure(names: Iterable[str], echo: Callable[[str], None]) -> Path:
     return _default().ensure(names, echo)
 
 
+def _wanted(group: str, asked: str | None) -> bool:
+    return group == asked if asked is not None else group != _ON_DEMAND
+
+
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tierup.local.toolchain", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("path", help="print the folder that holds the tools")
     install = commands.add_parser("install", help="install what is missing")
-    install.add_argument("tools", nargs="*", help="only these (default: all)")
-    install.add_argument("--group", help="only this group of the pins: cluster or checks")
+    install.add_argument("tools", nargs="*", help="only these (default: all but the group benchmarks)")
+    install.add_argument("--group", help="only this group of the pins: cluster, checks or benchmarks")
     options = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -55,7 +60,7 @@ def main(arguments: list[str] | None = None) -> int:
         if options.command == "path":
             print(chain.bin)
             return 0
-        group = [name for name, tool in chain.tools.items() if options.group in {None, tool.group}]
+        group = [name for name, tool in chain.tools.items() if _wanted(tool.group, options.group)]
         folder = chain.ensure(options.tools or group, lambda line: print(line, flush=True))
         print(f"toolchain ready: {folder}")
     except ToolchainError as error:

@@ -70,10 +70,10 @@ def from_debian(shop: Workshop, tool: Tool, target: Path) -> None:
         run([*download, *shop.apt_options, "download", tool.debian.package], folder, shop)
     for package in folder.glob("*.deb"):
         run(["dpkg", "-x", str(package), str(folder / "root")], folder, shop)
-    file = folder / "root" / tool.debian.file
-    if not file.is_file():
+    files = [file for file in (folder / "root").glob(tool.debian.file) if file.is_file()]
+    if not files:
         raise WayFailed(f"package {tool.debian.package} has no file {tool.debian.file}")
-    shutil.move(file, target)
+    shutil.move(files[0], target)
 
 
 def from_go(shop: Workshop, tool: Tool, target: Path) -> None:

@@ -1,0 +1,213 @@
+"""Decides who is compared: no gateway, ours with everything on, and the proxies that people would take instead.
+
+All stand before the same fake model servers, without TLS, and may use two cores. How ours is configured stands in
+`plan_of` and `ours` alone.
+"""
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from string import Template
+
+from benchmarks.processes import END_S, Place, uninterrupted
+from benchmarks.report import say
+from benchmarks.traffic import Backends, Target, until_served
+from tierup.catalog import load_catalog
+from tierup.config import API_KEY_PREFIX, RawStack, parse
+from tierup.defaults import resolve
+from tierup.local.engine_env import EngineEnv
+from tierup.local.plan_gateway import PlanGateway, free_port
+from tierup.local.toolchain import ToolchainError, cache_root, ensure, tool, toolchain_dir
+from tierup.manifests.common import ROOT
+from tierup.plan import Plan
+
+Maker = Callable[[Place, Backends], Target]
+
+# The least that serves: the balancing and the streaming that ours has, and no log.
+_NGINX = Template("""
+worker_processes 2;
+pid $folder/nginx.pid;
+error_log $folder/error.log warn;
+events { worker_connections 4096; }
+http {
+    access_log off;
+    client_body_temp_path $folder/body;
+    proxy_temp_path $folder/proxy;
+    fastcgi_temp_path $folder/fastcgi;
+    uwsgi_temp_path $folder/uwsgi;
+    scgi_temp_path $folder/scgi;
+    upstream engines {
+        zone engines 64k;
+        least_conn;
+        $servers
+        keepalive 64;
+    }
+    server {
+        listen $address;
+        location / {
+            proxy_pass http://engines;
+            proxy_http_version 1.1;
+            proxy_set_header Connection "";
+            proxy_buffering off;
+            proxy_read_timeout 600s;
+        }
+    }
+}
+""")
+_HAPROXY = Template("""
+global
+    nbthread 2
+    maxconn 4096
+defaults
+    mode http
+    option http-no-delay
+    timeout connect 3s
+    timeout client 600s
+    timeout server 600s
+    timeout queue 600s
+frontend clients
+    bind $address
+    $classes
+    default_backend engines
+backend engines
+    balance leastconn
+    http-reuse always
+    $servers
+""")
+LONG_FROM = 32  # tokens: who asks for so many has a long job
+# Lower goes first; the queue is HAProxy's own, for it sends a server no more than its slots.
+_CHATS_FIRST = f"""option http-buffer-request
+    acl chat req.body,json_query('$.max_tokens',"int") -m int lt {LONG_FROM}
+    http-request set-priority-class int(-10) if chat"""
+_CALLER, _KEY = "bench", "key-of-the-benchmark"
+_TOOLS = ("tierup-bench", "nginx", "ngx_http_js_module.so")
+_HAPROXY_PARTS = ("liblua5.3.so.0", "libopentracing.so.1", "libopentracing-c-wrapper.so.0", "haproxy")
+
+
+def install() -> None:
+    """What no comparison can do without; raises ToolchainError."""
+    ensure(_TOOLS, say)
+
+
+def plan_of(slots: int, queue: int) -> Plan:
+    """A tier of two model servers with `slots` each behind one gateway that lets `queue` more requests wait.
+
+    Everything is on: a caller with a key, a rate and a cap (out of reach), two classes by the tokens asked for.
+    """
+    size = {"promptTokens": 250, "ttftMs": 500, "tpotMs": 50}
+    long = {**size, "answerTokens": 64, "share": 0.2, "priority": 20, "match": {"maxTokensFrom": LONG_FROM}}
+    sections: dict[str, object] = {
+        "workload": {
+            "users": 50,
+            "classes": {"chat": {**size, "answerTokens": 20, "share": 0.8, "priority": 80}, "longform": long},
+        },
+        "nodes": {"server": "entry-2x-rtx-4090"},
+        "models": [{"id": "qwen2.5-7b", "replicas": 2, "maxNumSeqs": slots}],
+        "gateway": {
+            "replicas": 1,
+            "queueLength": queue,
+            "keys": {_CALLER: {"requestsPerSecond": 100_000, "inFlight": 10_000}},
+        },
+    }
+    raw = RawStack("bench", sections, frozenset({API_KEY_PREFIX + _CALLER}))
+    return resolve(parse(raw).config(), load_catalog())
+
+
+def direct(here: Place, backends: Backends) -> Target:
+    """No gateway: clients are dealt to the model servers in turn; the cost is the servers' own."""
+    return Target("direct", backends.addresses, backends.pids)
+
+
+def ours(here: Place, backends: Backends, plan: Plan) -> Target:
+    """The gateway of `plan` as its pod runs it, Nginx and the reloader."""
+    (model,) = plan.models
+    gateway = PlanGateway(plan, here.room("ours"), {model.slug: backends.addresses}, {_CALLER: [_KEY]})
+    with uninterrupted():
+        here.at_end(partial(gateway.end, END_S))
+        processes = (gateway.start_nginx(), gateway.start_reloader())
+    pids = tuple(process.pid for process in processes)
+    target = Target("ours", (f"127.0.0.1:{gateway.port}",), pids, {"Authorization": f"Bearer {_KEY}"})
+    until_served(target, model.name, processes, gateway.words)
+    return target
+
+
+def nginx(here: Place, backends: Backends, model: str) -> Target:
+    """Nginx as a plain balancing proxy."""
+    folder, address = here.room("nginx"), f"127.0.0.1:{free_port()}"
+    servers = " ".join(f"server {backend};" for backend in backends.addresses)
+    config = folder / "nginx.conf"
+    config.write_text(_NGINX.substitute(folder=folder, address=address, servers=servers))
+    return _served(here, Target("nginx", (address,), ()), _nginx_command(str(config)), model)
+
+
+def haproxy(here: Place, backends: Backends, model: str, *, slots: int | None = None) -> Target:
+    """HAProxy as a plain balancing proxy; with `slots` it keeps the queue itself, and chats leave it first."""
+    address = f"127.0.0.1:{free_port()}"
+    most = "" if slots is None else f" maxconn {slots}"
+    servers = "\n    ".join(f"server s{n} {at}{most}" for n, at in enumerate(backends.addresses))
+    classes = "" if slots is None else _CHATS_FIRST
+    config = here.room("haproxy") / "haproxy.cfg"
+    config.write_text(_HAPROXY.substitute(address=address, servers=servers, classes=classes))
+    command = ["env", f"LD_LIBRARY_PATH={toolchain_dir()}", str(tool("haproxy")), "-db", "-f", str(config)]
+    return _served(here, Target("haproxy", (address,), ()), command, model)
+
+
+def vllm_router(here: Place, backends: Backends, model: str) -> Target:
+    """The router of the vLLM project, by its cheapest policy."""
+    address = f"127.0.0.1:{free_port()}"
+    port = address.rpartition(":")[2]
+    workers = [f"http://{backend}" for backend in backends.addresses]
+    command = [str(_router_env().folder / "bin" / "python"), "-m", "vllm_router.launch_router"]
+    command += ["--host", "127.0.0.1", "--port", port, "--prometheus-port", str(free_port())]
+    command += ["--policy", "round_robin", "--log-level", "error", "--worker-urls", *workers]
+    return _served(here, Target("vllm-router", (address,), ()), command, model)
+
+
+def all_gateways(plan: Plan) -> list[Maker]:
+    """Everyone; who cannot be installed here is left out, and that is said."""
+    (model,) = plan.models
+    makers: list[Maker] = [direct, partial(ours, plan=plan), partial(nginx, model=model.name)]
+    if has_haproxy():
+        makers.append(partial(haproxy, model=model.name))
+    if _installed("vllm-router", lambda: _router_env().ensure(say)):
+        makers.append(partial(vllm_router, model=model.name))
+    return makers
+
+
+def has_haproxy() -> bool:
+    """Whether HAProxy is there, after an attempt to install it."""
+    return _installed("haproxy", lambda: ensure(_HAPROXY_PARTS, say))
+
+
+def _installed(name: str, get: Callable[[], object]) -> bool:
+    try:
+        get()
+    except ToolchainError as error:
+        say(f"LEFT OUT, NOT MEASURED: {name}: {error}")
+        return False
+    return True
+
+
+def _router_env() -> EngineEnv:
+    return EngineEnv(
+        ROOT / "requirements" / "vllm-router.txt",
+        cache_root() / "vllm-router",
+        check="import vllm_router_rs, vllm_router.launch_router",
+        name="vllm-router",
+        takes="about 200 MB",
+        hint="it has wheels for Linux on x86-64 with glibc 2.28 or newer",
+    )
+
+
+def _nginx_command(config: str) -> list[str]:
+    """In the foreground; as root its workers would become a user that cannot enter the folder."""
+    user = " user root;" if os.geteuid() == 0 else ""
+    return [str(tool("nginx")), "-e", "/dev/stderr", "-c", config, "-g", f"daemon off;{user}"]
+
+
+def _served(here: Place, target: Target, command: list[str], model: str) -> Target:
+    """Start a gateway of one process and wait for its first answer."""
+    process = here.start(target.name, command)
+    until_served(target, model, [process], lambda: here.told(target.name))
+    return replace(target, pids=(process.pid,))

@@ -1,0 +1,3 @@
+module tierup.local/tools/bench
+
+go 1.26.0
