@@ -23,7 +23,8 @@ LARGE_BODIES = 4  # at once, per gateway: each may take its size several times o
 class Place:
     """Where a gateway runs: the pod unless said otherwise.
 
-    `listen` and `status_listen` are parameters of Nginx's directive; `modern`: Nginx 1.25.1 or later, where HTTP/2 is a directive;
+    `listen` and `status_listen` are parameters of Nginx's directive; `modern`: Nginx 1.25.1 or later, where HTTP/2 is
+    a directive of its own;
     `engines` and `gateways` say where the reloader finds addresses (`dns:HOST:PORT` or `file:PATH`).
     """
 
