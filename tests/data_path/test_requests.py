@@ -24,6 +24,7 @@ CALLERS = {
     "batch": {"classes": ["longform"]},
     "slow": {"requestsPerSecond": 0.1},
     "few": {"inFlight": 2},
+    "default": {"inFlight": 1},  # a word of Nginx
 }
 WEB, OPS, BATCH = "key-of-web", "key-of-ops", "key-of-batch"
 HELLO: list[dict[str, str]] = [{"role": "user", "content": "hello"}]
@@ -320,28 +321,31 @@ def test_a_caller_s_rate_is_bounded(gateway: GatewayStack) -> None:
     assert gateway.ask(CHAT, chat(), OPS).status == 200, "another caller has its own"
 
 
-def test_a_caller_cannot_take_every_place(gateway: GatewayStack, backends: dict[str, FakeBackend]) -> None:
+@pytest.mark.parametrize(("caller", "places"), [("few", 2), ("default", 1)])
+def test_a_caller_cannot_take_every_place(
+    gateway: GatewayStack, backends: dict[str, FakeBackend], caller: str, places: int
+) -> None:
     backend, answers = backends["qwen2-5-7b"], list[int]()
     backend.release.clear()
     threads = [
         threading.Thread(
-            target=lambda: answers.append(gateway.ask(CHAT, chat(hold=True), "key-of-few").status)
+            target=lambda: answers.append(gateway.ask(CHAT, chat(hold=True), f"key-of-{caller}").status)
         )
-        for _ in range(2)
+        for _ in range(places)
     ]
     for thread in threads:
         thread.start()
     try:
-        until(lambda: backend.held == 2, "two in flight")
-        refused = gateway.ask(CHAT, chat(), "key-of-few")
+        until(lambda: backend.held == places, "all in flight")
+        refused = gateway.ask(CHAT, chat(), f"key-of-{caller}")
         assert refused.status == 429
         assert gateway.ask(CHAT, chat(), OPS).status == 200
     finally:
         backend.release.set()
         for thread in threads:
             thread.join()
-    assert answers == [200, 200]
-    until(lambda: gateway.ask(CHAT, chat(), "key-of-few").status == 200, "a place is free again")
+    assert answers == [200] * places
+    until(lambda: gateway.ask(CHAT, chat(), f"key-of-{caller}").status == 200, "a place is free again")
 
 
 @pytest.mark.parametrize("path", [COMPLETIONS, "/v1/responses", "/v1/embeddings"])

@@ -58,6 +58,7 @@ def shake(gateway: GatewayStack, **settings: object) -> ssl.SSLSocket:
     return context.wrap_socket(socket.create_connection(("127.0.0.1", gateway.port), DEADLINE))
 
 
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion:DeprecationWarning")  # what must be refused
 def test_only_modern_tls_is_spoken_and_http_2_is_offered(gateway: GatewayStack) -> None:
     with shake(gateway) as connection:
         assert (connection.version(), connection.selected_alpn_protocol()) == ("TLSv1.3", "h2")
