@@ -4,12 +4,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from engine_server import EngineServer, end_all
-from served import Served, container_of, size_for
+from engine_server import EngineServer
+from served import Served, size_for
 from tier_plans import plan_of
-from tiny_model import make_tiny_model
 
 from tierup.local import engine_env
+from tierup.local.cpu_engine import container_of, end_all
+from tierup.local.tiny_model import make_tiny_model
 from tierup.plan import Plan
 from tierup.sizing.memory import GIB
 
@@ -41,7 +42,7 @@ def starting(
         for name, (plan, numbers) in cases.items():
             model = make_tiny_model(root / name / "model", **numbers)
             shape, sized = size_for(model, plan)
-            container = container_of(plan)
+            container = container_of(plan, plan.models[0])
             kv_bytes = int(sized.kv * GIB)
             server = EngineServer(engine_python, container, model, kv_bytes, root / name / "scratch")
             served[name] = Served(server, container, shape, sized)

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from engine_server import EngineServer, end_all
-from served import container_of
-from tiny_model import make_tiny_model
+from engine_server import EngineServer
 
 from tierup.local import engine_env
+from tierup.local.cpu_engine import container_of, end_all
+from tierup.local.tiny_model import make_tiny_model
 from tierup.plan import Plan
 
 KV_BYTES = 256 * 1024**2
@@ -22,7 +22,7 @@ class EnginePair:
 
     @property
     def addresses(self) -> list[str]:
-        return [server.url.removeprefix("http://") for server in self.servers]
+        return [server.address for server in self.servers]
 
     def metric(self, name: str) -> float:
         """The sum of a metric over labels and servers."""
@@ -50,7 +50,7 @@ def engine_pair(plan: Plan, folder: Path) -> Iterator[EnginePair]:
     try:
         for number in (1, 2):
             servers.append(
-                EngineServer(python, container_of(plan), model, KV_BYTES, folder / f"engine-{number}")
+                EngineServer(python, container_of(plan, plan.models[0]), model, KV_BYTES, folder / f"engine-{number}")
             )
         for server in servers:
             server.wait_healthy()
