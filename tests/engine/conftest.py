@@ -4,11 +4,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from engine_server import EngineServer
+from engine_server import EngineServer, find_engine
 from served import Served, size_for
 from tier_plans import plan_of
 
-from tierup.local import engine_env
 from tierup.local.cpu_engine import container_of, end_all
 from tierup.local.tiny_model import make_tiny_model
 from tierup.plan import Plan
@@ -17,13 +16,8 @@ from tierup.sizing.memory import GIB
 
 @pytest.fixture(scope="session")
 def engine_python() -> Path:
-    """The interpreter that has vLLM; skips where it is not installed or cannot be."""
-    if reason := engine_env.unsupported():
-        pytest.skip(f"NOT PROVEN: {reason}")
-    try:
-        return engine_env.default().python()
-    except engine_env.EngineMissing as missing:
-        pytest.skip(f"NOT PROVEN: {missing}")
+    """The interpreter that has vLLM."""
+    return find_engine()
 
 
 @pytest.fixture(scope="session")

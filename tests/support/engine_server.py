@@ -4,13 +4,25 @@ import re
 import time
 from pathlib import Path
 
+import pytest
 import requests
 
+from tierup.local import engine_env
 from tierup.local.cpu_engine import END_SECONDS, CpuEngine, options
 from tierup.manifests.common import Manifest
 
 # Three processes import half a gigabyte of code one after the other: 40 s on two idle cores, more on a cold disk.
 HEALTH_SECONDS = 400
+
+
+def find_engine() -> Path:
+    """The interpreter that has vLLM; skips where it is not installed or cannot be."""
+    if reason := engine_env.unsupported():
+        pytest.skip(f"NOT PROVEN: {reason}")
+    try:
+        return engine_env.default().python()
+    except engine_env.EngineMissing as missing:
+        pytest.skip(f"NOT PROVEN: {missing}")
 
 
 class EngineServer(CpuEngine):

@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from tierup.cli import compare, local, plan, render, size
+from tierup.cli import compare, dev, local, plan, render, size
 from tierup.cli.exits import EXIT_CODES, EXIT_FINDINGS, EXIT_USAGE, UsageError, examples, exit_code
 from tierup.findings import TierError
 
@@ -19,11 +19,13 @@ app.command("plan", epilog=plan.EXAMPLES)(plan.plan)
 app.command("compare", epilog=compare.EXAMPLES)(compare.compare)
 app.command("render", epilog=render.EXAMPLES)(render.render)
 app.command("size", epilog=size.EXAMPLES)(size.size)
+app.add_typer(dev.app, name="dev")
 app.add_typer(local.app, name="local")
 
 
 def main() -> None:
     """Run a command; a user's mistake is one message on standard error and an exit code."""
+    from tierup.local.dev_plan import DevError
     from tierup.local.folders import LocalClusterError
     from tierup.local.toolchain import ToolchainError, ToolMissing
 
@@ -35,7 +37,7 @@ def main() -> None:
     except UsageError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(EXIT_USAGE)
-    except (LocalClusterError, ToolMissing, ToolchainError) as error:
+    except (DevError, LocalClusterError, ToolMissing, ToolchainError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(EXIT_FINDINGS)
     except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""Decides what a model for a CPU looks like: a tiny Qwen2, shape and tokenizer only; whoever loads it makes up weights."""
+"""Decides what a model for a CPU looks like: a tiny Qwen2, of which only weights are made up, by its loader."""
 
 import json
 from pathlib import Path
