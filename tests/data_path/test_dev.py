@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
@@ -25,7 +26,7 @@ ROOT = Path(__file__).parents[2]
 # What a checkout needs for this; copies, because the test edits them.
 PARTS = ("tierup", "templates", "monitoring", "requirements", "tools", "Pulumi.yaml")
 STACK = """config:
-  tierup:workload: {users: 16}
+  tierup:workload: {users: 4}
   tierup:nodes: {server: entry-2x-rtx-4090}
   tierup:models: [{id: qwen2.5-7b, maxNumSeqs: 4}]
   tierup:gateway: {queueLength: 40, keys: {web: {}}}
@@ -114,18 +115,22 @@ class Person:
 
 
 @pytest.fixture
-def person(tmp_path: Path) -> Iterator[Person]:
+def person() -> Iterator[Person]:
     find_nginx()
     find_engine()
     try:
         tool("prometheus")
     except ToolMissing as missing:
         pytest.skip(f"NOT PROVEN: {missing}")
-    person = Person(tmp_path)
-    yield person
-    if person.process is not None and person.process.poll() is None:
-        person.process.send_signal(signal.SIGINT)
-        person.process.wait(HEALTH_SECONDS)
+    # Not tmp_path, which is too long for sockets.
+    with tempfile.TemporaryDirectory(prefix="dev-") as folder:
+        person = Person(Path(folder))
+        try:
+            yield person
+        finally:
+            if person.process is not None and person.process.poll() is None:
+                person.process.send_signal(signal.SIGINT)
+                person.process.wait(HEALTH_SECONDS)
 
 
 def ask_prometheus(url: str, query: str) -> dict[str, str]:

@@ -89,7 +89,7 @@ class DevRun:
                 self.tell(f"gateway: {line}")
             for name, slug in self.engines.admit():
                 self.gateway.set_engines(slug, self.engines.ready[slug])
-                self.tell(f"{name} is ready")
+                self.tell(f"{name} ({slug}) is ready")
             self._follow()
             if waiting and not self._waiting():
                 waiting = False

@@ -33,11 +33,11 @@ class DevEngines:
         """One more server of a model; it is not ready yet."""
         found = self.running.setdefault(model.slug, [])
         self.ready.setdefault(model.slug, [])
-        files = folder / f"model-{model.slug}"
+        files = folder / f"files-{model.slug}"
         if not found:
             context = max(32_768, model.context)
             make_tiny_model(files, layers=4, hidden=128, q_heads=4, kv_heads=2, context=context)
-        at = folder / f"engine-{model.slug}-{len(found) + 1}"
+        at = folder / f"engine-{len(self.parts()) + 1}"
         found.append(CpuEngine(python, container_of(plan, model), files, KV_BYTES, at))
 
     @property
@@ -46,25 +46,27 @@ class DevEngines:
         return {slug: [engine.address for engine in found] for slug, found in self.running.items()}
 
     def parts(self) -> list[Part]:
-        return [Part(name, engine.process, engine.log) for _, name, engine in self._each()]
+        return [Part(engine.log.parent.name, engine.process, engine.log) for _, engine in self._each()]
 
     def waiting(self) -> list[str]:
         """Names of those that are not ready."""
-        return [name for slug, name, engine in self._each() if engine.address not in self.ready[slug]]
+        return [
+            engine.log.parent.name for slug, engine in self._each() if engine.address not in self.ready[slug]
+        ]
 
     def admit(self) -> list[tuple[str, str]]:
         """Those that have become ready since the last call: name and model slug."""
         found = []
-        for slug, name, engine in self._each():
+        for slug, engine in self._each():
             if engine.address not in self.ready[slug] and engine.healthy():
                 self.ready[slug].append(engine.address)
-                found.append((name, slug))
+                found.append((engine.log.parent.name, slug))
         return found
 
     def end(self) -> None:
-        end_all(engine for _, _, engine in self._each())
+        end_all(engine for _, engine in self._each())
 
-    def _each(self) -> Iterator[tuple[str, str, CpuEngine]]:
+    def _each(self) -> Iterator[tuple[str, CpuEngine]]:
         for slug, found in self.running.items():
-            for number, engine in enumerate(found, 1):
-                yield slug, f"engine {slug} {number}", engine
+            for engine in found:
+                yield slug, engine

@@ -11,11 +11,19 @@ from pathlib import Path
 from tierup.local.dev_plan import DevError
 from tierup.local.folders import state_root
 
+# A socket's path ends at 107; vLLM's is /engine-NN/ and a UUID of 36 below the folder, Nginx's is shorter.
+MOST_CHARACTERS = 107 - len("/engine-NN/") - 36
+
 
 @contextlib.contextmanager
 def own_folder(stack: str) -> Iterator[Path]:
     """The empty folder of a run, its owner's only; what it holds stays there until the next run of the stack."""
     folder = state_root().with_name("dev") / stack
+    if (length := len(os.fsencode(folder))) > MOST_CHARACTERS:
+        raise DevError(
+            f"{folder} is too long for sockets in it (got {length} characters; allowed {MOST_CHARACTERS}) - "
+            "set XDG_STATE_HOME to a shorter folder"
+        )
     folder.parent.mkdir(parents=True, exist_ok=True)
     with (folder.parent / f".{stack}.lock").open("w") as file:
         try:
