@@ -1,6 +1,5 @@
 """Runs a stack as local processes for people who edit its templates: gateway, vLLM on the CPU, Prometheus."""
 
-import os
 import signal
 from typing import Annotated
 
@@ -35,7 +34,6 @@ def up(
 
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
-    os.umask(0o077)  # keys and logs are their owner's
     check_port(port)
     with (
         own_folder(stack) as folder,

@@ -68,6 +68,7 @@ class DevGateway(PlanGateway):
         for name in names:
             if not (self.keys / name).exists():
                 self.set_key(name, [secrets.token_urlsafe(_KEY_BYTES)])
+                (self.keys / name).chmod(0o600)
 
     def _restart_reloader(self) -> None:
         """It reads its orders once; Nginx serves on meanwhile."""
