@@ -184,6 +184,15 @@ def test_a_person_asks_watches_edits_and_leaves(person: Person) -> None:
     person.edit(template, "worker_processes {{ workers }};", "worker_processes 2;")
     person.edit(person.checkout / "templates" / "prometheus.yml.j2", "scrape_timeout", "scrape_timout")
     person.wait("field scrape_timout not found")
+    reloader = person.checkout / "templates" / "reloader.py"
+    (old,) = [line for line in person.left() if "reloader.py" in line]
+    person.edit(reloader, "LOOK_SECONDS = 0.05", "LOOK_SECONDS = 0.05 +")
+    person.wait("not applied: invalid syntax (reloader.py")
+    assert old in person.left()
+    person.edit(reloader, "LOOK_SECONDS = 0.05 +", "LOOK_SECONDS = 0.06")
+    until(
+        lambda: len({line for line in person.left() if "reloader.py" in line} - {old}) == 1, "a new reloader"
+    )
     person.edit(person.stack_file, "queueLength: 40", "queueLength: 50")
     person.wait("in flight at most qwen2-5-7b 58,")  # two engines of four slots, and fifty that wait
     person.edit(person.stack_file, "maxNumSeqs: 4", "maxNumSeqs: 8")

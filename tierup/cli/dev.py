@@ -33,7 +33,8 @@ def up(
     from tierup.local.dev_place import check_port, own_folder
 
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup wants it
+            signal.signal(number, signal.default_int_handler)
     check_port(port)
     with (
         own_folder(stack) as folder,

@@ -27,7 +27,7 @@ STREAM_SECONDS = 5.0  # for streams when it ends
 _TOOLS = ("nginx", "ngx_http_js_module.so", "prometheus", "promtool")
 _RELOADER = {"reloader.py", "reloader_rules.py"}
 _LATER = {"gateway-run.sh"}  # runs from the start to the end
-_REFUSALS = (TierError, DevError, TemplateError, ValueError)
+_REFUSALS = (TierError, DevError, TemplateError, ValueError, SyntaxError)
 
 
 class DevRun:
@@ -118,8 +118,9 @@ class DevRun:
 
     def _waiting(self) -> list[str]:
         """What does not serve yet."""
-        others = {"nginx": self.gateway.answers, "prometheus": self.prometheus.ready}
-        return [name for name, serves in others.items() if not serves()] + self.engines.waiting()
+        ready = [address for found in self.engines.ready.values() for address in found]
+        serve = {"nginx": self.gateway.serves(ready), "prometheus": self.prometheus.ready()}
+        return [name for name, serves in serve.items() if not serves] + self.engines.waiting()
 
     def _check(self) -> None:
         for part in self.parts():
@@ -137,6 +138,7 @@ class DevRun:
         self.tell(f"changed: {', '.join(sorted(changed))}")
         try:
             self._apply(changed)
+            self.tell("rendered")
         except _REFUSALS as error:
             self.tell(f"not applied: {describe(error)}")
         self._keep()
@@ -145,6 +147,8 @@ class DevRun:
         plan = dev_plan(self.stack_file)
         if plan.models != self.plan.models:
             raise DevError("other models need other engines - end this run and start it again")
+        for name in changed & _RELOADER:
+            compile((TEMPLATES / name).read_bytes(), name, "exec")
         self.plan = plan
         self.gateway.follow(plan, reloader_changed=bool(changed & _RELOADER))
         self.prometheus.follow(plan)

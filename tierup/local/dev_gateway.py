@@ -2,7 +2,7 @@
 
 import json
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -50,6 +50,12 @@ class DevGateway(PlanGateway):
         if reloader_changed or settings != json.loads(self.config.read_text()):
             write_whole(self.config, json.dumps(settings))
             self._restart_reloader()
+
+    def serves(self, addresses: Iterable[str]) -> bool:
+        """Whether Nginx runs and balances over all of these."""
+        running = self.shared / "nginx.conf"
+        text = running.read_text() if running.exists() else ""
+        return all(f"server {address} " in text for address in addresses) and self.answers()
 
     def news(self) -> list[str]:
         """What the reloader said since the last call, for people; lines it has not finished wait."""
