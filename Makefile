@@ -62,6 +62,11 @@ demo: setup ## bring the standard tier up on a local cluster with simulated GPU 
 demo-down: setup ## remove what `make demo` made
 	@$(BIN)/tierup local down --stack standard
 
+.PHONY: dev
+dev: setup engine-env ## run the standard tier's gateway, two vLLM CPU servers and Prometheus, until Ctrl-C
+	@$(BIN)/python -m tierup.local.toolchain install --group checks
+	@$(BIN)/tierup dev up --stack standard
+
 .PHONY: test
 test: setup toolchain unit engine data-path control-plane ## all tests
 

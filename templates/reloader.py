@@ -233,6 +233,7 @@ class Reloader:
             self.refused = None
         if text == running:
             self.taken = view
+            self.log.once("configuration", None)  # a refused edit was taken back
         elif self.refused is None or running is None:
             await asyncio.sleep(max(0.0, self.offered + SPACING_SECONDS - time.monotonic()))
             write(self.next, text)

@@ -4,25 +4,20 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from engine_server import EngineServer, end_all
-from served import Served, container_of, size_for
+from engine_server import EngineServer, find_engine
+from served import Served, size_for
 from tier_plans import plan_of
-from tiny_model import make_tiny_model
 
-from tierup.local import engine_env
+from tierup.local.cpu_engine import container_of, end_all
+from tierup.local.tiny_model import make_tiny_model
 from tierup.plan import Plan
 from tierup.sizing.memory import GIB
 
 
 @pytest.fixture(scope="session")
 def engine_python() -> Path:
-    """The interpreter that has vLLM; skips where it is not installed or cannot be."""
-    if reason := engine_env.unsupported():
-        pytest.skip(f"NOT PROVEN: {reason}")
-    try:
-        return engine_env.default().python()
-    except engine_env.EngineMissing as missing:
-        pytest.skip(f"NOT PROVEN: {missing}")
+    """The interpreter that has vLLM."""
+    return find_engine()
 
 
 @pytest.fixture(scope="session")
@@ -42,7 +37,7 @@ def starting(
         for name, (plan, numbers) in cases.items():
             model = make_tiny_model(root / name / "model", **numbers)
             shape, sized = size_for(model, plan)
-            container = container_of(plan)
+            container = container_of(plan, plan.models[0])
             kv_bytes = int(sized.kv * GIB)
             server = EngineServer(engine_python, container, model, kv_bytes, root / name / "scratch")
             served[name] = Served(server, container, shape, sized)

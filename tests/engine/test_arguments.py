@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from engine_server import GPU_ONLY, options
 from served import Served
 from tier_plans import VARIANTS, plan_of
 
+from tierup.local.cpu_engine import GPU_ONLY, options
 from tierup.manifests.common import ENGINE_PORT
 from tierup.manifests.engines.vllm import MOST_ANSWERS, engine_args
 from tierup.plan import ModelPlan, Plan

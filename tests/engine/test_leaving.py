@@ -3,8 +3,9 @@
 import json
 
 import pytest
-from engine_server import options
 from served import Served
+
+from tierup.local.cpu_engine import options
 
 
 @pytest.mark.ends_server

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 import requests
-from engine_server import options
 from served import Served
+
+from tierup.local.cpu_engine import options
 
 REFUSED = "vllm:admission_rejections_total"
 ENDLESS: dict[str, Any] = {"max_tokens": 4000, "ignore_eos": True}

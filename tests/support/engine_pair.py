@@ -5,12 +5,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
-from engine_server import EngineServer, end_all
-from served import container_of
-from tiny_model import make_tiny_model
+from engine_server import EngineServer, find_engine
 
-from tierup.local import engine_env
+from tierup.local.cpu_engine import container_of, end_all
+from tierup.local.tiny_model import make_tiny_model
 from tierup.plan import Plan
 
 KV_BYTES = 256 * 1024**2
@@ -22,7 +20,7 @@ class EnginePair:
 
     @property
     def addresses(self) -> list[str]:
-        return [server.url.removeprefix("http://") for server in self.servers]
+        return [server.address for server in self.servers]
 
     def metric(self, name: str) -> float:
         """The sum of a metric over labels and servers."""
@@ -39,18 +37,15 @@ class EnginePair:
 @contextlib.contextmanager
 def engine_pair(plan: Plan, folder: Path) -> Iterator[EnginePair]:
     """Start both, wait until they are healthy, end them; skips where vLLM is not installed or cannot be."""
-    if reason := engine_env.unsupported():
-        pytest.skip(f"NOT PROVEN: {reason}")
-    try:
-        python = engine_env.default().python()
-    except engine_env.EngineMissing as missing:
-        pytest.skip(f"NOT PROVEN: {missing}")
+    python = find_engine()
     model = make_tiny_model(folder / "model", layers=4, hidden=128, q_heads=4, kv_heads=2)
     servers: list[EngineServer] = []
     try:
         for number in (1, 2):
             servers.append(
-                EngineServer(python, container_of(plan), model, KV_BYTES, folder / f"engine-{number}")
+                EngineServer(
+                    python, container_of(plan, plan.models[0]), model, KV_BYTES, folder / f"engine-{number}"
+                )
             )
         for server in servers:
             server.wait_healthy()

@@ -1,90 +1,45 @@
-"""Starts a real vLLM server on the CPU from a container's arguments, waits until it is healthy, and ends it."""
+"""A real vLLM server on the CPU, waited for and asked as tests do."""
 
-import contextlib
-import os
 import re
-import signal
-import socket
-import subprocess
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 import requests
 
+from tierup.local import engine_env
+from tierup.local.cpu_engine import END_SECONDS, CpuEngine, options
 from tierup.manifests.common import Manifest
-from tierup.manifests.engines.base import SCRATCH
 
 # Three processes import half a gigabyte of code one after the other: 40 s on two idle cores, more on a cold disk.
 HEALTH_SECONDS = 400
-END_SECONDS = 30
-# What a server on the CPU is not told of a container's arguments: these need GPUs or their kernels.
-GPU_ONLY = {
-    "--tensor-parallel-size",
-    "--pipeline-parallel-size",
-    "--quantization",
-    "--disable-custom-all-reduce",
-}
 
 
-def options(args: Sequence[str]) -> dict[str, list[str]]:
-    """The options of a container, each with what follows it; the model's path before them is left out."""
-    found: dict[str, list[str]] = {}
-    for word in args[1:]:
-        if word.startswith("--"):
-            found[word] = []
-        else:
-            found[list(found)[-1]].append(word)
-    return found
+def find_engine() -> Path:
+    """The interpreter that has vLLM; skips where it is not installed or cannot be."""
+    if reason := engine_env.unsupported():
+        pytest.skip(f"NOT PROVEN: {reason}")
+    try:
+        return engine_env.default().python()
+    except engine_env.EngineMissing as missing:
+        pytest.skip(f"NOT PROVEN: {missing}")
 
 
-def cpu_args(container: Manifest, model: Path, port: int, kv_bytes: int) -> list[str]:
-    """The container's arguments, but for the model, the address and what needs a GPU; what a CPU needs is added."""
-    kept = {name: value for name, value in options(container["args"]).items() if name not in GPU_ONLY}
-    kept |= {"--model": [str(model)], "--host": ["127.0.0.1"], "--port": [str(port)]}
-    # No compilation, made-up weights, and the KV cache's size instead of a share of a GPU.
-    kept |= {"--enforce-eager": [], "--load-format": ["dummy"], "--kv-cache-memory-bytes": [str(kv_bytes)]}
-    return [word for name, value in kept.items() for word in (name, *value)]
-
-
-def cpu_env(container: Manifest, folder: Path) -> dict[str, str]:
-    """The container's environment with its scratch volume in `folder`, one thread, and nothing of the caller's."""
-    env = {item["name"]: item["value"].replace(SCRATCH, str(folder)) for item in container["env"]}
-    return env | {"PATH": os.defpath, "TMPDIR": str(folder), "OMP_NUM_THREADS": "1"}
-
-
-class EngineServer:
-    """One server in a process group of its own; everything it writes is in `folder`."""
+class EngineServer(CpuEngine):
+    """One server and the container it stands for."""
 
     def __init__(self, python: Path, container: Manifest, model: Path, kv_bytes: int, folder: Path) -> None:
         """Start it; it is not healthy yet."""
-        folder.mkdir(parents=True)
+        super().__init__(python, container, model, kv_bytes, folder)
         self.container = container
         self.model = model
-        self.log = folder / "log"
-        port = free_port()
-        self.url = f"http://127.0.0.1:{port}"
-        with self.log.open("wb") as log:
-            self.process = subprocess.Popen(
-                [
-                    *(str(python), "-m", "vllm.entrypoints.openai.api_server"),
-                    *cpu_args(container, model, port, kv_bytes),
-                ],
-                cwd=folder,
-                env=cpu_env(container, folder),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+        self.url = f"http://{self.address}"
 
     def wait_healthy(self) -> None:
         """Until /health answers 200; AssertionError with the end of its log when it never does."""
         deadline = time.monotonic() + HEALTH_SECONDS
-        while True:
-            with contextlib.suppress(requests.ConnectionError):
-                if self.get("/health").ok:
-                    return
+        while not self.healthy():
             tail = "\n".join(self.log.read_text(errors="replace").splitlines()[-25:])
             assert self.process.poll() is None, f"the server ended with {self.process.returncode}:\n{tail}"
             assert time.monotonic() < deadline, f"the server is not healthy in {HEALTH_SECONDS} s:\n{tail}"
@@ -136,22 +91,3 @@ class EngineServer:
         while not condition():
             assert time.monotonic() < deadline, f"not in {END_SECONDS} s: {what}"
             time.sleep(0.05)
-
-
-def end_all(servers: Iterable[EngineServer]) -> None:
-    """Ask each server to end, which ends its workers and frees what they share; then end what is left of its group."""
-    servers = list(servers)
-    for server in servers:
-        server.process.terminate()
-    for server in servers:
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            server.process.wait(END_SECONDS)
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(server.process.pid, signal.SIGKILL)
-        server.process.wait(END_SECONDS)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

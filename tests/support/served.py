@@ -8,7 +8,6 @@ from engine_server import EngineServer
 
 from tierup.catalog import load_catalog
 from tierup.config import KvCacheDtype
-from tierup.manifests import model_server
 from tierup.manifests.common import Manifest
 from tierup.plan import Plan
 from tierup.sizing import ModelShape, SizingInput, shape_from_config
@@ -27,14 +26,6 @@ class Served:
     container: Manifest
     shape: ModelShape
     sized: Memory
-
-
-def container_of(plan: Plan) -> Manifest:
-    """The engine's container as it is rendered for the plan's first model."""
-    manifests = model_server.objects(plan, plan.models[0])
-    (deployment,) = (manifest for manifest in manifests if manifest["kind"] == "Deployment")
-    (container,) = deployment["spec"]["template"]["spec"]["containers"]
-    return dict(container)
 
 
 def size_for(model: Path, plan: Plan) -> tuple[ModelShape, Memory]:

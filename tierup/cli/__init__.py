@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from tierup.cli import compare, loadtest, local, plan, render, size, tune
+from tierup.cli import compare, dev, loadtest, local, plan, render, size, tune
 from tierup.cli.exits import EXIT_CODES, EXIT_FINDINGS, EXIT_USAGE, UsageError, examples, exit_code
 from tierup.findings import TierError
 
@@ -21,11 +21,13 @@ app.command("render", epilog=render.EXAMPLES)(render.render)
 app.command("size", epilog=size.EXAMPLES)(size.size)
 app.command("loadtest", epilog=loadtest.EXAMPLES)(loadtest.loadtest)
 app.command("tune", epilog=tune.EXAMPLES)(tune.tune)
+app.add_typer(dev.app, name="dev")
 app.add_typer(local.app, name="local")
 
 
 def main() -> None:
     """Run a command; a user's mistake is one message on standard error and an exit code."""
+    from tierup.local.dev_plan import DevError
     from tierup.local.folders import LocalClusterError
     from tierup.local.toolchain import ToolchainError, ToolMissing
 
@@ -37,7 +39,7 @@ def main() -> None:
     except UsageError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(EXIT_USAGE)
-    except (LocalClusterError, ToolMissing, ToolchainError) as error:
+    except (DevError, LocalClusterError, ToolMissing, ToolchainError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(EXIT_FINDINGS)
     except KeyboardInterrupt:

@@ -37,7 +37,7 @@ class PlanGateway(LocalGateway):
         self.keys.mkdir(parents=True)
         alone = folder / "gateways.json"
         replace(alone, json.dumps([f"127.0.0.1:{self.status_port}"]))
-        place = Place(
+        place = self.place = Place(
             files=str(folder),
             scratch=str(folder / "shared"),
             keys=str(self.keys),
@@ -88,16 +88,22 @@ class PlanGateway(LocalGateway):
 
     def answers(self) -> bool:
         """Whether Nginx serves; that something listens says little, since `nginx -t` does so for a moment."""
-        probe = http.client.HTTPConnection("127.0.0.1", self.status_port, timeout=1)
-        with contextlib.suppress(OSError, http.client.HTTPException), contextlib.closing(probe):
-            probe.request("GET", "/healthz")
-            return probe.getresponse().status == 200
-        return False
+        return answers(f"127.0.0.1:{self.status_port}", "/healthz")
 
     def words(self) -> str:
         """The end of both logs."""
         logs = [self.folder / name for name in ("nginx.log", "reloader.log")]
         return "\n".join(log.read_text(errors="replace")[-2000:] for log in logs if log.exists())
+
+
+def answers(address: str, path: str) -> bool:
+    """Whether a GET of this path is answered with 200 within a second."""
+    host, _, port = address.rpartition(":")
+    probe = http.client.HTTPConnection(host, int(port), timeout=1)
+    with contextlib.suppress(OSError, http.client.HTTPException), contextlib.closing(probe):
+        probe.request("GET", path)
+        return probe.getresponse().status == 200
+    return False
 
 
 def free_port() -> int:

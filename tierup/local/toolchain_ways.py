@@ -54,10 +54,21 @@ def from_debian(shop: Workshop, tool: Tool, target: Path) -> None:
     assert tool.debian is not None
     if not (shutil.which("apt-get") and shutil.which("dpkg")):
         raise WayFailed("no apt-get and dpkg here")
-    folder = Path(tempfile.mkdtemp(dir=shop.scratch))
+    folder = shop.scratch / f"package-{tool.debian.package}"
+    if not (folder / "root").exists():  # one package may hold several tools
+        _unpack(shop, tool.debian.package, folder)
+    files = [file for file in (folder / "root").glob(tool.debian.file) if file.is_file()]
+    if not files:
+        raise WayFailed(f"package {tool.debian.package} has no file {tool.debian.file}")
+    shutil.move(files[0], target)
+
+
+def _unpack(shop: Workshop, package: str, folder: Path) -> None:
+    """Download a package into `folder` and unpack it in its `root`."""
+    folder.mkdir(exist_ok=True)
     download = ["apt-get", "-q", "-o", "APT::Sandbox::User=root"]
     try:
-        run([*download, *shop.apt_options, "download", tool.debian.package], folder, shop)
+        run([*download, *shop.apt_options, "download", package], folder, shop)
     except WayFailed:
         # No package lists on this machine, or old ones: fetch our own, in a folder this user may write.
         state = shop.scratch / "apt"
@@ -67,13 +78,9 @@ def from_debian(shop: Workshop, tool: Tool, target: Path) -> None:
         shop.apt_options = [word for key, at in places.items() for word in ("-o", f"{key}={at}")]
         shop.apt_options += ["-o", "Dir::State::status=/var/lib/dpkg/status", "-o", "Debug::NoLocking=1"]
         run([*download, *shop.apt_options, "update"], folder, shop)
-        run([*download, *shop.apt_options, "download", tool.debian.package], folder, shop)
-    for package in folder.glob("*.deb"):
-        run(["dpkg", "-x", str(package), str(folder / "root")], folder, shop)
-    files = [file for file in (folder / "root").glob(tool.debian.file) if file.is_file()]
-    if not files:
-        raise WayFailed(f"package {tool.debian.package} has no file {tool.debian.file}")
-    shutil.move(files[0], target)
+        run([*download, *shop.apt_options, "download", package], folder, shop)
+    for file in folder.glob("*.deb"):
+        run(["dpkg", "-x", str(file), str(folder / "root")], folder, shop)
 
 
 def from_go(shop: Workshop, tool: Tool, target: Path) -> None:

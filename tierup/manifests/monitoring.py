@@ -1,5 +1,6 @@
 """Decides the monitoring objects: whether the tier brings its own, and the Prometheus that keeps its data."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tierup.config import MonitoringMode
@@ -47,21 +48,29 @@ def objects(plan: Plan) -> list[Manifest]:
     return [*_prometheus(plan), *grafana.objects(plan)]
 
 
-def prometheus_yml(plan: Plan, *, rules: str = RULES) -> str:
-    """The text of prometheus.yml; `rules` is the path of the recording rules as Prometheus sees it."""
+def prometheus_yml(
+    plan: Plan,
+    *,
+    rules: str = RULES,
+    port: int = PROMETHEUS_PORT,
+    engines: Mapping[str, Sequence[str]] | None = None,
+) -> str:
+    """The text of prometheus.yml; `rules` is the path of the recording rules as Prometheus sees it.
+
+    With `engines`, addresses by model slug, these are what is measured: no DNS is asked, and no exporter.
+    """
     return TEMPLATES.get_template("prometheus.yml.j2").render(
         stack=plan.stack,
         namespace=plan.namespace,
         interval=plan.monitoring.scrape_interval_seconds,
-        port=PROMETHEUS_PORT,
+        port=port,
         rules=rules,
         models=[
             {"slug": model.slug, "service": f"model-{model.slug}", "path": metrics_path(model.engine)}
             for model in plan.models
         ],
-        exporters={
-            job: {"host": host, "port": port} for job, (host, port) in _exporters(plan.monitoring).items()
-        },
+        engines=engines,
+        exporters=_exporters(plan.monitoring) if engines is None else {},
     )
 
 

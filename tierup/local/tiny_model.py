@@ -1,4 +1,4 @@
-"""A Qwen2 model small enough for a CPU: shape and tokenizer only, its weights are made up when it is loaded."""
+"""Decides what a model for a CPU looks like: a tiny Qwen2, of which only weights are made up, by its loader."""
 
 import json
 from pathlib import Path
@@ -7,7 +7,9 @@ END = "<|endoftext|>"
 TEMPLATE = "{% for message in messages %}{{ message.content }}\n{% endfor %}"
 
 
-def make_tiny_model(folder: Path, *, layers: int, hidden: int, q_heads: int, kv_heads: int) -> Path:
+def make_tiny_model(
+    folder: Path, *, layers: int, hidden: int, q_heads: int, kv_heads: int, context: int = 32_768
+) -> Path:
     """Write config.json and a byte-level tokenizer to `folder`, as a model's repository has them."""
     vocab = {letter: number for number, letter in enumerate(byte_letters())}
     vocab[END] = len(vocab)
@@ -21,7 +23,7 @@ def make_tiny_model(folder: Path, *, layers: int, hidden: int, q_heads: int, kv_
         "num_key_value_heads": kv_heads,
         "intermediate_size": 2 * hidden,
         "vocab_size": 320,
-        "max_position_embeddings": 32_768,
+        "max_position_embeddings": context,
         "hidden_act": "silu",
         "rms_norm_eps": 1e-6,
         "tie_word_embeddings": False,

@@ -1,0 +1,47 @@
+"""Decides what the page of a tier that runs as local processes says: where it is, and how to ask it something."""
+
+import json
+import shlex
+from pathlib import Path
+
+from tierup.local.dev import DevRun
+from tierup.plan import Plan
+
+
+def page(run: DevRun) -> list[str]:
+    """The page of a run that serves."""
+    gateway = run.gateway
+    logs = [str(part.log.relative_to(run.folder)) for part in run.parts()] + ["gateway/access.log"]
+    return [
+        f"{run.plan.stack} serves at {gateway.url}/v1, with made-up weights: answers are noise",
+        *lines(run.plan, gateway.url, gateway.keys, gateway.certificates / "ca.crt"),
+        f"  Prometheus  {run.prometheus.url}/graph?g0.expr=vllm%3Anum_requests_running",
+        f"  logs        {run.folder}: {', '.join(logs)}",
+        "Edit templates/, monitoring/rules/ and the stack file: what changes is applied or refused here.",
+        "Ctrl-C ends all of it.",
+    ]
+
+
+def lines(plan: Plan, url: str, keys: Path, authority: Path) -> list[str]:
+    """Names, keys and two ways to ask; `authority` signed the gateway's certificate."""
+    names = [model.name for model in plan.models]
+    known = [f"  models      {', '.join([*names, *plan.gateway.aliases])}"]
+    header, key = "", '"none"'
+    if plan.gateway.keys:
+        first = keys / plan.gateway.keys[0].name
+        known.append(
+            f"  keys        {keys}: {', '.join(item.name for item in plan.gateway.keys)}, one in a file"
+        )
+        header = f' -H "Authorization: Bearer $(cat {shlex.quote(str(first))})"'
+        key = f'open("{first}").read()'
+    trusted = f" --cacert {shlex.quote(str(authority))}" if plan.gateway.tls else ""
+    if plan.gateway.tls:
+        known.append(f"  certificate signed by {authority} (for OpenAI's client: SSL_CERT_FILE)")
+    asked = {"model": names[0], "messages": [{"role": "user", "content": "hello"}], "max_tokens": 16}
+    body = shlex.quote(json.dumps(asked))
+    return [
+        *known,
+        "  curl        "
+        f"curl{trusted} {url}/v1/chat/completions -H 'Content-Type: application/json'{header} -d {body}",
+        f'  Python      openai.OpenAI(base_url="{url}/v1", api_key={key})',
+    ]

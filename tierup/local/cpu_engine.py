@@ -1,0 +1,98 @@
+"""Decides how a model server of a plan runs on a CPU: vLLM with its container's arguments, less what needs a GPU."""
+
+import contextlib
+import os
+import signal
+import subprocess
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from tierup.local.plan_gateway import answers, free_port
+from tierup.manifests.common import Manifest
+from tierup.manifests.engines.base import SCRATCH
+from tierup.manifests.model_server import objects
+from tierup.plan import ModelPlan, Plan
+
+END_SECONDS = 30
+# What a server on the CPU is not told of a container's arguments: these need GPUs or their kernels.
+GPU_ONLY = {
+    "--tensor-parallel-size",
+    "--pipeline-parallel-size",
+    "--quantization",
+    "--disable-custom-all-reduce",
+}
+
+
+def container_of(plan: Plan, model: ModelPlan) -> Manifest:
+    """The engine's container as it is rendered for one of the plan's models."""
+    (deployment,) = (manifest for manifest in objects(plan, model) if manifest["kind"] == "Deployment")
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    return dict(container)
+
+
+def options(args: Sequence[str]) -> dict[str, list[str]]:
+    """The options of a container, each with what follows it; the model's path before them is left out."""
+    found: dict[str, list[str]] = {}
+    for word in args[1:]:
+        if word.startswith("--"):
+            found[word] = []
+        else:
+            found[list(found)[-1]].append(word)
+    return found
+
+
+def cpu_args(container: Manifest, model: Path, port: int, kv_bytes: int) -> list[str]:
+    """The container's arguments, but for the model, the address and what needs a GPU; what a CPU needs is added."""
+    left_out = GPU_ONLY | {"--tokenizer"}  # of the model that is not here
+    kept = {name: value for name, value in options(container["args"]).items() if name not in left_out}
+    kept |= {"--model": [str(model)], "--host": ["127.0.0.1"], "--port": [str(port)]}
+    # No compilation, made-up weights, and the KV cache's size instead of a share of a GPU.
+    kept |= {"--enforce-eager": [], "--load-format": ["dummy"], "--kv-cache-memory-bytes": [str(kv_bytes)]}
+    return [word for name, value in kept.items() for word in (name, *value)]
+
+
+def cpu_env(container: Manifest, folder: Path) -> dict[str, str]:
+    """The container's environment with its scratch volume in `folder`, one thread, and nothing of the caller's."""
+    env = {item["name"]: item["value"].replace(SCRATCH, str(folder)) for item in container["env"]}
+    return env | {"PATH": os.defpath, "TMPDIR": str(folder), "OMP_NUM_THREADS": "1"}
+
+
+class CpuEngine:
+    """One server in a process group of its own; everything it writes is in `folder`, its words in `log` there."""
+
+    def __init__(self, python: Path, container: Manifest, model: Path, kv_bytes: int, folder: Path) -> None:
+        """Start it; it is not healthy yet. `python` is the interpreter that has vLLM."""
+        folder.mkdir(parents=True)
+        self.log = folder / "log"
+        port = free_port()
+        self.address = f"127.0.0.1:{port}"
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [
+                    *(str(python), "-m", "vllm.entrypoints.openai.api_server"),
+                    *cpu_args(container, model, port, kv_bytes),
+                ],
+                cwd=folder,
+                env=cpu_env(container, folder),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def healthy(self) -> bool:
+        """Whether /health answers 200."""
+        return answers(self.address, "/health")
+
+
+def end_all(engines: Iterable[CpuEngine]) -> None:
+    """Ask each server to end, which ends its workers and frees what they share; then end what is left of its group."""
+    engines = list(engines)
+    for engine in engines:
+        engine.process.terminate()
+    for engine in engines:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            engine.process.wait(END_SECONDS)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(engine.process.pid, signal.SIGKILL)
+        engine.process.wait(END_SECONDS)
