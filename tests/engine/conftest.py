@@ -20,13 +20,16 @@ def engine_python() -> Path:
     return find_engine()
 
 
+SMALL_BOUND = 12
+
+
 @pytest.fixture(scope="session")
 def starting(
     engine_python: Path, make_plan: Callable[..., Plan], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dict[str, Served]]:
     """The standard tier's server, and one with another shape, precision and KV cache and few slots; not healthy yet."""
     fp8 = {"id": "qwen2.5-7b", "precision": "fp16", "parallelism": {"tensor": 2}, "kvCacheDtype": "fp8"}
-    few = {"models": [fp8 | {"maxNumSeqs": 4}], "gateway": {"queueLength": 2}}
+    few = {"models": [fp8 | {"maxNumSeqs": 4}]}
     root = tmp_path_factory.mktemp("engine")
     cases = {
         "standard": (plan_of("standard"), {"layers": 4, "hidden": 128, "q_heads": 4, "kv_heads": 2}),
@@ -38,6 +41,9 @@ def starting(
             model = make_tiny_model(root / name / "model", **numbers)
             shape, sized = size_for(model, plan)
             container = container_of(plan, plan.models[0])
+            if name == "fp16-fp8-kv":  # a bound that a few requests reach
+                args = container["args"]
+                args[args.index("--max-num-queued-reqs") + 1] = str(SMALL_BOUND)
             kv_bytes = int(sized.kv * GIB)
             server = EngineServer(engine_python, container, model, kv_bytes, root / name / "scratch")
             served[name] = Served(server, container, shape, sized)
@@ -68,7 +74,7 @@ def standard(servers: dict[str, Served]) -> Served:
 
 @pytest.fixture(scope="session")
 def small(servers: dict[str, Served]) -> Served:
-    """The server with four slots, before which two may wait."""
+    """The server with four slots, which takes SMALL_BOUND requests."""
     return servers["fp16-fp8-kv"]
 
 

@@ -20,7 +20,7 @@ ENDLESS: dict[str, Any] = {"max_tokens": 4000, "ignore_eos": True}
 def full(small: Served) -> Iterator[Served]:
     """The small server with as many requests as it takes, most of them waiting."""
     bound = int(options(small.container["args"])["--max-num-queued-reqs"][0])
-    assert bound == 2 * (4 + 2)
+    assert bound == 12
     streams: list[requests.Response] = []
     try:
         for number in range(bound):

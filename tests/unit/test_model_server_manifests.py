@@ -84,7 +84,7 @@ def test_the_arguments_of_one_model(make_plan: MakePlan) -> None:
         *("--pipeline-parallel-size", "1"),
         *("--max-model-len", "4096"),
         *("--max-num-seqs", "24"),
-        *("--max-num-queued-reqs", str(2 * (24 * 4 + 96))),  # four replicas, and as many may wait as run
+        *("--max-num-queued-reqs", "1024"),
         *("--gpu-memory-utilization", "0.85"),
         *("--scheduling-policy", "priority"),
         *("--shutdown-timeout", str(model.drain_seconds)),
@@ -173,7 +173,19 @@ def test_the_last_replica_takes_all_that_the_gateways_let_in(plan: Plan) -> None
         let_in = model.slots * model.max_replicas + plan.gateway.queue_length
         # Each has its part of it, rounded up, and while one is replaced there is one more.
         assert bound >= (gateways + 1) * -(-let_in // gateways)
-        assert bound <= 3 * let_in
+        assert bound in (1024, 2048, 4096)
+
+
+def test_a_longer_queue_does_not_restart_engines_unless_it_outgrows_the_net(make_plan: MakePlan) -> None:
+    (model,) = make_plan().models
+    largest = 512 - model.slots * model.max_replicas  # twice what is let in is 1024
+
+    def bound(queue: int) -> str:
+        args = engine(make_plan(gateway={"queueLength": queue}))["args"]
+        return str(dict(pairs(args))["--max-num-queued-reqs"])
+
+    assert bound(0) == bound(largest) == "1024"
+    assert bound(largest + 1) == "2048"
 
 
 @pytest.mark.parametrize(("queue", "gateways"), [(0, 1), (0, 2), (1, 2), (1, 20)])

@@ -32,14 +32,19 @@ def serving(plan: Plan, model: ModelPlan) -> Serving:
     )
 
 
+LEAST_NET = 1024
+
+
 def most_in_flight(plan: Plan, model: ModelPlan) -> int:
     """Requests, running and waiting, beyond which one replica refuses: a net above the gateways' own bound.
 
     All that the gateways let in for every replica that may run lands on the last one that is left. While a gateway
     is replaced there are more of them than the bound was divided by, at worst twice as many. A request for
-    several answers counts as often.
+    several answers counts as often. It goes in powers of two from LEAST_NET: a queue that is a little longer must not
+    restart every engine.
     """
-    return 2 * (model.slots * model.max_replicas + plan.gateway.queue_length)
+    need = 2 * (model.slots * model.max_replicas + plan.gateway.queue_length)
+    return max(LEAST_NET, 1 << (need - 1).bit_length())
 
 
 def engine_args(plan: Plan, model: ModelPlan) -> list[str]:
