@@ -61,6 +61,12 @@ def test_what_cannot_work_is_refused_as_everywhere(tmp_path: Path) -> None:
         dev_plan(stack_file(tmp_path, gateway={"queueLength": -1}))
 
 
+def test_an_engine_that_has_no_cpu_build_is_refused(tmp_path: Path) -> None:
+    models = [{"id": "qwen2.5-7b"}, {"id": "qwen2.5-7b", "precision": "fp16", "engine": "tensorrt-llm"}]
+    with pytest.raises(DevError, match=r"models\[1\].engine: .* \(got tensorrt-llm; allowed vllm\)"):
+        dev_plan(stack_file(tmp_path, models=models))
+
+
 @pytest.mark.usefixtures("state")
 def test_one_run_of_a_stack_at_a_time_in_a_folder_of_its_owner() -> None:
     with own_folder("a") as folder:

@@ -278,6 +278,26 @@ def test_the_debian_package_is_unpacked_with_package_lists_of_our_own(bench: Ben
     assert output(bench.install().tool("demo")) == "demo 1.2.3 by deb"
 
 
+def test_two_tools_of_one_package_cost_one_download(bench: Bench) -> None:
+    del bench.entry["download"], bench.entry["go"]
+    bench.entry["debian"] = {"package": "demo-pkg", "file": "usr/bin/demo"}
+    other = {**bench.entry, "debian": {"package": "demo-pkg", "file": "usr/bin/other"}}
+    script(bench.path / "apt-get", '#!/bin/sh\necho download >> "$LOG"\necho deb > demo-pkg_1.deb\n')
+    script(
+        bench.path / "dpkg",
+        """#!/bin/sh
+        /bin/mkdir -p "$3/usr/bin"
+        for name in demo other; do printf '#!/bin/sh\\necho demo 1.2.3 as %s\\n' $name > "$3/usr/bin/$name"; done
+        """,
+    )
+    chain = bench.install(other=other)
+    assert [output(chain.tool(name)) for name in ("demo", "other")] == [
+        "demo 1.2.3 as demo",
+        "demo 1.2.3 as other",
+    ]
+    assert (bench.root / "builds").read_text().splitlines() == ["download"]
+
+
 def test_a_neighbour_counts_only_beside_its_tool_from_path(bench: Bench) -> None:
     beside = {"version": "1", "group": "cluster", "path": {"beside": "demo", "dirs": ["."]}}
     says(bench.path / "side", "anything")
