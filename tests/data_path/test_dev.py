@@ -51,15 +51,9 @@ class Person:
     def up(self, engines: int) -> subprocess.Popen[bytes]:
         """The checkout's own `tierup dev up`."""
         kept = {key: value for key, value in os.environ.items() if not key.startswith("XDG_")}
-        command = [
-            sys.executable,
-            "-c",
-            "from tierup.cli import main; main()",
-            "dev",
-            "up",
-            "--stack",
-            "tiny",
-        ]
+        # A shell that starts the tests in the background ignores SIGINT for all of them; a terminal does not.
+        python = ["env", "--default-signal=INT", sys.executable]
+        command = [*python, "-c", "from tierup.cli import main; main()", "dev", "up", "--stack", "tiny"]
         with self.out.open("wb") as out:
             self.process = subprocess.Popen(
                 [*command, "--engines", str(engines), "--port", str(free_port())],
@@ -129,7 +123,7 @@ def person() -> Iterator[Person]:
             yield person
         finally:
             if person.process is not None and person.process.poll() is None:
-                person.process.send_signal(signal.SIGINT)
+                person.process.terminate()
                 person.process.wait(HEALTH_SECONDS)
 
 
