@@ -80,7 +80,7 @@ engine: setup engine-env ## tests against a real vLLM server on the CPU
 
 .PHONY: data-path
 data-path: setup toolchain ## tests of requests on their way through a real Nginx
-	@$(call timed,data-path tests,$(BIN)/python -m pytest tests/data_path -n 2 --dist worksteal -q -rs)
+	@$(call timed,data-path tests,$(BIN)/python -m pytest tests/data_path -n 2 --dist loadgroup -q -rs)
 
 .PHONY: control-plane
 control-plane: setup toolchain ## tests against a real API server, scheduled on simulated nodes

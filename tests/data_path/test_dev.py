@@ -22,6 +22,8 @@ from gateway_stack import DEADLINE, find_nginx, until
 from tierup.local.plan_gateway import free_port
 from tierup.local.toolchain import ToolMissing, tool, toolchain_dir
 
+pytestmark = pytest.mark.xdist_group("engines")  # one pair of engines, and no two tests that load it
+
 ROOT = Path(__file__).parents[2]
 # What a checkout needs for this; copies, because the test edits them.
 PARTS = ("tierup", "templates", "monitoring", "requirements", "tools", "Pulumi.yaml")

@@ -194,7 +194,9 @@ def test_a_hung_engine_leaves_the_pool_and_what_it_held_is_served_elsewhere(
         assert left <= bound + SLACK_SECONDS
         assert (set(load.statuses), load.errors) == ({200}, [])
         slow = [line for line in gateway.log() if float(line["seconds"]) > 11]
-        assert 1 <= len(slow) <= 4, "requests that the hung engine held, one per client at most"
+        assert 1 <= len(slow) <= 8, (
+            "requests that the hung engine held: one per client and read timeout, until it left"
+        )
         assert all(hung.address in line["upstream"] and "," in line["upstream"] for line in slow)
         os.kill(hung.pid, signal.SIGCONT)
         until(lambda: hung.address in gateway.configuration(), "it came back")

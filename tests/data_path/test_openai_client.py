@@ -12,6 +12,8 @@ from gateway_stack import GatewayStack, running, until
 
 from tierup.plan import Plan
 
+pytestmark = pytest.mark.xdist_group("engines")  # one pair of engines, and no two tests that load it
+
 MODEL = "qwen2.5-7b"
 KEY = "key-of-web"
 HELLO: list[Any] = [{"role": "user", "content": "hello"}]
@@ -67,7 +69,7 @@ def test_a_stream_comes_token_by_token(client: openai.OpenAI) -> None:
         tokens = chunk.usage.completion_tokens if chunk.usage is not None else tokens
     assert tokens == 200
     assert len(times) >= 100, "several tokens were put together"
-    assert times[0] < times[-1] / 4
+    assert times[0] < times[-1] / 2
 
 
 def test_a_completion_takes_text_of_every_script(client: openai.OpenAI) -> None:

@@ -5,11 +5,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from engine_pair import EnginePair
 from gateway_stack import CHAT, GatewayStack, running, until
 
 from tierup.manifests.gateway_files import retry_after_seconds
 from tierup.plan import Plan
+
+pytestmark = pytest.mark.xdist_group("engines")  # one pair of engines, and no two tests that load it
 
 SLOTS, QUEUE = 8, 40
 CLIENTS = 10 * (SLOTS + QUEUE)

@@ -9,10 +9,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pytest
 from engine_pair import EnginePair
 from gateway_stack import CHAT, GatewayStack, running, until
 
 from tierup.plan import Plan
+
+pytestmark = pytest.mark.xdist_group("engines")  # one pair of engines, and no two tests that load it
 
 MODEL = "qwen2.5-7b"
 CLIENTS = 12  # of long jobs, each with one at any time: more than the eight slots

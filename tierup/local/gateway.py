@@ -13,6 +13,8 @@ from typing import Any
 _TEMPLATES = Path(__file__).parents[2] / "templates"
 RUN, RELOADER = _TEMPLATES / "gateway-run.sh", _TEMPLATES / "reloader.py"
 _KILL_TIMEOUT_S = 30.0
+# A shell in the background has its children ignore these, and a shell cannot trap what it was started to ignore.
+_SIGNALS = ("env", "--default-signal=INT,QUIT")
 
 
 class LocalGateway:
@@ -76,7 +78,7 @@ class LocalGateway:
     ) -> subprocess.Popen[bytes]:
         with (self.folder / log).open("ab") as out:
             process = subprocess.Popen(
-                command,
+                [*_SIGNALS, *command],
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=out,

@@ -14,7 +14,8 @@ from tierup.sections import GeneratePath, size_bytes
 
 NGINX_MOST_CONNECTIONS = 65_535  # what `limit_conn` can count to
 CAPPED = "longform"  # the reloader's name for all classes that may hold a part of the slots only
-PROBE = {"timeout_seconds": 2, "failures": 2, "stalled_seconds": 30}
+# Patient: an engine that is only slow under a burst must not lose its part of it to the others.
+PROBE = {"timeout_seconds": 3, "failures": 3, "stalled_seconds": 30}
 _AS_THEY_ARE = ("classify.js", "gateway-run.sh", "reloader.py", "reloader_rules.py")
 LARGE_BODIES = 4  # at once, per gateway: each may take its size several times over while it is parsed
 
