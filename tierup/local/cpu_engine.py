@@ -54,7 +54,9 @@ def cpu_args(container: Manifest, model: Path, port: int, kv_bytes: int) -> list
 def cpu_env(container: Manifest, folder: Path) -> dict[str, str]:
     """The container's environment with its scratch volume in `folder`, one thread, and nothing of the caller's."""
     env = {item["name"]: item["value"].replace(SCRATCH, str(folder)) for item in container["env"]}
-    return env | {"PATH": os.defpath, "TMPDIR": str(folder), "OMP_NUM_THREADS": "1"}
+    # Unbound: each engine would bind its thread to the same first core.
+    threads = {"OMP_NUM_THREADS": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
+    return env | {"PATH": os.defpath, "TMPDIR": str(folder), **threads}
 
 
 class CpuEngine:
