@@ -59,7 +59,7 @@ class Run:
 
 
 def stream(gateway: GatewayStack, tokens: int, sent: list[int] | None = None) -> tuple[int, float, bool]:
-    """Status, seconds to the first event, and whether the streamed answer came to its end; `sent` is told when it was asked for."""
+    """Status, seconds to the first event, whether it came to its end; `sent` is told when it was asked for."""
     body = {"model": MODEL, "messages": [{"role": "user", "content": "hello"}], "max_tokens": tokens}
     started = time.monotonic()
     connection = gateway.connect()
