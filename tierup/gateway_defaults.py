@@ -7,9 +7,7 @@ from itertools import pairwise
 from tierup.chooser import Chooser
 from tierup.model_defaults import round_up
 from tierup.plan import ClassRule, GatewayPlan, KeyPlan, ModelPlan
-from tierup.sections import ApiKey, ClassMatch, Gateway, ServiceType, WorkloadClass
-
-MAY_WAIT = 50  # classes of a lower priority are read later; the engine sees them after what is not stamped
+from tierup.sections import NEUTRAL_PRIORITY, ApiKey, ClassMatch, Gateway, ServiceType, WorkloadClass
 
 
 def resolve_gateway(
@@ -17,7 +15,7 @@ def resolve_gateway(
 ) -> GatewayPlan:
     """The gateway of models and classes that are decided already."""
     slots = max(model.slots * model.replicas for model in models)
-    longest = max(item.answer_tokens * item.tpot_ms / 1000 for item in classes.values())
+    longest = max(item.answer_seconds for item in classes.values())
     queue = choose.pick(
         "gateway.queueLength", said.queue_length, slots, "as many may wait as are served: one more turn"
     )
@@ -88,7 +86,7 @@ def _classes(classes: Mapping[str, WorkloadClass], choose: Chooser) -> tuple[Cla
         if name in borders
     ]
     rules.append((others[0], ClassMatch()))
-    capped = {name for name, item in classes.items() if item.priority < MAY_WAIT}
+    capped = {name for name, item in classes.items() if item.priority < NEUTRAL_PRIORITY}
     if len(capped) == len(classes):
         capped = set()  # nobody is there for whom the rest of the slots would stay free
     return tuple(ClassRule(name, match, name in capped) for name, match in rules)

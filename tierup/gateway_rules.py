@@ -51,7 +51,7 @@ def drain(plan: Plan) -> Iterator[Finding]:
     """How long a leaving pod may finish what it began: rollouts and node drains wait for it."""
     longest = max(model.drain_seconds for model in plan.models)
     if longest > LONG_DRAIN_SECONDS:
-        name, item = max(plan.classes.items(), key=lambda entry: entry[1].answer_tokens * entry[1].tpot_ms)
+        name, item = max(plan.classes.items(), key=lambda entry: entry[1].answer_seconds)
         problem = f"an answer of {name} may take {longest / 3600:.1f} h: rollouts and drains wait that long"
         fix = "promise fewer tokens per answer, or a faster tpotMs"
         yield warning(

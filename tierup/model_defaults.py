@@ -186,7 +186,7 @@ def round_up(value: float, step: int) -> int:
 
 def drain_seconds(classes: Mapping[str, WorkloadClass]) -> int:
     """The longest answer at its promised pace, so that a leaving pod finishes what it began."""
-    return round_up(max(item.answer_tokens * item.tpot_ms / 1000 for item in classes.values()), 30)
+    return round_up(max(item.answer_seconds for item in classes.values()), 30)
 
 
 def startup_seconds(weights_gib: float, server: Server, kind: CacheKind) -> int:

@@ -51,6 +51,10 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, alias_generator=to_camel)
 
 
+# Half of the 0..100 that a class may have: where a request without a priority stands. Classes below it may wait.
+NEUTRAL_PRIORITY = 50
+
+
 class GeneratePath(StrEnum):
     """What clients may ask an engine for."""
 
@@ -90,6 +94,11 @@ class WorkloadClass(Strict):
         Field(ge=0, le=100, description="Higher goes first, whatever the engine's sign; below 50 may wait"),
     ]
     match: ClassMatch | None = None
+
+    @property
+    def answer_seconds(self) -> float:
+        """How long a whole answer takes at the promised pace, s."""
+        return self.answer_tokens * self.tpot_ms / 1000
 
 
 class Workload(Strict):

@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 from engine_pair import EnginePair, engine_pair
-from gateway_stack import find_nginx
 from small_gateway import Site
-from small_nginx import njs_module
+from small_nginx import find_nginx
 
 from tierup.plan import Plan
 
@@ -40,7 +39,7 @@ def make_tier(make_plan: Callable[..., Plan]) -> Callable[..., Plan]:
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
     """Fake engines and real gateways with a small template."""
-    njs_module()
+    find_nginx()
     site = Site(tmp_path)
     try:
         yield site

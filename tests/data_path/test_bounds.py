@@ -4,7 +4,8 @@ import os
 import re
 import signal
 
-from small_gateway import KEY, QUEUE, SLOTS, Site, SmallGateway, until
+from polling import until
+from small_gateway import KEY, QUEUE, SLOTS, Site, SmallGateway
 from stream_load import Stream, StreamLoad
 
 

@@ -17,7 +17,8 @@ from typing import Any
 import openai
 import pytest
 from engine_server import HEALTH_SECONDS, find_engine
-from gateway_stack import DEADLINE, find_nginx, until
+from polling import DEADLINE, until
+from small_nginx import find_nginx
 
 from tierup.local.plan_gateway import free_port
 from tierup.local.toolchain import ToolMissing, tool, toolchain_dir

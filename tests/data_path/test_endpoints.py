@@ -2,7 +2,8 @@
 
 import json
 
-from small_gateway import KEY, Site, until
+from polling import until
+from small_gateway import KEY, Site
 from stream_load import Stream, StreamLoad
 
 

@@ -9,15 +9,17 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 import reloader_rules
 from fake_backend import BackendProcess, FakeBackend
-from gateway_stack import CHAT, GatewayStack, running, until
+from gateway_stack import CHAT, GatewayStack, running
 from nginx_workers import workers_are_new
+from polling import until
 
 from tierup.manifests.gateway_files import PROBE
 from tierup.plan import Plan
@@ -64,6 +66,17 @@ class Load:
                 self.errors.append(repr(error))
 
 
+def before(
+    engines: Sequence[FakeBackend | BackendProcess],
+    plan: Plan,
+    folder: Path,
+    keys: Mapping[str, Sequence[str]] | None = None,
+) -> AbstractContextManager[GatewayStack]:
+    """The plan's gateway before these engines of its only model."""
+    addresses = {plan.models[0].slug: [engine.address for engine in engines]}
+    return running(GatewayStack(plan, folder / "gateway", addresses, keys))
+
+
 @pytest.fixture
 def backends() -> Iterator[list[FakeBackend]]:
     found = [FakeBackend(name).start() for name in ("first", "second")]
@@ -77,9 +90,7 @@ def backends() -> Iterator[list[FakeBackend]]:
 def gateway(
     backends: list[FakeBackend], make_tier: Callable[..., Plan], tmp_path: Path
 ) -> Iterator[GatewayStack]:
-    plan = make_tier()
-    engines = {plan.models[0].slug: [backend.address for backend in backends]}
-    with running(GatewayStack(plan, tmp_path / "gateway", engines)) as stack:
+    with before(backends, make_tier(), tmp_path) as stack:
         yield stack
 
 
@@ -131,9 +142,7 @@ def processes() -> Iterator[list[BackendProcess]]:
 def over_processes(
     processes: list[BackendProcess], make_tier: Callable[..., Plan], tmp_path: Path
 ) -> Iterator[GatewayStack]:
-    plan = make_tier()
-    engines = {plan.models[0].slug: [backend.address for backend in processes]}
-    with running(GatewayStack(plan, tmp_path / "gateway", engines)) as stack:
+    with before(processes, make_tier(), tmp_path) as stack:
         yield stack
 
 
@@ -178,9 +187,8 @@ def test_a_hung_engine_leaves_the_pool_and_what_it_held_is_served_elsewhere(
     """SIGSTOP. Nothing new goes to it after the stated bound; what it has is tried again at the read timeout."""
     plan = make_tier()
     plan = dataclasses.replace(plan, gateway=dataclasses.replace(plan.gateway, read_timeout_seconds=12))
-    engines = {plan.models[0].slug: [backend.address for backend in processes]}
     hung = processes[0]
-    with running(GatewayStack(plan, tmp_path / "gateway", engines)) as gateway:
+    with before(processes, plan, tmp_path) as gateway:
         with Load(gateway, clients=4) as load:
             load.more(20)
             os.kill(hung.pid, signal.SIGSTOP)
@@ -253,9 +261,7 @@ def test_keys_rotate_under_load(
 ) -> None:
     """Old and new key together, then the new one alone: no request of a valid key is refused, and no stream is cut."""
     plan = make_tier(gateway={"keys": {"web": {}}}, secrets=frozenset({"key-web"}))
-    engines = {plan.models[0].slug: [backend.address for backend in backends]}
-    keys = {"web": ["old-key"]}
-    with running(GatewayStack(plan, tmp_path / "gateway", engines, keys)) as gateway:
+    with before(backends, plan, tmp_path, {"web": ["old-key"]}) as gateway:
         connection = gateway.connect()
         headers = {"Content-Type": "application/json", "Authorization": "Bearer old-key"}
         connection.request("POST", CHAT, '{"stream": true, "hold": true}', headers)

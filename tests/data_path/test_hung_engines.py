@@ -4,8 +4,9 @@ import os
 import signal
 import time
 
+from polling import until
 from reloader_rules import Probe, worst_bounds
-from small_gateway import INTERVAL, KEY, PROBE, Site, SmallGateway, until
+from small_gateway import INTERVAL, KEY, PROBE, Site, SmallGateway
 from stream_load import Stream, StreamLoad
 
 SILENT, STALLED = worst_bounds(INTERVAL, Probe(PROBE["timeout_seconds"], 2, PROBE["stalled_seconds"]))

@@ -1,6 +1,7 @@
 """Keys change while clients use them, and stand nowhere in clear."""
 
-from small_gateway import KEY, Site, SmallGateway, until
+from polling import until
+from small_gateway import KEY, Site, SmallGateway
 from stream_load import Stream, StreamLoad
 
 OLD, NEW = "old-key-of-alice", "new-key-of-alice"

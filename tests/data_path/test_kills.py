@@ -7,7 +7,8 @@ import signal
 from pathlib import Path
 
 import pytest
-from small_gateway import KEY, Site, SmallGateway, until
+from polling import until
+from small_gateway import KEY, Site, SmallGateway
 from small_nginx import nginx_command
 from stream_load import Stream, StreamLoad
 

@@ -7,13 +7,12 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from fake_openai import FakeOpenAI, Manner, serve
+from polling import DEADLINE, until
 
 from tierup.measured import MeasuredClass, Results, read
 
@@ -34,7 +33,6 @@ config:
   tierup:models:
     - id: qwen2.5-7b
 """
-_DEADLINE_SECONDS = 60
 
 
 @dataclass(frozen=True)
@@ -79,7 +77,7 @@ class LoadTest:
         )
 
     def end(self, process: subprocess.Popen[str]) -> Ended:
-        out, _ = process.communicate(timeout=_DEADLINE_SECONDS)
+        out, _ = process.communicate(timeout=DEADLINE)
         with contextlib.suppress(FileNotFoundError):
             text = (self.folder / "run.json").read_text(encoding="utf-8")
             page = (self.folder / "run.html").read_text(encoding="utf-8")
@@ -95,13 +93,6 @@ class LoadTest:
 @pytest.fixture
 def loadtest(tmp_path: Path) -> LoadTest:
     return LoadTest(tmp_path)
-
-
-def until(true: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + _DEADLINE_SECONDS
-    while not true():
-        assert time.monotonic() < deadline, f"not within {_DEADLINE_SECONDS} s: {what}"
-        time.sleep(0.02)
 
 
 def test_users_see_the_delays_that_the_server_has(loadtest: LoadTest) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 import openai
 import pytest
 from engine_pair import EnginePair
-from gateway_stack import GatewayStack, running, until
+from gateway_stack import GatewayStack, running
+from polling import until
 
 from tierup.plan import Plan
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 from engine_pair import EnginePair
-from gateway_stack import CHAT, GatewayStack, running, until
+from gateway_stack import CHAT, GatewayStack, running
+from polling import until
 
 from tierup.manifests.gateway_files import retry_after_seconds
 from tierup.plan import Plan

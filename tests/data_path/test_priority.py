@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 from engine_pair import EnginePair
-from gateway_stack import CHAT, GatewayStack, running, until
+from gateway_stack import CHAT, GatewayStack, running
+from polling import until
 
 from tierup.plan import Plan
 

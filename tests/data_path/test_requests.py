@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 from fake_backend import FakeBackend
-from gateway_stack import CHAT, COMPLETIONS, Answer, GatewayStack, running, until
+from gateway_stack import CHAT, COMPLETIONS, Answer, GatewayStack, running
+from polling import until
 
 from tierup.plan import Plan
 

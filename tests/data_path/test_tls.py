@@ -11,7 +11,8 @@ from tempfile import TemporaryDirectory
 
 import pytest
 from fake_backend import FakeBackend
-from gateway_stack import CHAT, DEADLINE, GatewayStack, running, until
+from gateway_stack import CHAT, GatewayStack, running
+from polling import DEADLINE, until
 
 from tierup.local.certs import Authority
 from tierup.plan import Plan

@@ -8,10 +8,9 @@ from pathlib import Path
 from engine_server import EngineServer, find_engine
 
 from tierup.local.cpu_engine import container_of, end_all
+from tierup.local.dev_engines import KV_BYTES
 from tierup.local.tiny_model import make_tiny_model
 from tierup.plan import Plan
-
-KV_BYTES = 256 * 1024**2
 
 
 @dataclass(frozen=True)
@@ -24,14 +23,7 @@ class EnginePair:
 
     def metric(self, name: str) -> float:
         """The sum of a metric over labels and servers."""
-        found = [
-            float(line.rpartition(" ")[2])
-            for server in self.servers
-            for line in server.get("/metrics").text.splitlines()
-            if line.startswith((f"{name}{{", f"{name} "))
-        ]
-        assert found, f"no metric {name}"
-        return sum(found)
+        return sum(server.counts(name) for server in self.servers)
 
 
 @contextlib.contextmanager

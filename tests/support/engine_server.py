@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import requests
+from polling import until
 
 from tierup.local import engine_env
 from tierup.local.cpu_engine import END_SECONDS, CpuEngine, options
@@ -87,7 +88,4 @@ class EngineServer(CpuEngine):
 
     def wait_until(self, condition: Callable[[], bool], what: str) -> None:
         """AssertionError with `what` where the condition does not come true."""
-        deadline = time.monotonic() + END_SECONDS
-        while not condition():
-            assert time.monotonic() < deadline, f"not in {END_SECONDS} s: {what}"
-            time.sleep(0.05)
+        until(condition, what, END_SECONDS)

@@ -4,36 +4,16 @@ import contextlib
 import http.client
 import json
 import ssl
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import pytest
+from polling import DEADLINE, until
 
 from tierup.local.plan_gateway import PlanGateway
-from tierup.local.toolchain import ToolMissing, tool
 
-DEADLINE = 60.0  # of what takes milliseconds on an idle machine
 CHAT = "/v1/chat/completions"
 COMPLETIONS = "/v1/completions"
-
-
-def find_nginx() -> None:
-    """Skips where Nginx or njs is not installed."""
-    try:
-        tool("nginx")
-        tool("ngx_http_js_module.so")
-    except ToolMissing as missing:
-        pytest.skip(f"NOT PROVEN, there is no nginx with njs: run `make toolchain` ({missing})")
-
-
-def until(condition: Callable[[], bool], what: str, seconds: float = DEADLINE) -> None:
-    """Poll; a test never waits for a fixed time."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"{what}: not within {seconds} s"
-        time.sleep(0.01)
 
 
 @dataclass

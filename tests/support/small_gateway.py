@@ -3,38 +3,22 @@
 import contextlib
 import http.client
 import json
-import socket
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from fake_model_server import FakeModelServer
 from nginx_workers import workers_are_new
+from polling import DEADLINE, until
 from small_nginx import SCRIPT, TEMPLATE, nginx_command, njs_module
-from stream_load import DEADLINE, Stream
+from stream_load import Stream
 
-from tierup.local.gateway import LocalGateway
+from tierup.local.gateway import LocalGateway, write_whole
+from tierup.local.plan_gateway import free_port
 
 KEY = "key-of-the-tests"
 SLOTS, QUEUE = 4, 2
 PROBE = {"timeout_seconds": 1.5, "failures": 2, "stalled_seconds": 3}
 INTERVAL = 0.5
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def until(condition: Callable[[], bool], what: str) -> float:
-    """Poll until it holds; the seconds it took. A test never waits for a fixed time."""
-    started = time.monotonic()
-    while not condition():
-        assert time.monotonic() < started + DEADLINE, f"{what}: not within {DEADLINE} s"
-        time.sleep(0.01)
-    return time.monotonic() - started
 
 
 class SmallGateway(LocalGateway):
@@ -139,18 +123,13 @@ class Site:
         return self.gateways[-1]
 
     def list_engines(self, *engines: FakeModelServer) -> None:
-        self._replace(self.engine_list, json.dumps([engine.address for engine in engines]))
+        write_whole(self.engine_list, json.dumps([engine.address for engine in engines]))
 
     def list_gateways(self, *addresses: str) -> None:
-        self._replace(self.gateway_list, json.dumps(addresses))
+        write_whole(self.gateway_list, json.dumps(addresses))
 
     def set_key(self, name: str, *values: str) -> None:
-        self._replace(self.keys / name, "\n".join(values))
-
-    def _replace(self, path: Path, text: str) -> None:
-        draft = path.with_name(f".{path.name}")
-        draft.write_text(text)
-        draft.replace(path)
+        write_whole(self.keys / name, "\n".join(values))
 
     def end(self) -> None:
         for gateway in self.gateways:

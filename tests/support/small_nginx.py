@@ -61,15 +61,23 @@ http {
 
 
 def nginx_command() -> list[str]:
-    """The toolchain's Nginx with its njs; skips loudly where they are missing."""
-    try:
-        return [str(tool("nginx")), "-e", "stderr"]
-    except ToolMissing as missing:
-        pytest.skip(f"NOT PROVEN, there is no nginx: {missing}")
+    """The toolchain's Nginx; skips loudly where it is missing."""
+    return [str(_tool("nginx")), "-e", "stderr"]
 
 
 def njs_module() -> Path:
+    """Its njs; skips loudly where that is missing."""
+    return _tool("ngx_http_js_module.so")
+
+
+def find_nginx() -> None:
+    """Skips where either is missing."""
+    nginx_command()
+    njs_module()
+
+
+def _tool(name: str) -> Path:
     try:
-        return tool("ngx_http_js_module.so")
+        return tool(name)
     except ToolMissing as missing:
-        pytest.skip(f"NOT PROVEN, there is no njs: {missing}")
+        pytest.skip(f"NOT PROVEN, there is no nginx with njs: run `make toolchain` ({missing})")

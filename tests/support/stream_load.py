@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from types import TracebackType
 
 from fake_model_server import CHAT
+from polling import DEADLINE
 
-DEADLINE = 60.0  # of what takes seconds on an idle machine
 END = b"data: [DONE]\n\n"
 
 

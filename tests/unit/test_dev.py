@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 import yaml
 from command import Command
-from gateway_stack import until
 from jinja2 import FileSystemLoader
+from polling import until
 from small_stack import NODES, WORKLOAD, small_plan
 
 from tierup.cli.dev_page import lines

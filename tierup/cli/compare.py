@@ -2,19 +2,18 @@
 
 import json
 import sys
-from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, TextIO
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from tierup.catalog import load_catalog
 from tierup.catalog.claims import load_claims
 from tierup.cli.exits import UsageError, console, examples
 from tierup.cli.project import load_plan, project_folder, stacks_here
+from tierup.cli.tables import print_table
 from tierup.compare import Comparison, markdown, picture
 from tierup.compare import compare as compared
 from tierup.compare.summary import summary
@@ -88,17 +87,7 @@ def _write(found: Comparison, kind: Format, file: TextIO) -> None:
 
 def _page(found: Comparison, out: Console) -> None:
     tiers = [(heading, *cells) for heading, cells in tier_rows(found)]
-    _table("tiers side by side", ("", *(tier.name for tier in found.tiers)), tiers, out)
-    _table("the hardware guide's other figures", CLAIM_COLUMNS, claim_rows(found), out)
+    print_table("tiers side by side", ("", *(tier.name for tier in found.tiers)), tiers, out)
+    print_table("the hardware guide's other figures", CLAIM_COLUMNS, claim_rows(found), out)
     for line in notes(found):
         out.print(line, highlight=False, markup=False)
-
-
-def _table(title: str, columns: Iterable[str], rows: Iterable[Iterable[str]], out: Console) -> None:
-    table = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0))
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    for row in rows:
-        table.add_row(*row)
-    out.print(table)
-    out.print()

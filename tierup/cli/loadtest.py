@@ -4,23 +4,19 @@ import re
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 from urllib.parse import SplitResult, urlsplit
 
 import typer
 from rich.console import Console
 
-from loadtest.key import api_key
-from loadtest.outcome import measured_time, results
-from loadtest.prediction import predict
-from loadtest.profile import Profile, Words, kinds_of, model_of, patience_of, users_of, warmup_of
-from loadtest.report import render
-from loadtest.run import LoadTestError, conduct
 from tierup.cli.exits import EXIT_FINDINGS, UsageError, console, examples
-from tierup.cli.loadtest_page import progress, show
 from tierup.cli.project import Stack, load_plan
 from tierup.measured import Arrival, Results
 from tierup.plan import ModelPlan, Plan
+
+if TYPE_CHECKING:
+    from loadtest.profile import Profile
 
 EXAMPLES = examples(
     "tierup loadtest --stack standard --host https://llm.example.com",
@@ -75,6 +71,10 @@ def loadtest(  # noqa: PLR0917 - the options of a command are its arguments
     An API key is read from the variable TIERUP_API_KEY. Ctrl-C ends the run and tells what was measured.
     Exit code 0: every promise kept and no request failed; 1: not; 130: interrupted.
     """
+    from loadtest.profile import Profile, Words, kinds_of, patience_of, users_of, warmup_of
+    from loadtest.report import render
+    from tierup.cli.loadtest_page import show
+
     plan = load_plan(stack)
     chosen = _model(plan, model)
     _check(host, arrival, users, rate)
@@ -104,7 +104,12 @@ def loadtest(  # noqa: PLR0917 - the options of a command are its arguments
     raise typer.Exit(0 if found.kept else EXIT_FINDINGS)
 
 
-def _run(plan: Plan, model: ModelPlan, profile: Profile, compare: bool) -> Results:
+def _run(plan: Plan, model: ModelPlan, profile: "Profile", compare: bool) -> Results:
+    from loadtest.outcome import measured_time, results
+    from loadtest.prediction import predict
+    from loadtest.run import LoadTestError, conduct
+    from tierup.cli.loadtest_page import progress
+
     expected, told = None, Console(stderr=True)
     if compare and profile.arrival is Arrival.CLOSED:
         expected = predict(plan, model, users=profile.users)
@@ -124,6 +129,8 @@ def _run(plan: Plan, model: ModelPlan, profile: Profile, compare: bool) -> Resul
 
 
 def _model(plan: Plan, name: str | None) -> ModelPlan:
+    from loadtest.profile import model_of
+
     found = model_of(plan, name)
     if found is None:
         raise UsageError(
@@ -133,6 +140,8 @@ def _model(plan: Plan, name: str | None) -> ModelPlan:
 
 
 def _check(host: str, arrival: Arrival, users: int | None, rate: float | None) -> None:
+    from loadtest.key import api_key
+
     url = urlsplit(host)
     if url.username or url.password:
         raise UsageError("--host holds a secret - give the API key as the variable TIERUP_API_KEY")

@@ -4,12 +4,12 @@ from collections import Counter
 from collections.abc import Iterable
 
 from rich.console import Console
-from rich.table import Table
 
 from loadtest import rows
 from loadtest.profile import Profile
 from loadtest.run import Heard
 from loadtest.samples import Outcome
+from tierup.cli.tables import print_table
 from tierup.measured import Results
 
 _EVERY_SECONDS = 10
@@ -49,13 +49,6 @@ def show(found: Results, out: Console) -> None:
 
 def _table(title: str, columns: Iterable[str], lines: Iterable[rows.Row], out: Console) -> None:
     """Nothing where there is no line."""
-    lines = list(lines)
-    if not lines:
-        return
-    table = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0))
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    for line in lines:
-        table.add_row(*line)
-    out.print(table)
-    out.print()
+    shown = list(lines)
+    if shown:
+        print_table(title, columns, shown, out)

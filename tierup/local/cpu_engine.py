@@ -1,13 +1,12 @@
 """Decides how a model server of a plan runs on a CPU: vLLM with its container's arguments, less what needs a GPU."""
 
-import contextlib
 import os
-import signal
 import subprocess
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from tierup.local.plan_gateway import answers, free_port
+from tierup.local.processes import end_group
 from tierup.manifests.common import Manifest
 from tierup.manifests.engines.base import SCRATCH
 from tierup.manifests.model_server import objects
@@ -93,8 +92,4 @@ def end_all(engines: Iterable[CpuEngine]) -> None:
     for engine in engines:
         engine.process.terminate()
     for engine in engines:
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            engine.process.wait(END_SECONDS)
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(engine.process.pid, signal.SIGKILL)
-        engine.process.wait(END_SECONDS)
+        end_group(engine.process, END_SECONDS)

@@ -8,12 +8,10 @@ from pathlib import Path
 
 from tierup.local.certs import Authority
 from tierup.local.plan_gateway import PlanGateway
-from tierup.local.plan_gateway import replace as write_whole
 from tierup.manifests.common import content_hash
-from tierup.manifests.gateway_files import files, nginx_conf, orders
+from tierup.manifests.gateway_files import nginx_conf, orders, scripts
 from tierup.plan import Plan
 
-_SCRIPTS = ("classify.js", "policy.js")
 _KEY_BYTES = 24  # 192 random bits
 
 
@@ -35,20 +33,18 @@ class DevGateway(PlanGateway):
         Raises:
             jinja2.TemplateError: it cannot be rendered; nothing is written.
         """
-        scripts = {name: text for name, text in files(plan, self.place).items() if name in _SCRIPTS}
+        texts = scripts(plan)
         # In a folder of their own, so that Nginx's text changes with them and refused ones replace nothing.
-        folder = self.folder / f"scripts-{content_hash(scripts)}"
+        folder = self.folder / f"scripts-{content_hash(texts)}"
         place = replace(self.place, files=str(folder))
         text = nginx_conf(plan, place)
         folder.mkdir(exist_ok=True)
-        for name, script in scripts.items():
+        for name, script in texts.items():
             (folder / name).write_text(script, encoding="utf-8")
         self.plan = plan
         self._make_keys()
         self.write_template(text)
-        settings = {**orders(plan, place), "template": str(self.template), "folder": str(self.shared)}
-        if reloader_changed or settings != json.loads(self.config.read_text()):
-            write_whole(self.config, json.dumps(settings))
+        if self.write_settings(orders(plan, place)) or reloader_changed:
             self._restart_reloader()
 
     def serves(self, addresses: Iterable[str]) -> bool:

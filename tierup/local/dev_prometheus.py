@@ -1,13 +1,12 @@
 """Decides how Prometheus runs on this machine: the tier's own configuration and rules, engines by address."""
 
-import contextlib
-import os
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tierup.local.plan_gateway import answers, free_port
+from tierup.local.processes import end_group
 from tierup.local.toolchain import tool
 from tierup.manifests.common import ROOT
 from tierup.manifests.monitoring import prometheus_yml
@@ -76,8 +75,4 @@ class DevPrometheus:
     def end(self) -> None:
         """Let it write its samples, then end what is left of its group."""
         self.process.terminate()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self.process.wait(_END_SECONDS)
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait(_END_SECONDS)
+        end_group(self.process, _END_SECONDS)

@@ -27,7 +27,7 @@ class LocalGateway:
     def __init__(
         self, folder: Path, template: str, settings: Mapping[str, Any], nginx: Sequence[str] = ("nginx",)
     ) -> None:
-        """Write the reloader's files; `settings` is gateway.json without `template` and `folder`."""
+        """Write the reloader's files; `settings` is gateway.json, whose `template` and `folder` are set here."""
         self.folder, self.command = folder, list(nginx)
         self.shared = folder / "shared"
         self.template, self.config = folder / "nginx.conf.template", folder / "gateway.json"
@@ -36,15 +36,18 @@ class LocalGateway:
         self.started: list[subprocess.Popen[bytes]] = []
         self.shared.mkdir(parents=True)
         self.write_template(template)
-        self.config.write_text(
-            json.dumps({**settings, "template": str(self.template), "folder": str(self.shared)})
-        )
+        self.write_settings(settings)
+
+    def write_settings(self, settings: Mapping[str, Any]) -> bool:
+        """Replace gateway.json whole; whether it says something else now, which only a new reloader reads."""
+        own = {"template": str(self.template), "folder": str(self.shared)}
+        text, old = json.dumps({**settings, **own}), self.config.read_text() if self.config.exists() else None
+        write_whole(self.config, text)
+        return text != old
 
     def write_template(self, text: str) -> None:
         """Replace the template whole. Nginx of root would become a user that cannot enter the folder."""
-        draft = self.template.with_suffix(".draft")
-        draft.write_text(("user root;\n" if os.geteuid() == 0 else "") + text, encoding="utf-8")
-        draft.replace(self.template)
+        write_whole(self.template, ("user root;\n" if os.geteuid() == 0 else "") + text)
 
     def start_nginx(self, environment: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
         """gateway-run.sh; it starts Nginx once a configuration is accepted."""
@@ -87,3 +90,10 @@ class LocalGateway:
             )
         self.started.append(process)
         return process
+
+
+def write_whole(path: Path, text: str) -> None:
+    """All of a file or nothing of it: the reloader may look at any moment."""
+    draft = path.with_name(f".{path.name}")
+    draft.write_text(text, encoding="utf-8")
+    draft.replace(path)

@@ -8,9 +8,9 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tierup.local.gateway import LocalGateway
+from tierup.local.gateway import LocalGateway, write_whole
 from tierup.local.toolchain import tool
-from tierup.manifests.gateway_files import Place, files, nginx_conf, orders
+from tierup.manifests.gateway_files import Place, nginx_conf, orders, scripts
 from tierup.plan import Plan
 
 START_SECONDS = 60.0  # of what takes a second on an idle machine
@@ -36,7 +36,7 @@ class PlanGateway(LocalGateway):
         self.keys = folder / "keys"
         self.keys.mkdir(parents=True)
         alone = folder / "gateways.json"
-        replace(alone, json.dumps([f"127.0.0.1:{self.status_port}"]))
+        write_whole(alone, json.dumps([f"127.0.0.1:{self.status_port}"]))
         place = self.place = Place(
             files=str(folder),
             scratch=str(folder / "shared"),
@@ -50,11 +50,10 @@ class PlanGateway(LocalGateway):
             engines={slug: f"file:{folder}/engines-{slug}.json" for slug in engines},
             gateways=f"file:{gateways if gateways is not None else alone}",
         )
-        own = ("template", "folder")
-        settings = {name: value for name, value in orders(plan, place).items() if name not in own}
-        super().__init__(folder, nginx_conf(plan, place), settings, [str(tool("nginx")), "-e", "/dev/stderr"])
-        for name in ("classify.js", "policy.js"):
-            (folder / name).write_text(files(plan, place)[name], encoding="utf-8")
+        command = [str(tool("nginx")), "-e", "/dev/stderr"]
+        super().__init__(folder, nginx_conf(plan, place), orders(plan, place), command)
+        for name, text in scripts(plan).items():
+            (folder / name).write_text(text, encoding="utf-8")
         for slug, addresses in engines.items():
             self.set_engines(slug, addresses)
         for name, values in (keys if keys is not None else {}).items():
@@ -66,11 +65,11 @@ class PlanGateway(LocalGateway):
 
     def set_engines(self, slug: str, addresses: Sequence[str]) -> None:
         """The ready engines of a model, as the cluster's DNS would list them."""
-        replace(self.folder / f"engines-{slug}.json", json.dumps(list(addresses)))
+        write_whole(self.folder / f"engines-{slug}.json", json.dumps(list(addresses)))
 
     def set_key(self, name: str, values: Sequence[str]) -> None:
         """A caller's key, with several values while it is rotated."""
-        replace(self.keys / name, "\n".join(values))
+        write_whole(self.keys / name, "\n".join(values))
 
     def start(self) -> None:
         """Both processes, until the status port answers; `TimeoutError` or `ChildProcessError` with their words."""
@@ -111,10 +110,3 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-def replace(path: Path, text: str) -> None:
-    """Whole or not at all: the reloader may look at any moment."""
-    draft = path.with_name(f".{path.name}")
-    draft.write_text(text, encoding="utf-8")
-    draft.replace(path)

@@ -81,6 +81,15 @@ def alive(process: Process) -> bool:
     return (boot_id, started) == (process.boot, process.started) and state not in "ZX"
 
 
+def end_group(leader: subprocess.Popen[bytes], seconds: float) -> None:
+    """Wait so long for a child that was asked to end, then end with SIGKILL what is left of the group it leads."""
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        leader.wait(seconds)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(leader.pid, signal.SIGKILL)
+    leader.wait(seconds)
+
+
 def kill(process: Process) -> None:
     """End `process` with SIGKILL and wait until it has ended; nothing happens when it is gone already."""
     try:

@@ -113,11 +113,8 @@ def _nginx(plan: Plan) -> Manifest:
             {"name": "http", "containerPort": GATEWAY_PORT, "protocol": "TCP"},
             {"name": "status", "containerPort": GATEWAY_STATUS_PORT, "protocol": "TCP"},
         ],
-        startupProbe={
-            **probe,
-            "periodSeconds": 1,
-            "failureThreshold": 120,
-        },  # the first configuration comes in seconds
+        # The first configuration comes in seconds.
+        startupProbe={**probe, "periodSeconds": 1, "failureThreshold": 120},
         readinessProbe={**probe, "periodSeconds": 5},
         livenessProbe={**probe, "periodSeconds": 10, "failureThreshold": 3},
         # First every proxy in the cluster forgets the pod, then SIGTERM lets streams end.

@@ -9,14 +9,13 @@ from typing import Any
 
 from tierup.manifests.common import ENGINE_PORT, GATEWAY_PORT, GATEWAY_STATUS_PORT, ROOT, TEMPLATES
 from tierup.manifests.engines import engine_priority
-from tierup.plan import ModelPlan, Plan
+from tierup.plan import KeyPlan, ModelPlan, Plan
 from tierup.sections import GeneratePath, size_bytes
 
-NGINX_MOST_CONNECTIONS = 65_535  # what `limit_conn` can count to
 CAPPED = "longform"  # the reloader's name for all classes that may hold a part of the slots only
 # Patient: an engine that is only slow under a burst must not lose its part of it to the others.
 PROBE = {"timeout_seconds": 3, "failures": 3, "stalled_seconds": 30}
-_AS_THEY_ARE = ("classify.js", "gateway-run.sh", "reloader.py", "reloader_rules.py")
+_PROGRAMS = ("gateway-run.sh", "reloader.py", "reloader_rules.py")
 LARGE_BODIES = 4  # at once, per gateway: each may take its size several times over while it is parsed
 
 
@@ -25,8 +24,7 @@ class Place:
     """Where a gateway runs: the pod unless said otherwise.
 
     `listen` and `status_listen` are parameters of Nginx's directive; `modern`: Nginx 1.25.1 or later, where HTTP/2 is
-    a directive of its own;
-    `engines` and `gateways` say where the reloader finds addresses (`dns:HOST:PORT` or `file:PATH`).
+    a directive of its own; `engines` and `gateways`: where the reloader finds addresses (`dns:HOST:PORT`, `file:PATH`).
     """
 
     files: str = "/etc/gateway"
@@ -50,10 +48,22 @@ def files(plan: Plan, place: Place = POD) -> dict[str, str]:
     """Text by file name; all of them stand in one folder."""
     return {
         "nginx.conf": nginx_conf(plan, place),
-        "policy.js": f"export default {json.dumps(policy(plan), indent=1)};\n",
         "gateway.json": json.dumps(orders(plan, place), indent=1) + "\n",
-        **{name: (ROOT / "templates" / name).read_text(encoding="utf-8") for name in _AS_THEY_ARE},
+        **scripts(plan),
+        **{name: _template(name) for name in _PROGRAMS},
     }
+
+
+def scripts(plan: Plan) -> dict[str, str]:
+    """What njs runs, by file name."""
+    return {
+        "classify.js": _template("classify.js"),
+        "policy.js": f"export default {json.dumps(policy(plan), indent=1)};\n",
+    }
+
+
+def _template(name: str) -> str:
+    return (ROOT / "templates" / name).read_text(encoding="utf-8")
 
 
 def nginx_conf(plan: Plan, place: Place = POD) -> str:
@@ -63,6 +73,7 @@ def nginx_conf(plan: Plan, place: Place = POD) -> str:
         gateway=plan.gateway,
         models=plan.models,
         paths=[str(path) for path in GeneratePath],
+        keys=[_bounds(key, plan.gateway.replicas) for key in plan.gateway.keys],
         group=CAPPED,
         small_body=at_most(size_bytes(plan.gateway.client_body_buffer_size)),
         large_bodies=LARGE_BODIES,
@@ -79,6 +90,18 @@ def nginx_conf(plan: Plan, place: Place = POD) -> str:
         modern=place.modern,
         certificate=place.certificate,
     )
+
+
+def _bounds(key: KeyPlan, gateways: int) -> dict[str, Any]:
+    """What one gateway allows a caller; Nginx's rates are whole numbers, so they are told per minute."""
+    rate = key.requests_per_second
+    return {
+        "name": key.name,
+        "slug": key.slug,
+        "in_flight": None if key.in_flight is None else math.ceil(key.in_flight / gateways),
+        "per_minute": None if rate is None else max(1, round(rate * 60 / gateways)),
+        "burst": None if rate is None else max(1, math.ceil(rate)),
+    }
 
 
 def policy(plan: Plan) -> dict[str, Any]:
@@ -170,19 +193,16 @@ def retry_after_seconds(plan: Plan, model: ModelPlan) -> int:
     if known is not None and known.full.req_s is not None:
         rate = known.full.req_s.p50
     else:
-        mean = sum(item.share * item.answer_tokens * item.tpot_ms / 1000 for item in plan.classes.values())
+        mean = sum(item.share * item.answer_seconds for item in plan.classes.values())
         rate = model.slots * model.replicas / mean
     return max(1, math.ceil(plan.gateway.queue_length / rate))
 
 
 def retry_after_capped(plan: Plan, model: ModelPlan) -> int:
     """The same for capped classes, which have no queue: their longest answer at the promised pace, over their slots."""
-    longest = max((item.answer_tokens * item.tpot_ms / 1000 for item in _capped(plan)), default=1.0)
+    capped = [plan.classes[rule.name] for rule in plan.gateway.classes if rule.capped]
+    longest = max((item.answer_seconds for item in capped), default=1.0)
     return max(1, math.ceil(longest / max(1, int(plan.gateway.longform_cap * model.slots * model.replicas))))
-
-
-def _capped(plan: Plan) -> list[Any]:
-    return [plan.classes[rule.name] for rule in plan.gateway.classes if rule.capped]
 
 
 def at_most(number: int) -> str:

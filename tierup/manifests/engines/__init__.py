@@ -4,9 +4,7 @@ from tierup.config import Engine
 from tierup.manifests.engines import tensorrt_llm, vllm
 from tierup.manifests.engines.base import Serving
 from tierup.plan import ModelPlan, Plan
-
-# Half of the 0..100 that a class may have: a class of this priority stands where a request without one does.
-NEUTRAL_PRIORITY = 50
+from tierup.sections import NEUTRAL_PRIORITY
 
 
 def serving(plan: Plan, model: ModelPlan) -> Serving:

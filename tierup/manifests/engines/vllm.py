@@ -9,6 +9,7 @@ from tierup.plan import ModelPlan, Plan
 
 # One request that asks for thousands of answers, or brings thousands of prompts, would hold every slot.
 MOST_ANSWERS = 8
+LEAST_NET = 1024  # requests, running and waiting, that a replica takes at least before it refuses
 
 _QUANTIZATION = {
     Precision.FP8: "fp8",
@@ -30,9 +31,6 @@ def serving(plan: Plan, model: ModelPlan) -> Serving:
         mounts=[{"name": "models", "mountPath": MOUNT, "readOnly": True}],
         prestop_seconds=model.prestop_seconds,
     )
-
-
-LEAST_NET = 1024
 
 
 def most_in_flight(plan: Plan, model: ModelPlan) -> int:
