@@ -79,7 +79,7 @@ engine: setup engine-env ## tests against a real vLLM server on the CPU
 	@$(call timed,engine tests,$(BIN)/python -m pytest tests/engine -q -rs)
 
 .PHONY: data-path
-data-path: setup toolchain ## tests of requests on their way through a real Nginx
+data-path: setup toolchain engine-env ## tests of requests on their way through a real Nginx
 	@$(call timed,data-path tests,$(BIN)/python -m pytest tests/data_path -n 2 --dist loadgroup -q -rs)
 
 .PHONY: control-plane
