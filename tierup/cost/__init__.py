@@ -1,0 +1,1 @@
+"""What a tier costs: bought and rented, before it is deployed."""

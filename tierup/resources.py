@@ -1,0 +1,28 @@
+"""Decides nothing: the shape of what Pulumi plans or holds, as cost and policies read it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """One resource as its program said it. Secret inputs are markers, never values; `type` is Pulumi's token."""
+
+    urn: str
+    type: str
+    name: str
+    parent: str | None
+    inputs: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One resource before and after: `past` is None where it is new, `now` where it goes.
+
+    `operation` is Pulumi's word: same, create, update, replace, delete, ...
+    """
+
+    operation: str
+    past: Resource | None
+    now: Resource | None
