@@ -1,4 +1,4 @@
-"""Decides nothing: the shapes of prices, of what is to be priced, and of what it costs. All money is Decimal, in USD."""
+"""Decides nothing: the shapes of prices, of what is priced, and of what it costs. All money is Decimal, in USD."""
 
 import datetime
 from dataclasses import dataclass, field
@@ -63,10 +63,11 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One cost. `component`: nodes, standby, power, facility, labour, network, storage, ... `usd_per_hour` None: not priced.
+    """One cost. `component`: nodes, standby, power, facility, labour, network, storage, ...
 
-    `purchase_usd` is what is paid at once (capex), of which `usd_per_hour` is the amortised part. `low` and `high` bound
-    `usd_per_hour` where the prices have ranges. `prices` are the ids it was computed from.
+    `usd_per_hour` None: not priced. `purchase_usd` is what is paid at once (capex), of which `usd_per_hour` is the
+    amortised part. `low` and `high` bound `usd_per_hour` where the prices have ranges. `prices` are the ids it was
+    computed from.
     """
 
     component: str
