@@ -99,12 +99,13 @@ def cpu_seconds(roots: Iterable[int]) -> float:
 
 
 def resident_mib(roots: Iterable[int]) -> float:
-    """Resident memory of running processes and all below them; what they share counts for each."""
-    pages = 0
+    """Resident memory of running processes and all below them; what they share counts once, as for a container."""
+    kib = 0
     for pid in tree(roots):
         with suppress(FileNotFoundError, ProcessLookupError):
-            pages += int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+            lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+            kib += sum(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+    return kib / 1024
 
 
 def tree(roots: Iterable[int]) -> list[int]:

@@ -75,7 +75,7 @@ def test_ten_times_the_bound_is_served_or_refused_and_nothing_else(
         # A full queue before you at the rate at which this run was served, and your own turn.
         wait = (SLOTS + QUEUE) / (len(served) / elapsed)
         assert max(served) <= 1.5 * wait, (max(served), wait)
-        statuses = [line["status"] for line in gateway.log()]
+        statuses = [line["status"] for line in gateway.log_of(1 + CLIENTS)]
         assert statuses.count("429") == len(refused)
         until(lambda: engines.metric("vllm:num_requests_waiting") == 0, "the queue is empty again")
         assert gateway.ask(CHAT, BODY).status == 200

@@ -133,8 +133,7 @@ def test_chats_pass_long_jobs_and_long_jobs_still_end(
     print(told)
     assert alike.wrong == ranked.wrong == [], told
     assert len(alike.ttft) >= CHATTERS, told
-    # The median: two engines on two cores stop each other for seconds at times, which no gateway can mend.
-    assert ranked.median <= MOST_RATIO * alike.median, told
+    assert ranked.p95 <= MOST_RATIO * alike.p95, told
     assert max(ranked.jobs) <= MOST_DELAY * max(alike.jobs), told
     assert alike.refusals == 0, told
     assert ranked.refusals > 0, "the cap was never reached"

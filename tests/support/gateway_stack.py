@@ -71,9 +71,14 @@ class GatewayStack(PlanGateway):
             connection.close()
 
     def log(self) -> list[dict[str, Any]]:
-        """The access log so far."""
+        """The access log so far; lines stand in it a second after their answers."""
         path = self.folder / "access.log"
         return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+    def log_of(self, answers: int) -> list[dict[str, Any]]:
+        """The access log once it has so many lines."""
+        until(lambda: len(self.log()) >= answers, f"{answers} lines in the log")
+        return self.log()
 
     def logged(self, answer: Answer) -> dict[str, Any]:
         """The line of one request; there is exactly one."""

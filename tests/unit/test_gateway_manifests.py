@@ -124,7 +124,7 @@ def test_the_reloader_understands_its_orders(make_plan: MakePlan) -> None:
         text = reloader_rules.render(
             reloader_rules.View(files["nginx.conf"], engines, 2, {"0" * 64: "web"}), config.models
         )
-        assert "@" not in re.sub(r"@[a-z_0-9-]+(?=[ ;])", "", text.replace("error_page", "")), (
+        assert "@" not in re.sub(r"@[a-z_0-9/-]+(?=[ ;])", "", text.replace("error_page", "")), (
             "a marker is left"
         )
         slots = plan.models[0].slots

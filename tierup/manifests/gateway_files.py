@@ -58,7 +58,7 @@ def scripts(plan: Plan) -> dict[str, str]:
     """What njs runs, by file name."""
     return {
         "classify.js": _template("classify.js"),
-        "policy.js": f"export default {json.dumps(policy(plan), indent=1)};\n",
+        "policy.json": json.dumps(policy(plan), indent=1) + "\n",
     }
 
 
@@ -71,7 +71,8 @@ def nginx_conf(plan: Plan, place: Place = POD) -> str:
     places = sum(model.slots * model.max_replicas + plan.gateway.queue_length for model in plan.models)
     return TEMPLATES.get_template("nginx.conf.j2").render(
         gateway=plan.gateway,
-        models=plan.models,
+        models=[_waits(plan, model) for model in plan.models],
+        classes=plan.gateway.classes,
         paths=[str(path) for path in GeneratePath],
         keys=[_bounds(key, plan.gateway.replicas) for key in plan.gateway.keys],
         group=CAPPED,
@@ -90,6 +91,15 @@ def nginx_conf(plan: Plan, place: Place = POD) -> str:
         modern=place.modern,
         certificate=place.certificate,
     )
+
+
+def _waits(plan: Plan, model: ModelPlan) -> dict[str, Any]:
+    """A model and when whom it refuses may come back, seconds."""
+    return {
+        "slug": model.slug,
+        "retry_after": retry_after_seconds(plan, model),
+        "retry_after_capped": retry_after_capped(plan, model),
+    }
 
 
 def _bounds(key: KeyPlan, gateways: int) -> dict[str, Any]:
@@ -112,7 +122,7 @@ def policy(plan: Plan) -> dict[str, Any]:
     }
     return {
         "paths": [str(path) for path in GeneratePath],
-        "names": [*names, *gateway.aliases],
+        "listed": ", ".join([*names, *gateway.aliases]),
         "onlyModel": names[0] if len(names) == 1 else None,
         # Without keys every caller has the empty name.
         "keys": keys if keys else {"": {"classes": list(plan.classes), "setsPriority": False}},
@@ -121,7 +131,6 @@ def policy(plan: Plan) -> dict[str, Any]:
                 "name": rule.name,
                 "match": rule.match.model_dump(mode="json", by_alias=True, exclude_none=True),
                 "rank": plan.classes[rule.name].priority,
-                "capped": rule.capped,
             }
             for rule in gateway.classes
         ],
@@ -136,8 +145,6 @@ def _target(plan: Plan, model: ModelPlan) -> dict[str, Any]:
     return {
         "slug": model.slug,
         "priorities": None if None in stamps.values() else stamps,
-        "retryAfter": retry_after_seconds(plan, model),
-        "retryAfterCapped": retry_after_capped(plan, model),
     }
 
 
