@@ -125,6 +125,12 @@ class Code(StrEnum):
     UNKNOWN_NAME = "TIER115"
     ALIAS = "TIER116"
     LARGE_BODIES = "TIER117"
+    # Cost
+    STALE_PRICE = "TIER118"
+    OVER_MONTHLY_BUDGET = "TIER119"
+    UNKNOWN_QUOTE = "TIER120"
+    BAD_QUOTE = "TIER121"
+    OVER_INCREASE = "TIER122"
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,9 +26,9 @@ def _number(value: object) -> object:
 
 def _money(value: object) -> object:
     """Exactly the digits that the file shows: a number's shortest text has them."""
-    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-        return value
-    return Decimal(str(value)) if re.fullmatch(DECIMAL, str(value)) else value
+    if isinstance(value, str):
+        return Decimal(value) if re.fullmatch(DECIMAL, value) else value
+    return Decimal(str(value)) if isinstance(value, (int, float)) and not isinstance(value, bool) else value
 
 
 def _cidr(value: str) -> str:

@@ -143,7 +143,13 @@ SAID: dict[str, Any] = {
         "gpuExporter": "gpu:1",
         "nodeExporter": "node:1",
     },
-    "budget": {"capexUsd": 10**6},
+    "budget": {
+        "capexUsd": 10**6,
+        "monthlyUsd": 10**6,
+        "maxIncreaseUsdPerMonth": 10**6,
+        "mode": "advisory",
+    },
+    "cost": {"quotes": {"electricity": {"value": 0.11, "source": "contract 17", "asOf": "2026-11-02"}}},
     "images": {
         name: f"{name}:1"
         for name in ("vllm", "gguf", "tensorrtllm", "nginx", "prometheus", "grafana", "reloader")
@@ -187,6 +193,7 @@ def test_what_is_said_is_what_the_plan_has() -> None:
     assert (plan.gateway.tls, list(plan.gateway.aliases)) == (True, ["y"])
     assert (plan.autoscaling.in_flight_target, plan.autoscaling.queue_time_target_ms) == (0.6, 77)
     assert (plan.monitoring.retain, plan.monitoring.storage_class) == (False, "fast")
+    assert (plan.budget.monthly_usd, plan.budget.mode) == (10**6, "advisory")
     assert (plan.namespace, plan.images.nginx) == ("z", "nginx:1")
 
 

@@ -30,6 +30,14 @@ Unit = Literal[
 ]
 Amount = Annotated[Decimal, Field(ge=0)]
 STORAGE = "storage"  # `storage-CLASS` is the price of one class
+# What a factor can be at all; a price is bounded by nothing but zero.
+LIMITS = {
+    "pue": (Decimal(1), Decimal(5)),
+    "life": (Decimal(1), Decimal(240)),
+    "residual": (Decimal(0), Decimal(1)),
+    "maintenance": (Decimal(0), Decimal(1)),
+    "electricity": (Decimal(0), Decimal(5)),
+}
 
 
 class Offer(_Strict):

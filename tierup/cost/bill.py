@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -18,14 +19,21 @@ Manifest = Mapping[str, Any]
 def bill_of(plan: Plan) -> Bill:
     """Everything in the plan that costs; `models` by their served names."""
     objects = render(plan)
+    return replace(
+        hardware_of(plan),
+        volumes=volumes(objects),
+        load_balancers=load_balancers(objects),
+        models={model.name: model.replicas * model.gpus for model in plan.models},
+    )
+
+
+def hardware_of(plan: Plan) -> Bill:
+    """The servers alone."""
     return Bill(
         server=plan.nodes.server_id,
         in_service=len(plan.nodes.in_service),
         standby=len(plan.nodes.standby),
         standby_mode=plan.nodes.standby_mode,
-        volumes=volumes(objects),
-        load_balancers=load_balancers(objects),
-        models={model.name: model.replicas * model.gpus for model in plan.models},
         quotes=quotes_of(plan.config.cost),
     )
 
