@@ -133,6 +133,10 @@ class Code(StrEnum):
     OVER_INCREASE = "TIER122"
 
 
+# Told where a limit of the stack's budget is exceeded; alone they have an exit code of their own.
+BUDGET_CODES = frozenset({Code.OVER_BUDGET, Code.OVER_MONTHLY_BUDGET, Code.OVER_INCREASE})
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One problem, told as `path: what is wrong (got X; allowed Y) - fix`.

@@ -88,21 +88,31 @@ class Examined:
 
 def examine(parsed: Parsed, catalog: Catalog) -> Examined:
     """Errors, warnings and notes together; never raises for a user's mistake."""
+    plan, findings = _checked(parsed, catalog)
+    return Examined(None if errors(findings) else plan, findings)
+
+
+def make_plan(parsed: Parsed, catalog: Catalog, shown: frozenset[Code] = frozenset()) -> Plan:
+    """The checked plan of a stack file; warnings stand in it, and errors of the codes `shown`.
+
+    Raises:
+        TierError: with every error found, where one of them is of another code.
+    """
+    plan, findings = _checked(parsed, catalog)
+    if plan is None or any(item.code not in shown for item in errors(findings)):
+        raise TierError(errors(findings), f"stack '{parsed.raw.stack}'")
+    return plan
+
+
+def _checked(parsed: Parsed, catalog: Catalog) -> tuple[Plan | None, tuple[Finding, ...]]:
+    """All findings, and the plan with them where the file is readable and its names are known."""
     found = (*parsed.findings, *references(parsed, catalog))
     if found:
         rest, accept = _check_rest(parsed, catalog), parsed.sections.get("accept", ())
-        return Examined(None, (*found, *acceptance.apply(rest, accept, complete=False)))
+        return None, (*found, *acceptance.apply(rest, accept, complete=False))
     plan = resolve(parsed.config(), catalog)
     findings = acceptance.apply(check(plan), plan.config.accept, complete=True)
-    return Examined(None if errors(findings) else dataclasses.replace(plan, findings=findings), findings)
-
-
-def make_plan(parsed: Parsed, catalog: Catalog) -> Plan:
-    """The checked plan of a stack file; warnings stand in it; raises `TierError` with every error found."""
-    examined = examine(parsed, catalog)
-    if examined.plan is None:
-        raise TierError(errors(examined.findings), f"stack '{parsed.raw.stack}'")
-    return examined.plan
+    return dataclasses.replace(plan, findings=findings), findings
 
 
 def check(plan: Plan, broken: frozenset[str] = frozenset()) -> tuple[Finding, ...]:

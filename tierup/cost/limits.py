@@ -2,11 +2,11 @@
 
 import datetime
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from decimal import Decimal
 
-from tierup.cost.price import STALE_DAYS
-from tierup.cost.types import TierCost
+from tierup.cost.price import STALE_DAYS, is_stale
+from tierup.cost.types import Price
 from tierup.findings import Code, Finding, Severity, warning
 from tierup.plan import BudgetPlan
 from tierup.sections import BudgetMode
@@ -30,11 +30,12 @@ def increase(budget: BudgetPlan, more_a_month: Decimal) -> Iterator[Finding]:
     yield from exceeded(budget, finding, budget.max_increase_usd_per_month, more_a_month)
 
 
-def stale(cost: TierCost, today: datetime.date) -> Iterator[Finding]:
+def stale(prices: Iterable[Price], today: datetime.date) -> Iterator[Finding]:
     """All prices that are too old, in one warning."""
-    if cost.stale:
-        ages = ", ".join(f"{name} {(today - cost.prices[name].as_of).days} days" for name in cost.stale)
-        count = sum(item.value is not None for item in cost.prices.values())
-        problem = f"{len(cost.stale)} of {count} prices are older than {STALE_DAYS} days"
+    priced = [item for item in prices if item.value is not None]
+    old = [item for item in priced if is_stale(item, today)]
+    if old:
+        ages = ", ".join(f"{item.id} {(today - item.as_of).days} days" for item in old)
+        problem = f"{len(old)} of {len(priced)} prices are older than {STALE_DAYS} days"
         fix = "quote your own: `tierup:cost: {quotes: {ID: {value: ..., source: ..., asOf: ...}}}`"
         yield warning(Code.STALE_PRICE, "cost.quotes", problem, fix, ages)
