@@ -21,9 +21,9 @@ def quotes(said: Cost) -> Iterator[Finding]:
         if prices.knows(name):
             yield from _quote(at, quote, prices.unit(name), LIMITS.get(name))
         else:
-            known = sorted([*prices.by_id, "storage-CLASS"])
-            fix = did_you_mean(name, prices.by_id) or "choose one of them"
-            yield Finding(Code.UNKNOWN_QUOTE, at, "there is no such price", fix, name, ", ".join(known))
+            fix = did_you_mean(name, prices.by_id) or "`tierup cost` lists those of this stack"
+            allowed = "an id of tierup/catalog/prices.yaml, a server's id, storage-CLASS"
+            yield Finding(Code.UNKNOWN_QUOTE, at, "there is no such price", fix, name, allowed)
 
 
 def _quote(at: str, quote: Quote, unit: str, limits: tuple[Decimal, Decimal] | None) -> Iterator[Finding]:

@@ -25,7 +25,7 @@ def _number(value: object) -> object:
 
 
 def _money(value: object) -> object:
-    """Exactly the digits that the file shows: a number's shortest text has them."""
+    """A number by its shortest text, which is what the file says; text by its digits."""
     if isinstance(value, str):
         return Decimal(value) if re.fullmatch(DECIMAL, value) else value
     return Decimal(str(value)) if isinstance(value, (int, float)) and not isinstance(value, bool) else value

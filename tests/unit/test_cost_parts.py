@@ -146,7 +146,7 @@ def test_a_node_is_its_part_of_the_lines_that_are_servers() -> None:
 def test_a_server_is_its_cards_and_the_rest() -> None:
     said = server_parts(bill(quotes={PREMIUM: "310000"}), PRICES)
     assert said is not None
-    assert (said.cards, said.rest_usd) == (4, 310_000 - 4 * 27_500)
+    assert (said.cards, said.rest_usd) == (4, Decimal(310_000 - 4 * 27_500))
     assert server_parts(bill("a-server-of-yours"), PRICES) is None
     without = dataclasses.replace(
         PRICES, by_id={name: item for name, item in PRICES.by_id.items() if not name.startswith("card-")}
@@ -183,7 +183,7 @@ def test_spares_that_are_up_are_rented_and_cold_ones_are_not() -> None:
 
 def test_a_quote_for_an_offer_counts_and_the_cheapest_is_first() -> None:
     first = rented(bill(quotes={"rent-8x-h100-80g-sxm-lambda": "8"}), PRICES)[0]
-    assert (first.price.quoted, first.usd_per_hour) == (True, 8)
+    assert (first.price.quoted, first.usd_per_hour) == (True, Decimal(8))
 
 
 def test_gpus_in_service_come_from_the_catalogue() -> None:

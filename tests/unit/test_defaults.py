@@ -1,6 +1,7 @@
 """Every value that a stack file leaves open is printed with its reason, and the derived ones keep their laws."""
 
 import re
+from decimal import Decimal
 from itertools import product
 from pathlib import Path
 from types import UnionType
@@ -16,7 +17,7 @@ from tierup.defaults import resolve
 from tierup.io.stackfile import load_yaml
 from tierup.model_defaults import GRACE_MARGIN_SECONDS, fetch_seconds, startup_seconds
 from tierup.replicas import rollout_of, spare_replicas
-from tierup.sections import CacheKind, Model, Strict
+from tierup.sections import BudgetMode, CacheKind, Model, Strict
 
 ROOT = Path(__file__).parents[2]
 FOUR = "standard-4x-a100-80g-pcie"
@@ -193,7 +194,7 @@ def test_what_is_said_is_what_the_plan_has() -> None:
     assert (plan.gateway.tls, list(plan.gateway.aliases)) == (True, ["y"])
     assert (plan.autoscaling.in_flight_target, plan.autoscaling.queue_time_target_ms) == (0.6, 77)
     assert (plan.monitoring.retain, plan.monitoring.storage_class) == (False, "fast")
-    assert (plan.budget.monthly_usd, plan.budget.mode) == (10**6, "advisory")
+    assert (plan.budget.monthly_usd, plan.budget.mode) == (Decimal(10**6), BudgetMode.ADVISORY)
     assert (plan.namespace, plan.images.nginx) == ("z", "nginx:1")
 
 

@@ -60,7 +60,7 @@ def cost(
     if as_json and named not in (None, Format.JSON):
         raise UsageError(f"--json and --format {named} differ - give one")
     kind = Format.JSON if as_json else named if named is not None else Format.TEXT
-    found = costed(stack, datetime.datetime.now(datetime.UTC).date())
+    found = costed(stack, today())
     told = report(found, load_prices())
     match kind:
         case Format.TEXT:
@@ -76,15 +76,20 @@ def cost(
     raise typer.Exit(code)
 
 
-def costed(stack: str, today: datetime.date) -> Costed:
+def today() -> datetime.date:
+    """The day against which prices are called old."""
+    return datetime.datetime.now(datetime.UTC).date()
+
+
+def costed(stack: str, day: datetime.date) -> Costed:
     """A stack's cost as of a day; raises `TierError` for errors that are not about the budget."""
     parsed, prices = parse(read_stack(stack_path(project_folder(), stack))), load_prices()
     plan = make_plan(parsed, load_catalog(), shown=BUDGET_CODES)
     bill = bill_of(plan)
-    found = price(bill, prices, today)
-    old = acceptance.marked(stale(used(bill, found, prices).values(), today), plan.config.accept)
+    found = price(bill, prices, day)
+    old = acceptance.marked(stale(used(bill, found, prices).values(), day), plan.config.accept)
     over = (item for item in plan.findings if item.code in BUDGET_CODES)
-    return Costed(stack, bill, found, today, (*over, *old))
+    return Costed(stack, bill, found, day, (*over, *old))
 
 
 def _page(found: CostReport, out: Console) -> None:
