@@ -8,7 +8,7 @@ import dataclasses
 from collections.abc import Iterable
 
 from tierup.findings import Code, Finding, Severity, warning
-from tierup.findings_text import CLUSTER_WARNINGS, always_error
+from tierup.findings_text import TOLD_ELSEWHERE, always_error
 from tierup.sections import Acceptance
 
 
@@ -49,7 +49,7 @@ def _problem(item: Acceptance, at: str, told: tuple[Finding, ...], complete: boo
         fix = "mend its cause and remove this entry"
         allowed = "a warning or a note"
         return Finding(Code.NOT_ACCEPTABLE, f"{at}.code", problem, fix, str(item.code), allowed)
-    if covered or not complete or item.code in CLUSTER_WARNINGS:
+    if covered or not complete or item.code in TOLD_ELSEWHERE:
         return None
     places = sorted({finding.path for finding in told if finding.code is item.code})
     problem = "accepts a warning that is not told" + (" at this path" if places else "")

@@ -15,10 +15,12 @@ from tierup.sections import (
     Alias,
     Autoscaling,
     Budget,
+    BudgetMode,
     Cache,
     CacheKind,
     ClassMatch,
     Cluster,
+    Cost,
     Engine,
     Gateway,
     Images,
@@ -29,6 +31,7 @@ from tierup.sections import (
     Nodes,
     Parallelism,
     Provider,
+    Quote,
     ServiceType,
     Standby,
     StandbyMode,
@@ -49,10 +52,12 @@ __all__ = [
     "Alias",
     "Autoscaling",
     "Budget",
+    "BudgetMode",
     "Cache",
     "CacheKind",
     "ClassMatch",
     "Cluster",
+    "Cost",
     "Engine",
     "Gateway",
     "Images",
@@ -64,6 +69,7 @@ __all__ = [
     "Parallelism",
     "Parsed",
     "Provider",
+    "Quote",
     "RawStack",
     "ServiceType",
     "Standby",
@@ -88,6 +94,7 @@ class TierConfig:
     autoscaling: Autoscaling = field(default_factory=Autoscaling)
     monitoring: Monitoring = field(default_factory=Monitoring)
     budget: Budget = field(default_factory=Budget)
+    cost: Cost = field(default_factory=Cost)
     images: Images = field(default_factory=Images)
     cluster: Cluster = field(default_factory=Cluster)
     accept: tuple[Acceptance, ...] = ()
@@ -115,6 +122,7 @@ SECTIONS: dict[str, type[Strict]] = {
     "autoscaling": Autoscaling,
     "monitoring": Monitoring,
     "budget": Budget,
+    "cost": Cost,
     "images": Images,
     "cluster": Cluster,
 }

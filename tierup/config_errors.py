@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable
+from decimal import Decimal
 from types import NoneType, UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
@@ -19,6 +20,10 @@ _TYPES = {
     "float_type": "a number",
     "float_parsing": "a number",
     "finite_number": "a finite number",
+    "is_instance_of": "a number",  # money
+    "date_type": "a date",
+    "date_parsing": "a date",
+    "date_from_datetime_parsing": "a date",
     "string_type": "text",
     "bool_type": "true or false",
     "bool_parsing": "true or false",
@@ -32,6 +37,7 @@ _TYPE_FIXES = {
     "a number": "write digits and a decimal point, without unit",
     "a finite number": "write a number, or leave the key out",
     "text": "put it in quotes",
+    "a date": "write it as 2026-11-25",
     "a list": "write one `- ...` entry per line below it",
 }
 _BOUNDS = {"greater_than", "greater_than_equal", "less_than", "less_than_equal"}
@@ -49,6 +55,7 @@ _FORMS = {
     "sourceRanges": "networks with a prefix length, such as 10.0.0.0/8",
     "gpuExporter": "name:port",
     "nodeExporter": "name:port",
+    "source": "who said so: a text of 3 characters or more",
     "reason": "a reason of 10 characters or more",
     "name": "letters, digits, '.', '_', '-' and '/', at most 45 characters",
 }
@@ -121,6 +128,8 @@ def shown(value: object) -> str:
     """A value of the file as a person would say it; long ones are cut."""
     if isinstance(value, (dict, list)):
         return "a mapping" if isinstance(value, dict) else "a list"
+    if isinstance(value, Decimal):
+        return str(value)
     text = "nothing" if value is None else f"text '{value}'" if isinstance(value, str) else json.dumps(value)
     return text if len(text) <= 60 else text[:57] + "..."
 

@@ -15,6 +15,7 @@ from tierup.gateway_defaults import resolve_gateway
 from tierup.model_defaults import PRESTOP_SECONDS, autoscales, resolve_models, round_up, slug_of
 from tierup.plan import (
     AutoscalingPlan,
+    BudgetPlan,
     Default,
     ImagesPlan,
     ModelPlan,
@@ -24,6 +25,7 @@ from tierup.plan import (
 )
 from tierup.sections import (
     Autoscaling,
+    BudgetMode,
     Monitoring,
     MonitoringMode,
     Provider,
@@ -75,6 +77,7 @@ def resolve(config: TierConfig, catalog: Catalog) -> Plan:
         gateway=resolve_gateway(config.gateway, models, classes, choose),
         autoscaling=_autoscaling(config.autoscaling, models, classes, choose),
         monitoring=_monitoring(config.monitoring, choose),
+        budget=_budget(config, choose),
         images=_images(config, choose),
         defaults=_in_file_order(choose.defaults),
     )
@@ -89,6 +92,7 @@ _ORDER = (
     "autoscaling",
     "monitoring",
     "budget",
+    "cost",
     "images",
     "cluster",
 )
@@ -226,14 +230,31 @@ def _monitoring(said: Monitoring, choose: Chooser) -> MonitoringPlan:
     )
 
 
+def _budget(config: TierConfig, choose: Chooser) -> BudgetPlan:
+    said = config.budget
+    limits = {
+        "capexUsd": (said.capex_usd, "set it to be stopped before spending more"),
+        "monthlyUsd": (said.monthly_usd, "set it to be stopped before a month costs more"),
+        "maxIncreaseUsdPerMonth": (
+            said.max_increase_usd_per_month,
+            "set it to bound what one change may add",
+        ),
+    }
+    for key, (limit, why) in limits.items():
+        if limit is None:
+            choose.note(f"budget.{key}", "no limit", why)
+    if config.cost.quotes is None:
+        choose.note("cost.quotes", "none", "the catalogue's prices hold, each with its source and date")
+    mode = choose.pick("budget.mode", said.mode, BudgetMode.MANDATORY, "a limit that is set is meant")
+    return BudgetPlan(said.capex_usd, said.monthly_usd, said.max_increase_usd_per_month, mode)
+
+
 def _images(config: TierConfig, choose: Chooser) -> ImagesPlan:
     said = config.images
     if said.gguf is None:
         choose.note(
             "images.gguf", "none", "no public image has vLLM's GGUF plugin; needed only for q8_0 and q5_k_m"
         )
-    if config.budget.capex_usd is None:
-        choose.note("budget.capexUsd", "no limit", "set it to be stopped before spending more")
     picked = {
         key: choose.pick(f"images.{key}", getattr(said, key), image, why)
         for key, (image, why) in IMAGES.items()

@@ -125,6 +125,16 @@ class Code(StrEnum):
     UNKNOWN_NAME = "TIER115"
     ALIAS = "TIER116"
     LARGE_BODIES = "TIER117"
+    # Cost
+    STALE_PRICE = "TIER118"
+    OVER_MONTHLY_BUDGET = "TIER119"
+    UNKNOWN_QUOTE = "TIER120"
+    BAD_QUOTE = "TIER121"
+    OVER_INCREASE = "TIER122"
+
+
+# Told where a limit of the stack's budget is exceeded; alone they have an exit code of their own.
+BUDGET_CODES = frozenset({Code.OVER_BUDGET, Code.OVER_MONTHLY_BUDGET, Code.OVER_INCREASE})
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ GROUPS: dict[int, str] = {
     90: "What the users will see",
     100: "What a second engine cannot do",
     105: "Callers, classes and names at the gateway",
+    118: "Cost",
 }
 
 
@@ -340,9 +341,10 @@ EXPLAINED: dict[Code, Explanation] = {
     ),
     Code.OVER_BUDGET: Explanation(
         "Over budget",
-        "The servers, spares counted, cost more by the catalogue than `budget.capexUsd` allows. Alone, it ends "
-        "`tierup` with exit code 3.",
+        "What is bought, spares counted, costs more than `budget.capexUsd` allows, by the catalogue or the stack's own "
+        "quotes. Alone, it ends `tierup` with exit code 3; with `budget.mode: advisory` it is a warning.",
         "Fewer servers, or a larger budget.",
+        (ERROR, WARNING),
     ),
     Code.SHARES: Explanation(
         "The shares do not add up",
@@ -573,6 +575,39 @@ EXPLAINED: dict[Code, Explanation] = {
         "`maxBodySize: 2m` holds prompts of several hundred thousand tokens.",
         (WARNING,),
     ),
+    Code.STALE_PRICE: Explanation(
+        "Old prices",
+        "Prices move: one that is older than 90 days says what things cost then. Told by `tierup cost`, which knows "
+        "the day; never by a preview, whose result must not depend on it.",
+        "`tierup:cost: {quotes: {electricity: {value: 0.11, source: contract 17, asOf: 2026-11-02}}}`.",
+        (WARNING,),
+    ),
+    Code.OVER_MONTHLY_BUDGET: Explanation(
+        "Over the monthly budget",
+        "Amortisation, power, place and all else that has a price come to more a month than `budget.monthlyUsd`. What "
+        "has no price comes on top. Exit code 3 if alone; a warning with `budget.mode: advisory`.",
+        "Fewer servers or spares, or a larger budget.",
+        (ERROR, WARNING),
+    ),
+    Code.UNKNOWN_QUOTE: Explanation(
+        "A quote for nothing",
+        "Quotes stand under the ids of `tierup/catalog/prices.yaml`, a server's own id, or `storage-` and a storage "
+        "class. Under another name a quote would be believed in and not used.",
+        "`electricty:` becomes `electricity:`.",
+    ),
+    Code.BAD_QUOTE: Explanation(
+        "A quote that cannot be meant",
+        "It is in another unit than the catalogue's, or outside what such a figure can be: a price per MWh taken "
+        "for one per kWh is wrong by a thousand.",
+        "`electricity: {value: 0.11, unit: USD/kWh, ...}`; `residual: 0.2`, a part of the price.",
+    ),
+    Code.OVER_INCREASE: Explanation(
+        "A change that adds too much",
+        "One change would add more to a month than `budget.maxIncreaseUsdPerMonth` allows. Told where past and now are "
+        "compared; a warning with `budget.mode: advisory`.",
+        "Split the change, or raise the limit in the change itself, where a reviewer sees it.",
+        (ERROR, WARNING),
+    ),
 }
 
 
@@ -581,8 +616,8 @@ def always_error(code: Code) -> bool:
     return EXPLAINED[code].severities == (ERROR,)
 
 
-# Told only where a cluster is asked: that a plan does not tell them proves nothing.
-CLUSTER_WARNINGS = frozenset({Code.NO_CUSTOM_METRICS})
+# Told only where a cluster is asked, or by `tierup cost`: that a plan does not tell them proves nothing.
+TOLD_ELSEWHERE = frozenset({Code.NO_CUSTOM_METRICS, Code.STALE_PRICE, Code.OVER_INCREASE})
 
 # What a stack file may accept; an acceptance of nothing is not made good by another one.
 ACCEPTABLE = tuple(code for code in Code if not always_error(code) and code is not Code.STALE_ACCEPTANCE)

@@ -2,10 +2,12 @@
 
 import math
 from dataclasses import dataclass, field
+from decimal import Decimal
 
 from tierup.catalog import Gpu, ModelSpec, Precision, Server, Variant
 from tierup.config import (
     Alias,
+    BudgetMode,
     CacheKind,
     ClassMatch,
     Engine,
@@ -259,6 +261,16 @@ class MonitoringPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class BudgetPlan:
+    """What the stack may cost, USD; None: no limit. An advisory one only warns."""
+
+    capex_usd: Decimal | None
+    monthly_usd: Decimal | None
+    max_increase_usd_per_month: Decimal | None
+    mode: BudgetMode
+
+
+@dataclass(frozen=True, slots=True)
 class ImagesPlan:
     """Images, all pinned; `gguf` only where a GGUF model is served, `tensorrtllm` used only by its engine."""
 
@@ -291,6 +303,7 @@ class Plan:
     gateway: GatewayPlan
     autoscaling: AutoscalingPlan
     monitoring: MonitoringPlan
+    budget: BudgetPlan
     images: ImagesPlan
     defaults: tuple[Default, ...]
     capacity: tuple[ModelCapacity | None, ...] = ()

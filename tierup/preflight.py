@@ -14,6 +14,7 @@ from tierup import (
     acceptance,
     caller_rules,
     capacity_rules,
+    cost_rules,
     engine_rules,
     gateway_rules,
     model_rules,
@@ -22,7 +23,7 @@ from tierup import (
     tier_rules,
 )
 from tierup.catalog import Catalog, Precision
-from tierup.config import REQUIRED, Model, Nodes, Parsed, StandbyMode, TierConfig, Workload
+from tierup.config import REQUIRED, Cost, Model, Nodes, Parsed, StandbyMode, TierConfig, Workload
 from tierup.defaults import resolve
 from tierup.findings import Code, Finding, TierError, did_you_mean, errors
 from tierup.model_defaults import served_name, slug_of
@@ -47,7 +48,8 @@ _TIER_RULES: tuple[tuple[Callable[[Plan], Iterator[Finding]], set[str]], ...] = 
     (tier_rules.server_size, {"models", "nodes", "autoscaling"}),
     (tier_rules.disk, {"models", "nodes"}),
     (tier_rules.nodes, {"nodes"}),
-    (tier_rules.budget, {"nodes", "budget"}),
+    (cost_rules.capex, {"nodes", "budget", "cost"}),
+    (cost_rules.monthly, {"models", "nodes", "gateway", "monitoring", "budget", "cost"}),
     (tier_rules.shares, {"workload"}),
     (tier_rules.monitoring, {"monitoring"}),
     (tier_rules.images, {"images"}),
@@ -86,21 +88,31 @@ class Examined:
 
 def examine(parsed: Parsed, catalog: Catalog) -> Examined:
     """Errors, warnings and notes together; never raises for a user's mistake."""
+    plan, findings = _checked(parsed, catalog)
+    return Examined(None if errors(findings) else plan, findings)
+
+
+def make_plan(parsed: Parsed, catalog: Catalog, shown: frozenset[Code] = frozenset()) -> Plan:
+    """The checked plan of a stack file; warnings stand in it, and errors of the codes `shown`.
+
+    Raises:
+        TierError: with every error found, where one of them is of another code.
+    """
+    plan, findings = _checked(parsed, catalog)
+    if plan is None or any(item.code not in shown for item in errors(findings)):
+        raise TierError(errors(findings), f"stack '{parsed.raw.stack}'")
+    return plan
+
+
+def _checked(parsed: Parsed, catalog: Catalog) -> tuple[Plan | None, tuple[Finding, ...]]:
+    """All findings, and the plan with them where the file is readable and its names are known."""
     found = (*parsed.findings, *references(parsed, catalog))
     if found:
         rest, accept = _check_rest(parsed, catalog), parsed.sections.get("accept", ())
-        return Examined(None, (*found, *acceptance.apply(rest, accept, complete=False)))
+        return None, (*found, *acceptance.apply(rest, accept, complete=False))
     plan = resolve(parsed.config(), catalog)
     findings = acceptance.apply(check(plan), plan.config.accept, complete=True)
-    return Examined(None if errors(findings) else dataclasses.replace(plan, findings=findings), findings)
-
-
-def make_plan(parsed: Parsed, catalog: Catalog) -> Plan:
-    """The checked plan of a stack file; warnings stand in it; raises `TierError` with every error found."""
-    examined = examine(parsed, catalog)
-    if examined.plan is None:
-        raise TierError(errors(examined.findings), f"stack '{parsed.raw.stack}'")
-    return examined.plan
+    return dataclasses.replace(plan, findings=findings), findings
 
 
 def check(plan: Plan, broken: frozenset[str] = frozenset()) -> tuple[Finding, ...]:
@@ -132,6 +144,8 @@ def _check_rest(parsed: Parsed, catalog: Catalog) -> tuple[Finding, ...]:
     if nodes is None or nodes.server not in catalog.servers or _node_names(nodes):
         broken.add("nodes")
         nodes = Nodes(server=next(iter(catalog.servers)))
+    if any(item.code is Code.BAD_QUOTE for item in cost_rules.quotes(parsed.sections.get("cost", Cost()))):
+        broken.add("cost")  # nothing can be computed with such a figure
     models = tuple(model for index in good if (model := parsed.models[index]) is not None)
     if not models:
         models = (Model(id=next(iter(catalog.models))),)
@@ -162,6 +176,7 @@ def references(parsed: Parsed, catalog: Catalog) -> tuple[Finding, ...]:
                 _unknown(Code.UNKNOWN_SERVER, "nodes.server", "server", nodes.server, catalog.servers)
             )
         found.extend(_node_names(nodes))
+    found.extend(cost_rules.quotes(parsed.sections.get("cost", Cost())))
     known = [model for model in parsed.models if model is not None]
     names: dict[str, int] = {}
     for index, model in enumerate(parsed.models):

@@ -5,6 +5,7 @@ from typing import Any
 from pydantic.json_schema import models_json_schema
 
 from tierup.catalog import Catalog, load_catalog
+from tierup.catalog.prices import STORAGE, load_prices
 from tierup.config import API_KEY_PREFIX, LISTS, REQUIRED, SECRET_PREFIX, SECRETS, SECTIONS
 from tierup.findings_text import ACCEPTABLE
 from tierup.sections import DECIMAL, Strict
@@ -87,6 +88,10 @@ def _complete(parts: Schema, catalog: Catalog) -> None:
     }
     del parts["Code"]
     parts["Nodes"]["properties"]["server"]["enum"] = list(catalog.servers)
+    quotes = parts["Cost"]["properties"]["quotes"]["anyOf"][0]
+    quotes["propertyNames"] = {
+        "anyOf": [{"enum": sorted(load_prices().by_id)}, {"pattern": f"^{STORAGE}-"}],
+    }
     model = parts["Model"]
     model["properties"]["id"]["enum"] = list(catalog.models)
     model["allOf"] = [

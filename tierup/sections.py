@@ -3,12 +3,14 @@
 A field that is `None` was not said; what is used then is decided, with its reason, in `tierup.defaults`.
 """
 
+import datetime
 import re
+from decimal import Decimal
 from enum import StrEnum
 from ipaddress import ip_network
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 from pydantic.alias_generators import to_camel
 
 from tierup.catalog import Precision
@@ -22,6 +24,13 @@ def _number(value: object) -> object:
     return float(value) if isinstance(value, str) and re.fullmatch(DECIMAL, value) else value
 
 
+def _money(value: object) -> object:
+    """A number by its shortest text, which is what the file says; text by its digits."""
+    if isinstance(value, str):
+        return Decimal(value) if re.fullmatch(DECIMAL, value) else value
+    return Decimal(str(value)) if isinstance(value, (int, float)) and not isinstance(value, bool) else value
+
+
 def _cidr(value: str) -> str:
     ip_network(value)  # a ValueError is told as a problem of form
     if "/" not in value:
@@ -33,6 +42,7 @@ DnsName = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_l
 NodeName = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=253)]
 ModelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([-A-Za-z0-9._/]*[A-Za-z0-9])?$", max_length=45)]
 Number = Annotated[float, BeforeValidator(_number), Field(allow_inf_nan=False)]
+Money = Annotated[Decimal, BeforeValidator(_money), WithJsonSchema({"type": "number"})]
 Image = Annotated[
     str, Field(pattern=r"^[a-z0-9./:_-]+(:[A-Za-z0-9._-]+|@sha256:[0-9a-f]{64})$", max_length=300)
 ]
@@ -306,10 +316,45 @@ class Monitoring(Strict):
     ] = None
 
 
+class BudgetMode(StrEnum):
+    """What happens above the budget: a warning, or an error that stops the deployment."""
+
+    ADVISORY = "advisory"
+    MANDATORY = "mandatory"
+
+
 class Budget(Strict):
     """What the stack may cost."""
 
-    capex_usd: Annotated[Number | None, Field(gt=0, le=1e9)] = None
+    capex_usd: Annotated[
+        Money | None, Field(gt=0, le=1_000_000_000, description="What is bought, spares counted, USD")
+    ] = None
+    monthly_usd: Annotated[
+        Money | None,
+        Field(gt=0, le=1_000_000_000, description="A month with its part of what was bought, USD"),
+    ] = None
+    max_increase_usd_per_month: Annotated[
+        Money | None, Field(ge=0, le=1_000_000_000, description="What one change may add to a month, USD")
+    ] = None
+    mode: BudgetMode | None = None
+
+
+class Quote(Strict):
+    """A price of your own, which stands in place of the catalogue's."""
+
+    value: Annotated[Money, Field(ge=0, le=1_000_000_000)]
+    unit: Annotated[str | None, Field(min_length=1, description="As the catalogue has it; to be sure")] = None
+    source: Annotated[str, Field(pattern=r"^\s*\S[\s\S]+\S\s*$", description="Who said so, in what document")]
+    as_of: Annotated[datetime.date, Field(description="The day of the quote")]
+
+
+class Cost(Strict):
+    """Prices and cost factors that are not the catalogue's."""
+
+    quotes: Annotated[
+        dict[NodeName, Quote] | None,
+        Field(min_length=1, description="By an id of tierup/catalog/prices.yaml, or a server's"),
+    ] = None
 
 
 class Images(Strict):

@@ -1,4 +1,4 @@
-"""Decides what a tier as a whole cannot do: GPUs, servers, spares, budget, gateway, images."""
+"""Decides what a tier as a whole cannot do: GPUs, servers, spares, gateway, images."""
 
 from collections.abc import Iterator
 
@@ -120,18 +120,6 @@ def nodes(plan: Plan) -> Iterator[Finding]:
             problem,
             "use 2 where an outage costs more than a server",
             "1",
-        )
-
-
-def budget(plan: Plan) -> Iterator[Finding]:
-    """The servers' price against the budget."""
-    limit, servers = plan.config.budget.capex_usd, len(plan.nodes.in_service) + len(plan.nodes.standby)
-    price = plan.nodes.server.capex_usd.value * servers
-    if limit is not None and price > limit:
-        problem = f"is less than {servers} x {plan.nodes.server_id} cost, spares counted, by the catalogue"
-        fix = f"raise it to {price:.0f}, or use fewer servers"
-        yield Finding(
-            Code.OVER_BUDGET, "budget.capexUsd", problem, fix, f"${limit:,.0f}", f"at least ${price:,.0f}"
         )
 
 

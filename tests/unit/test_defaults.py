@@ -1,6 +1,7 @@
 """Every value that a stack file leaves open is printed with its reason, and the derived ones keep their laws."""
 
 import re
+from decimal import Decimal
 from itertools import product
 from pathlib import Path
 from types import UnionType
@@ -16,7 +17,7 @@ from tierup.defaults import resolve
 from tierup.io.stackfile import load_yaml
 from tierup.model_defaults import GRACE_MARGIN_SECONDS, fetch_seconds, startup_seconds
 from tierup.replicas import rollout_of, spare_replicas
-from tierup.sections import CacheKind, Model, Strict
+from tierup.sections import BudgetMode, CacheKind, Model, Strict
 
 ROOT = Path(__file__).parents[2]
 FOUR = "standard-4x-a100-80g-pcie"
@@ -143,7 +144,13 @@ SAID: dict[str, Any] = {
         "gpuExporter": "gpu:1",
         "nodeExporter": "node:1",
     },
-    "budget": {"capexUsd": 10**6},
+    "budget": {
+        "capexUsd": 10**6,
+        "monthlyUsd": 10**6,
+        "maxIncreaseUsdPerMonth": 10**6,
+        "mode": "advisory",
+    },
+    "cost": {"quotes": {"electricity": {"value": 0.11, "source": "contract 17", "asOf": "2026-11-02"}}},
     "images": {
         name: f"{name}:1"
         for name in ("vllm", "gguf", "tensorrtllm", "nginx", "prometheus", "grafana", "reloader")
@@ -187,6 +194,7 @@ def test_what_is_said_is_what_the_plan_has() -> None:
     assert (plan.gateway.tls, list(plan.gateway.aliases)) == (True, ["y"])
     assert (plan.autoscaling.in_flight_target, plan.autoscaling.queue_time_target_ms) == (0.6, 77)
     assert (plan.monitoring.retain, plan.monitoring.storage_class) == (False, "fast")
+    assert (plan.budget.monthly_usd, plan.budget.mode) == (Decimal(10**6), BudgetMode.ADVISORY)
     assert (plan.namespace, plan.images.nginx) == ("z", "nginx:1")
 
 

@@ -1,5 +1,6 @@
 """Every rule that can refuse or warn, on both sides of its boundary."""
 
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,10 @@ import pytest
 from small_stack import MODEL, NODES, codes, findings, small_plan, small_stack
 
 from tierup.catalog import Catalog, Precision, load_catalog
+from tierup.catalog.prices import load_prices
 from tierup.config import parse
+from tierup.cost.bill import bill_of
+from tierup.cost.price import price
 from tierup.defaults import resolve
 from tierup.findings import Code, Severity, TierError
 from tierup.findings_text import EXPLAINED
@@ -48,6 +52,16 @@ def chat(**more: object) -> dict[str, Any]:
 
 def priced(servers: int) -> float:
     return load_catalog().servers[TWO].capex_usd.value * servers
+
+
+def quoted(name: str = "electricity", value: float = 0.11, **more: Any) -> dict[str, Any]:
+    quote = {"value": value, "source": "contract 17", "asOf": "2026-11-02"}
+    return {"cost": {"quotes": {name: quote | more}}}
+
+
+def a_month(**changes: Any) -> int:
+    """What the small stack costs a month, in whole dollars that suffice."""
+    return math.ceil(price(bill_of(small_plan(**changes)), load_prices()).usd_per_month)
 
 
 V1: dict[str, Any] = {"id": "qwen-7b"}
@@ -209,6 +223,25 @@ BOUNDARIES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
         nodes(standby={"mode": "cold", "count": 2}) | {"budget": {"capexUsd": priced(3)}},
         nodes(standby={"mode": "cold", "count": 2}) | {"budget": {"capexUsd": priced(3) - 1}},
     ),
+    ("OVER_BUDGET", nodes(), {"budget": {"capexUsd": priced(1) - 0.01, "mode": "advisory"}}),
+    (
+        "OVER_BUDGET",
+        quoted(TWO, 55_000.5) | {"budget": {"capexUsd": 55_000.5}},
+        quoted(TWO, 55_000.5) | {"budget": {"capexUsd": 55_000}},
+    ),
+    ("OVER_MONTHLY_BUDGET", {"budget": {"monthlyUsd": a_month()}}, {"budget": {"monthlyUsd": a_month() - 1}}),
+    (
+        "OVER_MONTHLY_BUDGET",
+        quoted() | {"budget": {"monthlyUsd": a_month(**quoted())}},
+        quoted() | {"budget": {"monthlyUsd": a_month(), "mode": "advisory"}},
+    ),
+    ("UNKNOWN_QUOTE", quoted("electricity"), quoted("electricty")),
+    ("UNKNOWN_QUOTE", quoted("storage-fast"), quoted("disk-fast")),
+    ("UNKNOWN_QUOTE", quoted(TWO), quoted(TWO + "x")),
+    ("BAD_QUOTE", quoted(unit="USD/kWh"), quoted(unit="USD/MWh")),
+    ("BAD_QUOTE", quoted("storage-fast", unit="USD/GiB-month"), quoted("storage-fast", unit="USD/GB-month")),
+    ("BAD_QUOTE", quoted("life", 1), quoted("life", 0)),
+    ("BAD_QUOTE", quoted("residual", 1), quoted("residual", 1.01)),
     ("SHARES", chat(share=1), chat(share=0.99)),
     ("LONG_DRAIN", chat(answerTokens=3600, tpotMs=1000), chat(answerTokens=3601, tpotMs=1000)),
     ("KV_FP8_BACKEND", nodes(PREMIUM) | model(kvCacheDtype="fp8"), model(kvCacheDtype="fp8")),
@@ -394,6 +427,7 @@ MISTAKES: dict[str, Any] = {
     "monitoring": {"mode": "operator"},
     "images": {"nginx": "nginx:latest"},
     "budget": {"capexUsd": 1},
+    "cost": quoted("electricty")["cost"],
     "autoscaling": {"maxReplicas": 9},
 }
 TOLD = {
@@ -404,6 +438,7 @@ TOLD = {
     "monitoring": {"MONITORING_NOT_BUILT"},
     "images": {"FLOATING_IMAGE"},
     "budget": {"OVER_BUDGET"},
+    "cost": {"UNKNOWN_QUOTE", "OVER_BUDGET"},
     "autoscaling": {"AUTOSCALER_RANGE"},
 }
 

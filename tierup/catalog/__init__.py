@@ -325,13 +325,15 @@ class _Loader(_SafeLoader):
 _Loader.add_constructor("tag:yaml.org,2002:timestamp", _Loader.date)
 
 
-def parse_table(table: str, entry: type[Entry], text: str, problems: list[str]) -> dict[str, Entry]:
+def parse_table(
+    table: str, entry: type[Entry], text: str, problems: list[str], reader: type[_Loader] = _Loader
+) -> dict[str, Entry]:
     """The entries of one file; what is wrong is appended to `problems`, and then the result is empty."""
 
     def report(where: str, what: str) -> None:
         problems.append(f"{table}.yaml: {where}: {what}")
 
-    loader = _Loader(text)
+    loader = reader(text)
     try:
         node = loader.get_single_node()
         document = loader.construct_document(node) if node is not None else None

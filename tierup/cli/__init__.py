@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from tierup.cli import compare, dev, loadtest, local, plan, render, size, tune
+from tierup.cli import compare, cost, dev, loadtest, local, plan, render, size, tune
 from tierup.cli.exits import EXIT_CODES, EXIT_FINDINGS, EXIT_USAGE, UsageError, examples, exit_code
 from tierup.findings import TierError
 
@@ -16,6 +16,7 @@ app = typer.Typer(
     epilog=f"{EXIT_CODES}\n\n{examples('tierup plan --stack standard', 'tierup --install-completion')}",
 )
 app.command("plan", epilog=plan.EXAMPLES)(plan.plan)
+app.command("cost", epilog=cost.EXAMPLES)(cost.cost)
 app.command("compare", epilog=compare.EXAMPLES)(compare.compare)
 app.command("render", epilog=render.EXAMPLES)(render.render)
 app.command("size", epilog=size.EXAMPLES)(size.size)

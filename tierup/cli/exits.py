@@ -5,10 +5,13 @@ from collections.abc import Iterable
 
 from rich.console import Console
 
-from tierup.findings import Code, Finding, errors
+from tierup.findings import BUDGET_CODES, Finding, errors
 
-EXIT_FINDINGS, EXIT_USAGE, EXIT_OVER_BUDGET = 1, 2, 3
-EXIT_CODES = "Exit codes: 0 ok, 1 bad config or findings, 2 usage, 3 over budget and nothing else."
+EXIT_FINDINGS, EXIT_USAGE, EXIT_OVER_BUDGET, EXIT_UNPRICED = 1, 2, 3, 4
+EXIT_CODES = (
+    "Exit codes: 0 ok, 1 bad config or findings, 2 usage, 3 over budget and nothing else, "
+    "4 unpriced under --strict."
+)
 
 
 class UsageError(Exception):
@@ -20,7 +23,7 @@ def exit_code(findings: Iterable[Finding]) -> int:
     codes = {finding.code for finding in errors(findings)}
     if not codes:
         return 0
-    return EXIT_OVER_BUDGET if codes == {Code.OVER_BUDGET} else EXIT_FINDINGS
+    return EXIT_OVER_BUDGET if codes <= BUDGET_CODES else EXIT_FINDINGS
 
 
 def console() -> Console:

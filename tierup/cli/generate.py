@@ -10,6 +10,7 @@ from tierup.catalog import load_catalog
 from tierup.catalog.claims import load_claims
 from tierup.compare import Comparison, compare, markdown, picture
 from tierup.config import parse
+from tierup.cost.shape import CostReport
 from tierup.io.stackfile import read_stack, stack_path
 from tierup.preflight import make_plan
 from tierup.report.findings_page import page
@@ -22,6 +23,11 @@ TIERS = ("entry", "standard", "premium")  # by name: stack files of your own cha
 def schema() -> str:
     """The stack files' JSON Schema."""
     return json.dumps(json_schema(), indent=2) + "\n"
+
+
+def cost_schema() -> str:
+    """The JSON Schema of what `tierup cost --json` prints."""
+    return json.dumps(CostReport.model_json_schema(mode="serialization"), indent=2) + "\n"
 
 
 def dashboard() -> str:
@@ -52,6 +58,7 @@ GENERATED: dict[str, Callable[[], str]] = {
     "stacks/tierup.schema.json": schema,
     "monitoring/dashboards/tier.json": dashboard,
     "docs/findings.md": page,
+    "docs/cost.schema.json": cost_schema,
     "docs/compare.svg": lambda: picture.render(comparison()),
     "docs/compare.md": compare_page,
     "README.md": readme,

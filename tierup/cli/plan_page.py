@@ -5,6 +5,9 @@ from collections.abc import Iterator
 from rich.console import Console
 from rich.table import Table
 
+from tierup.catalog.prices import load_prices
+from tierup.cost.bill import hardware_of
+from tierup.cost.price import price
 from tierup.findings import open_warnings
 from tierup.plan import ModelCapacity, ModelPlan, Plan
 from tierup.sizing import Range
@@ -40,9 +43,10 @@ def lines(tier: Plan) -> Iterator[str]:
     disk = f"{said.tb.value:g} TB {said.kind.value} (RAID {said.raid.value}) at {said.read_gb_s.value:g} GB/s"
     cpu = f"{server.cpu.sockets.value} x {server.cpu.model.value}, {server.cpu.threads.value} threads"
     yield f"  server    {cpu}, {server.memory.gb.value} GB {server.memory.type.value}, {disk}, {ports}"
-    price = f"${server.capex_usd.value * (len(nodes.in_service) + len(nodes.standby)):,.0f}"
+    bought = f"${price(hardware_of(tier), load_prices()).purchase_usd:,.0f}"
     label = nodes.gpu.product_label.value
-    yield f"  GPUs      {tier.gpus_used} of {nodes.gpus_in_service} x {label} used at rest; servers and spares {price}"
+    used = f"{tier.gpus_used} of {nodes.gpus_in_service} x {label} used at rest"
+    yield f"  GPUs      {used}; to buy, spares too: {bought}"
     for model, known in zip(tier.models, tier.capacity, strict=True):
         yield from _model(tier, model, known)
 

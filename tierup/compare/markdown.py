@@ -1,28 +1,27 @@
 """Decides how a comparison reads in a README or in a comment of a pull request."""
 
-from collections.abc import Iterable, Iterator
-
 from tierup.compare import Comparison
 from tierup.compare.table import CLAIM_COLUMNS, claim_rows, notes, tier_rows
+from tierup.report.tables import cell, table
 
 BEGIN, END = "<!-- compare:begin -->", "<!-- compare:end -->"
 
 
 def render(found: Comparison) -> str:
     """Both tables and how to read them."""
-    reading = "\n".join(f"- {_cell(line)}" for line in notes(found))
+    reading = "\n".join(f"- {cell(line)}" for line in notes(found))
     return "\n\n".join((tiers(found), claims(found), reading)) + "\n"
 
 
 def tiers(found: Comparison) -> str:
     """The tiers side by side."""
     rows = ((f"{heading}", *cells) for heading, cells in tier_rows(found))
-    return "\n".join(_table(("", *(tier.name for tier in found.tiers)), rows))
+    return "\n".join(table(("", *(tier.name for tier in found.tiers)), rows))
 
 
 def claims(found: Comparison) -> str:
     """The guide's single figures next to ours."""
-    return "\n".join(_table(CLAIM_COLUMNS, claim_rows(found)))
+    return "\n".join(table(CLAIM_COLUMNS, claim_rows(found)))
 
 
 def between(page: str, block: str) -> str:
@@ -32,19 +31,3 @@ def between(page: str, block: str) -> str:
     if not (begin and end):
         raise ValueError(f"the page has no {BEGIN} ... {END}")
     return f"{head}{BEGIN}\n{block.strip()}\n{END}{tail}"
-
-
-def _table(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> Iterator[str]:
-    names = list(columns)
-    yield _row(names)
-    yield "|" + "---|" * len(names)
-    yield from map(_row, rows)
-
-
-def _row(cells: Iterable[str]) -> str:
-    return f"| {' | '.join(map(_cell, cells))} |"
-
-
-def _cell(text: str) -> str:
-    """Text that cannot end its cell or become a tag."""
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace("|", "\\|")

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from tierup.capacity import End, Load, question, users_each
 from tierup.catalog import Sourced
 from tierup.compare.verdict import Verdict, at_least, at_most
+from tierup.cost.bill import quotes_of
 from tierup.plan import ClassCapacity, ModelCapacity, ModelPlan, Plan
 from tierup.sizing import Range
 
@@ -141,7 +142,11 @@ class _Shown:
 
 
 def price(plan: Plan, servers: int) -> Range:
-    """So many of the plan's servers, USD."""
+    """So many of the plan's servers, USD; by the stack's own quote if it has one."""
+    quote = quotes_of(plan.config.cost).get(plan.nodes.server_id)
+    if quote is not None and quote.value is not None:
+        usd = float(quote.value) * servers
+        return Range(usd, usd, usd)
     return range_of(plan.nodes.server.capex_usd, servers)
 
 

@@ -63,11 +63,11 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One cost. `component`: nodes, standby, power, facility, labour, network, storage, ...
+    """One cost. `component`: nodes, standby, power, facility, maintenance, labour, network, storage.
 
-    `usd_per_hour` None: not priced. `purchase_usd` is what is paid at once (capex), of which `usd_per_hour` is the
-    amortised part. `low` and `high` bound `usd_per_hour` where the prices have ranges. `prices` are the ids it was
-    computed from.
+    Everything for spares stands under standby. `quantity` counts in `unit`. `usd_per_hour` None: not priced; `low` and
+    `high` bound it, equal to it where no price has a range. `purchase_usd` is what is paid at once (capex), of which
+    `usd_per_hour` is the amortised part. `prices` are the ids it was computed from.
     """
 
     component: str
@@ -79,19 +79,46 @@ class Line:
     low: Decimal | None
     high: Decimal | None
     prices: tuple[str, ...]
+    unit: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class TierCost:
-    """All lines of one bill, owned; sums leave out what is not priced, and `unpriced` names it."""
+    """All lines of one bill, owned; sums leave out what is not priced, and `unpriced` names it.
+
+    `prices` are those that were asked for, the stack's own quotes among them; `stale` those of them that are old.
+    """
 
     lines: tuple[Line, ...]
     prices: dict[str, Price]
     unpriced: tuple[str, ...]
+    stale: tuple[str, ...] = ()
 
     @property
     def usd_per_hour(self) -> Decimal:
-        return sum((line.usd_per_hour for line in self.lines if line.usd_per_hour is not None), Decimal(0))
+        return self.hourly()
+
+    def hourly(self, kind: Kind | None = None, component: str | None = None) -> Decimal:
+        """USD per hour of all lines, or of those of one kind or component."""
+        return sum(
+            (
+                line.usd_per_hour
+                for line in self.lines
+                if line.usd_per_hour is not None
+                and kind in (None, line.kind)
+                and component in (None, line.component)
+            ),
+            Decimal(0),
+        )
+
+    @property
+    def range_per_hour(self) -> tuple[Decimal, Decimal]:
+        """USD per hour with every price at the end that makes it cheap, and at the one that makes it dear."""
+        priced = [line for line in self.lines if line.low is not None and line.high is not None]
+        return (
+            sum((line.low for line in priced if line.low is not None), Decimal(0)),
+            sum((line.high for line in priced if line.high is not None), Decimal(0)),
+        )
 
     @property
     def usd_per_month(self) -> Decimal:

@@ -14,13 +14,14 @@ def render(report: Report) -> str:
         "file": report.file,
         "ok": not counts["errors"],
         "counts": counts,
-        "findings": [_finding(finding, line) for finding, line in report.told],
+        "findings": [as_data(finding, line) for finding, line in report.told],
         **{key: value for key, value in report.summary.items() if key != "stack"},
     }
     return json.dumps(clean(tree), indent=2) + "\n"
 
 
-def _finding(finding: Finding, line: int | None) -> dict[str, object]:
+def as_data(finding: Finding, line: int | None) -> dict[str, object]:
+    """One finding, with its line in the stack file where it is known."""
     return {
         "code": str(finding.code),
         "name": finding.code.name,

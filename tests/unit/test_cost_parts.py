@@ -1,0 +1,192 @@
+"""How a cost is split, what is asked of a cluster, and what the same GPUs cost rented."""
+
+import dataclasses
+from decimal import Decimal
+
+import pytest
+from bills import PREMIUM, TODAY, bill, eight_gpus
+from small_stack import MODEL, NODES, small_plan
+from tier_plans import VARIANTS, plan_of
+
+from tierup.catalog.prices import load_prices
+from tierup.cost.bill import bill_of, gib_of, load_balancers, volumes
+from tierup.cost.parts import IDLE, by_model, by_node, gpus_in_service, server_parts
+from tierup.cost.price import price
+from tierup.cost.rent import rented
+from tierup.cost.types import Volume
+from tierup.manifests import render
+from tierup.sections import StandbyMode
+
+PRICES = load_prices()
+FOUR = NODES | {"server": "standard-4x-a100-80g-pcie"}
+
+
+# The bill
+
+
+def test_the_standard_tier_asks_for_its_servers_and_two_volumes() -> None:
+    said = bill_of(plan_of("standard"))
+    assert (said.server, said.in_service, said.standby) == ("standard-2x-a100-80g-pcie", 1, 2)
+    assert said.standby_mode is StandbyMode.COLD
+    shared, metrics = said.volumes
+    assert (shared.gib, shared.storage_class) == (59, "shared")
+    assert metrics == Volume("prometheus-data", 20, None)
+    assert said.models == {"qwen2.5-7b": 2}
+    assert (said.load_balancers, said.quotes, said.unknown) == (0, {}, ())
+
+
+def test_the_servers_own_disks_are_in_the_servers_price() -> None:
+    plan = plan_of("entry")
+    claims = [item for item in render(plan) if item["kind"] == "PersistentVolumeClaim"]
+    assert {item["metadata"]["name"] for item in claims} == {"models-node", "prometheus-data"}
+    assert [volume.name for volume in bill_of(plan).volumes] == ["prometheus-data"]
+
+
+def test_a_load_balancer_is_on_the_bill() -> None:
+    said = {"serviceType": "LoadBalancer", "sourceRanges": ["10.0.0.0/8"]}
+    assert bill_of(small_plan(gateway=said)).load_balancers == 1
+    assert bill_of(small_plan()).load_balancers == 0
+
+
+def test_quotes_are_on_the_bill_in_the_catalogue_s_unit() -> None:
+    quote = {"value": "0.1100", "source": "contract 17", "asOf": "2026-11-02"}
+    said = bill_of(
+        small_plan(cost={"quotes": {"electricity": quote, "storage-fast": quote | {"value": 0.07}}})
+    )
+    power, disk = said.quotes["electricity"], said.quotes["storage-fast"]
+    assert (str(power.value), power.unit, power.source) == ("0.1100", "USD/kWh", "contract 17")
+    assert (str(disk.value), disk.unit) == ("0.07", "USD/GiB-month")
+    assert power.as_of.isoformat() == "2026-11-02"
+    assert all(item.quoted for item in said.quotes.values())
+
+
+@pytest.mark.parametrize(
+    ("quantity", "gib"),
+    [
+        ("20Gi", 20),
+        ("1Ti", 1024),
+        ("1.5Gi", 2),
+        ("1073741824", 1),
+        ("1G", 1),
+        ("2000M", 2),
+        ("1Mi", 1),
+        ("0", 0),
+    ],
+)
+def test_a_quantity_is_whole_gib_rounded_up(quantity: str, gib: int) -> None:
+    assert gib_of(quantity) == gib
+
+
+@pytest.mark.parametrize("quantity", ["", "many", "-1Gi", "1Zi", "1 Gi"])
+def test_what_is_no_quantity_is_refused(quantity: str) -> None:
+    with pytest.raises(ValueError, match="not a quantity"):
+        gib_of(quantity)
+
+
+def test_other_people_s_objects_can_be_read_too() -> None:
+    objects = [
+        {"kind": "PersistentVolume", "metadata": {"name": "nfs"}, "spec": {"nfs": {}}},
+        {
+            "kind": "PersistentVolumeClaim",
+            "metadata": {"name": "theirs"},
+            "spec": {"volumeName": "nfs", "resources": {"requests": {"storage": "5Gi"}}},
+        },
+        {"kind": "Service", "metadata": {"name": "s"}, "spec": {"type": "LoadBalancer"}},
+        {"kind": "Service", "metadata": {"name": "t"}},
+        {"kind": "ConfigMap", "metadata": {"name": "c"}},
+    ]
+    assert volumes(objects) == (Volume("theirs", 5, None),)
+    assert load_balancers(objects) == 1
+
+
+# Its parts
+
+
+@pytest.mark.parametrize("case", VARIANTS, ids="-".join)
+def test_the_models_parts_add_up_to_the_whole(case: tuple[str, str]) -> None:
+    plan = plan_of(*case)
+    said = bill_of(plan)
+    cost = price(said, PRICES, TODAY)
+    parts = by_model(cost, said, PRICES)
+    assert sum(part.usd_per_hour for part in parts) == cost.usd_per_hour
+    assert sum(part.gpus for part in parts) == plan.nodes.gpus_in_service
+    assert all(part.usd_per_hour > 0 for part in parts)
+
+
+def test_gpus_that_no_replica_holds_are_named() -> None:
+    models = [MODEL | {"replicas": 2}, MODEL | {"name": "long", "replicas": 1}]
+    said = bill_of(small_plan(nodes=FOUR, models=models))
+    cost = price(said, PRICES, TODAY)
+    parts = {part.name: part for part in by_model(cost, said, PRICES)}
+    assert {name: part.gpus for name, part in parts.items()} == {"qwen2.5-7b": 2, "long": 1, IDLE: 1}
+    quarter = cost.usd_per_hour / 4
+    assert parts["long"].usd_per_hour == quarter
+    assert abs(parts[IDLE].usd_per_hour - quarter) < Decimal("1e-20")
+
+
+def test_more_gpus_than_there_are_share_what_there_is() -> None:
+    said = bill(models={"a": 4, "b": 4})
+    cost = price(said, PRICES, TODAY)
+    assert [part.gpus for part in by_model(cost, said, PRICES)] == [4, 4]
+    assert by_model(cost, bill(in_service=0), PRICES) == ()
+
+
+def test_a_node_is_its_part_of_the_lines_that_are_servers() -> None:
+    said = bill(in_service=2, standby=3, standby_mode=StandbyMode.WARM, quotes={"switch-infiniband": "20000"})
+    cost = price(said, PRICES, TODAY)
+    used, spare = by_node(cost, said)
+    assert (used.role, used.count, spare.role, spare.count) == ("in service", 2, "warm standby", 3)
+    switch = cost.hourly(component="network")
+    assert switch > 0
+    whole = 2 * used.usd_per_hour + 3 * spare.usd_per_hour + switch
+    assert abs(whole - cost.usd_per_hour) < Decimal("1e-20")
+    assert used.purchase_usd == spare.purchase_usd == 250_000
+
+
+def test_a_server_is_its_cards_and_the_rest() -> None:
+    said = server_parts(bill(quotes={PREMIUM: "310000"}), PRICES)
+    assert said is not None
+    assert (said.cards, said.rest_usd) == (4, Decimal(310_000 - 4 * 27_500))
+    assert server_parts(bill("a-server-of-yours"), PRICES) is None
+    without = dataclasses.replace(
+        PRICES, by_id={name: item for name, item in PRICES.by_id.items() if not name.startswith("card-")}
+    )
+    unknown = server_parts(bill(), without)
+    assert unknown is not None
+    assert unknown.rest_usd is None
+
+
+# Rented
+
+
+def test_the_same_gpus_rented_worked_by_hand() -> None:
+    """Two H100 servers of four: eight single GPUs at $4.29, or one machine of eight at $31.92."""
+    cheap, dear = rented(bill(in_service=2), PRICES)
+    assert (cheap.price.id, cheap.machines, cheap.gpus) == ("rent-8x-h100-80g-sxm-lambda", 1, 8)
+    assert (cheap.usd_per_gpu_hour, cheap.usd_per_month) == (Decimal("3.99"), Decimal("23301.60"))
+    assert (dear.machines, dear.usd_per_month) == (8, Decimal("4.29") * 8 * 730)
+
+
+def test_a_machine_of_eight_is_paid_whole_by_who_needs_four() -> None:
+    whole = next(rent for rent in rented(bill(), PRICES) if rent.offer.gpus == 8)
+    assert (whole.machines, whole.gpus, whole.usd_per_hour) == (1, 8, Decimal("31.92"))
+
+
+def test_spares_that_are_up_are_rented_and_cold_ones_are_not() -> None:
+    gpus = {
+        mode: rented(bill(standby=1, standby_mode=mode), PRICES)[0].machines
+        for mode in (StandbyMode.COLD, StandbyMode.WARM)
+    }
+    assert gpus == {StandbyMode.COLD: 4, StandbyMode.WARM: 1}  # eight GPUs fit the machine of eight
+    assert rented(bill("a-server-of-yours"), PRICES) == ()
+
+
+def test_a_quote_for_an_offer_counts_and_the_cheapest_is_first() -> None:
+    first = rented(bill(quotes={"rent-8x-h100-80g-sxm-lambda": "8"}), PRICES)[0]
+    assert (first.price.quoted, first.usd_per_hour) == (True, Decimal(8))
+
+
+def test_gpus_in_service_come_from_the_catalogue() -> None:
+    assert gpus_in_service(bill(in_service=3), PRICES) == 12
+    assert gpus_in_service(bill(in_service=3), eight_gpus()) == 24
+    assert gpus_in_service(bill("a-server-of-yours"), PRICES) == 0

@@ -1,0 +1,96 @@
+"""Decides how a cost is split: over the models by their GPUs, over the nodes, and a server's price over its parts."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from tierup.catalog.prices import Prices
+from tierup.cost.types import Bill, Line, Price, TierCost
+
+IDLE = "idle GPUs"
+_SERVER = "server"  # the unit of lines that every server has its part of
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """One model's part of the tier's whole cost; the last of them is what no replica at rest uses."""
+
+    name: str
+    gpus: int
+    usd_per_hour: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class NodeCost:
+    """What each of `count` servers costs, without what the tier has once (switch, volumes)."""
+
+    role: str
+    count: int
+    usd_per_hour: Decimal
+    purchase_usd: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class ServerParts:
+    """One server's price: its cards at what single ones cost, and the rest by difference. None: not priced."""
+
+    cards: int
+    card: Price | None
+    server: Price
+
+    @property
+    def rest_usd(self) -> Decimal | None:
+        if self.card is None or self.card.value is None or self.server.value is None:
+            return None
+        return self.server.value - self.cards * self.card.value
+
+
+def gpus_in_service(bill: Bill, prices: Prices) -> int:
+    """GPUs of the servers in service; 0 where the server is not in the catalogue."""
+    server = prices.servers.get(bill.server) if bill.server is not None else None
+    return 0 if server is None else bill.in_service * server.gpus.value
+
+
+def by_model(cost: TierCost, bill: Bill, prices: Prices) -> tuple[Share, ...]:
+    """The whole cost, by the GPUs that each model's replicas at rest hold; the parts add up to it."""
+    used = sum(bill.models.values())
+    gpus = max(used, gpus_in_service(bill, prices))
+    held = [*bill.models.items(), *([(IDLE, gpus - used)] if gpus > used else [])]
+    shares: list[Share] = []
+    for name, count in held:
+        rest = cost.usd_per_hour - sum(share.usd_per_hour for share in shares)
+        usd = rest if len(shares) == len(held) - 1 else cost.usd_per_hour * count / gpus
+        shares.append(Share(name, count, usd))
+    return tuple(shares)
+
+
+def by_node(cost: TierCost, bill: Bill) -> tuple[NodeCost, ...]:
+    """Servers in service, and spares, each for itself."""
+    of_servers = [line for line in cost.lines if line.unit == _SERVER]
+    roles = {
+        "in service": (bill.in_service, [line for line in of_servers if line.component != "standby"]),
+        f"{bill.standby_mode} standby": (
+            bill.standby,
+            [line for line in of_servers if line.component == "standby"],
+        ),
+    }
+    return tuple(_each(role, count, lines) for role, (count, lines) in roles.items() if count)
+
+
+def _each(role: str, count: int, lines: list[Line]) -> NodeCost:
+    hour = sum((line.usd_per_hour for line in lines if line.usd_per_hour is not None), Decimal(0))
+    bought = sum((line.purchase_usd for line in lines if line.purchase_usd is not None), Decimal(0))
+    return NodeCost(role, count, hour / count, bought / count)
+
+
+def server_parts(bill: Bill, prices: Prices) -> ServerParts | None:
+    """What one server's price is made of; None where the server is not in the catalogue."""
+    server = prices.servers.get(bill.server) if bill.server is not None else None
+    if bill.server is None or server is None:
+        return None
+
+    def find(name: str) -> Price | None:
+        return bill.quotes.get(name, prices.by_id.get(name))
+
+    whole = find(bill.server)
+    assert whole is not None
+    return ServerParts(server.gpus.value, find(f"card-{server.gpu}"), whole)
