@@ -1,0 +1,11 @@
+#!/usr/bin/env bash
+# Fails when the cluster or the program differs from the stack's state.
+# usage: drift.sh STACK
+set -euo pipefail
+stack=$1
+
+status=0
+# Without --refresh only the program is compared with the state, and what was changed by hand goes unseen.
+pulumi preview --stack "$stack" --refresh --expect-no-changes --diff --non-interactive || status=$?
+((status == 0)) || echo "error: stack '$stack' has drifted, or could not be compared ('pulumi preview' ended with $status)" >&2
+exit "$status"

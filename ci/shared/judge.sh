@@ -1,0 +1,38 @@
+#!/usr/bin/env bash
+# Tells what a saved plan costs, then holds it to budget and policies: a job that fails has told its reason before.
+# usage: judge.sh STACK PLAN [github|gitlab]
+# With a forge the cost is also a comment (what that needs: cost_comment.py). TIERUP_STRICT=true: an unpriced resource fails.
+# Exit code: of `tierup cost`, else of `tierup policy`, else of the comment.
+set -euo pipefail
+stack=$1 plan=$2 forge=${3-}
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+comment=$(dirname "$plan")/comment.md
+strict=()
+[[ ${TIERUP_STRICT:-false} != true ]] || strict=(--strict)
+
+cost=0 policy=0 posted=0
+tierup cost --plan "$plan" --stack "$stack" --format markdown "${strict[@]}" >"$comment" || cost=$?
+tierup policy --plan "$plan" || policy=$?
+
+case $cost in
+0) ;;
+3) echo "error: stack '$stack' is over budget" >&2 ;;
+4) echo "error: stack '$stack' has resources without a price, and TIERUP_STRICT is on" >&2 ;;
+*) echo "error: the cost of stack '$stack' could not be told ('tierup cost' ended with $cost)" >&2 ;;
+esac
+((policy == 0)) || echo "error: stack '$stack' breaks a mandatory policy, or they could not be checked ($policy)" >&2
+
+case $cost in
+0 | 3 | 4) # it was told: the text is complete
+	[[ -z ${GITHUB_STEP_SUMMARY-} ]] || cat "$comment" >>"$GITHUB_STEP_SUMMARY"
+	if [[ -n $forge && -z ${TIERUP_COMMENT_TOKEN-} ]]; then
+		echo "no comment: TIERUP_COMMENT_TOKEN is not set; the text is in $comment" >&2
+	elif [[ -n $forge ]]; then
+		python3 "$here/cost_comment.py" "$forge" "$comment" || posted=$?
+	fi
+	;;
+esac
+
+for status in "$cost" "$policy" "$posted"; do
+	((status == 0)) || exit "$status"
+done
