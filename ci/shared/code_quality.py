@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Decides how the findings of `tierup plan --json` stand in GitLab's code quality report.
 
-    tierup plan --stack STACK --json | code_quality.py >gl-code-quality-report.json
+tierup plan --stack STACK --json | code_quality.py >gl-code-quality-report.json
 """
 
 import hashlib

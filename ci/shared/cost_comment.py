@@ -104,7 +104,7 @@ def _first_line(text: str) -> str:
     return text.partition("\n")[0].rstrip("\r")
 
 
-def _forge(name: str, env: Mapping[str, str]) -> GitHub | GitLab:
+def forge_of(name: str, env: Mapping[str, str]) -> GitHub | GitLab:
     """The forge as its CI's variables describe it."""
 
     def need(key: str) -> str:
@@ -143,7 +143,7 @@ def main(words: list[str]) -> int:
         if len(words) != 2 or words[0] not in ("github", "gitlab"):
             raise Usage("usage: cost_comment.py github|gitlab FILE")
         text = _text(words[1])
-        forge = _forge(words[0], os.environ)
+        forge = forge_of(words[0], os.environ)
         print(f"cost comment {keep_trying(lambda: put(forge, text))}")
     except Usage as wrong:
         print(f"error: {wrong}", file=sys.stderr)

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Decides what a job's log tells of a saved plan: what changes, and what Pulumi says about it.
 
-    show_plan.py PLAN
+show_plan.py PLAN
 """
 
 import json
