@@ -1,4 +1,4 @@
-"""A fake CI runner: it runs the templates' shell; its pulumi, tierup and make are fakes that fail on unknown arguments."""
+"""A fake CI runner: the templates' shell, with fake pulumi, tierup and make that fail on unknown arguments."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Fakes of GitHub's and GitLab's comment APIs over real HTTP: paged as the real ones, failing on what they do not know."""
+"""Fakes of GitHub's and GitLab's comment APIs over HTTP: paged as the real ones, failing on what they do not know."""
 
 import json
 import re

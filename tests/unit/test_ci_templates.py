@@ -94,7 +94,7 @@ def test_shellcheck_finds_nothing_in_what_actionlint_does_not_read() -> None:
     shells = ["\n".join([*job["before_script"], *job["script"]]) for job in jobs]
     shells += [step.run for step in github_steps() if step.job == "setup"]
     for shell in shells:
-        words = [BIN / "shellcheck", "--shell=bash", "-"]
+        words = [str(BIN / "shellcheck"), "--shell=bash", "-"]
         ended = subprocess.run(words, input=shell, capture_output=True, text=True, check=False)
         assert (ended.returncode, ended.stdout) == (0, "")
 
