@@ -2,6 +2,7 @@
 # Tells what a saved plan costs, then holds it to budget and policies: a job that fails has told its reason before.
 # usage: judge.sh STACK PLAN [github|gitlab]
 # With a forge the cost is also a comment (what that needs: cost_comment.py). TIERUP_STRICT=true: an unpriced resource fails.
+# Without a PLAN the preview failed, as it does over a mandatory budget: the cost told is the stack file's, and this fails.
 # Exit code: of `tierup cost`, else of `tierup policy`, else of the comment.
 set -euo pipefail
 stack=$1 plan=$2 forge=${3-}
@@ -11,16 +12,24 @@ strict=()
 [[ ${TIERUP_STRICT:-false} != true ]] || strict=(--strict)
 
 cost=0 policy=0 posted=0
-tierup cost --plan "$plan" --stack "$stack" --format markdown "${strict[@]}" >"$comment" || cost=$?
-tierup policy --plan "$plan" || policy=$?
+mkdir -p "$(dirname "$plan")"
+if [[ -s $plan ]]; then
+	tierup cost --plan "$plan" --stack "$stack" --format markdown "${strict[@]}" >"$comment" || cost=$?
+	tierup policy --plan "$plan" || policy=$?
+	((policy == 0)) || echo "error: stack '$stack' breaks a mandatory policy, or could not be checked ($policy)" >&2
+else
+	printf '<!-- tierup-cost:%s -->\n**The preview failed** (see its log): no difference, and policies unchecked.\n\n' "$stack" >"$comment"
+	tierup cost --stack "$stack" --format markdown "${strict[@]}" >>"$comment" || cost=$?
+	policy=1
+	echo "error: stack '$stack' has no plan: policies were not checked" >&2
+fi
 
 case $cost in
 0) ;;
 3) echo "error: stack '$stack' is over budget" >&2 ;;
-4) echo "error: stack '$stack' has resources without a price, and TIERUP_STRICT is on" >&2 ;;
+4) echo "error: stack '$stack' has something without a price, and TIERUP_STRICT is on" >&2 ;;
 *) echo "error: the cost of stack '$stack' could not be told ('tierup cost' ended with $cost)" >&2 ;;
 esac
-((policy == 0)) || echo "error: stack '$stack' breaks a mandatory policy, or they could not be checked ($policy)" >&2
 
 case $cost in
 0 | 3 | 4) # it was told: the text is complete

@@ -32,6 +32,8 @@ _TIERUP = """\
 "cost --plan preview/plan.json --stack standard --format markdown --strict")
     [[ -s preview/plan.json ]] && cat "$WORLD/cost"; exit "$(status cost)" ;;
 "cost --stack standard") echo "cost of the stack file"; exit "$(status cost)" ;;
+"cost --stack standard --format markdown" | "cost --stack standard --format markdown --strict")
+    echo "## Cost of the stack file"; exit "$(status cost)" ;;
 "policy --plan preview/plan.json") echo "policies"; exit "$(status policy)" ;;
 "plan --stack standard" | "plan --stack standard --json" | "plan --stack standard --format sarif" | \
 "plan --stack standard --format markdown") cat "$WORLD/plan"; exit "$(status plan)" ;;"""

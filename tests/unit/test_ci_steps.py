@@ -72,10 +72,8 @@ def preview_job(runner: Runner, fake: Any) -> tuple[int, str]:
         ended = runner.gitlab("preview", TIERUP_COMMENT_TOKEN=TOKEN, **numbers)
         return ended.code, ended.said
     first = runner.github("preview", "Preview")
-    if first.code:
-        return first.code, first.said
     second = runner.github("preview", "Cost and policies")
-    return second.code, first.said + second.said
+    return first.code if first.code else second.code, first.said + second.said
 
 
 @pytest.mark.parametrize(
@@ -113,18 +111,34 @@ def test_the_log_names_what_changes_and_no_value(runner: Runner, fake: Any) -> N
 
 
 @pytest.mark.parametrize("plan", [json.dumps(PLAN), "", "{"])
-def test_a_preview_that_fails_tells_pulumis_reason_and_asks_no_price(
+def test_a_preview_that_fails_tells_pulumis_reason_and_its_part_of_a_plan_is_not_priced(
     runner: Runner, fake: Any, plan: str
 ) -> None:
     """The engine writes its errors into the JSON; where it did not start, the JSON is empty."""
     runner.answers("preview", plan)
-    runner.ends(preview=6)
+    runner.ends(preview=6, cost=1)
     ended, said = preview_job(runner, fake)
-    assert ended == 6
+    assert ended in (6, 1)
     assert "'pulumi preview' of stack 'standard' ended with 6" in said
     assert ("TIER036 models[0]: the weights do not fit" in said) == (plan == json.dumps(PLAN))
-    assert not [call for call in runner.calls if call.startswith("tierup")]
+    assert "policies were not checked" in said
+    assert not [call for call in runner.calls if "--plan" in call]
+    assert not (runner.checkout / "preview" / "plan.json").exists()
     assert fake.calls == []
+
+
+@pytest.mark.parametrize("cost", [0, 3])
+def test_a_budget_that_stops_the_preview_itself_still_has_its_comment(
+    runner: Runner, fake: Any, cost: int
+) -> None:
+    """The program refuses a tier over a mandatory budget, so there is no plan; the stack file's cost is told."""
+    runner.ends(preview=1, cost=cost)
+    ended, said = preview_job(runner, fake)
+    assert ended != 0, said
+    (comment,) = fake.comments
+    assert comment["body"].startswith(f"{MARKER}\n**The preview failed**")
+    assert "## Cost of the stack file" in comment["body"]
+    assert ("over budget" in said) == (cost == 3)
 
 
 def test_a_cost_that_cannot_be_told_leaves_the_comment_as_it_was(runner: Runner, fake: Any) -> None:
@@ -204,6 +218,7 @@ def test_a_stack_file_that_is_over_budget_fails_without_a_plan(runner: Runner) -
     """What a fork's pull request gets."""
     runner.ends(cost=3)
     assert runner.github("findings", "Cost of the stack file").code == 3
+    assert "Cost of the stack file" in runner.left("GITHUB_STEP_SUMMARY")
     assert runner.gitlab("findings").code == 3
 
 
