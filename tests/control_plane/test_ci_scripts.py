@@ -1,0 +1,59 @@
+"""The CI templates' scripts with the real engine: what counts as drift, and what a failed preview leaves."""
+
+import json
+import subprocess
+from collections.abc import Callable
+
+from tiers import ROOT, Tier
+
+
+def script(tier: Tier, name: str, *words: str) -> tuple[int, str]:
+    """A script of ci/shared in the tier's project, as a job runs it: exit code and what it said."""
+    ended = subprocess.run(
+        [str(ROOT / "ci" / "shared" / name), *words],
+        cwd=tier.project.folder,
+        env=tier.project.environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    return ended.returncode, ended.stdout
+
+
+def test_what_somebody_took_away_by_hand_is_drift_and_what_the_autoscaler_does_is_not(
+    tier_of: Callable[..., Tier],
+) -> None:
+    tier = tier_of("entry")
+    tier.up()
+    status, said = script(tier, "drift.sh", "entry")
+    assert status == 0, said
+    namespace = ("--namespace", tier.plan.namespace)
+    tier.kubectl(*namespace, "scale", f"deployment/model-{tier.plan.models[0].slug}", "--replicas", "1")
+    status, said = script(tier, "drift.sh", "entry")
+    assert status == 0, said
+    tier.kubectl(*namespace, "delete", "networkpolicy", "default-deny")
+    status, said = script(tier, "drift.sh", "entry")
+    assert status != 0
+    assert "default-deny" in said
+    assert "stack 'entry' has drifted" in said
+
+
+def test_a_preview_is_saved_whole_or_not_at_all(tier_of: Callable[..., Tier]) -> None:
+    tier = tier_of("entry")
+    tier.prepare()
+    plan = tier.project.folder / "preview" / "plan.json"
+    status, said = script(tier, "preview.sh", "entry", str(plan))
+    assert status == 0, said
+    steps = json.loads(plan.read_text())["steps"]
+    assert len(steps) > 40
+    assert f"{len(steps)} resources, {len(steps)} steps of change" in said
+    assert "kubernetes:apps/v1:Deployment" in said
+
+    tier.edit(lambda text: text.replace("capexUsd: 20000", "capexUsd: 2000"))
+    tier.project.prepare()
+    status, said = script(tier, "preview.sh", "entry", str(plan))
+    assert status != 0
+    assert "TIER075" in said, "the engine's reason is in the log"
+    assert not plan.exists(), "the old plan is gone, and a part of the new one has no cost"
