@@ -1,18 +1,21 @@
 """The CI templates' scripts with the real engine: what counts as drift, and what a failed preview leaves."""
 
 import json
+import shutil
 import subprocess
 from collections.abc import Callable
+from pathlib import Path
 
+import yaml
 from tiers import ROOT, Tier
 
 
-def script(tier: Tier, name: str, *words: str) -> tuple[int, str]:
-    """A script of ci/shared in the tier's project, as a job runs it: exit code and what it said."""
+def script(tier: Tier, name: str, *words: str, checkout: Path | None = None) -> tuple[int, str]:
+    """A script of ci/shared in the tier's project or a copy, as a job runs it: exit code and what it said."""
     ended = subprocess.run(
         [str(ROOT / "ci" / "shared" / name), *words],
-        cwd=tier.project.folder,
-        env=tier.project.environment(),
+        cwd=tier.project.folder if checkout is None else checkout,
+        env={**tier.project.environment(), "KUBECONFIG": ".kubeconfig"},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -57,3 +60,19 @@ def test_a_preview_is_saved_whole_or_not_at_all(tier_of: Callable[..., Tier]) ->
     assert status != 0
     assert "TIER075" in said, "the engine's reason is in the log"
     assert not plan.exists(), "the old plan is gone, and a part of the new one has no cost"
+
+
+def test_another_runner_is_no_drift(tier_of: Callable[..., Tier], tmp_path: Path) -> None:
+    """The kubeconfig's path stands in the state: the templates use one that every checkout has."""
+    tier = tier_of("entry")
+    tier.prepare()
+    stack = yaml.safe_load(tier.project.stack_file.read_text())
+    del stack["config"]["tierup:cluster"]
+    tier.project.stack_file.write_text(yaml.safe_dump(stack))
+    shutil.copy(tier.cluster.kubeconfig, tier.project.folder / ".kubeconfig")
+    words = ["pulumi", "up", "--stack", "entry", "--yes", "--non-interactive", "--skip-preview"]
+    env = {**tier.project.environment(), "KUBECONFIG": ".kubeconfig"}
+    subprocess.run(words, cwd=tier.project.folder, env=env, check=True, capture_output=True)
+    elsewhere = shutil.copytree(tier.project.folder, tmp_path / "elsewhere", symlinks=True)
+    status, said = script(tier, "drift.sh", "entry", checkout=elsewhere)
+    assert status == 0, said

@@ -11,6 +11,7 @@ from pathlib import Path
 from ci_templates import ROOT, filled, github_step, gitlab_jobs
 from fake_comment_api import TOKEN
 
+KUBECONFIG = "kind: Config\nusers: []\n"
 PASSPHRASE = "pass-71c-not-to-be-seen"
 MARKER = "<!-- tierup-cost:standard -->"
 TOOLS = "pulumi pulumi-language-python pulumi-language-python-exec pulumi-resource-kubernetes"
@@ -24,6 +25,7 @@ case "$*" in
 esac
 """
 _PULUMI = """\
+*" "*) [[ $KUBECONFIG == .kubeconfig && -s .kubeconfig ]] || exit 65 ;;& # a cluster to talk to
 "preview --stack standard --json --show-sames --non-interactive") cat "$WORLD/preview"; exit "$(status preview)" ;;
 "preview --stack standard --refresh --expect-no-changes --diff --non-interactive") exit "$(status drift)" ;;
 "up --stack standard --yes --non-interactive") [[ -n $PULUMI_CONFIG_PASSPHRASE ]] ;;"""
@@ -109,7 +111,7 @@ class Runner:
             "inputs.stack": "standard",
             "inputs.backend-url": "file:///state",
             "inputs.strict": "false",
-            "inputs.kubeconfig": "kind: Config\nusers: []",
+            "inputs.kubeconfig": KUBECONFIG.strip(),
             "secrets.PULUMI_CONFIG_PASSPHRASE": PASSPHRASE,
             "secrets.PULUMI_ACCESS_TOKEN": "",
             "github.token": TOKEN,
@@ -118,13 +120,22 @@ class Runner:
             **known,
         }
         files = {name: str(self.temp / name) for name in ("GITHUB_STEP_SUMMARY", "GITHUB_PATH", "GITHUB_ENV")}
-        own = {"GITHUB_API_URL": self.api, "GITHUB_REPOSITORY": "acme/llm", "RUNNER_TEMP": str(self.temp)}
+        own = {"GITHUB_API_URL": self.api, "GITHUB_REPOSITORY": "acme/llm", **self._exported()}
         return self.run(told.run, {**files, **own, **filled(told.env, expressions)})
+
+    def _exported(self) -> dict[str, str]:
+        """What earlier steps left for later ones."""
+        return dict(line.split("=", 1) for line in self.left("GITHUB_ENV").splitlines())
 
     def gitlab(self, job: str, strict: str = "false", **variables: str) -> Ended:
         """A whole job: what comes before its script, and the script, in one shell."""
         told = gitlab_jobs(stack="standard", strict=strict)[f"tierup-standard-{job}"]
-        env = {"CI_API_V4_URL": self.api, "PULUMI_CONFIG_PASSPHRASE": PASSPHRASE, **variables}
+        kubeconfig = (
+            self.temp / "KUBECONFIG"
+        )  # a variable of the type file, readable by all as the runner makes it
+        kubeconfig.write_text(KUBECONFIG)
+        secrets = {"PULUMI_CONFIG_PASSPHRASE": PASSPHRASE, "TIERUP_KUBECONFIG": str(kubeconfig)}
+        env = {"CI_API_V4_URL": self.api, **secrets, **variables}
         return self.run("\n".join([*told["before_script"], *told["script"]]), {**env, **told["variables"]})
 
     api = "http://127.0.0.1:9/nobody-listens"

@@ -71,6 +71,7 @@ def preview_job(runner: Runner, fake: Any) -> tuple[int, str]:
         numbers = {"CI_MERGE_REQUEST_PROJECT_ID": "7", "CI_MERGE_REQUEST_IID": "5"}
         ended = runner.gitlab("preview", TIERUP_COMMENT_TOKEN=TOKEN, **numbers)
         return ended.code, ended.said
+    runner.github("setup", "Write the kubeconfig")
     first = runner.github("preview", "Preview")
     second = runner.github("preview", "Cost and policies")
     return first.code if first.code else second.code, first.said + second.said
@@ -166,6 +167,7 @@ def test_outside_of_a_pull_request_nothing_is_commented(runner: Runner) -> None:
     runner.ends(cost=3)
     forge = {"github.event_name == 'pull_request' && 'github' || ''": ""}
     number = {"github.event.pull_request.number": ""}
+    runner.github("setup", "Write the kubeconfig")
     assert runner.github("preview", "Preview").code == 0
     assert runner.github("preview", "Cost and policies", **forge, **number).code == 3
     assert MARKER in runner.left("GITHUB_STEP_SUMMARY")
@@ -181,6 +183,7 @@ def test_without_a_token_for_comments_gitlab_says_where_the_text_is(runner: Runn
 def test_strict_is_handed_on(runner: Runner) -> None:
     assert runner.gitlab("preview", strict="true").code == 0
     assert runner.calls[-2].endswith("--format markdown --strict")
+    runner.github("setup", "Write the kubeconfig")
     runner.github("preview", "Preview")
     runner.api = "http://127.0.0.1:9"
     forge = {"github.event_name == 'pull_request' && 'github' || ''": ""}
@@ -189,6 +192,7 @@ def test_strict_is_handed_on(runner: Runner) -> None:
 
 
 def test_drift_fails_the_scheduled_job(runner: Runner) -> None:
+    runner.github("setup", "Write the kubeconfig")
     step = ("drift", "Compare the cluster with the stack")
     assert runner.github(*step).code == runner.gitlab("drift").code == 0
     runner.ends(drift=7)  # what pulumi 3.259 ends with where changes were proposed
@@ -198,6 +202,7 @@ def test_drift_fails_the_scheduled_job(runner: Runner) -> None:
 
 
 def test_up_runs_without_questions(runner: Runner) -> None:
+    runner.github("setup", "Write the kubeconfig")
     for ended in (runner.github("up", "Update the stack"), runner.gitlab("up")):
         assert ended.code == 0
         assert runner.calls[-1] == "pulumi up --stack standard --yes --non-interactive"
@@ -232,10 +237,14 @@ def test_setup_puts_the_pinned_tools_on_the_path(runner: Runner) -> None:
 def test_the_kubeconfig_is_for_the_jobs_user_alone(runner: Runner) -> None:
     ended = runner.github("setup", "Write the kubeconfig")
     assert (ended.code, ended.said) == (0, "")
-    file = runner.temp / "kubeconfig"
+    file = runner.checkout / ".kubeconfig"
     assert file.read_text() == "kind: Config\nusers: []\n"
     assert file.stat().st_mode & 0o777 == 0o600
-    assert runner.left("GITHUB_ENV") == f"KUBECONFIG={file}\n"
+    assert runner.left("GITHUB_ENV") == "KUBECONFIG=.kubeconfig\n"
+    file.unlink()
+    assert runner.gitlab("drift").code == 0
+    assert file.read_text() == "kind: Config\nusers: []\n"
+    assert file.stat().st_mode & 0o777 == 0o600
 
 
 def code_quality(folder: Path) -> list[dict[str, Any]]:
