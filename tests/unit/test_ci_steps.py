@@ -116,6 +116,9 @@ def test_a_preview_that_fails_tells_pulumis_reason_and_its_part_of_a_plan_is_not
     runner: Runner, fake: Any, plan: str
 ) -> None:
     """The engine writes its errors into the JSON; where it did not start, the JSON is empty."""
+    earlier = runner.checkout / "preview" / "plan.json"
+    earlier.parent.mkdir()
+    earlier.write_text(json.dumps(PLAN))  # as a runner that is not cleaned would have it
     runner.answers("preview", plan)
     runner.ends(preview=6, cost=1)
     ended, said = preview_job(runner, fake)
@@ -124,7 +127,7 @@ def test_a_preview_that_fails_tells_pulumis_reason_and_its_part_of_a_plan_is_not
     assert ("TIER036 models[0]: the weights do not fit" in said) == (plan == json.dumps(PLAN))
     assert "policies were not checked" in said
     assert not [call for call in runner.calls if "--plan" in call]
-    assert not (runner.checkout / "preview" / "plan.json").exists()
+    assert not earlier.exists()
     assert fake.calls == []
 
 

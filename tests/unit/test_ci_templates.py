@@ -158,6 +158,15 @@ def test_secrets_and_inputs_reach_the_shell_only_as_variables() -> None:
         assert "INPUT" not in "\n".join(job["script"])
 
 
+def test_after_a_failed_step_the_verdict_the_plan_and_the_findings_are_still_told() -> None:
+    conditions = {step.get("name"): step.get("if", "") for job in JOBS.values() for step in job["steps"]}
+    for name in ("Show the findings in the pull request", "Cost of the stack file", "Keep the plan"):
+        assert "!cancelled()" in conditions[name]
+    verdict = "${{ !cancelled() && steps.preview.outcome != 'skipped' }}"
+    assert conditions["Cost and policies"] == verdict, "and not where setup failed: there is no tierup then"
+    assert not conditions["Update the stack"]
+
+
 def test_up_waits_for_approval_and_is_never_cancelled() -> None:
     up = JOBS["up"]
     assert up["environment"] == "tierup-${{ inputs.stack }}"
