@@ -62,7 +62,28 @@ def test_a_preview_is_saved_whole_or_not_at_all(tier_of: Callable[..., Tier]) ->
     assert not plan.exists(), "the old plan is gone, and a part of the new one has no cost"
 
 
-def test_another_runner_is_no_drift(tier_of: Callable[..., Tier], tmp_path: Path) -> None:
+def reading(tier: Tier) -> str:
+    """A kubeconfig with the same context for an account that may read everything and change nothing."""
+    role = {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "ClusterRole",
+        "metadata": {"name": "reads"},
+    }
+    may = {"apiGroups": ["*"], "resources": ["*"], "verbs": ["get", "list", "watch"]}
+    tier.cluster.api.create({**role, "rules": [may]})
+    tier.kubectl("create", "serviceaccount", "reader", "--namespace", "default")
+    tier.kubectl(
+        "create", "clusterrolebinding", "reads", "--clusterrole=reads", "--serviceaccount=default:reader"
+    )
+    document = yaml.safe_load(tier.cluster.kubeconfig.read_text())
+    token = tier.kubectl("create", "token", "reader", "--namespace", "default").strip()
+    document["users"][0]["user"] = {"token": token}
+    return yaml.safe_dump(document)
+
+
+def test_another_runner_with_rights_to_read_previews_and_sees_no_drift(
+    tier_of: Callable[..., Tier], tmp_path: Path
+) -> None:
     """The kubeconfig's path stands in the state: the templates use one that every checkout has."""
     tier = tier_of("entry")
     tier.prepare()
@@ -73,6 +94,13 @@ def test_another_runner_is_no_drift(tier_of: Callable[..., Tier], tmp_path: Path
     words = ["pulumi", "up", "--stack", "entry", "--yes", "--non-interactive", "--skip-preview"]
     env = {**tier.project.environment(), "KUBECONFIG": ".kubeconfig"}
     subprocess.run(words, cwd=tier.project.folder, env=env, check=True, capture_output=True)
+
     elsewhere = shutil.copytree(tier.project.folder, tmp_path / "elsewhere", symlinks=True)
+    (elsewhere / ".kubeconfig").write_text(reading(tier))
     status, said = script(tier, "drift.sh", "entry", checkout=elsewhere)
     assert status == 0, said
+    stack["config"]["tierup:gateway"]["queueLength"] = 44
+    (elsewhere / "stacks" / "Pulumi.entry.yaml").write_text(yaml.safe_dump(stack))
+    status, said = script(tier, "preview.sh", "entry", "plan.json", checkout=elsewhere)
+    assert status == 0, said
+    assert "deployment-tierup-entry-gateway" in said

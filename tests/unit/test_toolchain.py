@@ -404,6 +404,7 @@ def test_committed_pins_agree_with_the_go_modules_and_the_python_packages() -> N
         "kube-apiserver": "k8s.io/kubernetes v{}",
         "kubectl": "k8s.io/kubernetes v{}",
         "kwok": "sigs.k8s.io/kwok v{}",
+        "actionlint": "github.com/rhysd/actionlint v{}",
     }
     for name, line in pinned.items():
         recipe = tools[name].go
