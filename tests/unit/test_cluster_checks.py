@@ -49,6 +49,19 @@ def test_the_cluster_is_named_with_how_it_was_chosen(tmp_path: Path, monkeypatch
     assert "ambient" in str(ambient)
 
 
+def test_the_home_folder_is_written_out_for_the_provider(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """kubectl's default is `~/.kube/config`; the provider takes what is no path for the kubeconfig itself."""
+    kubeconfig(tmp_path, "http://127.0.0.1:1")
+    (config,) = tmp_path.iterdir()
+    monkeypatch.setenv("HOME", str(tmp_path))
+    said = f"~/{config.name}"
+    monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", said)
+    assert Cluster(None, None).ref.kubeconfig == str(config)
+    assert Cluster(said, None).ref.kubeconfig == str(config)
+
+
 def test_a_kubeconfig_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(ClusterError, match="nowhere cannot be used"):
         Cluster(str(tmp_path / "nowhere"), None)

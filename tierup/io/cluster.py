@@ -110,11 +110,10 @@ class Cluster:
 
 
 def _file_of(paths: str, context: str) -> str:
-    """The one file of a KUBECONFIG list that has the context: the provider takes a single path."""
-    for path in paths.split(os.pathsep):
-        full = Path(path).expanduser()
-        if path and full.is_file():
-            contexts = (yaml.safe_load(full.read_text()) or {}).get("contexts") or []
+    """The one file of a KUBECONFIG list that has the context: the provider takes a single path, and knows no `~`."""
+    for path in map(os.path.expanduser, paths.split(os.pathsep)):
+        if path and Path(path).is_file():
+            contexts = (yaml.safe_load(Path(path).read_text()) or {}).get("contexts") or []
             if context in [item["name"] for item in contexts]:
                 return path
     return paths
