@@ -1,0 +1,266 @@
+"""What a million tokens cost: by hand, and by laws that hold for every tier at every utilisation."""
+
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass, replace
+from decimal import Decimal
+from random import Random
+
+import pytest
+from cost_shapes import cost_of, dec, paid
+from small_stack import small_plan
+from tier_plans import every_tier, every_variant, plan_of
+
+from tierup.capacity import question
+from tierup.catalog.prices import load_prices
+from tierup.cost.bill import bill_of
+from tierup.cost.break_even import utilisation_against
+from tierup.cost.outlook import ApiPrice, Outlook, outlook
+from tierup.cost.price import price
+from tierup.cost.sensitivity import sensitivity
+from tierup.cost.span import Span
+from tierup.cost.tokens import TokenCost, token_costs
+from tierup.cost.types import TierCost
+from tierup.plan import Plan
+from tierup.sizing.share import prefill_share
+
+CENT = dec("0.01")
+
+
+def exactly(value: str) -> Span:
+    return Span(dec(value), dec(value), dec(value))
+
+
+# 36 USD an hour; 1,000 tokens/s in and 500 out at full use; a fifth of the time goes into prompts.
+BY_HAND = TokenCost(
+    "demo", exactly("36"), exactly("1000"), exactly("500"), dec("0.5"), True, dec("0.2"), False, ()
+)
+
+
+def cost_of_plan(plan: Plan) -> TierCost:
+    return price(bill_of(plan), load_prices())
+
+
+def known(plan: Plan, cost: TierCost, utilisation: Decimal | None = None) -> list[TokenCost]:
+    found = [item for item in token_costs(plan, cost, utilisation).values() if item is not None]
+    assert len(found) == len(plan.models)
+    return found
+
+
+# By hand
+
+
+def test_at_full_use_a_million_tokens_cost_their_part_of_the_hour() -> None:
+    # 3.6 million tokens in for 7.20 USD, 1.8 million out for 28.80 USD.
+    full = BY_HAND.usage_based
+    assert (full.tokens_in.value, full.tokens_out.value) == (dec("2.00"), dec("16.00"))
+
+
+def test_at_half_the_use_what_is_paid_is_spread_over_half_the_tokens() -> None:
+    half = BY_HAND.allocation_based
+    assert (half.tokens_in.value, half.tokens_out.value) == (dec("4.00"), dec("32.00"))
+
+
+def test_both_kinds_together_cost_the_whole_hour() -> None:
+    assert BY_HAND.mixed(dec(1)).value.quantize(CENT) == dec("6.67")  # 36 USD for 5.4 million
+
+
+def test_the_range_pairs_dear_hours_with_few_tokens() -> None:
+    doubtful = replace(
+        BY_HAND, usd_per_hour=Span(dec(36), dec(18), dec(72)), full_out=Span(dec(500), dec(400), dec(800))
+    )
+    out = doubtful.usage_based.tokens_out
+    # 14.40 USD for 2.88 million, 57.60 USD for 1.44 million.
+    assert (out.low, out.value, out.high) == (dec(5), dec(16), dec(40))
+
+
+@pytest.mark.parametrize(
+    ("usd_in", "usd_out", "even"),
+    [
+        ("4", "32", "0.5"),  # at full use the API takes 14.40 + 57.60 = 72 USD an hour
+        ("2", "16", "1"),  # the price of full use itself
+        ("1.99", "16", None),  # even at full use the API is cheaper
+        ("0", "0", None),
+    ],
+)
+def test_owning_breaks_even_with_an_api_where_the_api_takes_as_much(
+    usd_in: str, usd_out: str, even: str | None
+) -> None:
+    found = utilisation_against(BY_HAND, dec(usd_in), dec(usd_out))
+    assert found == (None if even is None else dec(even))
+
+
+# Laws
+
+
+@every_variant
+def test_tokens_pay_for_the_whole_tier_and_utilisation_is_usage_by_allocation(plan: Plan) -> None:
+    cost = cost_of_plan(plan)
+    models = known(plan, cost)
+    assert sum((item.usd_per_hour.value for item in models), dec(0)) == pytest.approx(cost.usd_per_hour)
+    for item in models:
+        paid_back = (
+            item.allocation_based.tokens_in.value * item.full_in.value
+            + item.allocation_based.tokens_out.value * item.full_out.value
+        ) * item.utilisation
+        assert abs(paid_back * 3600 / 1_000_000 - item.usd_per_hour.value) < dec("1e-20")
+        assert 0 < item.utilisation <= 1
+        ratio = item.usage_based.tokens_out.value / item.allocation_based.tokens_out.value
+        assert abs(ratio - item.utilisation) < dec("1e-20")
+
+
+@every_tier
+def test_the_more_is_served_the_less_a_token_costs(plan: Plan) -> None:
+    cost, random = cost_of_plan(plan), Random(5)
+    for _ in range(20):
+        low, high = sorted((dec(random.randint(1, 1000)) / 1000, dec(random.randint(1, 1000)) / 1000))
+        for less, more in zip(known(plan, cost, low), known(plan, cost, high), strict=True):
+            assert less.stated
+            assert less.allocation_based.tokens_in.value >= more.allocation_based.tokens_in.value
+            assert less.allocation_based.tokens_out.value >= more.allocation_based.tokens_out.value
+            assert less.usage_based == more.usage_based
+
+
+@every_tier
+def test_ranges_hold_their_figure(plan: Plan) -> None:
+    for item in known(plan, cost_of_plan(plan)):
+        for span in (item.usd_per_hour, item.full_in, item.full_out, item.allocation_based.tokens_out):
+            assert 0 < span.low <= span.value <= span.high
+
+
+def test_throughput_and_utilisation_are_the_sizing_models() -> None:
+    plan = plan_of("entry")
+    capacity = plan.capacity[0]
+    assert capacity is not None
+    assert capacity.full.output_tok_s is not None
+    assert capacity.full.req_s is not None
+    assert capacity.sizing.req_s is not None
+    (item,) = known(plan, cost_of_plan(plan))
+    assert float(item.full_out.value) == pytest.approx(capacity.full.output_tok_s.p50, rel=1e-3)
+    used = capacity.sizing.req_s.p50 / capacity.full.req_s.p50
+    assert float(item.utilisation) == pytest.approx(used, rel=1e-3)
+    assert not item.stated
+
+
+def test_prompts_pay_more_where_they_are_longer() -> None:
+    plan = plan_of("standard")
+    ask = question(plan, plan.models[0])
+    shares = [prefill_share(replace(ask, prompt=prompt, context=None)) for prompt in (100, 600, 3000)]
+    assert 0 < shares[0] < shares[1] < shares[2] < 1
+
+
+def test_more_users_than_the_slots_hold_are_full_use_and_no_more() -> None:
+    crowded = small_plan(workload={"users": 40, "thinkSeconds": 20})
+    capacity = crowded.capacity[0]
+    assert capacity is not None
+    over = replace(crowded, capacity=(replace(capacity, sizing=capacity.full),))
+    (item,) = known(over, cost_of_plan(over))
+    assert item.utilisation == 1
+    assert item.allocation_based == item.usage_based
+
+
+@pytest.mark.parametrize("stated", ["0", "-0.1", "1.01"])
+def test_a_utilisation_that_cannot_be_is_an_error(stated: str) -> None:
+    plan = plan_of("entry")
+    with pytest.raises(ValueError, match="above 0 and at most 1"):
+        token_costs(plan, cost_of_plan(plan), dec(stated))
+
+
+# Unknown is no number
+
+
+def test_without_a_capacity_figure_a_tokens_price_is_unknown() -> None:
+    plan = plan_of("entry")
+    blind = replace(plan, capacity=(None,) * len(plan.models))
+    assert set(token_costs(blind, cost_of_plan(plan)).values()) == {None}
+
+
+def test_where_nothing_is_priced_a_tokens_price_is_unknown_and_not_zero() -> None:
+    nothing = cost_of(paid(None), unpriced=("electricity",))
+    assert set(token_costs(plan_of("entry"), nothing).values()) == {None}
+
+
+def test_what_the_money_leaves_out_is_named() -> None:
+    plan = plan_of("premium")
+    (item,) = known(plan, cost_of_plan(plan))
+    assert "labour" in item.unpriced
+
+
+# Numbers of an outlook
+
+
+def leaves(value: object) -> Iterator[object]:
+    if is_dataclass(value) and not isinstance(value, type):
+        for field in fields(value):
+            yield from leaves(getattr(value, field.name))
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from leaves(item)
+    elif isinstance(value, (tuple, list)):
+        for item in value:
+            yield from leaves(item)
+    else:
+        yield value
+
+
+def looked(plan: Plan, api: ApiPrice | None = None) -> Outlook:
+    return outlook(plan, bill_of(plan), load_prices(), api=api)
+
+
+@every_variant
+def test_money_is_decimal_everywhere_and_always_a_number(plan: Plan) -> None:
+    found = list(leaves(looked(plan, ApiPrice(dec("0.10"), dec("0.40")))))
+    assert not [value for value in found if isinstance(value, float)]
+    numbers = [value for value in found if isinstance(value, Decimal)]
+    assert len(numbers) > 50
+    assert all(number.is_finite() for number in numbers)
+
+
+# What if
+
+
+@every_tier
+def test_dear_electricity_costs_more_and_a_long_life_less(plan: Plan) -> None:
+    cases = looked(plan).cases
+    for what, direction in (("electricity", 1), ("life", -1)):
+        mine = [case for case in cases if case.what == what]
+        assert len(mine) > 1
+        assert [case.value for case in mine] == sorted(case.value for case in mine)
+        hours = [case.usd_per_hour * direction for case in mine]
+        assert hours == sorted(hours)
+        assert hours[0] < hours[-1]
+
+
+@every_tier
+def test_the_case_of_the_price_itself_is_the_tiers_cost(plan: Plan) -> None:
+    found = looked(plan)
+    for what in ("electricity", "life"):
+        value = found.cost.prices[what].value
+        (same,) = [case for case in found.cases if (case.what, case.value) == (what, value)]
+        assert same.usd_per_hour == found.cost.usd_per_hour
+
+
+def test_any_electricity_price_moves_the_cost_in_its_direction() -> None:
+    plan = plan_of("premium")
+    bill, prices, random = bill_of(plan), load_prices(), Random(3)
+    base = prices.by_id["electricity"]
+    for _ in range(30):
+        low, high = sorted((dec(random.randint(0, 900)) / 1000, dec(random.randint(0, 900)) / 1000))
+        cheap, dear = (
+            price(
+                replace(bill, quotes={"electricity": replace(base, value=usd, low=None, high=None)}), prices
+            )
+            for usd in (low, high)
+        )
+        assert cheap.usd_per_hour <= dear.usd_per_hour
+
+
+def test_a_quote_without_a_range_is_tried_at_half_and_double() -> None:
+    plan = plan_of("entry")
+    cost = cost_of(paid("1"), electricity="0.20")
+    cases = sensitivity(plan, cost, lambda changed: cost)
+    assert [case.value for case in cases if case.what == "electricity"] == [
+        dec("0.1"),
+        dec("0.2"),
+        dec("0.4"),
+    ]
+    assert not [case for case in cases if case.what == "life"]
