@@ -67,6 +67,11 @@ def volumes(objects: Iterable[Manifest]) -> tuple[Volume, ...]:
     )
 
 
+def claimed_gib(objects: Iterable[Manifest]) -> int:
+    """All that is claimed, on servers' own disks too."""
+    return sum(gib_of(_storage(item)) for item in objects if item["kind"] == "PersistentVolumeClaim")
+
+
 def load_balancers(objects: Iterable[Manifest]) -> int:
     """Services that a load balancer is made for."""
     return sum(

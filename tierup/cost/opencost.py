@@ -1,0 +1,68 @@
+"""Decides the custom prices with which OpenCost counts at run time what the preview has said.
+
+OpenCost multiplies: cores x CPU + GiB of memory x RAM + GPUs x GPU for each node of the cluster, GiB x storage for
+each volume, and one forwarding rule for each load balancer. Everything but volumes and load balancers goes on the
+GPUs: a node is bought for them, so a model pays for the GPUs that its pods hold, as in the preview, and what no pod
+holds is idle. Nodes that OpenCost cannot see (powered-off spares) are paid by those that it can.
+"""
+
+import json
+from decimal import Decimal
+
+from tierup.cost.types import TierCost
+
+_PLACES = Decimal("1e-12")  # USD; OpenCost reads 64-bit floats, of 15 to 17 digits
+_ZERO = "0"
+LOAD_BALANCER = "load-balancer"  # the price's id
+
+
+def custom_pricing(cost: TierCost, stack: str, gpus: int, gib: int) -> dict[str, str]:
+    """OpenCost's custom pricing: USD per hour of one core, GiB of memory, GPU, GiB of storage, forwarding rule.
+
+    `gpus` are those of all nodes in the cluster, `gib` the size of all its volumes, those on servers' own disks too.
+
+    Raises:
+        ValueError: if there is a cost and nothing in the cluster to put it on.
+    """
+    balancers = [line for line in cost.lines if LOAD_BALANCER in line.prices]
+    balanced = sum((line.usd_per_hour for line in balancers if line.usd_per_hour is not None), Decimal(0))
+    stored = cost.hourly(component="storage")
+    rest = cost.usd_per_hour - stored - balanced
+    rules = sum((line.quantity for line in balancers), Decimal(0))
+    missing = f"; not priced: {', '.join(cost.unpriced)}" if cost.unpriced else ""
+    return {
+        "provider": "custom",
+        "description": f"tier {stack}, prices of its cost preview{missing}",
+        "customPricesEnabled": "true",
+        "currencyCode": "USD",
+        # With CPU and memory at 0 a GPU's price is the node's whole: OpenCost splits only a node without these.
+        "CPU": _ZERO,
+        "spotCPU": _ZERO,
+        "RAM": _ZERO,
+        "spotRAM": _ZERO,
+        "GPU": (gpu := _each(rest, Decimal(gpus), "GPUs")),
+        "spotGPU": gpu,
+        "storage": _each(stored, Decimal(gib), "GiB of volumes"),
+        "firstFiveForwardingRulesCost": _each(balanced, rules, "load balancers"),
+        # OpenCost refuses to start counting without these; the preview prices no traffic.
+        "additionalForwardingRuleCost": _ZERO,
+        "LBIngressDataCost": _ZERO,
+        "zoneNetworkEgress": _ZERO,
+        "regionNetworkEgress": _ZERO,
+        "internetNetworkEgress": _ZERO,
+        "natGatewayEgress": _ZERO,
+        "natGatewayIngress": _ZERO,
+    }
+
+
+def document(pricing: dict[str, str]) -> str:
+    """As OpenCost's file default.json."""
+    return json.dumps(pricing, indent=2) + "\n"
+
+
+def _each(usd: Decimal, count: Decimal, what: str) -> str:
+    if not usd:
+        return _ZERO
+    if not count:
+        raise ValueError(f"{usd:.4f} USD per hour and no {what} in the cluster to put them on")
+    return f"{(usd / count).quantize(_PLACES).normalize():f}"
