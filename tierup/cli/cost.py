@@ -2,6 +2,7 @@
 
 import datetime
 import sys
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated
 
@@ -11,6 +12,16 @@ from rich.console import Console
 from tierup import acceptance
 from tierup.catalog import load_catalog
 from tierup.catalog.prices import load_prices
+from tierup.cli.cost_options import (
+    Api,
+    Beside,
+    Page,
+    Utilisation,
+    export_focus,
+    export_opencost,
+    looked,
+    write_page,
+)
 from tierup.cli.exits import EXIT_UNPRICED, UsageError, console, examples, exit_code
 from tierup.cli.project import Stack, project_folder
 from tierup.cli.tables import print_table
@@ -18,32 +29,41 @@ from tierup.config import parse
 from tierup.cost import markdown
 from tierup.cost.bill import bill_of
 from tierup.cost.limits import stale
+from tierup.cost.outlook import Outlook
+from tierup.cost.outlook_rows import every_table
+from tierup.cost.outlook_shape import StackReport, stack_report
 from tierup.cost.price import price
 from tierup.cost.report import Costed, report, used
-from tierup.cost.rows import head, tables
-from tierup.cost.shape import CostReport
+from tierup.cost.rows import head
 from tierup.findings import BUDGET_CODES, Severity
 from tierup.io.stackfile import read_stack, stack_path
+from tierup.plan import Plan
 from tierup.preflight import make_plan
 
 EXAMPLES = examples(
     "tierup cost --stack standard",
     "tierup cost --stack standard --strict",
     "tierup cost --stack standard --format markdown > cost.md",
+    "tierup cost --stack standard --utilisation 0.5 --api 0.10/0.40 --report cost.html --beside entry",
+    "tierup cost --stack standard --format focus > focus.csv",
+    "tierup cost --stack standard --format opencost > default.json",
     "tierup cost --stack standard --json | jq -r .totals.usdPerMonth",
 )
 
 
 class Format(StrEnum):
-    """How a cost is told: to a person, a program, a page."""
+    """How a cost is told: to a person, a program, a page, a cost tool."""
 
     TEXT = "text"
     JSON = "json"
     MARKDOWN = "markdown"
+    FOCUS = "focus"
+    OPENCOST = "opencost"
 
 
 def cost(
     stack: Stack,
+    *,
     named: Annotated[
         Format | None,
         typer.Option("--format", help="How it is told", show_default="text", case_sensitive=False),
@@ -52,16 +72,23 @@ def cost(
     strict: Annotated[
         bool, typer.Option("--strict", help="End with exit code 4 where something is not priced")
     ] = False,
+    utilisation: Utilisation = None,
+    api: Api = None,
+    page: Page = None,
+    beside: Beside = None,
 ) -> None:
     """What a stack costs a month, owned, and the same GPUs rented. Needs no cluster and decrypts nothing.
 
-    As text, errors go to standard error; in every other format all findings go to standard output.
+    In JSON and Markdown all findings are part of it; else errors go to standard error.
     """
     if as_json and named not in (None, Format.JSON):
         raise UsageError(f"--json and --format {named} differ - give one")
     kind = Format.JSON if as_json else named if named is not None else Format.TEXT
-    found = costed(stack, today())
-    told = report(found, load_prices())
+    if beside and page is None:
+        raise UsageError("--beside is for --report - give a file for the page too")
+    asked = (utilisation, api)
+    whole = seen(planned(stack), today(), *asked)
+    told = whole.report
     match kind:
         case Format.TEXT:
             _page(told, console())
@@ -69,7 +96,14 @@ def cost(
             print(told.model_dump_json(by_alias=True, indent=2))
         case Format.MARKDOWN:
             print(markdown.render(told), end="")
-    code = exit_code(found.findings)
+        case Format.FOCUS:
+            export_focus(whole.costed)
+        case Format.OPENCOST:
+            export_opencost(whole.plan, whole.costed)
+    if page is not None:
+        others = [seen(planned(name), today(), *asked) for name in beside or ()]
+        write_page(page, [(item.report, item.outlook) for item in (whole, *others)])
+    code = exit_code(whole.costed.findings)
     if strict and told.unpriced:
         print(f"error: {told.unpriced_count} not priced: {', '.join(told.unpriced)}", file=sys.stderr)
         code = code if code else EXIT_UNPRICED
@@ -81,22 +115,44 @@ def today() -> datetime.date:
     return datetime.datetime.now(datetime.UTC).date()
 
 
-def costed(stack: str, day: datetime.date) -> Costed:
-    """A stack's cost as of a day; raises `TierError` for errors that are not about the budget."""
-    parsed, prices = parse(read_stack(stack_path(project_folder(), stack))), load_prices()
-    plan = make_plan(parsed, load_catalog(), shown=BUDGET_CODES)
+def planned(stack: str) -> Plan:
+    """A stack's plan; raises `TierError` for errors that are not about the budget."""
+    parsed = parse(read_stack(stack_path(project_folder(), stack)))
+    return make_plan(parsed, load_catalog(), shown=BUDGET_CODES)
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """A stack's plan and all that is told of its cost."""
+
+    plan: Plan
+    costed: Costed
+    outlook: Outlook
+    report: StackReport
+
+
+def seen(plan: Plan, day: datetime.date, utilisation: str | None, api: str | None) -> Whole:
+    """A stack's cost as of a day, and its outlook under what the user states."""
+    found = costed(plan, day)
+    outlook = looked(plan, found, utilisation, api)
+    return Whole(plan, found, outlook, stack_report(report(found, load_prices()), outlook))
+
+
+def costed(plan: Plan, day: datetime.date) -> Costed:
+    """A stack's cost as of a day."""
+    prices = load_prices()
     bill = bill_of(plan)
     found = price(bill, prices, day)
     old = acceptance.marked(stale(used(bill, found, prices).values(), day), plan.config.accept)
     over = (item for item in plan.findings if item.code in BUDGET_CODES)
-    return Costed(stack, bill, found, day, (*over, *old))
+    return Costed(plan.stack, bill, found, day, (*over, *old))
 
 
-def _page(found: CostReport, out: Console) -> None:
+def _page(found: StackReport, out: Console) -> None:
     for line in head(found):
         out.print(line, highlight=False, markup=False, soft_wrap=True)
     out.print()
-    for table in tables(found):
+    for table in every_table(found):
         print_table(table.title, table.columns, table.rows, out)
     for item in found.findings:
         text = f"{item.severity}: {item.message}"

@@ -10,7 +10,7 @@ from tierup.catalog import load_catalog
 from tierup.catalog.claims import load_claims
 from tierup.compare import Comparison, compare, markdown, picture
 from tierup.config import parse
-from tierup.cost.shape import CostReport
+from tierup.cost.outlook_shape import StackReport
 from tierup.io.stackfile import read_stack, stack_path
 from tierup.preflight import make_plan
 from tierup.report.findings_page import page
@@ -27,7 +27,7 @@ def schema() -> str:
 
 def cost_schema() -> str:
     """The JSON Schema of what `tierup cost --json` prints."""
-    return json.dumps(CostReport.model_json_schema(mode="serialization"), indent=2) + "\n"
+    return json.dumps(StackReport.model_json_schema(mode="serialization"), indent=2) + "\n"
 
 
 def dashboard() -> str:

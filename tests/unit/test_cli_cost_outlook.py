@@ -1,0 +1,135 @@
+"""`tierup cost` beyond its lines: what is stated is used, formats agree, a mistake is one message, exports fit."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from bills import TODAY
+from command import Command
+from cost_shapes import dec
+from focus_columns import read
+
+from tierup.cli import cost as command
+from tierup.cli.generate import ROOT
+from tierup.cost.rows import usd
+
+MONTH = dec(730)
+
+
+@pytest.fixture
+def tierup(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """The command among the committed stacks, on a day that is known."""
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("COLUMNS", "300")
+    monkeypatch.setattr(command, "today", lambda: TODAY)
+    return Command(monkeypatch, capsys)
+
+
+def told(tierup: Command, *words: str) -> Any:
+    ended = tierup("cost", *words, "--json")
+    assert ended.code == 0
+    return json.loads(ended.out)
+
+
+@pytest.mark.parametrize(
+    "words", [(), ("--utilisation", "0.5", "--api", "0.10/0.40")], ids=["plan", "stated"]
+)
+def test_json_keeps_its_committed_schema(tierup: Command, words: tuple[str, ...]) -> None:
+    schema = json.loads((ROOT / "docs/cost.schema.json").read_text(encoding="utf-8"))
+    jsonschema.validate(told(tierup, "--stack", "entry", *words), schema)
+
+
+def test_a_stated_utilisation_takes_the_place_of_the_plans(tierup: Command) -> None:
+    (plan,) = told(tierup, "--stack", "entry")["outlook"]["tokens"]
+    (half,) = told(tierup, "--stack", "entry", "--utilisation", "0.5")["outlook"]["tokens"]
+    assert (plan["utilisationFrom"], half["utilisationFrom"]) == ("plan", "stated")
+    assert half["utilisation"] == "0.5000"
+    assert half["usageBased"] == plan["usageBased"]
+    full, spread = (half[name]["tokensOut"]["value"] for name in ("usageBased", "allocationBased"))
+    assert abs(dec(spread) - 2 * dec(full)) <= dec("0.0002")  # both rounded
+
+
+def test_an_api_is_compared_only_where_its_price_is_stated(tierup: Command) -> None:
+    assert told(tierup, "--stack", "entry")["outlook"]["api"] is None
+    api = told(tierup, "--stack", "entry", "--api", "0.10/0.40")["outlook"]["api"]
+    assert (api["usdIn"], api["usdOut"]) == ("0.10", "0.40")
+    assert 0 < dec(api["breakEven"][0]["utilisation"]) < 1
+    cheap = told(tierup, "--stack", "entry", "--api", "0.001/0.001")["outlook"]["api"]
+    assert cheap["breakEven"][0]["utilisation"] is None
+    text = tierup("cost", "--stack", "entry", "--api", "0.001/0.001").out
+    assert "never, not even at full use" in text
+
+
+def test_three_years_are_the_sum_of_their_parts_and_of_their_hours(tierup: Command) -> None:
+    for stack in ("entry", "standard", "premium"):
+        found = told(tierup, "--stack", stack)
+        years = {name: dec(usd) for name, usd in found["outlook"]["threeYears"].items()}
+        parts = years["purchaseUsd"] + years["replacementUsd"] + years["opexUsd"] - years["residualUsd"]
+        assert abs(parts - years["totalUsd"]) <= dec("0.02")
+        assert abs(years["totalUsd"] - dec(found["totals"]["usdPerHour"]) * MONTH * 36) < dec("0.05")
+
+
+def test_text_has_the_figures_of_the_json(tierup: Command) -> None:
+    words = ("--stack", "premium", "--api", "0.10/0.40")
+    found = told(tierup, *words)["outlook"]
+    text = tierup("cost", *words).out
+    shown = [usd(dec(value)) for name, value in found["threeYears"].items() if name != "months"]
+    shown += [usd(dec(case["usdPerHour"]), 4) for case in found["sensitivity"]]
+    for item in found["tokens"]:
+        for basis in ("allocationBased", "usageBased"):
+            shown += [usd(dec(item[basis][kind]["value"]), 3) for kind in ("tokensIn", "tokensOut")]
+    for item in found["rented"]:
+        shown.append(f"after {item['monthsUntilOwningIsCheaper']} months")
+    for figure in shown:
+        assert figure in text
+
+
+@pytest.mark.parametrize(
+    ("words", "what"),
+    [
+        (("--utilisation", "0"), "--utilisation: utilisation is above 0 and at most 1 (got 0)"),
+        (("--utilisation", "1.5"), "--utilisation: utilisation is above 0 and at most 1 (got 1.5)"),
+        (("--utilisation", "half"), "--utilisation: a number of 0 or more (got half) - such as 0.5"),
+        (("--utilisation", "NaN"), "--utilisation: a number of 0 or more (got NaN) - such as 0.5"),
+        (("--api", "0.4"), "--api: two prices with a slash between them (got 0.4) - such as 0.10/0.40"),
+        (("--api", "0.1/-1"), "--api: a number of 0 or more (got -1) - such as 0.10/0.40"),
+        (("--beside", "premium"), "--beside is for --report - give a file for the page too"),
+        (
+            ("--report", "/nowhere/page.html"),
+            "/nowhere/page.html cannot be written: No such file or directory",
+        ),
+    ],
+)
+def test_a_mistake_is_one_message(tierup: Command, words: tuple[str, ...], what: str) -> None:
+    ended = tierup("cost", "--stack", "entry", "--format", "markdown", *words)
+    assert (ended.code, ended.err) == (2, f"error: {what}\n")
+
+
+def test_focus_is_valid_and_tells_beside_it_what_it_leaves_out(tierup: Command) -> None:
+    ended = tierup("cost", "--stack", "standard", "--format", "focus")
+    rows = read(ended.out)
+    assert ended.err == "note: not priced, so not in it: maintenance, labour, switch-ethernet, storage\n"
+    assert rows[0]["BillingPeriodStart"] == "2026-11-01T00:00:00Z"
+    total = dec(told(tierup, "--stack", "standard")["totals"]["usdPerHour"]) * 720
+    effective = sum((dec(row["EffectiveCost"]) for row in rows), dec(0))
+    assert abs(effective - total) < dec("0.01")
+
+
+def test_opencost_is_a_file_of_texts_for_its_custom_provider(tierup: Command) -> None:
+    pricing = json.loads(tierup("cost", "--stack", "premium", "--format", "opencost").out)
+    assert pricing["provider"] == "custom"
+    assert all(isinstance(value, str) for value in pricing.values())
+    hour = dec(told(tierup, "--stack", "premium")["totals"]["usdPerHour"])
+    assert abs(dec(pricing["GPU"]) * 4 - hour) < dec("0.00001")
+
+
+def test_the_page_may_have_several_tiers(tierup: Command, tmp_path: Path) -> None:
+    page = tmp_path / "cost.html"
+    words = ("--stack", "entry", "--report", str(page), "--beside", "premium")
+    assert tierup("cost", *words).code == 0
+    text = page.read_text(encoding="utf-8")
+    for stack in ("entry", "premium"):
+        assert f'data-stack="{stack}"' in text
+    assert 'data-stack="standard"' not in text

@@ -1,0 +1,136 @@
+"""The page of a cost report: it loads nothing, its pictures have words, and a hostile name stays text."""
+
+import re
+import xml.etree.ElementTree as ET
+from dataclasses import replace
+from decimal import Decimal
+
+import pytest
+from bills import TODAY
+from cost_shapes import dec
+from tier_plans import TIERS, plan_of
+
+from tierup.cli.cost import seen
+from tierup.cost.html import render
+from tierup.cost.outlook import Outlook
+from tierup.cost.outlook_shape import StackReport
+from tierup.cost.types import HOURS_PER_MONTH
+
+CENT = dec("0.01")
+
+
+def tier(name: str, api: str | None = "0.10/0.40") -> tuple[StackReport, Outlook]:
+    whole = seen(plan_of(name), TODAY, None, api)
+    return whole.report, whole.outlook
+
+
+@pytest.fixture(scope="module")
+def page() -> str:
+    return render([tier(name) for name in TIERS])
+
+
+def pictures(page: str) -> list[ET.Element]:
+    return [ET.fromstring(text) for text in re.findall(r"<svg.*?</svg>", page, re.DOTALL)]
+
+
+def test_it_loads_nothing_and_runs_nothing(page: str) -> None:
+    assert re.findall(r"(?:src|href|url|@import|<script|<link|<iframe)", page) == []
+    assert page.startswith("<!doctype html>")
+
+
+def test_every_picture_has_a_title_and_is_told_in_words(page: str) -> None:
+    bars, curves = pictures(page)
+    for picture in (bars, curves):
+        assert picture.get("role") == "img"
+        named = {item.get("id"): item.text for item in picture if item.tag in ("title", "desc")}
+        words = [named[name] for name in str(picture.get("aria-labelledby")).split()]
+        assert all(words)
+    for name in TIERS:
+        assert name in str(bars[1].text)
+        assert name in str(curves[1].text)
+
+
+@pytest.mark.parametrize("name", TIERS)
+def test_bars_are_as_long_as_their_figures_and_end_at_the_sum(page: str, name: str) -> None:
+    report, found = tier(name)
+    bars = pictures(page)[0]
+    mine = [item for item in bars.iter("rect") if item.get("data-stack") == name]
+    figures = {str(item.get("data-component")): dec(str(item.get("data-usd-per-month"))) for item in mine}
+    priced = {item.component for item in report.components if item.usd_per_month}
+    assert set(figures) == priced
+    for component, usd in figures.items():
+        exact = found.cost.hourly(component=component) * HOURS_PER_MONTH
+        assert usd == exact.quantize(CENT, "ROUND_HALF_UP")
+    widths = {Decimal(str(item.get("width"))) / figures[str(item.get("data-component"))] for item in mine}
+    assert max(widths) - min(widths) < dec("0.001")
+
+
+def test_the_same_component_has_the_same_colour_in_every_bar(page: str) -> None:
+    hues = {
+        (item.get("data-component"), item.get("fill"))
+        for item in pictures(page)[0].iter("rect")
+        if item.get("class") == "bar"
+    }
+    assert len({component for component, _ in hues}) == len({hue for _, hue in hues}) == len(hues)
+
+
+def test_curves_fall_and_the_dot_stands_on_the_tiers_own(page: str) -> None:
+    curves = pictures(page)[1]
+    for name in TIERS:
+        _, found = tier(name)
+        for model, cost in found.tokens.items():
+            assert cost is not None
+            own = f"{name}, {model}"
+            (line,) = [
+                item
+                for item in curves.iter("path")
+                if (item.get("class"), item.get("data-name")) == ("curve", own)
+            ]
+            heights = [float(y) for y in re.findall(r"[ML][\d.]+ ([\d.]+)", str(line.get("d")))]
+            assert heights == sorted(heights)
+            (dot,) = [item for item in curves.iter("circle") if item.get("data-name") == own]
+            here = cost.mixed(cost.utilisation).value
+            assert dec(str(dot.get("data-usd-per-million"))) == here.quantize(dec("0.0001"), "ROUND_HALF_UP")
+
+
+def test_the_break_even_line_is_there_only_where_owning_can_break_even(page: str) -> None:
+    shown = {item.get("data-name") for item in pictures(page)[1].iter("path") if item.get("class") == "even"}
+    expected = {
+        f"{name}, {model}" for name in TIERS for model, even in tier(name)[1].even.items() if even is not None
+    }
+    assert shown == expected
+    assert expected  # at this price some tier does, and some does not
+    assert len(expected) < len(TIERS)
+
+
+def test_without_an_api_price_there_is_no_line_of_one() -> None:
+    curves = pictures(render([tier("entry", api=None)]))[1]
+    kinds = {item.get("class") for item in curves.iter("path")}
+    assert "curve" in kinds
+    assert "rented" in kinds
+    assert not kinds & {"api", "even"}
+
+
+def test_an_unknown_throughput_is_said_and_not_drawn() -> None:
+    report, found = tier("entry")
+    blind = replace(found, tokens=dict.fromkeys(found.tokens))
+    page = render([(report, blind)])
+    assert len(pictures(page)) == 1
+    assert "unknown: no capacity figure, or nothing is priced" in page
+
+
+def test_every_price_stands_with_where_it_comes_from(page: str) -> None:
+    for name in TIERS:
+        for item in tier(name)[0].prices:
+            assert f"<td>{item.id}</td>" in page
+            assert item.as_of.isoformat() in page
+    assert "<td>not priced</td>" in page
+
+
+def test_a_hostile_name_stays_text() -> None:
+    report, found = tier("entry")
+    bad = "<script>alert(1)</script>"
+    prices = [item.model_copy(update={"source": bad, "quoted": True}) for item in report.prices]
+    page = render([(report.model_copy(update={"prices": prices, "stack": bad}), replace(found, stack=bad))])
+    assert "<script" not in page
+    assert "&lt;script&gt;" in page
