@@ -53,6 +53,10 @@ toolchain: setup ## install the pinned tools (PATH, else download, else built fr
 engine-env: setup ## install vLLM's CPU build into the cache folder (about 6 GB)
 	@$(BIN)/python -m tierup.local.engine_env
 
+.PHONY: browser-env
+browser-env: setup ## take a headless browser from PATH, or unpack one into the cache folder (about 300 MB)
+	@$(BIN)/python -m tierup.local.browser
+
 .PHONY: demo
 demo: setup ## bring the standard tier up on a local cluster with simulated GPU nodes
 	@$(BIN)/python -m tierup.local.toolchain install --group cluster
@@ -68,11 +72,16 @@ dev: setup engine-env ## run the standard tier's gateway, two vLLM CPU servers a
 	@$(BIN)/tierup dev up --stack standard
 
 .PHONY: test
-test: setup toolchain unit engine data-path control-plane ## all tests
+test: setup toolchain unit browser engine data-path control-plane ## all tests
 
 .PHONY: unit
 unit: setup ## tests that need only Python
 	@$(call timed,unit tests,$(BIN)/python -m pytest tests/unit -n 2 -q)
+
+.PHONY: browser
+browser: setup ## tests of pages in a headless browser; skipped, and told, where none can be had
+	@$(BIN)/python -m tierup.local.browser || true
+	@$(call timed,browser tests,$(BIN)/python -m pytest tests/browser -q -rs)
 
 .PHONY: engine
 engine: setup engine-env ## tests against a real vLLM server on the CPU

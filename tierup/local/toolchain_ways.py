@@ -56,14 +56,14 @@ def from_debian(shop: Workshop, tool: Tool, target: Path) -> None:
         raise WayFailed("no apt-get and dpkg here")
     folder = shop.scratch / f"package-{tool.debian.package}"
     if not (folder / "root").exists():  # one package may hold several tools
-        _unpack(shop, tool.debian.package, folder)
+        unpack(shop, tool.debian.package, folder)
     files = [file for file in (folder / "root").glob(tool.debian.file) if file.is_file()]
     if not files:
         raise WayFailed(f"package {tool.debian.package} has no file {tool.debian.file}")
     shutil.move(files[0], target)
 
 
-def _unpack(shop: Workshop, package: str, folder: Path) -> None:
+def unpack(shop: Workshop, package: str, folder: Path) -> None:
     """Download a package into `folder` and unpack it in its `root`."""
     folder.mkdir(exist_ok=True)
     download = ["apt-get", "-q", "-o", "APT::Sandbox::User=root"]
@@ -81,6 +81,7 @@ def _unpack(shop: Workshop, package: str, folder: Path) -> None:
         run([*download, *shop.apt_options, "download", package], folder, shop)
     for file in folder.glob("*.deb"):
         run(["dpkg", "-x", str(file), str(folder / "root")], folder, shop)
+        file.unlink()  # a folder may take several packages, each is unpacked once
 
 
 def from_go(shop: Workshop, tool: Tool, target: Path) -> None:

@@ -1,0 +1,37 @@
+"""A headless browser: what it draws, and the document that it makes of a page."""
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tierup.local.browser import BrowserMissing, browser
+
+SECONDS = 120  # a start takes less than one; a busy machine may take its time
+# Processes of our own on files of our own: no sandbox is needed, and as root there is none.
+WORDS = ("--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--force-device-scale-factor=1")
+Browse = Callable[..., str]
+
+
+@pytest.fixture
+def browse(tmp_path: Path) -> Browse:
+    """Runs the browser on one page with more words, and returns what it prints."""
+    try:
+        command = browser()
+    except BrowserMissing as missing:
+        pytest.skip(f"NO BROWSER, so nobody has looked at the page: {missing}")
+
+    def run(page: Path, *words: str) -> str:
+        profile = f"--user-data-dir={tmp_path / 'profile'}"
+        done = subprocess.run(
+            [*command, *WORDS, profile, *words, page.as_uri()],
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+            check=True,
+            cwd=tmp_path,
+        )
+        return done.stdout
+
+    return run
