@@ -30,8 +30,9 @@ from tierup.cost import markdown
 from tierup.cost.bill import bill_of
 from tierup.cost.limits import stale
 from tierup.cost.outlook import Outlook
+from tierup.cost.outlook_report import stack_report
 from tierup.cost.outlook_rows import every_table
-from tierup.cost.outlook_shape import StackReport, stack_report
+from tierup.cost.outlook_shape import StackReport
 from tierup.cost.price import price
 from tierup.cost.report import Costed, report, used
 from tierup.cost.rows import head
