@@ -177,6 +177,7 @@ def test_the_preview_shows_what_each_component_was_given(plan: Plan) -> None:
     assert servers.keys() == {model.slug for model in plan.models}
     for model in plan.models:
         assert servers[model.slug] == {
+            "name": model.name,
             "model": model.spec_id,
             "precision": str(model.precision),
             "engine": "vllm",
