@@ -8,12 +8,13 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from tierup.cost.kubernetes import Objects, name_of
+from tierup.cost.quotes import from_props
 from tierup.cost.told import NotTold
-from tierup.cost.types import Bill, Volume
+from tierup.cost.types import Bill, Price, Volume
 from tierup.resources import Resource
 from tierup.sections import StandbyMode
 
-NODES, MODEL = "tierup:nodes:GpuNodes", "tierup:model:ModelServer"
+TIER, NODES, MODEL = "tierup:index:InferenceTier", "tierup:nodes:GpuNodes", "tierup:model:ModelServer"
 _Servers = tuple[str | None, int, int, StandbyMode]
 _NONE: _Servers = (None, 0, 0, StandbyMode.NONE)
 
@@ -26,10 +27,13 @@ def bill_of_resources(resources: Iterable[Resource]) -> Bill:
     volumes: list[Volume] = []
     balancers, unknown = 0, []
     models: Counter[str] = Counter()
+    quotes: dict[str, Price] = {}
     for item in items.values():
         try:
             if item.type == NODES:
                 servers = _with(servers, item)
+            elif item.type == TIER:
+                quotes |= from_props(item.inputs)
             elif item.custom and not item.type.startswith(
                 "pulumi:"
             ):  # components and Pulumi's own bookkeeping
@@ -41,7 +45,7 @@ def bill_of_resources(resources: Iterable[Resource]) -> Bill:
         except NotTold:
             unknown.append(f"{item.type} {item.name}")
     volumes.sort(key=lambda volume: volume.name)
-    return Bill(*servers, tuple(volumes), balancers, dict(models), unknown=tuple(unknown))
+    return Bill(*servers, tuple(volumes), balancers, dict(models), quotes, tuple(sorted(unknown)))
 
 
 def _with(servers: _Servers, nodes: Resource) -> _Servers:

@@ -101,7 +101,7 @@ def _step(step: Tree, past: str, now: str) -> _Step:
 def _preview(steps: list[_Step], summary: Tree, diagnostics: Iterable[Tree], name: str) -> tuple[Change, ...]:
     for diagnostic in diagnostics:
         if diagnostic.get("severity") == "error":
-            said = redacted(" ".join(diagnostic["message"].split()))
+            said = redacted(" ".join(diagnostic["message"].removeprefix("error: ").split()))
             raise PlanError(
                 f"{name} is a preview that failed, so it is not complete ({said}) - mend it first"
             )
