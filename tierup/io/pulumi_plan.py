@@ -5,6 +5,7 @@ Three things that the engine writes are read: `pulumi preview --json`, the same 
 """
 
 import json
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -18,6 +19,7 @@ _SIGNATURE, _SECRET = "4dabf18193072939515e22adb298388d", "1b47061264138c4ac30d7
 _COMPUTED = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
 # Steps about the old copy of a resource that is replaced: its change is told by the other steps.
 _OLD_COPY = frozenset({"delete-replaced", "discard-replaced", "remove-pending-replace"})
+_STACK = re.compile(r"urn:pulumi:([A-Za-z0-9._-]{1,100})::")  # as Pulumi names stacks
 _HOW = "make one with `pulumi preview --json --show-sames` or `pulumi stack export`"
 
 Tree = Mapping[str, Any]
@@ -155,3 +157,12 @@ def _told(value: Any) -> Any:
     if isinstance(value, list):
         return [_told(item) for item in value]
     return UNKNOWN if value == _COMPUTED else value
+
+
+def stack_of(changes: tuple[Change, ...], name: str) -> str:
+    """The stack that the changes are of, by their URNs. Raises `PlanError`, which calls the plan `name`."""
+    for change in changes:
+        side = change.now if change.now is not None else change.past
+        if side is not None and (found := _STACK.match(side.urn)):
+            return found[1]
+    raise PlanError(f"{name} holds no resource, so nothing says of which stack it is")
