@@ -1,19 +1,18 @@
 """Prints what a stack costs, owned and rented, from its file alone: every price with its source, nothing at zero."""
 
 import datetime
-import sys
 from enum import StrEnum
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from tierup import acceptance
 from tierup.catalog import load_catalog
 from tierup.catalog.prices import load_prices
-from tierup.cli.exits import EXIT_UNPRICED, UsageError, console, examples, exit_code
-from tierup.cli.project import Stack, project_folder
-from tierup.cli.tables import print_table
+from tierup.cli import cost_plan
+from tierup.cli.cost_page import ending, page
+from tierup.cli.exits import UsageError, console, examples
+from tierup.cli.project import OptionalStack, project_folder
 from tierup.config import parse
 from tierup.cost import markdown
 from tierup.cost.bill import bill_of
@@ -21,8 +20,7 @@ from tierup.cost.limits import stale
 from tierup.cost.price import price
 from tierup.cost.report import Costed, report, used
 from tierup.cost.rows import head, tables
-from tierup.cost.shape import CostReport
-from tierup.findings import BUDGET_CODES, Severity
+from tierup.findings import BUDGET_CODES
 from tierup.io.stackfile import read_stack, stack_path
 from tierup.preflight import make_plan
 
@@ -30,6 +28,7 @@ EXAMPLES = examples(
     "tierup cost --stack standard",
     "tierup cost --stack standard --strict",
     "tierup cost --stack standard --format markdown > cost.md",
+    "pulumi preview --json --show-sames | tierup cost --plan - --stack standard --format markdown > comment.md",
     "tierup cost --stack standard --json | jq -r .totals.usdPerMonth",
 )
 
@@ -43,7 +42,16 @@ class Format(StrEnum):
 
 
 def cost(
-    stack: Stack,
+    stack: OptionalStack = None,
+    plan: Annotated[
+        str | None,
+        typer.Option(
+            "--plan",
+            metavar="FILE",
+            help="What a plan changes: a saved `pulumi preview --json --show-sames` or `pulumi stack export`, - for "
+            "standard input",
+        ),
+    ] = None,
     named: Annotated[
         Format | None,
         typer.Option("--format", help="How it is told", show_default="text", case_sensitive=False),
@@ -60,20 +68,20 @@ def cost(
     if as_json and named not in (None, Format.JSON):
         raise UsageError(f"--json and --format {named} differ - give one")
     kind = Format.JSON if as_json else named if named is not None else Format.TEXT
+    if plan is not None:
+        raise typer.Exit(cost_plan.tell(plan, stack, today(), kind, strict))
+    if stack is None:
+        raise UsageError("name a stack (--stack), or give a plan (--plan)")
     found = costed(stack, today())
     told = report(found, load_prices())
     match kind:
         case Format.TEXT:
-            _page(told, console())
+            page(head(told), tables(told), told.findings, console())
         case Format.JSON:
             print(told.model_dump_json(by_alias=True, indent=2))
         case Format.MARKDOWN:
             print(markdown.render(told), end="")
-    code = exit_code(found.findings)
-    if strict and told.unpriced:
-        print(f"error: {told.unpriced_count} not priced: {', '.join(told.unpriced)}", file=sys.stderr)
-        code = code if code else EXIT_UNPRICED
-    raise typer.Exit(code)
+    raise typer.Exit(ending(found.findings, told.unpriced, strict))
 
 
 def today() -> datetime.date:
@@ -90,17 +98,3 @@ def costed(stack: str, day: datetime.date) -> Costed:
     old = acceptance.marked(stale(used(bill, found, prices).values(), day), plan.config.accept)
     over = (item for item in plan.findings if item.code in BUDGET_CODES)
     return Costed(stack, bill, found, day, (*over, *old))
-
-
-def _page(found: CostReport, out: Console) -> None:
-    for line in head(found):
-        out.print(line, highlight=False, markup=False, soft_wrap=True)
-    out.print()
-    for table in tables(found):
-        print_table(table.title, table.columns, table.rows, out)
-    for item in found.findings:
-        text = f"{item.severity}: {item.message}"
-        if item.severity is Severity.ERROR:
-            print(text, file=sys.stderr)
-        else:
-            out.print(text, highlight=False, markup=False, soft_wrap=True)

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 
 from tierup.cost.kubernetes import Objects, name_of
 from tierup.cost.quotes import from_props
-from tierup.cost.told import NotTold
+from tierup.cost.told import NotTold, text
 from tierup.cost.types import Bill, Price, Volume
 from tierup.resources import Resource
 from tierup.sections import StandbyMode
@@ -43,20 +43,25 @@ def bill_of_resources(resources: Iterable[Resource]) -> Bill:
                 if cost.gpus:
                     models[_model(item, items)] += cost.gpus
         except NotTold:
-            unknown.append(f"{item.type} {item.name}")
+            unknown.append(label(item))
     volumes.sort(key=lambda volume: volume.name)
     return Bill(*servers, tuple(volumes), balancers, dict(models), quotes, tuple(sorted(unknown)))
+
+
+def label(item: Resource) -> str:
+    """How a bill names what it cannot price."""
+    return f"{item.type} {item.name}"
 
 
 def _with(servers: _Servers, nodes: Resource) -> _Servers:
     """The servers, and those of one more component: a bill has one kind. Raises `NotTold`."""
     said = nodes.inputs
-    server, in_service, standby = said.get("server"), said.get("inService"), said.get("standby")
+    server, in_service, standby = text(said, "server"), said.get("inService"), said.get("standby")
     try:
         mode = StandbyMode(str(said.get("standbyMode")))
     except ValueError:
         raise NotTold("standbyMode") from None
-    if not (isinstance(server, str) and isinstance(in_service, list) and isinstance(standby, list)):
+    if server is None or not (isinstance(in_service, list) and isinstance(standby, list)):
         raise NotTold("servers")
     before, serving, spare, waiting = servers
     if servers != _NONE and (before, waiting) != (server, mode):

@@ -1,6 +1,6 @@
 """Decides what a change costs: every component and line before, after, and the difference of the two."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -22,12 +22,17 @@ class Amount:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One thing that costs, on both sides; `name` is None for a whole component. The difference is now - past."""
+    """What costs on both sides: one line, a component (`name` is None), or all. The difference is now - past.
+
+    `changed`: in any way, its quantity too. `complete`: nothing that changes is unpriced.
+    """
 
     component: str
     name: str | None
     past: Amount
     now: Amount
+    changed: bool
+    complete: bool
 
     @property
     def usd_per_hour(self) -> Decimal:
@@ -40,10 +45,6 @@ class Row:
     @property
     def purchase_usd(self) -> Decimal:
         return self.now.purchase_usd - self.past.purchase_usd
-
-    @property
-    def changed(self) -> bool:
-        return self.past != self.now
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,31 +59,49 @@ class Difference:
 
 
 def difference(past: TierCost, now: TierCost) -> Difference:
-    """What changes from `past` to `now`; components and lines in the order in which `now` has them."""
-    everything = (*now.lines, *past.lines)
-    components = dict.fromkeys(line.component for line in everything)
-    names = dict.fromkeys((line.component, line.name) for line in everything)
-    return Difference(
-        past,
-        now,
-        Row("total", None, _amount(past.lines), _amount(now.lines)),
-        tuple(Row(c, None, *_both(past, now, c, None)) for c in components),
-        tuple(Row(c, name, *_both(past, now, c, name)) for c, name in names),
-    )
+    """What changes from `past` to `now`."""
+    longer, shorter = sorted((now.lines, past.lines), key=len, reverse=True)
+    names = dict.fromkeys((line.component, line.name) for line in (*longer, *shorter))
+    before, after = _by_name(past.lines), _by_name(now.lines)
+    lines = [_row(*key, before.get(key, ()), after.get(key, ())) for key in names]
+    components = dict.fromkeys(row.component for row in lines)
+    parts = [_sum(name, [row for row in lines if row.component == name]) for name in components]
+    return Difference(past, now, _sum("all", lines), tuple(parts), tuple(lines))
 
 
-def _both(past: TierCost, now: TierCost, component: str, name: str | None) -> tuple[Amount, Amount]:
-    def side(cost: TierCost) -> Amount:
-        return _amount(
-            line for line in cost.lines if line.component == component and name in (None, line.name)
-        )
+def _by_name(lines: Iterable[Line]) -> dict[tuple[str, str], tuple[Line, ...]]:
+    found: dict[tuple[str, str], tuple[Line, ...]] = {}
+    for line in lines:
+        key = (line.component, line.name)
+        found[key] = (*found.get(key, ()), line)
+    return found
 
-    return side(past), side(now)
+
+def _row(component: str, name: str, past: tuple[Line, ...], now: tuple[Line, ...]) -> Row:
+    before, after, changed = _amount(past), _amount(now), past != now
+    complete = not (changed and (before.unpriced or after.unpriced))
+    return Row(component, name, before, after, changed, complete)
+
+
+def _sum(component: str, rows: Sequence[Row]) -> Row:
+    past, now = _total(row.past for row in rows), _total(row.now for row in rows)
+    changed, complete = any(row.changed for row in rows), all(row.complete for row in rows)
+    return Row(component, None, past, now, changed, complete)
 
 
 def _amount(lines: Iterable[Line]) -> Amount:
-    found = tuple(lines)
-    hourly = (line.usd_per_hour for line in found if line.usd_per_hour is not None)
-    bought = (line.purchase_usd for line in found if line.purchase_usd is not None)
-    zero = Decimal(0)
-    return Amount(sum(hourly, zero), sum(bought, zero), sum(line.usd_per_hour is None for line in found))
+    return _total(
+        Amount(unpriced=1)
+        if line.usd_per_hour is None
+        else Amount(line.usd_per_hour, line.purchase_usd if line.purchase_usd is not None else Decimal(0))
+        for line in lines
+    )
+
+
+def _total(amounts: Iterable[Amount]) -> Amount:
+    found = tuple(amounts)
+    return Amount(
+        sum((item.usd_per_hour for item in found), Decimal(0)),
+        sum((item.purchase_usd for item in found), Decimal(0)),
+        sum(item.unpriced for item in found),
+    )

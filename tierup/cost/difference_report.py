@@ -2,11 +2,11 @@
 
 import datetime
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tierup.catalog.prices import Prices
-from tierup.cost.bill_of_resources import bill_of_resources
+from tierup.cost.bill_of_resources import bill_of_resources, label
 from tierup.cost.difference import Amount, Difference, Row, difference
 from tierup.cost.difference_shape import (
     AmountOut,
@@ -26,20 +26,28 @@ from tierup.resources import Change
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """What a plan changes: its bills, and what they cost."""
+    """What a plan changes: its bills, and what they cost. `unknown`: resources that change and nobody can price."""
 
     operations: Counter[str]
     past: Bill
     now: Bill
     cost: Difference
+    unknown: frozenset[str]
 
 
 def planned(changes: tuple[Change, ...], prices: Prices) -> Planned:
     """The cost of a plan, each side with the quotes that stand in it."""
     past = bill_of_resources(change.past for change in changes if change.past is not None)
     now = bill_of_resources(change.now for change in changes if change.now is not None)
-    operations = Counter(change.operation for change in changes)
-    return Planned(operations, past, now, difference(price(past, prices), price(now, prices)))
+    sides = [side for change in changes if change.past != change.now for side in (change.past, change.now)]
+    touched = {label(side) for side in sides if side is not None}
+    return Planned(
+        Counter(change.operation for change in changes),
+        past,
+        now,
+        difference(price(past, prices), price(now, prices)),
+        frozenset(touched & {*past.unknown, *now.unknown}),
+    )
 
 
 def report(
@@ -55,7 +63,7 @@ def report(
         operations=dict(sorted(found.operations.items())),
         past=_side(found.past, cost.past),
         now=_side(found.now, cost.now),
-        total=TotalOut(**_row(cost.total)),
+        total=TotalOut(**_row(_with(cost.total, found.unknown))),
         components=[ComponentRow(component=row.component, **_row(row)) for row in cost.components],
         lines=[
             LineRow(component=row.component, name=redacted(str(row.name)), **_row(row)) for row in cost.lines
@@ -65,14 +73,21 @@ def report(
     )
 
 
+def _with(total: Row, unknown: frozenset[str]) -> Row:
+    """The total, which is not all of the difference where resources change that nobody can price."""
+    changed, complete = total.changed or bool(unknown), total.complete and not unknown
+    return replace(total, changed=changed, complete=complete)
+
+
 def _row(row: Row) -> dict[str, Any]:
     past, now = _amount(row.past), _amount(row.now)
     change = ChangeOut(
         usd_per_hour=now.usd_per_hour - past.usd_per_hour,
         usd_per_month=now.usd_per_month - past.usd_per_month,
         purchase_usd=now.purchase_usd - past.purchase_usd,
+        complete=row.complete,
     )
-    return {"past": past, "now": now, "difference": change}
+    return {"past": past, "now": now, "changed": row.changed, "difference": change}
 
 
 def _amount(amount: Amount) -> AmountOut:

@@ -13,8 +13,15 @@ def verdict(found: DifferenceReport) -> str:
     """The whole in one line."""
     total = found.total
     change = total.difference.usd_per_month
-    what = f"{signed(change)} a month" if change else "no change of the monthly cost"
-    return f"{what}: {usd(total.past.usd_per_month)} -> {usd(total.now.usd_per_month)}"
+    if total.difference.complete:
+        what = f"{signed(change)} a month" if change else "no change of the monthly cost"
+    else:
+        what = (
+            f"{signed(change)} a month, and what is {NOT_PRICED}"
+            if change
+            else f"what changes is {NOT_PRICED}"
+        )
+    return f"{what}: {_arrow(_month(total.past), _month(total.now))}"
 
 
 def head(found: DifferenceReport) -> Iterator[str]:
@@ -40,7 +47,7 @@ def components(found: DifferenceReport) -> Table:
 
 def details(found: DifferenceReport) -> Iterator[Table]:
     """The rest, as long as it is; a table without rows is left out."""
-    changed = [row for row in found.lines if row.past != row.now]
+    changed = [row for row in found.lines if row.changed]
     past, now = set(found.past.unpriced), set(found.now.unpriced)
     sides = {True: "both", False: "new"}
     gone = [(name, "gone") for name in found.past.unpriced if name not in now]
@@ -70,7 +77,10 @@ def signed(value: Decimal) -> str:
 def _cells(row: TotalOut) -> tuple[str, ...]:
     change = row.difference
     bought = signed(change.purchase_usd) if change.purchase_usd else ""
-    return _month(row.past), _month(row.now), signed(change.usd_per_month), bought
+    monthly = signed(change.usd_per_month)
+    if not change.complete:
+        monthly = f"{monthly} and {NOT_PRICED}" if change.usd_per_month else NOT_PRICED
+    return _month(row.past), _month(row.now), monthly, bought
 
 
 def _month(side: AmountOut) -> str:
@@ -78,7 +88,7 @@ def _month(side: AmountOut) -> str:
         return usd(side.usd_per_month)
     if not side.usd_per_month:
         return NOT_PRICED
-    return f"{usd(side.usd_per_month)} + {side.unpriced_lines} {NOT_PRICED}"
+    return f"{usd(side.usd_per_month)}, {side.unpriced_lines} {NOT_PRICED}"
 
 
 def _servers(side: SideOut) -> str:

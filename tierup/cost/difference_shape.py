@@ -25,6 +25,7 @@ class ChangeOut(Money):
     """What is now, less what was: of the rounded amounts."""
 
     purchase_usd: Decimal
+    complete: Annotated[bool, Field(description="Nothing that changes is unpriced: this is all of it")]
 
 
 class TotalOut(Out):
@@ -32,6 +33,7 @@ class TotalOut(Out):
 
     past: AmountOut
     now: AmountOut
+    changed: Annotated[bool, Field(description="In any way, its quantity too")]
     difference: ChangeOut
 
 

@@ -37,6 +37,8 @@ class Objects:
 
     def cost(self, item: Resource) -> Cost:
         """What it brings. Raises `NotTold`, also for a kind that nobody here can price."""
+        if is_free(item):
+            return Cost()
         group, kind = kind_of(item)
         spec = at(item.inputs, "spec")
         match group, kind:
@@ -53,9 +55,7 @@ class Objects:
                 return self._times(item, gpus, listed(spec, "volumeClaimTemplates"))
             case "leaderworkerset.x-k8s.io", "LeaderWorkerSet":
                 return self._times(item, _group_gpus(at(spec, "leaderWorkerTemplate")))
-        if not is_free(item):
-            raise NotTold(item.type)
-        return Cost()
+        raise NotTold(item.type)
 
     def _times(self, item: Resource, gpus: int, claims: Sequence[Tree] = ()) -> Cost:
         """What its replicas at rest hold: by its own word, else its autoscaler's least, else Kubernetes' one."""

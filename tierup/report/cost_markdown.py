@@ -60,7 +60,7 @@ class _Fold:
     """One folded table, empty at first."""
 
     def __init__(self, content: Table) -> None:
-        title = f"{content.title} ({len(content.rows)})"
+        title = f"{content.title[0].upper()}{content.title[1:]} ({len(content.rows)})"
         self._top = f"\n<details><summary>{title}</summary>\n\n"
         self._head, self._ruler, *self._rows = (f"{line}\n" for line in _lines(content))
         self._end = "\n</details>\n"
