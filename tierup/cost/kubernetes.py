@@ -32,8 +32,8 @@ class Objects:
         kinds = [(*kind_of(item), item) for item in resources]
         volumes = [item for _, kind, item in kinds if kind == "PersistentVolume"]
         scalers = [item for _, kind, item in kinds if kind == "HorizontalPodAutoscaler"]
-        self._node_disks = {told(name_of, item) for item in volumes if told(_is_node_disk, item)}
-        self._replicas = dict(found for item in scalers if (found := told(_scaled, item)) is not None)
+        self._node_disks = {_known(name_of, item) for item in volumes if _known(_is_node_disk, item)}
+        self._replicas = dict(found for item in scalers if (found := _known(_scaled, item)) is not None)
 
     def cost(self, item: Resource) -> Cost:
         """What it brings. Raises `NotTold`, also for a kind that nobody here can price."""
@@ -70,7 +70,7 @@ class Objects:
         return Cost(tuple(volumes), gpus=gpus * replicas)
 
 
-def told(ask: Callable[[Resource], _T], item: Resource) -> _T | None:
+def _known(ask: Callable[[Resource], _T], item: Resource) -> _T | None:
     """The answer, or None where it is not told."""
     try:
         return ask(item)
