@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 _GOLDEN = Path(__file__).parents[1] / "tests" / "unit" / "plans" / "scale.json"
-# The engine's own preview of the entry tier has 29 kB a step, 16 kB without the blanks, outputs and stack traces for most.
+# The engine's own preview of the entry tier: 29 kB a step, 16 kB without blanks; most are outputs and stack traces.
 _STEP_BYTES = 16_000
 _POSITION = {"sourcePosition": "project:///../site-packages/pulumi/runtime/stack.py#251", "line": 251}
 

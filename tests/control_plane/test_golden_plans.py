@@ -1,11 +1,16 @@
-"""The plans that are committed for tests without an engine are those that the engine makes now."""
+"""Plans as the engine makes them now: those that are committed for tests, and the bill of every tier's."""
 
+import dataclasses
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from golden_plans import GOLDEN, make
+import pytest
+from golden_plans import GOLDEN, PREVIEW, make
+from tiers import Tier
 
+from tierup.cost.bill import bill_of
 from tierup.cost.bill_of_resources import bill_of_resources
 from tierup.cost.types import Bill
 from tierup.io.pulumi_plan import parse_plan
@@ -43,3 +48,16 @@ def test_the_committed_plans_are_what_the_engine_makes(cluster_root: Path, tmp_p
         kept = json.loads((GOLDEN / f"{name}.json").read_text(encoding="utf-8"))
         assert shape(plan) == shape(kept), f"{name}: {RENEW}"
         assert bills(plan) == bills(kept), f"{name}: {RENEW}"
+
+
+@pytest.mark.parametrize("stack", ["entry", "standard", "premium"])
+def test_a_preview_of_a_tier_costs_what_its_stack_file_does(tier_of: Callable[..., Tier], stack: str) -> None:
+    tier = tier_of(stack)
+    tier.prepare()
+    said = tier.project.pulumi(*PREVIEW, quiet=True)
+    _, now = bills(json.loads(said))
+    expected = bill_of(tier.plan)
+    volumes = sorted(expected.volumes, key=lambda volume: volume.name)
+    assert now == dataclasses.replace(expected, volumes=tuple(volumes))
+    again = parse_plan(f"Previewing update ({stack}):\n{said}\n".encode(), "a log")
+    assert again == parse_plan(said.encode(), "alone")

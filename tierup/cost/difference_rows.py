@@ -48,17 +48,13 @@ def components(found: DifferenceReport) -> Table:
 def details(found: DifferenceReport) -> Iterator[Table]:
     """The rest, as long as it is; a table without rows is left out."""
     changed = [row for row in found.lines if row.changed]
-    past, now = set(found.past.unpriced), set(found.now.unpriced)
-    sides = {True: "both", False: "new"}
-    gone = [(name, "gone") for name in found.past.unpriced if name not in now]
-    unpriced = [*((name, sides[name in past]) for name in found.now.unpriced), *gone]
     every = (
         Table(
             "lines that change",
             ("component", "what", *_SIDES, "bought"),
             tuple((row.component, row.name, *_cells(row)) for row in changed),
         ),
-        Table(NOT_PRICED, ("what", "side"), tuple(unpriced)),
+        Table(NOT_PRICED, ("what", "side"), tuple(_unpriced(found))),
         Table(
             "prices used",
             ("price", "value", "unit", "range", "as of", "confidence", "source"),
@@ -66,6 +62,14 @@ def details(found: DifferenceReport) -> Iterator[Table]:
         ),
     )
     return (table for table in every if table.rows)
+
+
+def _unpriced(found: DifferenceReport) -> Iterator[tuple[str, str]]:
+    """What is not priced on one side or both, that of both last."""
+    past, now = set(found.past.unpriced), set(found.now.unpriced)
+    yield from ((name, "new") for name in found.now.unpriced if name not in past)
+    yield from ((name, "gone") for name in found.past.unpriced if name not in now)
+    yield from ((name, "both") for name in found.now.unpriced if name in past)
 
 
 def signed(value: Decimal) -> str:

@@ -27,7 +27,7 @@ def render(found: DifferenceReport) -> str:
     summary = _summary(found)
     folded = [_Fold(item) for item in details(found)]
     room = LIMIT - len(summary) - sum(item.least for item in folded)
-    for item in folded:
+    for item in sorted(folded, key=lambda fold: fold.size):  # a short one is not cut for a long one's sake
         room = item.fill(room)
     return summary + "".join(item.text for item in folded)
 
@@ -65,6 +65,7 @@ class _Fold:
         self._head, self._ruler, *self._rows = (f"{line}\n" for line in _lines(content))
         self._end = "\n</details>\n"
         self.text = ""
+        self.size = sum(map(len, self._rows))
         self.least = sum(map(len, (self._top, self._head, self._ruler, _LONGEST_LEFT_OUT, self._end)))
 
     def fill(self, room: int) -> int:
