@@ -131,6 +131,8 @@ def test_a_program_of_somebody_else_is_priced_as_far_as_it_can_be_and_the_rest_i
         claim(None),
         claim("1Gi", storageClassName=SECRET),
         claim("-1Gi"),
+        claim("NaN"),
+        claim("1e999999999"),
         claim("ten gigabytes"),
         group("tierup:nodes:GpuNodes", server=UNKNOWN, inService=[], standby=[], standbyMode="cold"),
         group("tierup:nodes:GpuNodes", server="s", inService=UNKNOWN, standby=[], standbyMode="cold"),

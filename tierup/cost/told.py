@@ -14,6 +14,7 @@ _UNITS = {
     "m": Decimal("0.001"),
 }
 _LETTERS = "".join(_UNITS)
+_LARGEST = Decimal(2) ** 63  # more is no quantity
 
 
 class NotTold(ValueError):
@@ -57,7 +58,7 @@ def quantity(said: object) -> Decimal:
         value = Decimal(number) * unit if unit is not None else Decimal("NaN")
     except InvalidOperation:
         raise NotTold(words) from None
-    if not value.is_finite() or value < 0:
+    if not value.is_finite() or not 0 <= value < _LARGEST:
         raise NotTold(words)
     return value
 
