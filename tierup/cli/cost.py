@@ -28,7 +28,7 @@ EXAMPLES = examples(
     "tierup cost --stack standard",
     "tierup cost --stack standard --strict",
     "tierup cost --stack standard --format markdown > cost.md",
-    "pulumi preview --json --show-sames | tierup cost --plan - --stack standard --format markdown > comment.md",
+    "tierup cost --plan plan.json --stack standard --format markdown > comment.md",
     "tierup cost --stack standard --json | jq -r .totals.usdPerMonth",
 )
 

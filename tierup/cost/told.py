@@ -1,7 +1,7 @@
 """Decides what a value in somebody's manifest says, so that no other program's plan can break a bill."""
 
 from collections.abc import Mapping, Sequence
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal, DecimalException
 from typing import Any
 
 from tierup.resources import SECRET, UNKNOWN
@@ -56,7 +56,7 @@ def quantity(said: object) -> Decimal:
     unit = _UNITS.get(words[len(number) :])
     try:
         value = Decimal(number) * unit if unit is not None else Decimal("NaN")
-    except InvalidOperation:
+    except DecimalException:
         raise NotTold(words) from None
     if not value.is_finite() or not 0 <= value < _LARGEST:
         raise NotTold(words)
