@@ -50,6 +50,7 @@ class ModelServer(pulumi.ComponentResource):
     def __init__(self, name: str, args: ModelServerArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         model = args.model
         props = {
+            "name": model.name,
             "model": model.spec_id,
             "precision": str(model.precision),
             "engine": str(model.engine),

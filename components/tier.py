@@ -14,6 +14,7 @@ from components.kube import Kube
 from components.model_server import ModelCache, ModelCacheArgs, ModelServer, ModelServerArgs
 from components.monitoring import Monitoring, MonitoringArgs
 from components.nodes.existing import GpuNodes, GpuNodesArgs
+from tierup.cost import quotes
 from tierup.manifests import retained
 from tierup.plan import Plan
 
@@ -39,6 +40,7 @@ class InferenceTier(pulumi.ComponentResource):
     def __init__(self, name: str, args: TierArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         plan, kube = args.plan, Kube(args.provider, args.secret)
         props = {"stack": plan.stack, "namespace": plan.namespace, "gpus": plan.gpus_used}
+        props |= quotes.to_props(plan.config.cost)
         super().__init__("tierup:index:InferenceTier", name, props, opts)
         child = pulumi.ResourceOptions(parent=self)
         foundation = Foundation(name, FoundationArgs(plan, kube), child)

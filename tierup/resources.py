@@ -4,23 +4,32 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+# What stands in inputs for values that a plan does not tell.
+SECRET = "[secret]"
+UNKNOWN = "[unknown]"
+
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """One resource as its program said it. Secret inputs are markers, never values; `type` is Pulumi's token."""
+    """One resource as its program said it. Secret inputs are markers, never values; `type` is Pulumi's token.
+
+    `custom` is False for a component: a group of resources and nothing by itself.
+    """
 
     urn: str
     type: str
     name: str
     parent: str | None
     inputs: Mapping[str, Any]
+    custom: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
     """One resource before and after: `past` is None where it is new, `now` where it goes.
 
-    `operation` is Pulumi's word: same, create, update, replace, delete, ...
+    `operation` is Pulumi's word: same, create, update, replace, delete, ... What Pulumi deletes from its state but
+    retains in the cluster has a `now`.
     """
 
     operation: str

@@ -17,28 +17,15 @@ from fake_engine import (
     type_token,
 )
 from tier_plans import every_tier, every_variant
+from tier_run import HUB_TOKEN, run_tier, tier_program
 
 from components.kube import resource_name
-from components.tier import InferenceTier, TierArgs
 from tierup.manifests import autoscaler, base, gateway, model_cache, model_server, monitoring, nodes, render
 from tierup.manifests.common import RETAIN_ANNOTATION, Manifest, SecretRef
 from tierup.manifests.waits import delete_seconds, ready_seconds
 from tierup.plan import Plan
 
 MakePlan = Callable[..., Plan]
-HUB_TOKEN = "hf-value-that-nobody-may-see"
-
-
-def tier_program(plan: Plan) -> InferenceTier:
-    def secret(name: str) -> pulumi.Output[str]:
-        assert name in plan.secrets, f"unknown secret {name}"
-        return pulumi.Output.secret(HUB_TOKEN)
-
-    return InferenceTier(plan.stack, TierArgs(plan, k8s.Provider("cluster"), secret))
-
-
-def run_tier(plan: Plan) -> Run:
-    return run_program(lambda: tier_program(plan), stack=plan.stack)
 
 
 def rooms(plan: Plan) -> Iterable[tuple[str, str, list[Manifest]]]:
@@ -177,6 +164,7 @@ def test_the_preview_shows_what_each_component_was_given(plan: Plan) -> None:
     assert servers.keys() == {model.slug for model in plan.models}
     for model in plan.models:
         assert servers[model.slug] == {
+            "name": model.name,
             "model": model.spec_id,
             "precision": str(model.precision),
             "engine": "vllm",

@@ -1,17 +1,16 @@
 """Prints what a stack costs, owned and rented, from its file alone: every price with its source, nothing at zero."""
 
 import datetime
-import sys
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from tierup import acceptance
 from tierup.catalog import load_catalog
 from tierup.catalog.prices import load_prices
+from tierup.cli import cost_plan
 from tierup.cli.cost_options import (
     Api,
     Beside,
@@ -22,9 +21,9 @@ from tierup.cli.cost_options import (
     looked,
     write_page,
 )
-from tierup.cli.exits import EXIT_UNPRICED, UsageError, console, examples, exit_code
-from tierup.cli.project import Stack, project_folder
-from tierup.cli.tables import print_table
+from tierup.cli.cost_page import ending, page
+from tierup.cli.exits import UsageError, console, examples
+from tierup.cli.project import OptionalStack, project_folder
 from tierup.config import parse
 from tierup.cost import markdown
 from tierup.cost.bill import bill_of
@@ -36,7 +35,7 @@ from tierup.cost.outlook_shape import StackReport
 from tierup.cost.price import price
 from tierup.cost.report import Costed, report, used
 from tierup.cost.rows import head
-from tierup.findings import BUDGET_CODES, Severity
+from tierup.findings import BUDGET_CODES
 from tierup.io.stackfile import read_stack, stack_path
 from tierup.plan import Plan
 from tierup.preflight import make_plan
@@ -44,7 +43,7 @@ from tierup.preflight import make_plan
 EXAMPLES = examples(
     "tierup cost --stack standard",
     "tierup cost --stack standard --strict",
-    "tierup cost --stack standard --format markdown > cost.md",
+    "tierup cost --plan plan.json --stack standard --format markdown > comment.md",
     "tierup cost --stack standard --utilisation 0.5 --api 0.10/0.40 --report cost.html --beside entry",
     "tierup cost --stack standard --format focus > focus.csv",
     "tierup cost --stack standard --format opencost > default.json",
@@ -63,8 +62,17 @@ class Format(StrEnum):
 
 
 def cost(
-    stack: Stack,
+    stack: OptionalStack = None,
     *,
+    plan: Annotated[
+        str | None,
+        typer.Option(
+            "--plan",
+            metavar="FILE",
+            help="What a plan changes: a saved `pulumi preview --json --show-sames` or `pulumi stack export`, - for "
+            "standard input",
+        ),
+    ] = None,
     named: Annotated[
         Format | None,
         typer.Option("--format", help="How it is told", show_default="text", case_sensitive=False),
@@ -75,7 +83,7 @@ def cost(
     ] = False,
     utilisation: Utilisation = None,
     api: Api = None,
-    page: Page = None,
+    to_file: Page = None,
     beside: Beside = None,
 ) -> None:
     """What a stack costs a month, owned, and the same GPUs rented. Needs no cluster and decrypts nothing.
@@ -85,30 +93,21 @@ def cost(
     if as_json and named not in (None, Format.JSON):
         raise UsageError(f"--json and --format {named} differ - give one")
     kind = Format.JSON if as_json else named if named is not None else Format.TEXT
-    if beside and page is None:
+    if beside and to_file is None:
         raise UsageError("--beside is for --report - give a file for the page too")
+    if plan is not None:
+        if kind in (Format.FOCUS, Format.OPENCOST) or (utilisation, api, to_file) != (None, None, None):
+            raise UsageError("--plan tells what changes, as text, json or markdown - leave the other options")
+        raise typer.Exit(cost_plan.tell(plan, stack, today(), kind, strict))
+    if stack is None:
+        raise UsageError("name a stack (--stack), or give a plan (--plan)")
     asked = (utilisation, api)
     whole = seen(planned(stack), today(), *asked)
-    told = whole.report
-    match kind:
-        case Format.TEXT:
-            _page(told, console())
-        case Format.JSON:
-            print(told.model_dump_json(by_alias=True, indent=2))
-        case Format.MARKDOWN:
-            print(markdown.render(told), end="")
-        case Format.FOCUS:
-            export_focus(whole.costed)
-        case Format.OPENCOST:
-            export_opencost(whole.plan, whole.costed)
-    if page is not None:
+    _tell(whole, kind)
+    if to_file is not None:
         others = [seen(planned(name), today(), *asked) for name in beside or ()]
-        write_page(page, [(item.report, item.outlook) for item in (whole, *others)])
-    code = exit_code(whole.costed.findings)
-    if strict and told.unpriced:
-        print(f"error: {told.unpriced_count} not priced: {', '.join(told.unpriced)}", file=sys.stderr)
-        code = code if code else EXIT_UNPRICED
-    raise typer.Exit(code)
+        write_page(to_file, [(item.report, item.outlook) for item in (whole, *others)])
+    raise typer.Exit(ending(whole.costed.findings, whole.report.unpriced, strict))
 
 
 def today() -> datetime.date:
@@ -149,15 +148,16 @@ def costed(plan: Plan, day: datetime.date) -> Costed:
     return Costed(plan.stack, bill, found, day, (*over, *old))
 
 
-def _page(found: StackReport, out: Console) -> None:
-    for line in head(found):
-        out.print(line, highlight=False, markup=False, soft_wrap=True)
-    out.print()
-    for table in every_table(found):
-        print_table(table.title, table.columns, table.rows, out)
-    for item in found.findings:
-        text = f"{item.severity}: {item.message}"
-        if item.severity is Severity.ERROR:
-            print(text, file=sys.stderr)
-        else:
-            out.print(text, highlight=False, markup=False, soft_wrap=True)
+def _tell(whole: Whole, kind: Format) -> None:
+    told = whole.report
+    match kind:
+        case Format.TEXT:
+            page(head(told), every_table(told), told.findings, console())
+        case Format.JSON:
+            print(told.model_dump_json(by_alias=True, indent=2))
+        case Format.MARKDOWN:
+            print(markdown.render(told), end="")
+        case Format.FOCUS:
+            export_focus(whole.costed)
+        case Format.OPENCOST:
+            export_opencost(whole.plan, whole.costed)

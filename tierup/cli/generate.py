@@ -10,6 +10,7 @@ from tierup.catalog import load_catalog
 from tierup.catalog.claims import load_claims
 from tierup.compare import Comparison, compare, markdown, picture
 from tierup.config import parse
+from tierup.cost.difference_shape import DifferenceReport
 from tierup.cost.outlook_shape import StackReport
 from tierup.io.stackfile import read_stack, stack_path
 from tierup.preflight import make_plan
@@ -28,6 +29,11 @@ def schema() -> str:
 def cost_schema() -> str:
     """The JSON Schema of what `tierup cost --json` prints."""
     return json.dumps(StackReport.model_json_schema(mode="serialization"), indent=2) + "\n"
+
+
+def cost_difference_schema() -> str:
+    """The JSON Schema of what `tierup cost --plan --json` prints."""
+    return json.dumps(DifferenceReport.model_json_schema(mode="serialization"), indent=2) + "\n"
 
 
 def dashboard() -> str:
@@ -59,6 +65,7 @@ GENERATED: dict[str, Callable[[], str]] = {
     "monitoring/dashboards/tier.json": dashboard,
     "docs/findings.md": page,
     "docs/cost.schema.json": cost_schema,
+    "docs/cost-difference.schema.json": cost_difference_schema,
     "docs/compare.svg": lambda: picture.render(comparison()),
     "docs/compare.md": compare_page,
     "README.md": readme,

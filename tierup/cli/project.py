@@ -12,7 +12,7 @@ from tierup.io.stackfile import find_project, read_stack, stack_names, stack_pat
 from tierup.plan import Plan
 from tierup.preflight import make_plan
 
-__all__ = ["Stack", "UsageError", "load_plan", "project_folder", "stacks_here"]
+__all__ = ["OptionalStack", "Stack", "UsageError", "load_plan", "project_folder", "stacks_here"]
 
 
 def stacks_here() -> list[str]:
@@ -21,12 +21,11 @@ def stacks_here() -> list[str]:
     return stack_names(folder) if folder is not None else []
 
 
-Stack = Annotated[
-    str,
-    typer.Option(
-        "--stack", "-s", help="Name of the stack: stacks/Pulumi.<name>.yaml", autocompletion=stacks_here
-    ),
-]
+_STACK = typer.Option(
+    "--stack", "-s", help="Name of the stack: stacks/Pulumi.<name>.yaml", autocompletion=stacks_here
+)
+Stack = Annotated[str, _STACK]
+OptionalStack = Annotated[str | None, _STACK]
 
 
 def project_folder() -> Path:

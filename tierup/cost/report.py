@@ -60,35 +60,35 @@ def report(found: Costed, prices: Prices) -> CostReport:
             NodeOut(
                 role=node.role,
                 count=node.count,
-                purchase_usd=_cents(node.purchase_usd),
-                **_money(node.usd_per_hour),
+                purchase_usd=cents(node.purchase_usd),
+                **money(node.usd_per_hour),
             )
             for node in by_node(cost, bill)
         ],
         models=[
-            ModelOut(name=part.name, gpus=part.gpus, **_money(part.usd_per_hour))
+            ModelOut(name=part.name, gpus=part.gpus, **money(part.usd_per_hour))
             for part in by_model(cost, bill, prices)
         ],
         server=None if parts is None else _server(parts),
         rented=[_rent(rent) for rent in rented(bill, prices)],
         prices=[
-            _price(item, prices, is_stale(item, found.today)) for item in used(bill, cost, prices).values()
+            price_out(item, prices, is_stale(item, found.today)) for item in used(bill, cost, prices).values()
         ],
         unpriced_count=len(cost.unpriced),
         unpriced=[redacted(name) for name in cost.unpriced],
-        findings=[_finding(item) for item in found.findings],
+        findings=[finding_out(item) for item in found.findings],
     )
 
 
 def _totals(cost: TierCost, gpus: int) -> Totals:
     low, high = cost.range_per_hour
     return Totals(
-        **_money(cost.usd_per_hour),
-        low_usd_per_month=_cents(low * HOURS_PER_MONTH),
-        high_usd_per_month=_cents(high * HOURS_PER_MONTH),
-        capex=Money(**_money(cost.hourly(Kind.CAPEX))),
-        opex=Money(**_money(cost.hourly(Kind.OPEX))),
-        purchase_usd=_cents(cost.purchase_usd),
+        **money(cost.usd_per_hour),
+        low_usd_per_month=cents(low * HOURS_PER_MONTH),
+        high_usd_per_month=cents(high * HOURS_PER_MONTH),
+        capex=Money(**money(cost.hourly(Kind.CAPEX))),
+        opex=Money(**money(cost.hourly(Kind.OPEX))),
+        purchase_usd=cents(cost.purchase_usd),
         usd_per_gpu_hour=_hourly(cost.usd_per_hour / gpus) if gpus else None,
     )
 
@@ -104,7 +104,7 @@ def _line(line: Line) -> LineOut:
         usd_per_month=_monthly(line.usd_per_hour),
         low_usd_per_month=_monthly(line.low),
         high_usd_per_month=_monthly(line.high),
-        purchase_usd=None if line.purchase_usd is None else _cents(line.purchase_usd),
+        purchase_usd=None if line.purchase_usd is None else cents(line.purchase_usd),
         prices=list(line.prices),
     )
 
@@ -114,7 +114,7 @@ def _components(cost: TierCost) -> list[ComponentOut]:
         ComponentOut(
             component=name,
             unpriced_lines=sum(line.component == name and line.usd_per_hour is None for line in cost.lines),
-            **_money(cost.hourly(component=name)),
+            **money(cost.hourly(component=name)),
         )
         for name in dict.fromkeys(line.component for line in cost.lines)
     ]
@@ -147,7 +147,7 @@ def _rent(rent: Rent) -> RentOut:
     )
 
 
-def _price(item: Price, prices: Prices, stale: bool) -> PriceOut:
+def price_out(item: Price, prices: Prices, stale: bool) -> PriceOut:
     return PriceOut(
         id=item.id,
         what=prices.what.get(item.id, ""),
@@ -163,7 +163,7 @@ def _price(item: Price, prices: Prices, stale: bool) -> PriceOut:
     )
 
 
-def _finding(item: Finding) -> FindingOut:
+def finding_out(item: Finding) -> FindingOut:
     return FindingOut(
         code=str(item.code),
         name=item.code.name,
@@ -174,10 +174,10 @@ def _finding(item: Finding) -> FindingOut:
     )
 
 
-def _money(usd_per_hour: Decimal) -> dict[str, Decimal]:
+def money(usd_per_hour: Decimal) -> dict[str, Decimal]:
     return {
         "usd_per_hour": usd_per_hour.quantize(_HOUR, ROUND_HALF_UP),
-        "usd_per_month": _cents(usd_per_hour * HOURS_PER_MONTH),
+        "usd_per_month": cents(usd_per_hour * HOURS_PER_MONTH),
     }
 
 
@@ -186,8 +186,8 @@ def _hourly(usd: Decimal | None) -> Decimal | None:
 
 
 def _monthly(usd_per_hour: Decimal | None) -> Decimal | None:
-    return None if usd_per_hour is None else _cents(usd_per_hour * HOURS_PER_MONTH)
+    return None if usd_per_hour is None else cents(usd_per_hour * HOURS_PER_MONTH)
 
 
-def _cents(usd: Decimal) -> Decimal:
+def cents(usd: Decimal) -> Decimal:
     return usd.quantize(_CENT, ROUND_HALF_UP)

@@ -89,7 +89,7 @@ def tables(found: CostReport) -> Iterator[Table]:
         Table(
             "prices used",
             ("price", "value", "unit", "range", "as of", "confidence", "source"),
-            tuple(map(_price, found.prices)),
+            tuple(map(price_row, found.prices)),
         ),
     )
     return (table for table in every if table.rows)
@@ -107,7 +107,7 @@ def _line(item: LineOut) -> tuple[str, ...]:
     )
 
 
-def _price(item: PriceOut) -> tuple[str, ...]:
+def price_row(item: PriceOut) -> tuple[str, ...]:
     return (
         item.id,
         NOT_PRICED if item.value is None else f"{item.value:f}",

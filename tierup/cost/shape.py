@@ -11,11 +11,11 @@ from tierup.cost.types import HOURS_PER_MONTH, Kind
 from tierup.findings import Severity
 
 
-class _Out(BaseModel):
+class Out(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel, populate_by_name=True)
 
 
-class Money(_Out):
+class Money(Out):
     """USD an hour (six decimals) and a month of 730 hours (cents), each rounded by itself."""
 
     usd_per_hour: Decimal
@@ -33,7 +33,7 @@ class Totals(Money):
     usd_per_gpu_hour: Annotated[Decimal | None, Field(description="By the GPUs in service")]
 
 
-class LineOut(_Out):
+class LineOut(Out):
     """One cost; null where it is not priced."""
 
     component: str
@@ -71,7 +71,7 @@ class ModelOut(Money):
     gpus: int
 
 
-class PartsOut(_Out):
+class PartsOut(Out):
     """One server's price: so many cards at what single ones cost, and the rest by difference."""
 
     price_usd: Decimal | None
@@ -82,7 +82,7 @@ class PartsOut(_Out):
     rest_usd: Decimal | None
 
 
-class RentOut(_Out):
+class RentOut(Out):
     """The GPUs of the servers that are up, rented in whole machines."""
 
     id: str
@@ -97,7 +97,7 @@ class RentOut(_Out):
     as_of: datetime.date
 
 
-class PriceOut(_Out):
+class PriceOut(Out):
     """One price or factor that a line uses; `value` null: not priced."""
 
     id: str
@@ -113,7 +113,7 @@ class PriceOut(_Out):
     stale: bool
 
 
-class FindingOut(_Out):
+class FindingOut(Out):
     """One finding; docs/findings.md explains its code."""
 
     code: str
@@ -124,7 +124,7 @@ class FindingOut(_Out):
     accepted: str | None
 
 
-class CostReport(_Out):
+class CostReport(Out):
     """What a tier costs, owned, and the same GPUs rented. Keys may be added; none changes its meaning."""
 
     stack: str

@@ -1,0 +1,63 @@
+"""Plans as the engine makes them now: those that are committed for tests, and the bill of every tier's."""
+
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from golden_plans import GOLDEN, PREVIEW, make
+from tiers import Tier
+
+from tierup.cost.bill import bill_of
+from tierup.cost.bill_of_resources import bill_of_resources
+from tierup.cost.types import Bill
+from tierup.io.pulumi_plan import parse_plan
+from tierup.local.cluster import Cluster
+
+RENEW = "renew the golden plans: .venv/bin/python tests/support/golden_plans.py"
+
+
+def bills(plan: dict[str, Any]) -> tuple[Bill, Bill]:
+    changes = parse_plan(json.dumps(plan).encode(), "plan")
+    past = [change.past for change in changes if change.past is not None]
+    now = [change.now for change in changes if change.now is not None]
+    return bill_of_resources(past), bill_of_resources(now)
+
+
+def shape(plan: dict[str, Any]) -> set[tuple[str, ...]]:
+    """What happens to which types, and what is told of them; not how many there are."""
+    told = set()
+    for step in plan.get("steps", ()):
+        for side in ("oldState", "newState"):
+            told |= {(step["op"], side, step[side]["type"], *sorted(step[side])) for _ in [0] if side in step}
+    for state in plan.get("deployment", {}).get("resources", ()):
+        told.add(("state", state["type"], *sorted(state)))
+    return told
+
+
+def test_the_committed_plans_are_what_the_engine_makes(cluster_root: Path, tmp_path: Path) -> None:
+    cluster = Cluster.up("golden", root=cluster_root)
+    try:
+        made = dict(make(cluster, tmp_path))
+    finally:
+        cluster.down()
+    assert made.keys() == {path.stem for path in GOLDEN.glob("*.json")}, RENEW
+    for name, plan in made.items():
+        kept = json.loads((GOLDEN / f"{name}.json").read_text(encoding="utf-8"))
+        assert shape(plan) == shape(kept), f"{name}: {RENEW}"
+        assert bills(plan) == bills(kept), f"{name}: {RENEW}"
+
+
+@pytest.mark.parametrize("stack", ["entry", "standard", "premium"])
+def test_a_preview_of_a_tier_costs_what_its_stack_file_does(tier_of: Callable[..., Tier], stack: str) -> None:
+    tier = tier_of(stack)
+    tier.prepare()
+    said = tier.project.pulumi(*PREVIEW, quiet=True)
+    _, now = bills(json.loads(said))
+    expected = bill_of(tier.plan)
+    volumes = sorted(expected.volumes, key=lambda volume: volume.name)
+    assert now == dataclasses.replace(expected, volumes=tuple(volumes))
+    again = parse_plan(f"Previewing update ({stack}):\n{said}\n".encode(), "a log")
+    assert again == parse_plan(said.encode(), "alone")

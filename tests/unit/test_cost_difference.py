@@ -1,0 +1,184 @@
+"""What a change costs: now - past in every figure, parts that add up, and nothing unpriced at zero."""
+
+import dataclasses
+import random
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from bills import bill, usd
+from golden_plans import GOLDEN
+
+from tierup.catalog.prices import load_prices
+from tierup.cost.difference import Amount, Difference, Row, difference
+from tierup.cost.difference_report import planned
+from tierup.cost.price import price
+from tierup.cost.types import Bill, Kind, Line, TierCost, Volume
+from tierup.io.pulumi_plan import read_plan
+from tierup.resources import Change, Resource
+from tierup.sections import StandbyMode
+
+NOTHING = Bill(None, 0, 0, StandbyMode.NONE)
+# Sums of 28 digits in another order may differ in the last of them.
+EXACT = Decimal("1e-18")
+EVERYTHING = {
+    "electricity": "0.10",
+    "pue": "1.5",
+    "colocation": "100",
+    "maintenance": "0.05",
+    "labour": "50",
+    "switch-infiniband": "20000",
+    "liquid-cooling": "8000",
+    "storage": "0.08",
+    "load-balancer": "20",
+}
+
+
+def between(past: Bill, now: Bill) -> Difference:
+    return difference(price(past, load_prices()), price(now, load_prices()))
+
+
+def of(found: Difference, component: str) -> Row:
+    (row,) = [row for row in found.components if row.component == component]
+    return row
+
+
+def test_one_server_more_worked_by_hand() -> None:
+    """A $15,000 server over 48 months, 1230 W x 1.5 x $0.10 over 730 h, $100 a kW-month, no maintenance, no labour."""
+    quotes = {"colocation": "100", "maintenance": "0", "labour": "0", "electricity": "0.10", "pue": "1.5"}
+    past = bill("entry-2x-rtx-4090", quotes=quotes)
+    found = between(past, dataclasses.replace(past, in_service=2))
+    each = {"nodes": "312.50", "power": "134.685", "facility": "123.00", "maintenance": "0", "labour": "0"}
+    for component, monthly in each.items():
+        assert abs(of(found, component).usd_per_month - usd(monthly)) < EXACT, component
+    assert abs(found.total.usd_per_month - usd("570.185")) < EXACT
+    assert abs(found.total.usd_per_hour - usd("570.185") / 730) < EXACT
+    assert found.total.past.purchase_usd == found.total.purchase_usd == 15000
+    assert found.total.changed
+    assert found.total.complete
+
+
+def test_nothing_changes_where_nothing_does() -> None:
+    found = between(
+        bill(standby=1, standby_mode=StandbyMode.COLD), bill(standby=1, standby_mode=StandbyMode.COLD)
+    )
+    for row in (found.total, *found.components, *found.lines):
+        assert {row.usd_per_hour, row.usd_per_month, row.purchase_usd} == {Decimal(0)}
+        assert not row.changed
+        assert row.complete, "what has no price is the same on both sides"
+    assert found.total.past.unpriced > 0
+
+
+def test_what_is_deleted_costs_nothing_any_more_and_what_is_created_cost_nothing_before() -> None:
+    there = bill(quotes=EVERYTHING, volumes=(Volume("data", 100, None),), load_balancers=1)
+    gone, new = between(there, NOTHING), between(NOTHING, there)
+    assert gone.total.now == new.total.past == Amount()
+    assert gone.total.usd_per_hour == -new.total.usd_per_hour
+    assert [row.component for row in gone.components] == [row.component for row in new.components]
+    assert all(row.changed and row.complete for row in (*gone.lines, *new.lines))
+
+
+def test_more_of_what_has_no_price_is_a_change_that_is_not_complete() -> None:
+    past = bill(
+        "entry-2x-rtx-4090", quotes={name: value for name, value in EVERYTHING.items() if name != "labour"}
+    )
+    found = between(past, dataclasses.replace(past, in_service=2))
+    labour = of(found, "labour")
+    assert (labour.past.unpriced, labour.now.unpriced) == (1, 1)
+    assert labour.usd_per_month == 0
+    assert labour.changed
+    assert not labour.complete
+    assert not found.total.complete
+    assert of(found, "power").complete
+
+
+def test_a_price_that_is_quoted_anew_is_a_change_without_a_resource() -> None:
+    found = between(bill(quotes=EVERYTHING), bill(quotes={**EVERYTHING, "electricity": "0.20"}))
+    assert [row.component for row in found.components if row.changed] == ["power"]
+    power = of(found, "power")
+    assert power.now.usd_per_hour == 2 * power.past.usd_per_hour
+
+
+def random_bill(chance: random.Random) -> Bill:
+    known = [name for name in EVERYTHING if chance.random() < 0.7]
+    classes = (None, "fast", "slow")
+    volumes = [
+        Volume(f"v{n}", chance.randint(1, 500), chance.choice(classes)) for n in range(chance.randint(0, 4))
+    ]
+    return bill(
+        chance.choice(sorted(load_prices().servers)),
+        in_service=chance.randint(0, 5),
+        standby=chance.randint(0, 3),
+        standby_mode=chance.choice((StandbyMode.COLD, StandbyMode.WARM)),
+        volumes=tuple(volumes),
+        load_balancers=chance.randint(0, 2),
+        quotes={name: EVERYTHING[name] for name in known},
+    )
+
+
+def amounts(row: Row) -> tuple[Amount, Amount]:
+    return row.past, row.now
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_differences_are_now_less_past_and_parts_add_up(seed: int) -> None:
+    chance = random.Random(seed)
+    past, now = (price(random_bill(chance), load_prices()) for _ in range(2))
+    found = difference(past, now)
+    for side, whole in enumerate((past, now)):
+        for rows in (found.components, found.lines):
+            assert abs(sum(amounts(row)[side].usd_per_hour for row in rows) - whole.usd_per_hour) < EXACT
+            assert abs(sum(amounts(row)[side].purchase_usd for row in rows) - whole.purchase_usd) < EXACT
+            assert sum(amounts(row)[side].unpriced for row in rows) == sum(
+                line.usd_per_hour is None for line in whole.lines
+            )
+    assert abs(sum(row.usd_per_month for row in found.components) - found.total.usd_per_month) < EXACT
+    assert abs(found.total.usd_per_month - (now.usd_per_month - past.usd_per_month)) < EXACT
+    for row in (found.total, *found.components, *found.lines):
+        figures = (row.usd_per_hour, row.usd_per_month, row.purchase_usd, row.past.usd_per_hour)
+        assert all(type(figure) is Decimal and figure.is_finite() for figure in figures)
+        assert row.usd_per_hour == row.now.usd_per_hour - row.past.usd_per_hour
+
+
+def test_two_lines_of_one_name_are_one_row() -> None:
+    def cost(*hourly: str) -> TierCost:
+        lines = [
+            Line("storage", "data", Kind.OPEX, Decimal(1), usd(each), None, None, None, ()) for each in hourly
+        ]
+        return TierCost(tuple(lines), {}, ())
+
+    found = difference(cost("1", "2"), cost("5"))
+    assert len(found.lines) == 1
+    assert found.total.usd_per_hour == 2
+
+
+def planned_of(name: str) -> Any:
+    return planned(read_plan(str(GOLDEN / f"{name}.json")), load_prices())
+
+
+def test_the_engines_plans_change_what_they_say() -> None:
+    assert not planned_of("no_op").cost.total.changed
+    assert not planned_of("secrets").cost.total.changed, "a secret costs nothing"
+    assert not planned_of("state").cost.total.changed
+    assert planned_of("create").cost.total.past == Amount()
+    scaled = planned_of("scale").cost
+    assert abs(scaled.total.now.usd_per_hour - 2 * scaled.total.past.usd_per_hour) < EXACT
+    deleted = planned_of("delete")
+    assert deleted.cost.total.now.usd_per_hour == 0
+    assert [volume.name for volume in deleted.now.volumes] == ["prometheus-data"]
+    tier = planned_of("tier")
+    assert (tier.past.server, tier.now.server) == ("entry-2x-rtx-4090", "standard-2x-a100-80g-pcie")
+    assert of(tier.cost, "standby").purchase_usd == 60000
+
+
+def test_a_resource_that_nobody_can_price_is_told_only_where_it_changes() -> None:
+    def database(size: str) -> Resource:
+        return Resource("urn:pulumi:s::p::acme:db:Db::orders", "acme:db:Db", "orders", None, {"size": size})
+
+    def unknown(past: Resource | None, now: Resource | None) -> frozenset[str]:
+        return planned((Change("any", past, now),), load_prices()).unknown
+
+    small, large = database("small"), database("large")
+    assert unknown(small, small) == frozenset()
+    for sides in ((small, large), (None, small), (small, None)):
+        assert unknown(*sides) == {"acme:db:Db orders"}

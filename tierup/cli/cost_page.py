@@ -1,0 +1,36 @@
+"""Decides how a cost is printed for a person, and with what exit code the command ends."""
+
+import sys
+from collections.abc import Iterable, Sequence
+
+from rich.console import Console
+
+from tierup.cli.exits import EXIT_UNPRICED, exit_code
+from tierup.cli.tables import print_table
+from tierup.cost.rows import Table
+from tierup.cost.shape import FindingOut
+from tierup.findings import Finding, Severity
+
+
+def page(lines: Iterable[str], tables: Iterable[Table], findings: Iterable[FindingOut], out: Console) -> None:
+    """Lines, tables, and what was found: errors on standard error."""
+    for line in lines:
+        out.print(line, highlight=False, markup=False, soft_wrap=True)
+    out.print()
+    for table in tables:
+        print_table(table.title, table.columns, table.rows, out)
+    for item in findings:
+        text = f"{item.severity}: {item.message}"
+        if item.severity is Severity.ERROR:
+            print(text, file=sys.stderr)
+        else:
+            out.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def ending(findings: Iterable[Finding], unpriced: Sequence[str], strict: bool) -> int:
+    """The exit code; under `strict`, what has no price is named on standard error."""
+    code = exit_code(findings)
+    if strict and unpriced:
+        print(f"error: {len(unpriced)} not priced: {', '.join(unpriced)}", file=sys.stderr)
+        code = code if code else EXIT_UNPRICED
+    return code
