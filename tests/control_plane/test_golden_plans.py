@@ -2,7 +2,10 @@
 
 import dataclasses
 import json
+import subprocess
+import sys
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +13,16 @@ import pytest
 from golden_plans import GOLDEN, PREVIEW, make
 from tiers import Tier
 
+from tierup.catalog.prices import load_prices
 from tierup.cost.bill import bill_of
 from tierup.cost.bill_of_resources import bill_of_resources
+from tierup.cost.price import price
+from tierup.cost.report import cents
 from tierup.cost.types import Bill
 from tierup.io.pulumi_plan import parse_plan
 from tierup.local.cluster import Cluster
 
+TIERUP = Path(sys.executable).with_name("tierup")
 RENEW = "renew the golden plans: .venv/bin/python tests/support/golden_plans.py"
 
 
@@ -61,3 +68,11 @@ def test_a_preview_of_a_tier_costs_what_its_stack_file_does(tier_of: Callable[..
     assert now == dataclasses.replace(expected, volumes=tuple(volumes))
     again = parse_plan(f"Previewing update ({stack}):\n{said}\n".encode(), "a log")
     assert again == parse_plan(said.encode(), "alone")
+    asked = [str(TIERUP), "cost", "--stack", stack, "--preview", "--json"]
+    done = subprocess.run(
+        asked, cwd=tier.project.folder, env=tier.project.environment(), capture_output=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert Decimal(json.loads(done.stdout)["total"]["now"]["usdPerMonth"]) == cents(
+        price(expected, load_prices()).usd_per_month
+    )

@@ -209,6 +209,10 @@ def _state() -> dict[str, Any]:
         ),
         (("--plan", golden("scale"), "--stack", "standard"), "is of stack 'entry', not of 'standard'"),
         (("--plan", golden("scale"), "--json", "--format", "text"), "--json and --format text differ"),
+        (("--plan", golden("scale"), "--preview"), "--plan and --preview are two plans"),
+        (("--plan", golden("scale"), "--format", "focus"), "text, json or markdown"),
+        (("--plan", golden("scale"), "--utilisation", "0.5"), "leave the other options"),
+        (("--preview",), "--preview is of a stack - name it (--stack)"),
         ((), "name a stack (--stack), or give a plan (--plan)"),
     ],
 )
@@ -218,6 +222,31 @@ def test_what_cannot_be_done_is_one_message(project: Project, words: tuple[str, 
     assert ended.err.startswith("error: ")
     assert said in ended.err
     assert len(ended.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("script", "code", "said"),
+    [
+        (f"cat {GOLDEN / 'scale.json'}", 0, "servers: 1 x entry-2x-rtx-4090 -> 2 x entry-2x-rtx-4090"),
+        ("echo 'error: no stack' >&2; exit 255", 2, "`pulumi preview` ended with 255 and no plan"),
+        (None, 2, "pulumi is not on PATH - install it, or give a saved plan (--plan FILE)"),
+    ],
+)
+def test_a_preview_is_run_for_its_plan(
+    project: Project, monkeypatch: pytest.MonkeyPatch, script: str | None, code: int, said: str
+) -> None:
+    """A fake pulumi, which knows this one command; the real one is asked in tests/control_plane."""
+    tools = project.folder / "tools"
+    tools.mkdir()
+    if script is not None:
+        wanted = "preview --json --show-sames --non-interactive --stack entry"
+        fake = tools / "pulumi"
+        fake.write_text(f'#!/bin/sh\nPATH=/bin:/usr/bin\n[ "$*" = "{wanted}" ] || exit 9\n{script}\n')
+        fake.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tools))
+    ended = project.tierup("cost", "--stack", "entry", "--preview")
+    assert ended.code == code, ended
+    assert said in (ended.out if code == 0 else ended.err)
 
 
 def test_a_stack_without_resources_has_a_plan_too(project: Project) -> None:

@@ -43,6 +43,7 @@ from tierup.preflight import make_plan
 EXAMPLES = examples(
     "tierup cost --stack standard",
     "tierup cost --stack standard --strict",
+    "tierup cost --stack standard --preview",
     "tierup cost --plan plan.json --stack standard --format markdown > comment.md",
     "tierup cost --stack standard --utilisation 0.5 --api 0.10/0.40 --report cost.html --beside entry",
     "tierup cost --stack standard --format focus > focus.csv",
@@ -73,6 +74,9 @@ def cost(
             "standard input",
         ),
     ] = None,
+    preview: Annotated[
+        bool, typer.Option("--preview", help="The same of a plan that `pulumi preview` makes now")
+    ] = False,
     named: Annotated[
         Format | None,
         typer.Option("--format", help="How it is told", show_default="text", case_sensitive=False),
@@ -95,9 +99,13 @@ def cost(
     kind = Format.JSON if as_json else named if named is not None else Format.TEXT
     if beside and to_file is None:
         raise UsageError("--beside is for --report - give a file for the page too")
-    if plan is not None:
+    if plan is not None and preview:
+        raise UsageError("--plan and --preview are two plans - give one")
+    if plan is not None or preview:
         if kind in (Format.FOCUS, Format.OPENCOST) or (utilisation, api, to_file) != (None, None, None):
-            raise UsageError("--plan tells what changes, as text, json or markdown - leave the other options")
+            raise UsageError(
+                "what a plan changes is told as text, json or markdown - leave the other options"
+            )
         raise typer.Exit(cost_plan.tell(plan, stack, today(), kind, strict))
     if stack is None:
         raise UsageError("name a stack (--stack), or give a plan (--plan)")

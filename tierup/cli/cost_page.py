@@ -18,13 +18,28 @@ def page(lines: Iterable[str], tables: Iterable[Table], findings: Iterable[Findi
         out.print(line, highlight=False, markup=False, soft_wrap=True)
     out.print()
     for table in tables:
-        print_table(table.title, table.columns, table.rows, out)
+        _show(table, out)
     for item in findings:
         text = f"{item.severity}: {item.message}"
         if item.severity is Severity.ERROR:
             print(text, file=sys.stderr)
         else:
             out.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def _show(table: Table, out: Console) -> None:
+    """One table; sources are sentences, so they stand below it, a line each."""
+    if table.columns[-1] != "source":
+        print_table(table.title, table.columns, table.rows, out)
+        return
+    print_table(table.title, table.columns[:-1], [row[:-1] for row in table.rows], out)
+    by_source: dict[str, list[str]] = {}
+    for row in table.rows:
+        by_source.setdefault(row[-1], []).append(row[0])
+    out.print("sources", highlight=False)
+    for source, names in by_source.items():
+        out.print(f"  {', '.join(names)}: {source}", highlight=False, markup=False, soft_wrap=True)
+    out.print()
 
 
 def ending(findings: Iterable[Finding], unpriced: Sequence[str], strict: bool) -> int:

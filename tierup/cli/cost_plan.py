@@ -15,17 +15,19 @@ from tierup.cost.difference_rows import components, details, head, verdict
 from tierup.cost.limits import stale
 from tierup.cost.plan_rules import over_budget
 from tierup.findings import BUDGET_CODES, Finding
-from tierup.io.pulumi_plan import PlanError, read_plan, stack_of
+from tierup.io.pulumi_plan import PlanError, parse_plan, read_plan, stack_of
+from tierup.io.pulumi_preview import preview
 from tierup.io.stackfile import read_stack, stack_path
 from tierup.preflight import make_plan
 from tierup.report import cost_markdown
 from tierup.resources import Change
 
 
-def tell(source: str, stack: str | None, day: datetime.date, kind: str, strict: bool) -> int:
+def tell(source: str | None, stack: str | None, day: datetime.date, kind: str, strict: bool) -> int:
     """Print the cost of a plan in a file (`-`: standard input) as text, json or markdown; the exit code.
 
-    The stack's file has the budget, and accepts warnings; without `stack` there is none.
+    Without a `source` Pulumi makes the stack's plan now. The stack's file has the budget, and accepts warnings; without
+    `stack` there is none.
     """
     changes, name = _read(source, stack)
     prices = load_prices()
@@ -43,23 +45,28 @@ def tell(source: str, stack: str | None, day: datetime.date, kind: str, strict: 
     return ending(findings, told.now.unpriced, strict)
 
 
-def _read(source: str, stack: str | None) -> tuple[tuple[Change, ...], str]:
+def _read(source: str | None, stack: str | None) -> tuple[tuple[Change, ...], str]:
     """The changes, and the name of the stack that they are of."""
+    told = source if source is not None else "the preview"
     try:
-        changes = _read_all(source)
-        name = stack_of(changes, source) if changes or stack is None else stack
+        changes = _read_all(source, stack)
+        name = stack_of(changes, told) if changes or stack is None else stack
     except PlanError as error:
         raise UsageError(str(error)) from error
     if stack not in (None, name):
-        raise UsageError(f"{source} is of stack '{name}', not of '{stack}' - give the other plan or stack")
+        raise UsageError(f"{told} is of stack '{name}', not of '{stack}' - give the other plan or stack")
     return changes, name
 
 
-def _read_all(source: str) -> tuple[Change, ...]:
+def _read_all(source: str | None, stack: str | None) -> tuple[Change, ...]:
     """The plan, which is large and lives to the end: looking for garbage in it takes a quarter of the whole time."""
     gc.disable()
     try:
-        return read_plan(source)
+        if source is not None:
+            return read_plan(source)
+        if stack is None:
+            raise UsageError("--preview is of a stack - name it (--stack)")
+        return parse_plan(preview(project_folder(), stack), "the preview")
     finally:
         gc.freeze()
         gc.enable()
