@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from tierup.policies.pods import group_kind
+from tierup.cost.kubernetes_kinds import kind_of
 from tierup.policies.reading import dig, elements, is_hidden
 from tierup.policies.rule import Problem
 from tierup.resources import Resource
@@ -14,7 +14,7 @@ _EVERYBODY = ("0.0.0.0/0", "::/0")
 
 def load_balancers(resource: Resource) -> Iterator[Problem]:
     """Load balancers that say no source ranges, or all of the internet."""
-    if group_kind(resource) != ("core", "Service") or dig(resource.inputs, "spec", "type") != "LoadBalancer":
+    if kind_of(resource) != ("core", "Service") or dig(resource.inputs, "spec", "type") != "LoadBalancer":
         return
     path, said = f"spec.{RANGES}", dig(resource.inputs, "spec", RANGES)
     noted = dig(resource.inputs, "metadata", "annotations", _ANNOTATION)

@@ -5,9 +5,11 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+from typing import Any
 
-from tierup.policies.pods import LEADER, LEADER_WORKER_SET, WORKER, Part, containers, group_kind, pods
-from tierup.policies.reading import dig, elements, fields, is_hidden, mappings
+from tierup.cost.kubernetes_kinds import kind_of
+from tierup.policies.pods import LEADER, LEADER_WORKER_SET, WORKER, Part, containers, pods
+from tierup.policies.reading import dig, elements, is_hidden, mappings
 from tierup.policies.rule import Problem
 from tierup.resources import Resource
 
@@ -18,7 +20,7 @@ _PIPELINE = ("--pipeline-parallel-size", "-pp", "--pp-size")
 _CONTEXT = ("--prefill-context-parallel-size", "-pcp", "--cp-size", "--context-parallel-size")
 _DATA = ("--data-parallel-size-local", "-dpl", "--data-parallel-size", "-dp")
 _NODES = ("--nnodes", "-n")
-_FILES = ("--config", "--extra-llm-api-options", "--config-file")  # may say what the command line does not
+_FILE, _OPTIONS = "--config", "--extra-llm-api-options"  # may say what the command line does not
 _ONE_RANK = (
     "--data-parallel-external-lb",
     "--data-parallel-rank",
@@ -51,41 +53,46 @@ class Engine:
 
 def parallelism(resource: Resource) -> Iterator[Problem]:
     """Engines whose GPUs are more or fewer than their pods'; what cannot be told is passed over."""
-    group = _group_gpus(resource) if group_kind(resource) == LEADER_WORKER_SET else None
+    grouped = kind_of(resource) == LEADER_WORKER_SET
+    group = _group_gpus(resource) if grouped else None
     for pod in pods(resource):
         for item in containers(pod):
             own, engine = container_gpus(item), engine_of(item)
-            if not own or engine is None or (engine.ray and group is None):
+            found_elsewhere = engine is not None and engine.ray and not grouped
+            if not own or engine is None or found_elsewhere or (grouped and group is None):
                 continue
-            if engine.gpus not in (own * engine.nodes, group):
-                over = f"{engine.nodes} pods of {own}" if engine.nodes > 1 else str(own)
-                has = over if group is None else f"{over}; the group {group}"
-                yield Problem(f"{item.path}.resources", f"the engine takes {engine}", f"{has} GPUs")
+            # In a group, an engine runs on all of it, or beside others in one pod of it.
+            if engine.gpus not in ((own, group) if grouped else (own * engine.nodes,)):
+                pods_of = f"{engine.nodes} pods of " if engine.nodes > 1 and not grouped else ""
+                got = f"{pods_of}{own} GPUs" + (f", {group} in the group" if grouped else "")
+                yield Problem(f"{item.path}.resources", f"the engine takes {engine}", got)
 
 
 def container_gpus(item: Part) -> int | None:
     """GPUs that a container is given; None where the plan does not tell."""
     limits = dig(item.spec, "resources", "limits")
-    said = [value for name in GPUS if (value := dig(limits, name)) is not None]
-    return (
-        sum(numbers)
-        if len(numbers := [n for n in map(_number, said) if n is not None]) == len(said)
-        else None
-    )
+    counts = [_number(_said(dig(limits, name), 0)) for name in GPUS]
+    return None if None in counts else sum(filter(None, counts))
 
 
 def _group_gpus(resource: Resource) -> int | None:
-    """GPUs of one leader and its workers."""
-    size = _number(dig(resource.inputs, "spec", "leaderWorkerTemplate", "size"))
-    worker, leader = (dig(resource.inputs, *keys) for keys in (WORKER, LEADER))
-    each = [
-        [container_gpus(item) for item in containers(Part("", fields(spec)))]
-        for spec in (leader if leader is not None else worker, worker)
-    ]
-    if size is None or any(gpus is None for held in each for gpus in held):
+    """GPUs of one leader and its workers; the leader is a worker where it has no template of its own."""
+    size = _number(_said(dig(resource.inputs, "spec", "leaderWorkerTemplate", "size"), 1))
+    worker = dig(resource.inputs, *WORKER)
+    first, others = _pod_gpus(_said(dig(resource.inputs, *LEADER), worker)), _pod_gpus(worker)
+    return None if size is None or first is None or others is None else first + (size - 1) * others
+
+
+def _pod_gpus(spec: object) -> int | None:
+    listed = dig(spec, "containers")
+    if is_hidden(listed) or any(is_hidden(item) for item in elements(listed)):
         return None
-    first, others = (sum(gpus or 0 for gpus in held) for held in each)
-    return first + (size - 1) * others
+    counts = [container_gpus(Part("", item)) for _, item in mappings(listed)]
+    return None if None in counts else sum(filter(None, counts))
+
+
+def _said(value: Any, otherwise: Any) -> Any:
+    return value if value is not None else otherwise
 
 
 def engine_of(item: Part) -> Engine | None:
@@ -99,8 +106,9 @@ def engine_of(item: Part) -> Engine | None:
     if len(starts) != 1:
         return None
     options = _options(words[starts[0] :])
-    split = [_size(options, names) for names in (_TENSOR, _PIPELINE, _CONTEXT, _DATA, _NODES)]
-    if any(size is None for size in split):
+    split = [_size(options, names, _FILE, _OPTIONS) for names in (_TENSOR, _PIPELINE)]
+    split += [_size(options, names, _FILE) for names in (_CONTEXT, _DATA, _NODES)]
+    if None in split:
         return None
     tensor, pipeline, context, data, nodes = (size or 0 for size in split)
     if any(name in options for name in _ONE_RANK):
@@ -131,12 +139,12 @@ def _options(words: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def _size(options: Mapping[str, str], names: Sequence[str]) -> int | None:
-    """A degree of parallelism, 1 if it is not said; None where a file or a variable may say it."""
+def _size(options: Mapping[str, str], names: Sequence[str], *files: str) -> int | None:
+    """A degree of parallelism, 1 if it is not said; None where one of the files or a variable may say it."""
     for name in names:
         if name in options:
             return _number(options[name])
-    return None if any(name in options for name in _FILES) else 1
+    return None if any(name in options for name in files) else 1
 
 
 def _words(item: Part) -> list[str] | None:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tierup.cost.kubernetes_kinds import kind_of
 from tierup.policies.reading import dig, fields, mappings
 from tierup.resources import Resource
 
@@ -36,17 +37,9 @@ class Part:
     spec: Mapping[str, Any]
 
 
-def group_kind(resource: Resource) -> tuple[str, str] | None:
-    """API group and kind of a Kubernetes object, whatever its version; None of any other resource."""
-    provider, _, rest = resource.type.partition(":")
-    group, _, kind = rest.partition(":")
-    return (group.partition("/")[0], kind) if provider == "kubernetes" and kind else None
-
-
 def pods(resource: Resource) -> Iterator[Part]:
     """The specs of the pods that a resource is or makes."""
-    kind = group_kind(resource)
-    for keys in _PODS.get(kind, ()) if kind is not None else ():
+    for keys in _PODS.get(kind_of(resource), ()):
         spec = fields(dig(resource.inputs, *keys))
         if spec:
             yield Part(".".join(keys), spec)

@@ -5,28 +5,10 @@ from typing import Any
 
 from tierup.resources import SECRET, UNKNOWN
 
-# Pulumi's words for unknown values of the types it tells apart; UNKNOWN is the one for text, and for all in JSON.
-_UNKNOWNS = frozenset(
-    {
-        UNKNOWN,
-        "1c4a061d-8072-4f0a-a4cb-0ff528b18fe7",
-        "3eeb2bf0-c639-47a8-9e75-3b44932eb421",
-        "6a19a0b0-7e62-4c92-b797-7f8e31da9cc2",
-        "030794c1-ac77-496b-92df-f27374a8bd58",
-        "e48ece36-62e2-4504-bad9-02848725956a",
-        "dd056dcd-154b-4c76-9bd3-c8f88648b5ff",
-    }
-)
-
-
-def is_unknown(value: object) -> bool:
-    """Whether a value will be known only once it exists."""
-    return isinstance(value, str) and value in _UNKNOWNS
-
 
 def is_hidden(value: object) -> bool:
-    """Whether the plan does not tell the value: it is unknown, or secret."""
-    return is_unknown(value) or value == SECRET
+    """Whether the plan does not tell the value."""
+    return value in (UNKNOWN, SECRET)
 
 
 def dig(value: object, *keys: str) -> Any:
