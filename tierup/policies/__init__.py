@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 
 from tierup.images import PIN
+from tierup.policies.budget import BUDGETS, over_budget
 from tierup.policies.containers import images, requests_and_limits, secrets_in_clear
 from tierup.policies.exposure import load_balancers
 from tierup.policies.parallelism import parallelism
@@ -10,7 +11,17 @@ from tierup.policies.pod_security import EXCEPTION, exceptions, pod_security
 from tierup.policies.rule import Level, Policy, Problem, ResourcePolicy, Violation
 from tierup.resources import Resource
 
-__all__ = ["RESOURCE_POLICIES", "Level", "Policy", "Problem", "ResourcePolicy", "Violation", "violations"]
+__all__ = [
+    "BUDGETS",
+    "RESOURCE_POLICIES",
+    "Level",
+    "Policy",
+    "Problem",
+    "ResourcePolicy",
+    "Violation",
+    "over_budget",
+    "violations",
+]
 
 RESOURCE_POLICIES = (
     ResourcePolicy("pinned-images", Level.MANDATORY, "Images are pinned by version or digest.", PIN, images),
@@ -63,5 +74,4 @@ def violations(resources: Iterable[Resource]) -> Iterator[Violation]:
     """Where the policies over single resources do not hold, in the order of the resources."""
     for resource in resources:
         for policy in RESOURCE_POLICIES:
-            for problem in policy.check(resource):
-                yield Violation(policy, resource.urn, resource.name, problem)
+            yield from policy.violations(resource)
