@@ -89,10 +89,14 @@ def test_a_tier_passes_and_comes_up_and_other_peoples_good_resources_too(
 
 
 def test_a_bad_resource_stops_the_deployment_before_anything_exists(
-    tier_of: Callable[..., Tier], pack: tuple[str, str]
+    tier_of: Callable[..., Tier], pack: tuple[str, str], tmp_path: Path
 ) -> None:
     tier = tier_of("entry")
     write_program(tier, FLOATING_APP)
+    levels = tmp_path / "levels.json"
+    levels.write_text('{"pinned-images": "advisory"}')
+    told = preview(tier, *pack, "--policy-pack-config", str(levels))
+    assert "[advisory]  pinned-images" in told
     assert "mandatory" not in preview(tier), "without the pack nobody minds"
     for words in (("preview",), ("up", "--yes")):
         with pytest.raises(PulumiFailed, match="pinned-images") as failed:

@@ -19,7 +19,7 @@ from tierup.resources import Change
 
 EXAMPLES = examples(
     "tierup policy --plan preview.json",
-    "pulumi preview --json --show-sames | tierup policy --plan -",
+    "tierup policy --plan preview.json --json | jq .violations",
     "tierup policy --plan preview.json --format sarif > policies.sarif",
     "tierup policy --stack standard",
 )
