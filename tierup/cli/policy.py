@@ -9,7 +9,7 @@ import typer
 
 from tierup.cli.exits import EXIT_FINDINGS, EXIT_OVER_BUDGET, UsageError, examples
 from tierup.cli.project import load_plan, project_folder, stacks_here
-from tierup.io.pulumi_plan import PlanError, read_plan
+from tierup.io.pulumi_plan import PlanError, read_plan, stack_of
 from tierup.io.stackfile import find_project, stack_path
 from tierup.manifests import render
 from tierup.policies import BUDGETS, Level, over_budget, violations
@@ -101,9 +101,10 @@ def exit_code(report: PolicyReport) -> int:
 def _file(changes: tuple[Change, ...], source: str) -> str:
     """The stack's file where this is its project, else the plan itself."""
     project = find_project(Path.cwd())
-    for change in changes:
-        resource = change.now if change.now is not None else change.past
-        if project is not None and resource is not None:
-            path = stack_path(project, resource.urn.removeprefix("urn:pulumi:").partition("::")[0])
-            return path.relative_to(project).as_posix() if path.exists() else source
-    return source
+    try:
+        path = stack_path(project, stack_of(changes, source)) if project is not None else None
+    except PlanError:
+        return source
+    if project is None or path is None or not path.exists():
+        return source
+    return path.relative_to(project).as_posix()
