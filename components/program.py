@@ -1,6 +1,7 @@
 """The program: configuration in, one tier out; a user's mistake ends as one message."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import pulumi
 import pulumi_kubernetes as k8s
@@ -17,7 +18,11 @@ from tierup.io.engine_config import read_engine
 from tierup.io.stackfile import PROJECT
 from tierup.manifests import render
 from tierup.plan import Plan
+from tierup.policies.budget import usd_per_month
 from tierup.preflight import make_plan
+from tierup.resources import resources_of
+
+State = Mapping[str, Mapping[str, Any]]
 
 
 def main() -> InferenceTier:
@@ -25,7 +30,8 @@ def main() -> InferenceTier:
     try:
         plan = make_plan(parse(_raw()), load_catalog())
         _show(plan.findings)
-        tier = build(plan, _reachable(plan))
+        state = _state()
+        tier = build(plan, _reachable(plan, state), state)
     except TierError as error:
         raise pulumi.RunError(str(error)) from error
     for key, value in tier.outputs.items():
@@ -33,7 +39,7 @@ def main() -> InferenceTier:
     return tier
 
 
-def build(plan: Plan, cluster: Cluster) -> InferenceTier:
+def build(plan: Plan, cluster: Cluster, state: State) -> InferenceTier:
     """Register the tier's resources on one cluster."""
     provider = k8s.Provider(
         "cluster",
@@ -42,8 +48,10 @@ def build(plan: Plan, cluster: Cluster) -> InferenceTier:
         enable_server_side_apply=True,
     )
     config = pulumi.Config(PROJECT)
+    limited = plan.budget.max_increase_usd_per_month is not None
+    before = usd_per_month(resources_of(state)) if limited else None
     return InferenceTier(
-        plan.stack, TierArgs(plan, provider, lambda name: config.require_secret(SECRET_PREFIX + name))
+        plan.stack, TierArgs(plan, provider, lambda name: config.require_secret(SECRET_PREFIX + name), before)
     )
 
 
@@ -53,12 +61,12 @@ def _raw() -> RawStack:
     return read_engine(pulumi.get_stack(), values, hidden)
 
 
-def _reachable(plan: Plan) -> Cluster:
+def _reachable(plan: Plan, state: State) -> Cluster:
     """The stack's cluster, named in the preview, with nothing in the way of the plan."""
     said = plan.config.cluster
     cluster = Cluster(said.kubeconfig, said.context)
     pulumi.log.info(f"cluster: {cluster.ref}")
-    found = acceptance.marked(check(cluster, plan, render(plan), _held()), plan.config.accept)
+    found = acceptance.marked(check(cluster, plan, render(plan), _held(state)), plan.config.accept)
     in_the_way = errors(found)
     _show(finding for finding in found if finding not in in_the_way)
     if in_the_way:
@@ -74,10 +82,16 @@ def _show(findings: Iterable[Finding]) -> None:
         (pulumi.log.warn if finding in unaccepted else pulumi.log.info)(str(finding))
 
 
-def _held() -> frozenset[str]:
-    """UIDs of the Kubernetes objects that the stack's state holds as this run begins."""
+def _state() -> State:
+    """Type and outputs of every resource that the stack's state holds as this run begins, by URN."""
     name = f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulumi.get_stack()}"
     state = pulumi.runtime.invoke("pulumi:pulumi:readStackResourceOutputs", {"stackName": name}).value
-    outputs = [resource["outputs"] for resource in state["outputs"].values()]
+    found: State = state["outputs"]
+    return found
+
+
+def _held(state: State) -> frozenset[str]:
+    """UIDs of its Kubernetes objects."""
+    outputs = [resource["outputs"] for resource in state.values()]
     metadata = [item["metadata"] for item in outputs if isinstance(item.get("metadata"), dict)]
     return frozenset(item["uid"] for item in metadata if "uid" in item)

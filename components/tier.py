@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 import pulumi
@@ -17,6 +18,7 @@ from components.nodes.existing import GpuNodes, GpuNodesArgs
 from tierup.cost import quotes
 from tierup.manifests import retained
 from tierup.plan import Plan
+from tierup.policies import budget
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,7 @@ class TierArgs:
     plan: Plan
     provider: k8s.Provider
     secret: Callable[[str], pulumi.Output[str]]
+    before: Decimal | None = None  # what the stack cost a month before this run, USD; None where nobody asks
 
 
 class InferenceTier(pulumi.ComponentResource):
@@ -40,7 +43,7 @@ class InferenceTier(pulumi.ComponentResource):
     def __init__(self, name: str, args: TierArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         plan, kube = args.plan, Kube(args.provider, args.secret)
         props = {"stack": plan.stack, "namespace": plan.namespace, "gpus": plan.gpus_used}
-        props |= quotes.to_props(plan.config.cost)
+        props |= quotes.to_props(plan.config.cost) | budget.to_props(plan.budget)
         super().__init__("tierup:index:InferenceTier", name, props, opts)
         child = pulumi.ResourceOptions(parent=self)
         foundation = Foundation(name, FoundationArgs(plan, kube), child)
@@ -69,4 +72,5 @@ class InferenceTier(pulumi.ComponentResource):
             "dashboards": self.monitoring.addresses,
             "retainedOnDestroy": retained(plan),
         }
-        self.register_outputs(self.outputs)
+        # A policy over the whole stack reads what was registered: there, what a resource was given is not told.
+        self.register_outputs({**props, **budget.past_to_outputs(args.before), **self.outputs})

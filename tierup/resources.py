@@ -35,3 +35,11 @@ class Change:
     operation: str
     past: Resource | None
     now: Resource | None
+
+
+def resources_of(state: Mapping[str, Mapping[str, Any]]) -> list[Resource]:
+    """Resources by URN, `type` and `outputs` each, as a program reads its own stack's state."""
+    return [
+        Resource(urn, said["type"], urn.rpartition("::")[2], None, said["outputs"])
+        for urn, said in state.items()
+    ]

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from tierup.findings import Code, Finding, warning
+from tierup.images import FLOATS, PIN, floats
 from tierup.plan import ModelPlan, Plan
 from tierup.replicas import fits
 from tierup.sections import CacheKind, MonitoringMode, Provider, StandbyMode
@@ -10,7 +11,6 @@ from tierup.sizing.memory import GB_PER_GIB
 
 SYSTEM_CPU = 4.0  # two gateways, one fetch, Prometheus and Grafana
 SYSTEM_MEMORY_GIB = 7.0
-_FLOATING = ("latest", "main", "master", "nightly", "stable", "edge")
 
 
 def gpu_count(plan: Plan) -> Iterator[Finding]:
@@ -147,10 +147,5 @@ def images(plan: Plan) -> Iterator[Finding]:
     """Images whose tag does not pin a version."""
     for name in ("vllm", "gguf", "tensorrtllm", "nginx", "prometheus", "grafana"):
         image = getattr(plan.images, name)
-        tag = image.rpartition(":")[2] if image is not None and "@" not in image else None
-        if tag is not None and (tag in _FLOATING or not any(char.isdigit() for char in tag)):
-            problem, fix = (
-                "a floating tag: the next pod may run another version",
-                "name a version or a digest",
-            )
-            yield Finding(Code.FLOATING_IMAGE, f"images.{name}", problem, fix, image)
+        if image is not None and floats(image):
+            yield Finding(Code.FLOATING_IMAGE, f"images.{name}", FLOATS, PIN, image)

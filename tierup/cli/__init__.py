@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from tierup.cli import compare, cost, dev, loadtest, local, plan, render, size, tune
+from tierup.cli import compare, cost, dev, loadtest, local, plan, policy, render, size, tune
 from tierup.cli.exits import EXIT_CODES, EXIT_FINDINGS, EXIT_USAGE, UsageError, examples, exit_code
 from tierup.findings import TierError
 
@@ -18,6 +18,7 @@ app = typer.Typer(
 app.command("plan", epilog=plan.EXAMPLES)(plan.plan)
 app.command("cost", epilog=cost.EXAMPLES)(cost.cost)
 app.command("compare", epilog=compare.EXAMPLES)(compare.compare)
+app.command("policy", epilog=policy.EXAMPLES)(policy.policy)
 app.command("render", epilog=render.EXAMPLES)(render.render)
 app.command("size", epilog=size.EXAMPLES)(size.size)
 app.command("loadtest", epilog=loadtest.EXAMPLES)(loadtest.loadtest)

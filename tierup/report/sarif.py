@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -17,14 +18,28 @@ _CODES = tuple(Code)
 def render(report: Report, version: str) -> str:
     """A log of one run; `version` is the tool's own."""
     seen: Counter[str] = Counter()
-    driver = {"name": "tierup", "semanticVersion": version, "rules": [_rule(code) for code in _CODES]}
+    results = [_result(report, finding, line, seen) for finding, line in report.told]
+    return log(f"tierup-plan/{report.stack}/", [_rule(code) for code in _CODES], results, version)
+
+
+def log(category: str, rules: Sequence[Any], results: Sequence[Any], version: str) -> str:
+    """A log of one run as text, free of secrets; a later run of the same category takes its place."""
     run = {
-        "tool": {"driver": driver},
-        "automationDetails": {"id": f"tierup-plan/{report.stack}/"},
+        "tool": {"driver": {"name": "tierup", "semanticVersion": version, "rules": rules}},
+        "automationDetails": {"id": category},
         "columnKind": "unicodeCodePoints",
-        "results": [_result(report, finding, line, seen) for finding, line in report.told],
+        "results": results,
     }
     return json.dumps(clean({"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}), indent=2) + "\n"
+
+
+def location(file: str, name: str, line: int | None = None) -> dict[str, Any]:
+    """A place: a file relative to the project, its line if that is known, and what is there."""
+    uri = PurePosixPath("/", redacted(file)).as_uri().removeprefix("file:///")
+    place: dict[str, Any] = {"artifactLocation": {"uri": uri, "uriBaseId": _ROOT}}
+    if line is not None:
+        place["region"] = {"startLine": line}
+    return {"physicalLocation": place, "logicalLocations": [{"fullyQualifiedName": name}]}
 
 
 def _rule(code: Code) -> dict[str, Any]:
@@ -45,18 +60,12 @@ def _rule(code: Code) -> dict[str, Any]:
 
 
 def _result(report: Report, finding: Finding, line: int | None, seen: Counter[str]) -> dict[str, Any]:
-    uri = PurePosixPath("/", redacted(report.file)).as_uri().removeprefix("file:///")
-    place: dict[str, Any] = {"artifactLocation": {"uri": uri, "uriBaseId": _ROOT}}
-    if line is not None:
-        place["region"] = {"startLine": line}
     return {
         "ruleId": str(finding.code),
         "ruleIndex": _CODES.index(finding.code),
         "level": str(finding.severity),
         "message": {"text": f"{finding.path}: {finding.what} - {finding.fix}"},
-        "locations": [
-            {"physicalLocation": place, "logicalLocations": [{"fullyQualifiedName": finding.path}]}
-        ],
+        "locations": [location(report.file, finding.path, line)],
         "partialFingerprints": {"tierupFinding/v1": _fingerprint(report.stack, finding, seen)},
         "suppressions": _suppressions(finding),
     }

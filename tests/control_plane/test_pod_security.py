@@ -1,0 +1,41 @@
+"""What our policy says of a pod, a real API server says too: the same pods, in a restricted namespace."""
+
+import pytest
+from policed import refused, resource
+from security_pods import CASES, Case
+
+from tierup.local.api import ApiError
+from tierup.local.cluster import Cluster
+from tierup.manifests.base import POD_SECURITY
+
+
+@pytest.fixture
+def restricted(cluster: Cluster, namespace: str) -> str:
+    labels = {"pod-security.kubernetes.io/enforce": POD_SECURITY}
+    cluster.api.merge(f"/api/v1/namespaces/{namespace}", {"metadata": {"labels": labels}})
+    return namespace
+
+
+def test_our_policy_and_the_api_server_agree(cluster: Cluster, restricted: str) -> None:
+    """Nothing is made: the server is asked what it would do."""
+    verdicts = {case.name: (allowed(cluster, restricted, case), not refused_by_us(case)) for case in CASES}
+    assert {name: said for name, said in verdicts.items() if said[0] != said[1]} == {}
+    assert {server for server, _ in verdicts.values()} == {True, False}
+
+
+def allowed(cluster: Cluster, namespace: str, case: Case) -> bool:
+    """Whether the server takes the pod; what it refuses for another reason is a mistake of the case."""
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "asked"}, "spec": case.spec}
+    try:
+        cluster.api.request("POST", f"/api/v1/namespaces/{namespace}/pods?dryRun=All", pod)
+    except ApiError as error:
+        if 'violates PodSecurity "restricted' not in str(error):
+            raise
+        return False
+    return True
+
+
+def refused_by_us(case: Case) -> bool:
+    return "pod-security" in {
+        name for name, _ in refused(resource("kubernetes:core/v1:Pod", {"spec": case.spec}))
+    }

@@ -1,0 +1,45 @@
+"""The policy pack as the engine that is built here can start it, and programs with more in them than a tier."""
+
+import shutil
+from pathlib import Path
+
+import yaml
+from tiers import ROOT, Tier
+
+# An engine asks an executable of this name for a runtime that it has no language plugin for. The language host that is
+# built here starts no packs; the official one does, so the committed pack says `python`.
+RUNTIME = "pypack"
+STARTER = '#!/bin/sh\nexec python -u -m pulumi.policy "$1" "$2"\n'
+
+
+def runnable_pack(folder: Path) -> Path:
+    """A copy of the pack in which only the runtime differs; its starter is in `bin`, beside it."""
+    pack, starter = folder / "policies", folder / "bin" / f"pulumi-analyzer-policy-{RUNTIME}"
+    shutil.copytree(ROOT / "policies", pack)
+    said = yaml.safe_load((pack / "PulumiPolicy.yaml").read_text())
+    assert said["runtime"]["name"] == "python"
+    (pack / "PulumiPolicy.yaml").write_text(yaml.safe_dump({**said, "runtime": RUNTIME}))
+    starter.parent.mkdir()
+    starter.write_text(STARTER)
+    starter.chmod(0o755)
+    return pack
+
+
+PROGRAM = """
+import pulumi
+import pulumi_kubernetes as k8s
+from components.program import main
+
+main()
+here = pulumi.Config("tierup").require_object("cluster")
+theirs = pulumi.ResourceOptions(
+    provider=k8s.Provider("theirs", kubeconfig=here["kubeconfig"], context=here["context"])
+)
+"""
+
+
+def write_program(tier: Tier, more: str = "") -> None:
+    """The checkout's own program: the tier, and somebody else's resources, which use the provider of `theirs`."""
+    program = tier.project.source / "__main__.py"
+    program.unlink()
+    program.write_text(PROGRAM + more)

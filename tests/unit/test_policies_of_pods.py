@@ -1,0 +1,157 @@
+"""What each policy refuses of a pod or a Service, and what it lets pass: both sides of each rule."""
+
+from typing import Any
+
+import pytest
+from policed import SIZES, container, deployment, messages, pod, refused, service
+from security_pods import CASES, Case
+
+from tierup.policies.pod_security import EXCEPTION
+from tierup.resources import SECRET
+
+AT = "spec.template.spec"
+IN_CLEAR = "no-secrets-in-clear"
+
+
+@pytest.mark.parametrize(
+    "image", ["app", "app:latest", "a/b:stable", "host:5000/app", "a:latest-cuda12", "a:v"]
+)
+def test_an_image_that_may_change_under_its_name_is_refused(image: str) -> None:
+    assert refused(deployment(pod(container(image=image)))) == [
+        ("pinned-images", f"{AT}.containers[0].image")
+    ]
+    volume = {"name": "weights", "image": {"reference": image}}
+    assert refused(deployment(pod(volumes=[volume]))) == [
+        ("pinned-images", f"{AT}.volumes[0].image.reference")
+    ]
+
+
+@pytest.mark.parametrize(
+    "image", ["app:1", "host:5000/a/app:v1.2-slim", f"app@sha256:{'0' * 64}", "a:latest@b"]
+)
+def test_a_pinned_image_passes(image: str) -> None:
+    assert refused(deployment(pod(container(image=image)))) == []
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_pod_security_restricted(case: Case) -> None:
+    expected = [] if case.place is None else [("pod-security", f"{AT}.{case.place}")]
+    found = refused(deployment(case.spec))
+    assert [item for item in found if "allowPrivilegeEscalation" not in item[1]] == [
+        item for item in expected if "allowPrivilegeEscalation" not in item[1]
+    ]
+    assert set(expected) <= set(found)
+    assert bool(found) is bool(expected)
+
+
+def test_an_exception_is_told_with_its_reason_and_stops_nothing() -> None:
+    spec = pod(hostNetwork=True, hostPID=True)
+    said = deployment(spec, annotations={EXCEPTION: "RDMA needs the node's network"})
+    assert [name for name, _ in refused(said)] == ["pod-security-exception"]
+    assert "2 exceptions: RDMA needs the node's network" in messages(said)[0]
+
+
+@pytest.mark.parametrize("reason", ["", "because"])
+def test_an_exception_without_a_reason_is_none(reason: str) -> None:
+    said = deployment(pod(hostNetwork=True), annotations={EXCEPTION: reason})
+    assert refused(said) == [("pod-security", f"metadata.annotations[{EXCEPTION}]")]
+
+
+def test_an_exception_that_nothing_needs_is_not_told() -> None:
+    assert refused(deployment(pod(), annotations={EXCEPTION: "RDMA needs the node's network"})) == []
+
+
+def test_an_exception_of_pod_security_excuses_nothing_else() -> None:
+    said = deployment(pod(container(image="app")), annotations={EXCEPTION: "RDMA needs the node's network"})
+    assert [name for name, _ in refused(said)] == ["pinned-images"]
+
+
+@pytest.mark.parametrize(
+    ("resources", "lacking"),
+    [
+        (None, "no CPU request, no memory request, no memory limit"),
+        ({"requests": SIZES}, "no memory limit"),
+        ({"requests": {"cpu": "1"}, "limits": {"memory": "1Gi"}}, None),
+        ({"limits": {"memory": "1Gi"}}, "no CPU request"),
+        ({"limits": SIZES}, None),
+        ({"requests": SIZES, "limits": {"memory": "1Gi"}}, None),
+    ],
+)
+def test_requests_and_limits(resources: Any, lacking: str | None) -> None:
+    found = messages(deployment(pod(container(resources=resources))))
+    assert len(found) == (lacking is not None)
+    assert all(f"{AT}.containers[0].resources: says {lacking} - " in text for text in found)
+
+
+def test_a_pod_may_say_requests_and_limits_for_all_its_containers() -> None:
+    said = {"requests": SIZES, "limits": SIZES}
+    two = [container(resources=None), container(name="other", resources=None)]
+    assert refused(deployment(pod(*two, resources=said))) == []
+    assert len(refused(deployment(pod(*two)))) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("HF_TOKEN", "abc"),
+        ("VLLM_API_KEY", "abc"),
+        ("DB_PASSWORD", "abc"),
+        ("AWS_SECRET_ACCESS_KEY", "abc"),
+        ("GREETING", "hf_abcdefghijklmnopqrstuvwxyz"),
+        ("GREETING", SECRET),
+    ],
+)
+def test_a_secret_in_the_environment_is_refused(name: str, value: str) -> None:
+    variables = [{"name": "MODE", "value": "fast"}, {"name": name, "value": value}]
+    found = refused(deployment(pod(container(env=variables))))
+    assert found == [(IN_CLEAR, f"{AT}.containers[0].env[1].value")]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("MAX_TOKEN", "512"),
+        ("HF_TOKEN_PATH", "abc"),
+        ("HF_TOKEN", "/run/secrets/token"),
+        ("HF_TOKEN", ""),
+        ("OTHER_PASSWORD", "$(DB_PASSWORD)"),
+        ("TOKENIZERS_PARALLELISM", "false"),
+        ("MONKEY", "abc"),
+    ],
+)
+def test_what_only_looks_like_a_secret_passes(name: str, value: str) -> None:
+    assert refused(deployment(pod(container(env=[{"name": name, "value": value}])))) == []
+
+
+def test_a_secret_on_the_command_line_is_refused_and_a_reference_is_not() -> None:
+    bad = container(
+        args=["--api-key", SECRET, "--token=hf_abcdefghijklmnopqrstuvwxyz", "--key=$(VLLM_API_KEY)"]
+    )
+    assert refused(deployment(pod(bad))) == [
+        (IN_CLEAR, f"{AT}.containers[0].args[{index}]") for index in (1, 2)
+    ]
+
+
+OLDER = "service.beta.kubernetes.io/load-balancer-source-ranges"
+
+
+@pytest.mark.parametrize(
+    ("annotations", "ranges", "told"),
+    [
+        (None, None, "open to everybody"),
+        (None, [], "open to everybody"),
+        (None, ["192.0.2.0/24", "0.0.0.0/0"], "is the whole internet (got 0.0.0.0/0)"),
+        (None, ["::/0"], "is the whole internet (got ::/0)"),
+        ({OLDER: "192.0.2.0/24, 0.0.0.0/0"}, None, "is the whole internet"),
+        (None, ["192.0.2.0/24"], None),
+        ({OLDER: "192.0.2.0/24"}, None, None),
+    ],
+)
+def test_a_load_balancer_says_who_may_call(annotations: Any, ranges: Any, told: str | None) -> None:
+    found = messages(service(annotations, type="LoadBalancer", loadBalancerSourceRanges=ranges))
+    assert len(found) == (told is not None)
+    assert all(text.startswith("spec.loadBalancerSourceRanges: ") and str(told) in text for text in found)
+
+
+def test_other_services_need_no_ranges() -> None:
+    assert refused(service(type="ClusterIP"), service(type="NodePort"), service()) == []

@@ -1,0 +1,75 @@
+"""Decides what every container must say: a pinned image, what it needs and may use, and no secret in clear."""
+
+import re
+from collections.abc import Iterator
+
+from tierup.findings import holds_token
+from tierup.images import FLOATS, floats
+from tierup.policies.pods import Part, containers, pods
+from tierup.policies.reading import dig, elements, is_hidden, mappings
+from tierup.policies.rule import Problem
+from tierup.resources import SECRET, Resource
+
+# What must be said, and where: a limit without a request counts as both.
+_NEEDS = {
+    "CPU request": (("requests", "cpu"), ("limits", "cpu")),
+    "memory request": (("requests", "memory"), ("limits", "memory")),
+    "memory limit": (("limits", "memory"),),
+}
+_SECRET_NAME = re.compile(
+    r"(^|_)(TOKEN|PASSWORD|PASSWD|API_?KEY|ACCESS_KEY|SECRET_KEY|PRIVATE_KEY|CLIENT_SECRET)$"
+)
+_NO_SECRET = re.compile(r"[0-9.]*|true|false|none|\$\([^)]*\)|/\S*", re.IGNORECASE)
+
+
+def images(resource: Resource) -> Iterator[Problem]:
+    """Images, those of volumes too, whose name may mean another image tomorrow."""
+    for pod in pods(resource):
+        named = [(f"{item.path}.image", item.spec.get("image")) for item in containers(pod)]
+        for index, volume in mappings(pod.spec.get("volumes")):
+            named.append((f"{pod.path}.volumes[{index}].image.reference", dig(volume, "image", "reference")))
+        for path, image in named:
+            if isinstance(image, str) and image and not is_hidden(image) and floats(image):
+                yield Problem(path, FLOATS, image)
+
+
+def requests_and_limits(resource: Resource) -> Iterator[Problem]:
+    """Containers that do not say what they need or may use, where their pod does not say it for all of them."""
+    for pod in pods(resource):
+        for item in containers(pod):
+            if "ephemeralContainers" in item.path:  # the API allows them none
+                continue
+            lacking = [name for name, places in _NEEDS.items() if not _says(item, pod, places)]
+            if lacking:
+                yield Problem(f"{item.path}.resources", f"says no {', no '.join(lacking)}")
+
+
+def _says(item: Part, pod: Part, places: tuple[tuple[str, str], ...]) -> bool:
+    return any(dig(part.spec, "resources", *place) is not None for part in (item, pod) for place in places)
+
+
+def secrets_in_clear(resource: Resource) -> Iterator[Problem]:
+    """Values in a pod's own text that are secrets by form, by name, or because Pulumi was told so.
+
+    Whoever may read the pod reads them. The value itself is never told.
+    """
+    for pod in pods(resource):
+        for item in containers(pod):
+            for index, variable in mappings(item.spec.get("env")):
+                path = f"{item.path}.env[{index}].value"
+                yield from _in_clear(path, variable.get("value"), variable.get("name"))
+            for key in ("command", "args"):
+                for index, word in enumerate(elements(item.spec.get(key))):
+                    yield from _in_clear(f"{item.path}.{key}[{index}]", word, None)
+
+
+def _in_clear(path: str, value: object, name: object) -> Iterator[Problem]:
+    if not isinstance(value, str):
+        return
+    said = f"{name}: " if isinstance(name, str) else ""
+    if value == SECRET:
+        yield Problem(path, f"{said}a Pulumi secret becomes plain text in the pod")
+    elif holds_token(value):
+        yield Problem(path, f"{said}has the form of a secret")
+    elif said and not is_hidden(value) and _SECRET_NAME.search(str(name)) and not _NO_SECRET.fullmatch(value):
+        yield Problem(path, f"{said}is a secret by its name")

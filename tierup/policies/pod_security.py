@@ -1,0 +1,155 @@
+"""Decides whether a pod meets Pod Security `restricted`, as the API server of Kubernetes 1.35 would.
+
+tests/control_plane asks a real API server about the same pods.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from tierup.policies.pods import Part, containers, pods
+from tierup.policies.reading import dig, elements, fields, is_hidden, mappings, said_wrong
+from tierup.policies.rule import Problem
+from tierup.resources import Resource
+
+EXCEPTION = "tierup/pod-security-exception"  # annotation: why these pods cannot be restricted
+_LEAST_REASON = 10  # letters, as a stack file's acceptances need
+_VOLUMES = frozenset(
+    {
+        *("configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "image", "persistentVolumeClaim"),
+        *("projected", "secret"),
+    }
+)
+_SYSCTLS = (
+    *("kernel.shm_rmid_forced", "net.ipv4.ip_local_port_range", "net.ipv4.tcp_syncookies"),
+    *("net.ipv4.ping_group_range", "net.ipv4.ip_unprivileged_port_start"),
+    *("net.ipv4.ip_local_reserved_ports", "net.ipv4.tcp_keepalive_time", "net.ipv4.tcp_fin_timeout"),
+    *("net.ipv4.tcp_keepalive_intvl", "net.ipv4.tcp_keepalive_probes"),
+    *("net.ipv4.tcp_rmem", "net.ipv4.tcp_wmem"),
+)
+_PROFILES = ("RuntimeDefault", "Localhost")
+_ALLOWED: dict[tuple[str, ...], tuple[object, ...]] = {
+    ("privileged",): (False,),
+    ("procMount",): ("Default",),
+    ("seccompProfile", "type"): _PROFILES,
+    ("appArmorProfile", "type"): _PROFILES,
+    ("seLinuxOptions", "type"): (
+        "",
+        "container_t",
+        "container_init_t",
+        "container_kvm_t",
+        "container_engine_t",
+    ),
+    ("seLinuxOptions", "user"): ("",),
+    ("seLinuxOptions", "role"): ("",),
+    ("windowsOptions", "hostProcess"): (False,),
+}
+_CALLERS = (
+    *((probe,) for probe in ("livenessProbe", "readinessProbe", "startupProbe")),
+    *(("lifecycle", hook) for hook in ("postStart", "preStop")),
+)
+_HOSTS = [(*keys, way, "host") for keys in _CALLERS for way in ("httpGet", "tcpSocket")]
+_ROOT = "may be root"
+
+
+def exception(resource: Resource) -> str | None:
+    """The reason for which the resource says that its pods are no restricted ones."""
+    said = dig(resource.inputs, "metadata", "annotations", EXCEPTION)
+    return said if isinstance(said, str) and not is_hidden(said) else None
+
+
+def pod_security(resource: Resource) -> Iterator[Problem]:
+    """What `restricted` refuses, but for resources that say why they cannot do without."""
+    found = [problem for pod in pods(resource) for problem in _pod(pod)]
+    reason = exception(resource)
+    if not found or reason is None:
+        yield from found
+    elif len(reason.strip()) < _LEAST_REASON:
+        yield Problem(f"metadata.annotations[{EXCEPTION}]", "is too short for a reason", reason)
+
+
+def exceptions(resource: Resource) -> Iterator[Problem]:
+    """Resources that run unrestricted pods and say why."""
+    reason = exception(resource)
+    if reason is not None and len(reason.strip()) >= _LEAST_REASON:
+        count = sum(1 for pod in pods(resource) for _ in _pod(pod))
+        if count:
+            yield Problem(f"metadata.annotations[{EXCEPTION}]", f"{count} exceptions: {reason.strip()}")
+
+
+def _pod(pod: Part) -> Iterator[Problem]:
+    path, context = f"{pod.path}.securityContext", fields(pod.spec.get("securityContext"))
+    own_users = pod.spec.get("hostUsers") is False  # root in such a pod is nobody on the node
+    for key in ("hostNetwork", "hostPID", "hostIPC"):
+        if pod.spec.get(key) is True:
+            yield Problem(f"{pod.path}.{key}", "shares what is the node's")
+    yield from _volumes(pod)
+    for index, sysctl in mappings(context.get("sysctls")):
+        if said_wrong(sysctl.get("name"), *_SYSCTLS):
+            yield Problem(f"{path}.sysctls[{index}]", "changes the node's kernel", str(sysctl["name"]))
+    if context.get("runAsNonRoot") is False and not own_users:
+        yield Problem(f"{path}.runAsNonRoot", _ROOT, "false")
+    yield from _forbidden(path, context, own_users)
+    for item in containers(pod):
+        yield from _container(pod, item, own_users)
+
+
+def _volumes(pod: Part) -> Iterator[Problem]:
+    for index, volume in mappings(pod.spec.get("volumes")):
+        kinds = {str(key) for key, value in volume.items() if value is not None} - {"name"}
+        if not kinds & _VOLUMES:
+            said = ", ".join(sorted(kinds)) if kinds else "nothing"
+            yield Problem(f"{pod.path}.volumes[{index}]", "is a volume that is not restricted", said)
+
+
+def _forbidden(path: str, context: Mapping[str, Any], own_users: bool) -> Iterator[Problem]:
+    """What neither the security context of a pod nor that of a container may say."""
+    if context.get("runAsUser") == 0 and not own_users:
+        yield Problem(f"{path}.runAsUser", _ROOT, "0")
+    for keys, allowed in _ALLOWED.items():
+        value = dig(context, *keys)
+        if said_wrong(value, *allowed):
+            yield Problem(f"{path}.{'.'.join(keys)}", "is not restricted", str(value))
+
+
+def _container(pod: Part, item: Part, own_users: bool) -> Iterator[Problem]:
+    path = f"{item.path}.securityContext"
+    yield from _forbidden(path, fields(item.spec.get("securityContext")), own_users)
+    if not own_users and _lacks(True, _inherited(pod, item, "runAsNonRoot")):
+        yield Problem(f"{path}.runAsNonRoot", _ROOT)
+    if dig(pod.spec, "os", "name") != "windows":
+        yield from _linux(pod, item, path)
+    for index, port in mappings(item.spec.get("ports")):
+        if said_wrong(port.get("hostPort"), 0):
+            yield Problem(
+                f"{item.path}.ports[{index}].hostPort", "takes the node's port", str(port["hostPort"])
+            )
+    for keys in _HOSTS:
+        if said_wrong(dig(item.spec, *keys), ""):
+            yield Problem(
+                f"{item.path}.{'.'.join(keys)}", "lets the node call elsewhere", str(dig(item.spec, *keys))
+            )
+
+
+def _linux(pod: Part, item: Part, path: str) -> Iterator[Problem]:
+    """What Windows does not have."""
+    context = item.spec.get("securityContext")
+    if _lacks(False, dig(context, "allowPrivilegeEscalation")):
+        yield Problem(f"{path}.allowPrivilegeEscalation", "may gain privileges")
+    if _inherited(pod, item, "seccompProfile", "type") is None:
+        yield Problem(f"{path}.seccompProfile.type", "is not said: every system call is open")
+    dropped, added = dig(context, "capabilities", "drop"), elements(dig(context, "capabilities", "add"))
+    if not is_hidden(dropped) and not any(word == "ALL" or is_hidden(word) for word in elements(dropped)):
+        yield Problem(f"{path}.capabilities.drop", "keeps capabilities; ALL must be dropped")
+    for word in added:
+        if said_wrong(word, "NET_BIND_SERVICE"):
+            yield Problem(f"{path}.capabilities.add", "is more than NET_BIND_SERVICE", str(word))
+
+
+def _inherited(pod: Part, item: Part, *keys: str) -> Any:
+    """A container's security context goes before its pod's."""
+    own = dig(item.spec, "securityContext", *keys)
+    return own if own is not None else dig(pod.spec, "securityContext", *keys)
+
+
+def _lacks(wanted: bool, value: object) -> bool:
+    return value is not wanted and not is_hidden(value)

@@ -1,0 +1,52 @@
+"""Decides where a resource has pods: in workloads of Kubernetes, whoever made them, and in LeaderWorkerSets."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tierup.cost.kubernetes_kinds import kind_of
+from tierup.policies.reading import dig, fields, mappings
+from tierup.resources import Resource
+
+Keys = tuple[str, ...]
+_TEMPLATE: Keys = ("spec", "template", "spec")
+_GROUP: Keys = ("spec", "leaderWorkerTemplate")
+LEADER, WORKER = (*_GROUP, "leaderTemplate", "spec"), (*_GROUP, "workerTemplate", "spec")
+LEADER_WORKER_SET = ("leaderworkerset.x-k8s.io", "LeaderWorkerSet")
+# Resources that patch are left out: they say only what they change.
+_PODS: dict[tuple[str, str], tuple[Keys, ...]] = {
+    ("core", "Pod"): (("spec",),),
+    ("core", "PodTemplate"): (("template", "spec"),),
+    ("core", "ReplicationController"): (_TEMPLATE,),
+    ("apps", "Deployment"): (_TEMPLATE,),
+    ("apps", "StatefulSet"): (_TEMPLATE,),
+    ("apps", "DaemonSet"): (_TEMPLATE,),
+    ("apps", "ReplicaSet"): (_TEMPLATE,),
+    ("batch", "Job"): (_TEMPLATE,),
+    ("batch", "CronJob"): (("spec", "jobTemplate", "spec", "template", "spec"),),
+    LEADER_WORKER_SET: (LEADER, WORKER),
+}
+_CONTAINERS = ("initContainers", "containers", "ephemeralContainers")
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of a resource's inputs: a pod's spec or a container, and its path."""
+
+    path: str
+    spec: Mapping[str, Any]
+
+
+def pods(resource: Resource) -> Iterator[Part]:
+    """The specs of the pods that a resource is or makes."""
+    for keys in _PODS.get(kind_of(resource), ()):
+        spec = fields(dig(resource.inputs, *keys))
+        if spec:
+            yield Part(".".join(keys), spec)
+
+
+def containers(pod: Part) -> Iterator[Part]:
+    """Every container of a pod."""
+    for key in _CONTAINERS:
+        for index, spec in mappings(pod.spec.get(key)):
+            yield Part(f"{pod.path}.{key}[{index}]", spec)

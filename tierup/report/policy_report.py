@@ -1,0 +1,95 @@
+"""Decides how violations of policies are told: as lines, as JSON (docs/policies.md), as SARIF."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from tierup.policies import BUDGETS, RESOURCE_POLICIES, Level, Policy, Violation
+from tierup.report import clean
+from tierup.report.sarif import location, log
+
+POLICIES: tuple[Policy, ...] = (*RESOURCE_POLICIES, *BUDGETS.values())
+_LEVELS = {Level.MANDATORY: "error", Level.ADVISORY: "warning"}  # as SARIF has them
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyReport:
+    """What the policies say of `resources` resources; `file` stands for them in a code scanner."""
+
+    file: str
+    resources: int
+    violations: tuple[Violation, ...]
+
+    @property
+    def told(self) -> list[Violation]:
+        """Mandatory ones first."""
+        return sorted(self.violations, key=lambda item: item.policy.level is not Level.MANDATORY)
+
+    def count(self, level: Level) -> int:
+        return sum(item.policy.level is level for item in self.violations)
+
+
+def lines(report: PolicyReport) -> Iterator[str]:
+    """One line for each violation, and how many there are."""
+    for item in report.told:
+        yield f"{item.policy.level} {item.policy.name}: {_kind(item)} {item.resource}: {item.message}"
+    counts = ", ".join(f"{report.count(level)} {level}" for level in (Level.MANDATORY, Level.ADVISORY))
+    yield f"resources: {report.resources}, violations: {len(report.violations)} ({counts})"
+
+
+def as_json(report: PolicyReport) -> str:
+    """One object as text; `ok` is whether nothing mandatory is violated."""
+    tree = {
+        "ok": not report.count(Level.MANDATORY),
+        "resources": report.resources,
+        "counts": {str(level): report.count(level) for level in (Level.MANDATORY, Level.ADVISORY)},
+        "violations": [
+            {
+                "policy": item.policy.name,
+                "level": str(item.policy.level),
+                "urn": item.urn,
+                "resource": item.resource,
+                "path": item.problem.path,
+                "problem": item.what,
+                "fix": item.fix,
+                "message": item.message,
+            }
+            for item in report.told
+        ],
+    }
+    return json.dumps(clean(tree), indent=2) + "\n"
+
+
+def as_sarif(report: PolicyReport, version: str) -> str:
+    """A log of one run; `version` is the tool's own."""
+    seen: Counter[str] = Counter()
+    results = [_result(report.file, item, seen) for item in report.told]
+    return log("tierup-policy/", [_rule(policy) for policy in POLICIES], results, version)
+
+
+def _kind(item: Violation) -> str:
+    return item.urn.rpartition("::")[0].rpartition("::")[2].rpartition("$")[2].rpartition(":")[2]
+
+
+def _rule(policy: Policy) -> dict[str, Any]:
+    return {
+        "id": policy.name,
+        "shortDescription": {"text": policy.says},
+        "help": {"text": f"{policy.says} Fix: {policy.fix}. See docs/policies.md."},
+        "defaultConfiguration": {"level": _LEVELS[policy.level]},
+    }
+
+
+def _result(file: str, item: Violation, seen: Counter[str]) -> dict[str, Any]:
+    name = f"{item.urn} {item.policy.name} {item.problem.path}"
+    seen[name] += 1
+    return {
+        "ruleId": item.policy.name,
+        "ruleIndex": [policy.name for policy in POLICIES].index(item.policy.name),
+        "level": _LEVELS[item.policy.level],
+        "message": {"text": f"{item.resource}: {item.message}"},
+        "locations": [location(file, f"{item.urn} {item.problem.path}")],
+        "partialFingerprints": {"tierupPolicy/v1": f"{name} {seen[name]}"},
+    }
