@@ -9,9 +9,12 @@ from typing import Any
 
 import jsonschema
 import pytest
+import typer
 from ci_runner import MARKER, TOOLS, Runner
 from ci_templates import ROOT
 from fake_comment_api import TOKEN, Answer, FakeGitHub, FakeGitLab, Trouble
+
+from tierup.cli import app
 
 TIERUP = str(Path(sys.prefix) / "bin" / "tierup")
 URN = "urn:pulumi:standard::tierup::tierup:index:InferenceTier$kubernetes:apps/v1:Deployment::gateway"
@@ -275,3 +278,22 @@ def test_findings_of_a_real_stack_file_stand_at_their_lines_in_gitlabs_report(tm
     line = 1 + stack.read_text().splitlines().index("    user: 40")
     assert typo["severity"] == "blocker"
     assert typo["location"] == {"path": "stacks/Pulumi.entry.yaml", "lines": {"begin": line}}
+
+
+def test_every_command_of_the_templates_exists_with_its_options(runner: Runner) -> None:
+    runner.github("setup", "Write the kubeconfig")
+    forge = {"github.event_name == 'pull_request' && 'github' || ''": ""}
+    for strict in ("false", "true"):
+        for step in (("findings", "Check the stack file"), ("findings", "Cost of the stack file")):
+            runner.github(*step)
+        runner.github("preview", "Preview")
+        runner.github("preview", "Cost and policies", **forge, **{"inputs.strict": strict})
+        for job in ("findings", "preview", "drift", "up"):
+            runner.gitlab(job, strict=strict)
+    group: Any = typer.main.get_command(app)
+    calls = {call for call in runner.calls if call.startswith("tierup ")}
+    assert {call.split()[1] for call in calls} == {"plan", "cost", "policy"}
+    for call in calls:
+        _, command, *rest = call.split()
+        with group.commands[command].make_context(command, rest):  # an option it does not know is an error
+            pass
