@@ -169,6 +169,7 @@ def test_names_out_of_a_plan_cannot_write_the_comment(project: Project) -> None:
         ("maxIncreaseUsdPerMonth: 682", "scale", 0, ""),
         ("maxIncreaseUsdPerMonth: 681", "scale", 3, "budget.maxIncreaseUsdPerMonth"),
         ("maxIncreaseUsdPerMonth: 0", "delete", 0, ""),
+        ("maxIncreaseUsdPerMonth: 0", "create", 0, ""),
         ("maxIncreaseUsdPerMonth: 681, mode: advisory", "scale", 0, ""),
     ],
 )

@@ -18,6 +18,7 @@ from tierup.findings import Severity
 from tierup.plan import BudgetPlan
 from tierup.sections import BudgetMode
 
+BEFORE = Decimal("700.5")
 QUOTED: dict[str, Any] = {
     "cost": {
         "quotes": {
@@ -38,13 +39,13 @@ def budget(mode: BudgetMode = BudgetMode.MANDATORY, **limits: str) -> BudgetPlan
     ("more", "told"), [("99.99", False), ("100", False), ("100.01", True), ("-500", False)]
 )
 def test_what_a_change_may_add(more: str, told: bool) -> None:
-    found = list(increase(budget(max_increase_usd_per_month="100"), Decimal(more)))
+    found = list(increase(budget(max_increase_usd_per_month="100"), BEFORE, BEFORE + Decimal(more)))
     assert bool(found) is told
-    assert list(increase(budget(), Decimal(more))) == []
+    assert list(increase(budget(), BEFORE, BEFORE + Decimal(more))) == []
 
 
 def test_what_a_change_adds_too_much_is_told_in_whole_dollars_that_suffice() -> None:
-    (found,) = increase(budget(max_increase_usd_per_month="99.5"), Decimal("1234.001"))
+    (found,) = increase(budget(max_increase_usd_per_month="99.5"), BEFORE, BEFORE + Decimal("1234.001"))
     assert str(found) == (
         "TIER122 budget.maxIncreaseUsdPerMonth: is less than this change adds to a month "
         "(got $99.5; allowed at least $1,235) - raise it to 1235, or split the change"
@@ -52,8 +53,12 @@ def test_what_a_change_adds_too_much_is_told_in_whole_dollars_that_suffice() -> 
 
 
 def test_no_increase_at_all_is_a_limit() -> None:
-    assert list(increase(budget(max_increase_usd_per_month="0"), Decimal("0"))) == []
-    assert list(increase(budget(max_increase_usd_per_month="0"), Decimal("0.01")))
+    assert list(increase(budget(max_increase_usd_per_month="0"), BEFORE, BEFORE)) == []
+    assert list(increase(budget(max_increase_usd_per_month="0"), BEFORE, BEFORE + Decimal("0.01")))
+
+
+def test_what_is_made_first_is_no_increase() -> None:
+    assert list(increase(budget(max_increase_usd_per_month="0"), Decimal(0), BEFORE)) == []
 
 
 @pytest.mark.parametrize("mode", BudgetMode)
@@ -61,7 +66,7 @@ def test_the_mode_decides_how_far_it_goes(mode: BudgetMode) -> None:
     severity = Severity.ERROR if mode is BudgetMode.MANDATORY else Severity.WARNING
     cost = price(bill(), load_prices(), TODAY)
     (month,) = over_month(budget(mode, monthly_usd="1"), cost)
-    (more,) = increase(budget(mode, max_increase_usd_per_month="1"), Decimal(2))
+    (more,) = increase(budget(mode, max_increase_usd_per_month="1"), BEFORE, BEFORE + 2)
     assert {month.severity, more.severity} == {severity}
 
 

@@ -23,11 +23,13 @@ def exceeded(
         yield Finding(finding.code, finding.path, finding.problem, fix, got, allowed, severity)
 
 
-def increase(budget: BudgetPlan, more_a_month: Decimal) -> Iterator[Finding]:
-    """What one change adds to a month, USD, against the limit."""
+def increase(budget: BudgetPlan, before: Decimal, after: Decimal) -> Iterator[Finding]:
+    """What one change adds to a month, USD, against the limit; what is made first is no increase."""
+    if not before:
+        return
     problem = "is less than this change adds to a month"
     finding = Finding(Code.OVER_INCREASE, "budget.maxIncreaseUsdPerMonth", problem, "split the change")
-    yield from exceeded(budget, finding, budget.max_increase_usd_per_month, more_a_month)
+    yield from exceeded(budget, finding, budget.max_increase_usd_per_month, after - before)
 
 
 def stale(prices: Iterable[Price], today: datetime.date) -> Iterator[Finding]:

@@ -16,4 +16,4 @@ def over_budget(budget: BudgetPlan, found: Planned) -> Iterator[Finding]:
     finding = Finding(Code.OVER_BUDGET, "budget.capexUsd", problem, "use fewer servers")
     yield from exceeded(budget, finding, budget.capex_usd, now.purchase_usd)
     yield from over_month(budget, now)
-    yield from increase(budget, found.cost.total.usd_per_month)
+    yield from increase(budget, found.cost.past.usd_per_month, now.usd_per_month)

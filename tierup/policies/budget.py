@@ -79,7 +79,7 @@ def over_budget(now: Sequence[Resource], past: Sequence[Resource] = ()) -> Itera
             continue
         cost = cost if cost is not None else price(bill_of_resources(now), load_prices())
         before = usd_per_month(past) if past else past_of(tier)
-        more = [] if not before else increase(budget, cost.usd_per_month - before)
+        more = [] if before is None else increase(budget, before, cost.usd_per_month)
         for item in (*over_month(budget, cost), *more):
             problem = Problem(item.path, item.what, fix=item.then)
             yield Violation(BUDGETS[item.severity], tier.urn, tier.name, problem)
