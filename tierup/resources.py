@@ -37,6 +37,13 @@ class Change:
     now: Resource | None
 
 
+def resource_of(manifest: Mapping[str, Any]) -> Resource:
+    """The resource that Pulumi will make of a rendered object; its URN says only what it is: no stack holds it yet."""
+    kind, version, name = manifest["kind"], manifest["apiVersion"], manifest["metadata"]["name"]
+    token = f"kubernetes:{version if '/' in version else f'core/{version}'}:{kind}"
+    return Resource(f"{token}::{name}", token, name, None, manifest)
+
+
 def resources_of(state: Mapping[str, Mapping[str, Any]]) -> list[Resource]:
     """Resources by URN, `type` and `outputs` each, as a program reads its own stack's state."""
     return [

@@ -15,7 +15,6 @@ from tierup.cost.bill import bill_of, claimed_gib
 from tierup.cost.opencost import custom_pricing
 from tierup.cost.price import price
 from tierup.cost.types import HOURS_PER_MONTH, Bill, Kind, Price, TierCost, Volume
-from tierup.manifests import render
 from tierup.plan import Plan
 from tierup.sections import StandbyMode
 
@@ -144,7 +143,7 @@ def test_opencost_counts_at_run_time_what_the_preview_has_said(plan: Plan, warm:
         plan = replace(plan, nodes=replace(plan.nodes, standby_mode=StandbyMode.WARM))
     server, nodes = plan.nodes.server, plan.nodes.schedulable
     cost = quoted(replace(bill_of(plan), load_balancers=1))
-    gib = claimed_gib(render(plan))
+    gib = claimed_gib(plan)
     pricing = custom_pricing(cost, plan.stack, plan.nodes.gpus_schedulable, gib)
     each = (server.cpu.threads.value, server.memory.gb.value, server.gpus.value)
     seen = opencost_hour(pricing, [each] * len(nodes), gib, balancers=1)

@@ -22,8 +22,7 @@ from tier_plans import every_variant
 from tierup.manifests import render
 from tierup.plan import Plan
 from tierup.policies import RESOURCE_POLICIES, Level, violations
-from tierup.policies.rendered import resource_of
-from tierup.resources import SECRET, UNKNOWN, Resource
+from tierup.resources import SECRET, UNKNOWN, Resource, resource_of
 
 MakePlan = Callable[..., Plan]
 

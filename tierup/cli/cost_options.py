@@ -15,7 +15,6 @@ from tierup.cost.outlook import ApiPrice, Outlook, outlook
 from tierup.cost.outlook_shape import StackReport
 from tierup.cost.report import Costed
 from tierup.findings import errors
-from tierup.manifests import render
 from tierup.plan import Plan
 
 Utilisation = Annotated[
@@ -85,7 +84,7 @@ def export_focus(found: Costed) -> None:
 
 def export_opencost(plan: Plan, found: Costed) -> None:
     """OpenCost's custom prices."""
-    gib = claimed_gib(render(plan))
+    gib = claimed_gib(plan)
     print(
         opencost.document(opencost.custom_pricing(found.cost, plan.stack, plan.nodes.gpus_schedulable, gib)),
         end="",

@@ -13,9 +13,8 @@ from tierup.io.pulumi_plan import PlanError, read_plan, stack_of
 from tierup.io.stackfile import find_project, stack_path
 from tierup.manifests import render
 from tierup.policies import BUDGETS, Level, over_budget, violations
-from tierup.policies.rendered import resource_of
 from tierup.report.policy_report import PolicyReport, as_json, as_sarif, lines
-from tierup.resources import Change
+from tierup.resources import Change, resource_of
 
 EXAMPLES = examples(
     "tierup policy --plan preview.json",

@@ -7,7 +7,7 @@ here can price is named in `unknown`.
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-from tierup.cost.kubernetes import Objects, name_of
+from tierup.cost.kubernetes import Objects, by_name, name_of
 from tierup.cost.quotes import from_props
 from tierup.cost.told import NotTold, text
 from tierup.cost.types import Bill, Price, Volume
@@ -44,8 +44,7 @@ def bill_of_resources(resources: Iterable[Resource]) -> Bill:
                     models[_model(item, items)] += cost.gpus
         except NotTold:
             unknown.append(label(item))
-    volumes.sort(key=lambda volume: volume.name)
-    return Bill(*servers, tuple(volumes), balancers, dict(models), quotes, tuple(sorted(unknown)))
+    return Bill(*servers, by_name(volumes), balancers, dict(models), quotes, tuple(sorted(unknown)))
 
 
 def label(item: Resource) -> str:

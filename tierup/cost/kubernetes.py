@@ -70,6 +70,17 @@ class Objects:
         return Cost(tuple(volumes), gpus=gpus * replicas)
 
 
+def claimed(item: Resource) -> int:
+    """GiB of a claim, wherever it lies; 0 for anything else. Raises `NotTold`."""
+    is_claim = kind_of(item) == ("core", "PersistentVolumeClaim")
+    return _volume(item.name, at(item.inputs, "spec")).gib if is_claim else 0
+
+
+def by_name(volumes: Iterable[Volume]) -> tuple[Volume, ...]:
+    """Volumes in the order of every bill."""
+    return tuple(sorted(volumes, key=lambda volume: volume.name))
+
+
 def _known(ask: Callable[[Resource], _T], item: Resource) -> _T | None:
     """The answer, or None where it is not told."""
     try:
