@@ -93,7 +93,7 @@ data-path: setup toolchain engine-env ## tests of requests on their way through 
 
 .PHONY: control-plane
 control-plane: setup toolchain ## tests against a real API server, scheduled on simulated nodes
-	@$(call timed,control-plane tests,$(BIN)/python -m pytest tests/control_plane -n 2 --dist worksteal -q)
+	@$(call timed,control-plane tests,$(BIN)/python -m pytest tests/control_plane -n 3 --dist worksteal -q)
 
 .PHONY: lint
 lint: setup ## style, formatting and strict types

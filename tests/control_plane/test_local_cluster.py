@@ -119,10 +119,10 @@ def name(cluster_root: Path, request: pytest.FixtureRequest) -> Iterator[str]:
 def test_two_clusters_run_side_by_side_and_down_ends_exactly_one(
     cluster: Cluster, cluster_root: Path, name: str
 ) -> None:
-    before = cluster.status()
+    before, there = cluster.status(), set(list_clusters(cluster_root))  # a tier of other tests may be among them
     other = Cluster.up(name, root=cluster_root)
     assert other.server != cluster.server
-    assert set(list_clusters(cluster_root)) == {cluster.name, name}
+    assert set(list_clusters(cluster_root)) == there | {name}
     other.api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "only-in-other"}})
     assert cluster.api.get("v1", "Namespace", "only-in-other") is None
     assert living_processes_of(other.folder)
@@ -131,6 +131,7 @@ def test_two_clusters_run_side_by_side_and_down_ends_exactly_one(
 
     assert living_processes_of(other.folder) == []
     assert not [path for path in cluster_root.iterdir() if name in path.name]
+    assert set(list_clusters(cluster_root)) == there
     assert before.ready
     # The same processes; a busy API server may say only at the second asking that it is ready.
     until(lambda: cluster.status() == before, "the other cluster is as it was")
