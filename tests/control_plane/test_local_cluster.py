@@ -119,7 +119,10 @@ def name(cluster_root: Path, request: pytest.FixtureRequest) -> Iterator[str]:
 def test_two_clusters_run_side_by_side_and_down_ends_exactly_one(
     cluster: Cluster, cluster_root: Path, name: str
 ) -> None:
-    before, there = cluster.status(), set(list_clusters(cluster_root))  # a tier of other tests may be among them
+    before, there = (
+        cluster.status(),
+        set(list_clusters(cluster_root)),
+    )  # a tier of other tests may be among them
     other = Cluster.up(name, root=cluster_root)
     assert other.server != cluster.server
     assert set(list_clusters(cluster_root)) == there | {name}
