@@ -16,7 +16,7 @@ from tierup.catalog.prices import load_prices
 from tierup.cost.bill import bill_of
 from tierup.cost.bill_of_resources import bill_of_resources
 from tierup.cost.price import price
-from tierup.cost.report import cents
+from tierup.cost.report import rounded
 from tierup.cost.types import Bill
 from tierup.io.pulumi_plan import parse_plan
 from tierup.local.cluster import Cluster
@@ -71,6 +71,6 @@ def test_a_preview_of_a_tier_costs_what_its_stack_file_does(tier_of: Callable[..
         asked, cwd=tier.project.folder, env=tier.project.environment(), capture_output=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert Decimal(json.loads(done.stdout)["total"]["now"]["usdPerMonth"]) == cents(
+    assert Decimal(json.loads(done.stdout)["total"]["now"]["usdPerMonth"]) == rounded(
         price(expected, load_prices()).usd_per_month
     )

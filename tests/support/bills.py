@@ -13,6 +13,15 @@ TODAY = datetime.date(2026, 11, 25)
 PREMIUM = "premium-4x-h100-80g-sxm"
 
 
+def floats(value: Any) -> list[float]:
+    """Every binary fraction in parsed JSON, where money has none."""
+    if isinstance(value, dict):
+        return [found for item in value.values() for found in floats(item)]
+    if isinstance(value, list):
+        return [found for item in value for found in floats(item)]
+    return [value] if isinstance(value, float) else []
+
+
 def usd(text: str) -> Decimal:
     return Decimal(text)
 

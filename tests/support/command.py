@@ -1,11 +1,14 @@
 """The `tierup` command in this process: what it prints, and how it ends."""
 
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
 from tierup.cli import main
+from tierup.manifests.common import ROOT
 
 
 @dataclass(frozen=True)
@@ -30,3 +33,13 @@ class Command:
         code = ended.value.code
         assert isinstance(code, int)
         return Ended(code, printed.out, printed.err)
+
+
+def make_project(folder: Path, stacks: Mapping[str, str]) -> Path:
+    """A project with these stack files, by name; its folder of them."""
+    (folder / "Pulumi.yaml").write_text((ROOT / "Pulumi.yaml").read_text(encoding="utf-8"), encoding="utf-8")
+    files = folder / "stacks"
+    files.mkdir()
+    for name, text in stacks.items():
+        (files / f"Pulumi.{name}.yaml").write_text(text, encoding="utf-8")
+    return files

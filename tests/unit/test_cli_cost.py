@@ -9,8 +9,8 @@ from typing import Any
 
 import jsonschema
 import pytest
-from bills import TODAY
-from command import Command
+from bills import TODAY, floats
+from command import Command, make_project
 
 from tierup.cli import cost as command
 from tierup.cli.generate import ROOT, cost_schema
@@ -59,14 +59,7 @@ STACKS = {
 @pytest.fixture
 def tierup(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Command:
     """The command in a project of its own, on a day that is known."""
-    (tmp_path / "Pulumi.yaml").write_text(
-        (ROOT / "Pulumi.yaml").read_text(encoding="utf-8"), encoding="utf-8"
-    )
-    folder = tmp_path / "stacks"
-    folder.mkdir()
-    for name, text in STACKS.items():
-        (folder / f"Pulumi.{name}.yaml").write_text(text, encoding="utf-8")
-    monkeypatch.chdir(folder)
+    monkeypatch.chdir(make_project(tmp_path, STACKS))
     monkeypatch.setenv("COLUMNS", "300")
     monkeypatch.setattr(command, "today", lambda: TODAY)
     return Command(monkeypatch, capsys)
@@ -82,14 +75,6 @@ def test_json_keeps_its_committed_schema(tierup: Command) -> None:
     jsonschema.Draft202012Validator.check_schema(schema)
     for stack in ("good", "known", "dear", "warned"):
         jsonschema.validate(read(tierup, stack), schema)
-
-
-def floats(value: Any) -> list[float]:
-    if isinstance(value, dict):
-        return [found for item in value.values() for found in floats(item)]
-    if isinstance(value, list):
-        return [found for item in value for found in floats(item)]
-    return [value] if isinstance(value, float) else []
 
 
 def test_decimals_are_text_and_parts_add_up(tierup: Command) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 
 import jsonschema
 import pytest
-from bills import TODAY
-from command import Command
+from bills import TODAY, floats
+from command import Command, make_project
 from golden_plans import GOLDEN
 
 from benchmarks.large_plan import large_plan
@@ -32,15 +32,10 @@ class Project:
 
     def __init__(self, folder: Path, tierup: Command) -> None:
         self.folder, self.tierup = folder, tierup
-        (folder / "Pulumi.yaml").write_text(
-            (ROOT / "Pulumi.yaml").read_text(encoding="utf-8"), encoding="utf-8"
-        )
-        (folder / "stacks").mkdir()
-        self.budget("")
+        self.stack = make_project(folder, {"entry": ENTRY}) / "Pulumi.entry.yaml"
 
     def budget(self, said: str) -> None:
-        section = f"  tierup:budget: {{{said}}}\n" if said else ""
-        (self.folder / "stacks" / "Pulumi.entry.yaml").write_text(ENTRY + section, encoding="utf-8")
+        self.stack.write_text(f"{ENTRY}  tierup:budget: {{{said}}}\n", encoding="utf-8")
 
     def plan(self, content: object, name: str = "plan.json") -> str:
         path = self.folder / name
@@ -63,14 +58,6 @@ def golden(name: str) -> str:
 
 def read(project: Project, plan: str) -> Any:
     return json.loads(project.tierup("cost", "--plan", plan, "--json").out)
-
-
-def floats(value: Any) -> list[float]:
-    if isinstance(value, dict):
-        return [found for item in value.values() for found in floats(item)]
-    if isinstance(value, list):
-        return [found for item in value for found in floats(item)]
-    return [value] if isinstance(value, float) else []
 
 
 @pytest.mark.parametrize("name", PLANS)

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
-from command import Command
+from command import Command, make_project
 
 ROOT = Path(__file__).parents[2]
 GOOD = """\
@@ -21,12 +21,7 @@ TOKEN = "hf_abcdefghijklmnopqrstuvwxyz"
 @pytest.fixture
 def tierup(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Command:
     """The command in a project of its own, with the stack `good` and some that are not."""
-    (tmp_path / "Pulumi.yaml").write_text(
-        (ROOT / "Pulumi.yaml").read_text(encoding="utf-8"), encoding="utf-8"
-    )
-    folder = tmp_path / "stacks"
-    folder.mkdir()
-    for name, text in {
+    stacks = {
         "good": GOOD,
         "meant": GOOD + "  tierup:accept:\n    - {code: TIER052, reason: a test tier}\n",
         "typo": GOOD.replace("users: 40", "users: many"),
@@ -34,9 +29,8 @@ def tierup(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], 
         "dear-and-wrong": GOOD + "  tierup:budget: {capexUsd: 100}\n  tierup:monitoring: {mode: operator}\n",
         "torn": GOOD + "  tierup:models: [\n",
         "leaky": GOOD + f"  tierup:images: {{nginx: {TOKEN}, {TOKEN}: 1}}\n",
-    }.items():
-        (folder / f"Pulumi.{name}.yaml").write_text(text, encoding="utf-8")
-    monkeypatch.chdir(folder)
+    }
+    monkeypatch.chdir(make_project(tmp_path, stacks))
     monkeypatch.setenv("COLUMNS", "200")
     return Command(monkeypatch, capsys)
 

@@ -89,6 +89,14 @@ class Prices:
         """Whether a stack may quote this id."""
         return name in self.by_id or name.startswith(f"{STORAGE}-")
 
+    def server(self, name: str | None) -> Server | None:
+        """The catalogue's entry of a bill's server; None where there is none."""
+        return None if name is None else self.servers.get(name)
+
+    def find(self, name: str, quotes: Mapping[str, Price]) -> Price | None:
+        """A stack's own quote before the catalogue's price; None for an id that nobody knows."""
+        return quotes.get(name, self.by_id.get(name))
+
     def unit(self, name: str) -> str:
         """The unit of an id that is known."""
         return self.by_id[name if name in self.by_id else STORAGE].unit

@@ -10,7 +10,6 @@ import typer
 from tierup import acceptance
 from tierup.catalog import load_catalog
 from tierup.catalog.prices import load_prices
-from tierup.cli import cost_plan
 from tierup.cli.cost_options import (
     Api,
     Beside,
@@ -106,6 +105,8 @@ def cost(
             raise UsageError(
                 "what a plan changes is told as text, json or markdown - leave the other options"
             )
+        from tierup.cli import cost_plan
+
         raise typer.Exit(cost_plan.tell(plan, stack, today(), kind, strict))
     if stack is None:
         raise UsageError("name a stack (--stack), or give a plan (--plan)")

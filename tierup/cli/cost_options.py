@@ -9,7 +9,6 @@ import typer
 
 from tierup.catalog.prices import load_prices
 from tierup.cli.exits import UsageError
-from tierup.cost import focus, html, opencost
 from tierup.cost.bill import claimed_gib
 from tierup.cost.outlook import ApiPrice, Outlook, outlook
 from tierup.cost.outlook_shape import StackReport
@@ -70,6 +69,8 @@ def _number(said: str, option: str, such_as: str) -> Decimal:
 
 def write_page(file: Path, tiers: list[tuple[StackReport, Outlook]]) -> None:
     """The page of one or more tiers."""
+    from tierup.cost import html
+
     try:
         file.write_text(html.render(tiers), encoding="utf-8")
     except OSError as error:
@@ -78,12 +79,16 @@ def write_page(file: Path, tiers: list[tuple[StackReport, Outlook]]) -> None:
 
 def export_focus(found: Costed) -> None:
     """The month of the day as FOCUS; what has no row is told on standard error."""
+    from tierup.cost import focus
+
     print(focus.table(found.cost, found.stack, found.today), end="")
     _left_out(found)
 
 
 def export_opencost(plan: Plan, found: Costed) -> None:
     """OpenCost's custom prices."""
+    from tierup.cost import opencost
+
     gib = claimed_gib(plan)
     print(
         opencost.document(opencost.custom_pricing(found.cost, plan.stack, plan.nodes.gpus_schedulable, gib)),

@@ -7,9 +7,10 @@ from itertools import cycle
 
 from tierup.compare.picture import COLOURS, Axis
 from tierup.cost.outlook import Outlook
-from tierup.cost.outlook_report import TOKEN, rounded
+from tierup.cost.outlook_report import TOKEN
 from tierup.cost.outlook_rows import even as even_word
 from tierup.cost.outlook_rows import percent
+from tierup.cost.report import rounded
 from tierup.cost.tokens import TokenCost
 
 LEFT, RIGHT, TOP, BOTTOM, ROW = 110, 760, 44, 344, 20  # pixels

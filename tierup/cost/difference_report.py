@@ -18,7 +18,7 @@ from tierup.cost.difference_shape import (
     TotalOut,
 )
 from tierup.cost.price import is_stale, price
-from tierup.cost.report import cents, finding_out, money, price_out
+from tierup.cost.report import finding_out, money, price_out, rounded
 from tierup.cost.types import Bill, TierCost
 from tierup.findings import Finding, Severity, redacted
 from tierup.resources import Change
@@ -93,7 +93,7 @@ def _row(row: Row) -> dict[str, Any]:
 def _amount(amount: Amount) -> AmountOut:
     return AmountOut(
         **money(amount.usd_per_hour),
-        purchase_usd=cents(amount.purchase_usd),
+        purchase_usd=rounded(amount.purchase_usd),
         unpriced_lines=amount.unpriced,
     )
 

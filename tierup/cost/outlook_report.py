@@ -1,6 +1,6 @@
 """Decides which figures of an outlook are told, and how they are rounded."""
 
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import Decimal
 
 from tierup.cost.outlook import Instead, Outlook
 from tierup.cost.outlook_shape import (
@@ -16,13 +16,14 @@ from tierup.cost.outlook_shape import (
     ThreeYearsOut,
     TokensOut,
 )
+from tierup.cost.report import HOUR, rounded
 from tierup.cost.sensitivity import Case
 from tierup.cost.shape import CostReport
 from tierup.cost.span import Span
 from tierup.cost.tco import Total
 from tierup.cost.tokens import Pair, TokenCost
 
-HOUR, CENT, TOKEN, PART, RATE = (Decimal(f"1e-{digits}") for digits in (6, 2, 4, 4, 1))
+TOKEN, PART, RATE = Decimal("0.0001"), Decimal("0.0001"), Decimal("0.1")
 
 
 def stack_report(cost: CostReport, found: Outlook) -> StackReport:
@@ -104,8 +105,3 @@ def _pair(found: Pair) -> PairOut:
 
 def _at(value: Decimal | None, to: Decimal) -> Decimal | None:
     return None if value is None else rounded(value, to)
-
-
-def rounded(value: Decimal, to: Decimal = CENT) -> Decimal:
-    """Half away from zero, as money is."""
-    return value.quantize(to, ROUND_HALF_UP)

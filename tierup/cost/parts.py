@@ -46,7 +46,7 @@ class ServerParts:
 
 def gpus_in_service(bill: Bill, prices: Prices) -> int:
     """GPUs of the servers in service; 0 where the server is not in the catalogue."""
-    server = prices.servers.get(bill.server) if bill.server is not None else None
+    server = prices.server(bill.server)
     return 0 if server is None else bill.in_service * server.gpus.value
 
 
@@ -84,13 +84,9 @@ def _each(role: str, count: int, lines: list[Line]) -> NodeCost:
 
 def server_parts(bill: Bill, prices: Prices) -> ServerParts | None:
     """What one server's price is made of; None where the server is not in the catalogue."""
-    server = prices.servers.get(bill.server) if bill.server is not None else None
+    server = prices.server(bill.server)
     if bill.server is None or server is None:
         return None
-
-    def find(name: str) -> Price | None:
-        return bill.quotes.get(name, prices.by_id.get(name))
-
-    whole = find(bill.server)
+    whole = prices.find(bill.server, bill.quotes)
     assert whole is not None
-    return ServerParts(server.gpus.value, find(f"card-{server.gpu}"), whole)
+    return ServerParts(server.gpus.value, prices.find(f"card-{server.gpu}", bill.quotes), whole)

@@ -64,11 +64,11 @@ class Book:
     @property
     def server(self) -> Server | None:
         """The catalogue's entry of the bill's server."""
-        return self.prices.servers.get(self.bill.server) if self.bill.server is not None else None
+        return self.prices.server(self.bill.server)
 
     def find(self, name: str) -> Price:
         """The price of this id, which is then used; one that nobody knows has no value."""
-        found = self.bill.quotes.get(name, self.prices.by_id.get(name))
+        found = self.prices.find(name, self.bill.quotes)
         if found is None:
             found = Price(name, None, "USD", "not in the catalogue", datetime.date.min, "low")
         self.used[name] = found

@@ -40,7 +40,7 @@ class Rent:
 
 def rented(bill: Bill, prices: Prices) -> tuple[Rent, ...]:
     """Every offer of the bill's GPU, the cheapest first; none for a server that is not in the catalogue."""
-    server = prices.servers.get(bill.server) if bill.server is not None else None
+    server = prices.server(bill.server)
     if server is None:
         return ()
     up = bill.in_service + (bill.standby if bill.standby_mode is StandbyMode.WARM else 0)

@@ -24,7 +24,7 @@ from tierup.cost.shape import (
 from tierup.cost.types import HOURS_PER_MONTH, Bill, Kind, Line, Price, TierCost
 from tierup.findings import Finding, Severity, redacted
 
-_HOUR, _CENT = Decimal("0.000001"), Decimal("0.01")
+HOUR, CENT = Decimal("0.000001"), Decimal("0.01")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ def report(found: Costed, prices: Prices) -> CostReport:
             NodeOut(
                 role=node.role,
                 count=node.count,
-                purchase_usd=cents(node.purchase_usd),
+                purchase_usd=rounded(node.purchase_usd),
                 **money(node.usd_per_hour),
             )
             for node in by_node(cost, bill)
@@ -84,11 +84,11 @@ def _totals(cost: TierCost, gpus: int) -> Totals:
     low, high = cost.range_per_hour
     return Totals(
         **money(cost.usd_per_hour),
-        low_usd_per_month=cents(low * HOURS_PER_MONTH),
-        high_usd_per_month=cents(high * HOURS_PER_MONTH),
+        low_usd_per_month=rounded(low * HOURS_PER_MONTH),
+        high_usd_per_month=rounded(high * HOURS_PER_MONTH),
         capex=Money(**money(cost.hourly(Kind.CAPEX))),
         opex=Money(**money(cost.hourly(Kind.OPEX))),
-        purchase_usd=cents(cost.purchase_usd),
+        purchase_usd=rounded(cost.purchase_usd),
         usd_per_gpu_hour=_hourly(cost.usd_per_hour / gpus) if gpus else None,
     )
 
@@ -104,7 +104,7 @@ def _line(line: Line) -> LineOut:
         usd_per_month=_monthly(line.usd_per_hour),
         low_usd_per_month=_monthly(line.low),
         high_usd_per_month=_monthly(line.high),
-        purchase_usd=None if line.purchase_usd is None else cents(line.purchase_usd),
+        purchase_usd=None if line.purchase_usd is None else rounded(line.purchase_usd),
         prices=list(line.prices),
     )
 
@@ -176,18 +176,19 @@ def finding_out(item: Finding) -> FindingOut:
 
 def money(usd_per_hour: Decimal) -> dict[str, Decimal]:
     return {
-        "usd_per_hour": usd_per_hour.quantize(_HOUR, ROUND_HALF_UP),
-        "usd_per_month": cents(usd_per_hour * HOURS_PER_MONTH),
+        "usd_per_hour": rounded(usd_per_hour, HOUR),
+        "usd_per_month": rounded(usd_per_hour * HOURS_PER_MONTH),
     }
 
 
 def _hourly(usd: Decimal | None) -> Decimal | None:
-    return None if usd is None else usd.quantize(_HOUR, ROUND_HALF_UP)
+    return None if usd is None else rounded(usd, HOUR)
 
 
 def _monthly(usd_per_hour: Decimal | None) -> Decimal | None:
-    return None if usd_per_hour is None else cents(usd_per_hour * HOURS_PER_MONTH)
+    return None if usd_per_hour is None else rounded(usd_per_hour * HOURS_PER_MONTH)
 
 
-def cents(usd: Decimal) -> Decimal:
-    return usd.quantize(_CENT, ROUND_HALF_UP)
+def rounded(value: Decimal, to: Decimal = CENT) -> Decimal:
+    """Half away from zero, as money is."""
+    return value.quantize(to, ROUND_HALF_UP)

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 
 from tierup.catalog.prices import load_prices
-from tierup.cost.bill_of_resources import bill_of_resources
+from tierup.cost.bill_of_resources import TIER, bill_of_resources
 from tierup.cost.limits import increase
 from tierup.cost.price import price
 from tierup.cost_rules import over_month
@@ -15,7 +15,6 @@ from tierup.policies.rule import Level, Policy, Problem, Violation
 from tierup.resources import Resource
 from tierup.sections import Budget
 
-TIER = "tierup:index:InferenceTier"
 BEFORE = "usdPerMonthBefore"
 _SAYS = "All that a stack holds, and what one change adds, stays within its tier's budget."
 _FIX = "use less, or raise the budget"
