@@ -9,9 +9,9 @@ VENV := .venv
 STAMP := $(VENV)/.installed
 BIN := $(VENV)/bin
 
-# Runs a suite and prints its wall time, whatever its end.
-timed = start=$$(date +%s); status=0; $(2) || status=$$?; \
-	echo "$(1): $$(( $$(date +%s) - start )) s, exit $$status"; exit $$status
+# T: pytest's arguments instead of the whole suite, as in `make unit T='tests/unit/test_config.py -x'`.
+T ?=
+suites = @$(BIN)/python tests/support/suites.py $(if $(T),--only '$(T)')
 
 .PHONY: help
 help: ## list the targets
@@ -71,33 +71,38 @@ dev: setup engine-env ## run the standard tier's gateway, two vLLM CPU servers a
 	@$(BIN)/python -m tierup.local.toolchain install --group checks
 	@$(BIN)/tierup dev up --stack standard
 
+# tests/support/suites.py installs what a suite needs: here a target's name is all there is to say.
 .PHONY: test
-test: setup toolchain unit browser engine data-path control-plane ## all tests
+test: setup ## all tests; one failing suite hides no other
+	$(suites)
+
+.PHONY: ci
+ci: setup ## all tests, style and types
+	$(suites) all
 
 .PHONY: unit
 unit: setup ## tests that need only Python
-	@$(call timed,unit tests,$(BIN)/python -m pytest tests/unit -n 2 -q)
+	$(suites) unit
 
 .PHONY: browser
 browser: setup ## tests of pages in a headless browser; skipped, and told, where none can be had
-	@$(BIN)/python -m tierup.local.browser || true
-	@$(call timed,browser tests,$(BIN)/python -m pytest tests/browser -q -rs)
+	$(suites) browser
 
 .PHONY: engine
-engine: setup engine-env ## tests against a real vLLM server on the CPU
-	@$(call timed,engine tests,$(BIN)/python -m pytest tests/engine -q -rs)
+engine: setup ## tests against a real vLLM server on the CPU
+	$(suites) engine
 
 .PHONY: data-path
-data-path: setup toolchain engine-env ## tests of requests on their way through a real Nginx
-	@$(call timed,data-path tests,$(BIN)/python -m pytest tests/data_path -n 2 --dist loadgroup -q -rs)
+data-path: setup ## tests of requests on their way through a real Nginx
+	$(suites) data-path
 
 .PHONY: control-plane
-control-plane: setup toolchain ## tests against a real API server, scheduled on simulated nodes
-	@$(call timed,control-plane tests,$(BIN)/python -m pytest tests/control_plane -n 3 --dist worksteal -q)
+control-plane: setup ## tests against a real API server, scheduled on simulated nodes
+	$(suites) control-plane
 
 .PHONY: lint
 lint: setup ## style, formatting and strict types
-	@$(call timed,lint,{ $(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy --strict; })
+	$(suites) lint
 
 .PHONY: bench
 bench: setup toolchain ## compare `pulumi up` with kubectl; prints one JSON line last

@@ -17,7 +17,8 @@ from tierup.catalog import load_catalog
 from tierup.config import API_KEY_PREFIX, RawStack, parse
 from tierup.defaults import resolve
 from tierup.local.engine_env import EngineEnv
-from tierup.local.plan_gateway import PlanGateway, free_port
+from tierup.local.plan_gateway import PlanGateway
+from tierup.local.ports import free_port
 from tierup.local.toolchain import ToolchainError, cache_root, ensure, tool, toolchain_dir
 from tierup.manifests.common import ROOT
 from tierup.plan import Plan

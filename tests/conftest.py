@@ -1,8 +1,9 @@
-"""What tests of every kind share: a plan made the way the product makes it."""
+"""What tests of every kind share: a plan made the way the product makes it, and why a server ended."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 
 import pytest
+import server_logs
 
 from tierup.catalog import load_catalog
 from tierup.config import RawStack, parse
@@ -24,3 +25,12 @@ def make_plan() -> Callable[..., Plan]:
         return resolve(parse(RawStack("test", values, secrets)).config(), load_catalog())
 
     return make
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A test that fails tells of the servers that have failed meanwhile."""
+    report = yield
+    if report.failed:
+        report.sections.extend(server_logs.causes())
+    return report

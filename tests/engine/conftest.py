@@ -1,17 +1,23 @@
-"""Two real vLLM servers for the whole run; without the engine no test here runs, and each says so."""
+"""Real vLLM servers, each started when a test first asks for it; what this machine cannot run is skipped, and told."""
 
+import json
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import processor
 import pytest
-from engine_server import EngineServer, find_engine
-from served import Served, size_for
+from engine_server import find_engine
+from served import Served, serve
 from tier_plans import plan_of
 
-from tierup.local.cpu_engine import container_of, end_all
-from tierup.local.tiny_model import make_tiny_model
+from tierup.local.cpu import lacks_fp8_kv_cache
+from tierup.local.cpu_engine import options
 from tierup.plan import Plan
-from tierup.sizing.memory import GIB
+
+FP16 = {"id": "qwen2.5-7b", "precision": "fp16", "parallelism": {"tensor": 2}}
+SMALL_BOUND = 12  # a bound that a few requests reach
 
 
 @pytest.fixture(scope="session")
@@ -20,62 +26,68 @@ def engine_python() -> Path:
     return find_engine()
 
 
-SMALL_BOUND = 12
+@pytest.fixture(scope="session")
+def run_in_engine(engine_python: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]:
+    """Runs a program under the engine's interpreter: JSON on its standard input, the JSON of its last line back."""
+    folder = tmp_path_factory.mktemp("programs")
+
+    def run(program: str, given: object) -> object:
+        done = subprocess.run(
+            [engine_python, "-c", program],
+            input=json.dumps(given),
+            env={"HOME": str(folder), "VLLM_LOGGING_LEVEL": "ERROR"} | processor.environment(folder),
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr[-2000:]
+        return json.loads(done.stdout.splitlines()[-1])
+
+    return run
 
 
 @pytest.fixture(scope="session")
-def starting(
-    engine_python: Path, make_plan: Callable[..., Plan], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[dict[str, Served]]:
-    """The standard tier's server, and one with another shape, precision and KV cache and few slots; not healthy yet."""
-    fp8 = {"id": "qwen2.5-7b", "precision": "fp16", "parallelism": {"tensor": 2}, "kvCacheDtype": "fp8"}
-    few = {"models": [fp8 | {"maxNumSeqs": 4}]}
-    root = tmp_path_factory.mktemp("engine")
-    cases = {
-        "standard": (plan_of("standard"), {"layers": 4, "hidden": 128, "q_heads": 4, "kv_heads": 2}),
-        "fp16-fp8-kv": (make_plan(**few), {"layers": 6, "hidden": 256, "q_heads": 4, "kv_heads": 1}),
-    }
-    served: dict[str, Served] = {}
-    try:
-        for name, (plan, numbers) in cases.items():
-            model = make_tiny_model(root / name / "model", **numbers)
-            shape, sized = size_for(model, plan)
-            container = container_of(plan, plan.models[0])
-            if name == "fp16-fp8-kv":  # a bound that a few requests reach
-                args = container["args"]
-                args[args.index("--max-num-queued-reqs") + 1] = str(SMALL_BOUND)
-            kv_bytes = int(sized.kv * GIB)
-            server = EngineServer(engine_python, container, model, kv_bytes, root / name / "scratch")
-            served[name] = Served(server, container, shape, sized)
-        yield served
-    finally:
-        end_all(item.server for item in served.values())
-
-
-@pytest.fixture(scope="session")
-def servers(starting: dict[str, Served]) -> dict[str, Served]:
-    """The same two when they are healthy."""
-    for item in starting.values():
-        item.server.wait_healthy()
-    return starting
-
-
-@pytest.fixture(scope="session", params=["standard", "fp16-fp8-kv"])
-def served(request: pytest.FixtureRequest, servers: dict[str, Served]) -> Served:
-    """Each of the two servers."""
-    return servers[request.param]
-
-
-@pytest.fixture(scope="session")
-def standard(servers: dict[str, Served]) -> Served:
+def standard(engine_python: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """The standard tier's server."""
-    return servers["standard"]
+    shape = {"layers": 4, "hidden": 128, "q_heads": 4, "kv_heads": 2}
+    with serve(plan_of("standard"), shape, engine_python, tmp_path_factory.mktemp("standard")) as served:
+        yield served
 
 
 @pytest.fixture(scope="session")
-def small(servers: dict[str, Served]) -> Served:
-    """The server with four slots, which takes SMALL_BOUND requests."""
-    return servers["fp16-fp8-kv"]
+def small(
+    engine_python: Path, make_plan: Callable[..., Plan], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Served]:
+    """A server of another shape and precision, with four slots, which takes SMALL_BOUND requests."""
+    plan = make_plan(models=[FP16 | {"maxNumSeqs": 4}])
+    shape = {"layers": 6, "hidden": 256, "q_heads": 4, "kv_heads": 1}
+    folder = tmp_path_factory.mktemp("small")
+    with serve(plan, shape, engine_python, folder, bound=SMALL_BOUND) as served:
+        yield served
+
+
+@pytest.fixture(scope="session")
+def fp8(
+    engine_python: Path, make_plan: Callable[..., Plan], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Served]:
+    """The same shape with an FP8 KV cache, where the processor can."""
+    if reason := lacks_fp8_kv_cache(processor.flags()):
+        pytest.skip(f"NOT PROVEN on a running server: {reason}")
+    plan = make_plan(models=[FP16 | {"kvCacheDtype": "fp8"}])
+    shape = {"layers": 6, "hidden": 256, "q_heads": 4, "kv_heads": 1}
+    with serve(plan, shape, engine_python, tmp_path_factory.mktemp("fp8")) as served:
+        assert options(served.container["args"])["--kv-cache-dtype"] == ["fp8"]
+        yield served
+
+
+@pytest.fixture(params=["standard", "small", "fp8"])
+def served(request: pytest.FixtureRequest) -> Served:
+    """Each of the servers."""
+    found = request.getfixturevalue(request.param)
+    assert isinstance(found, Served)
+    return found
 
 
 @pytest.fixture(scope="session")
@@ -87,5 +99,5 @@ def metrics(standard: Served) -> str:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What ends a server comes last: all tests share two."""
+    """What ends a server comes last: other tests use it too."""
     items.sort(key=lambda item: item.get_closest_marker("ends_server") is not None)

@@ -1,7 +1,7 @@
 """The engine takes the arguments that our containers pass, keeps to them, and answers what their probes ask."""
 
-import json
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -37,17 +37,9 @@ CASES: list[tuple[str, Plan, ModelPlan]] = [
 
 
 @pytest.fixture(scope="module")
-def told(engine_python: Path, starting: object) -> list[Any]:
-    """The engine's options, their allowed values, its variables, and every variant's arguments as it reads them.
-
-    The servers start meanwhile.
-    """
-    lists = json.dumps([engine_args(plan, model) for _, plan, model in CASES])
-    done = subprocess.run(
-        [engine_python, "-c", PARSE], input=lists, capture_output=True, text=True, timeout=300, check=False
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    answer: list[Any] = json.loads(done.stdout.splitlines()[-1])
+def told(run_in_engine: Callable[..., Any]) -> list[Any]:
+    """The engine's options, their allowed values, its variables, and every variant's arguments as it reads them."""
+    answer: list[Any] = run_in_engine(PARSE, [engine_args(plan, model) for _, plan, model in CASES])
     return answer
 
 

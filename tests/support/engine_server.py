@@ -5,8 +5,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import processor
 import pytest
 import requests
+import server_logs
 from polling import until
 
 from tierup.local import engine_env
@@ -32,18 +34,20 @@ class EngineServer(CpuEngine):
 
     def __init__(self, python: Path, container: Manifest, model: Path, kv_bytes: int, folder: Path) -> None:
         """Start it; it is not healthy yet."""
-        super().__init__(python, container, model, kv_bytes, folder)
+        super().__init__(
+            python, container, model, kv_bytes, folder, environment=processor.environment(folder.parent)
+        )
+        server_logs.watch(self.log, self.process)
         self.container = container
         self.model = model
         self.url = f"http://{self.address}"
 
     def wait_healthy(self) -> None:
-        """Until /health answers 200; AssertionError with the end of its log when it never does."""
+        """Until /health answers 200; AssertionError when it never does (server_logs.py adds why)."""
         deadline = time.monotonic() + HEALTH_SECONDS
         while not self.healthy():
-            tail = "\n".join(self.log.read_text(errors="replace").splitlines()[-25:])
-            assert self.process.poll() is None, f"the server ended with {self.process.returncode}:\n{tail}"
-            assert time.monotonic() < deadline, f"the server is not healthy in {HEALTH_SECONDS} s:\n{tail}"
+            assert self.process.poll() is None, f"the server ended with {self.process.returncode}"
+            assert time.monotonic() < deadline, f"the server is not healthy in {HEALTH_SECONDS} s"
             time.sleep(0.2)
 
     def get(self, path: str) -> requests.Response:

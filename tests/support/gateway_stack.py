@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from polling import DEADLINE, until
+from server_logs import LoggedGateway
 
 from tierup.local.plan_gateway import PlanGateway
 
@@ -37,7 +38,7 @@ class Answer:
         return error
 
 
-class GatewayStack(PlanGateway):
+class GatewayStack(LoggedGateway, PlanGateway):
     """The gateway of a plan, asked as clients do."""
 
     def connect(self, timeout: float = DEADLINE) -> http.client.HTTPConnection:

@@ -1,6 +1,8 @@
 """What the engine tests ask a server about: the container it stands for, and our sizing of the model it serves."""
 
+import contextlib
 import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -8,11 +10,13 @@ from engine_server import EngineServer
 
 from tierup.catalog import load_catalog
 from tierup.config import KvCacheDtype
+from tierup.local.cpu_engine import container_of, end_all
+from tierup.local.tiny_model import make_tiny_model
 from tierup.manifests.common import Manifest
 from tierup.plan import Plan
 from tierup.sizing import ModelShape, SizingInput, shape_from_config
 from tierup.sizing.coefficients import load_calibration
-from tierup.sizing.memory import Memory, memory
+from tierup.sizing.memory import GIB, Memory, memory
 
 GPU = "rtx-4090"
 KV_GIB = 0.25
@@ -38,3 +42,22 @@ def size_for(model: Path, plan: Plan) -> tuple[ModelShape, Memory]:
     whole = memory(ask, k)
     share = ask.gpu_memory_utilization - (whole.kv - KV_GIB) / whole.visible
     return shape, memory(replace(ask, gpu_memory_utilization=share), k)
+
+
+@contextlib.contextmanager
+def serve(
+    plan: Plan, numbers: Mapping[str, int], python: Path, folder: Path, bound: int | None = None
+) -> Iterator[Served]:
+    """The server of a plan's only model, healthy, with a tiny model of these `numbers`; `bound` replaces its own."""
+    model = make_tiny_model(folder / "model", **numbers)
+    shape, sized = size_for(model, plan)
+    container = container_of(plan, plan.models[0])
+    if bound is not None:
+        args = container["args"]
+        args[args.index("--max-num-queued-reqs") + 1] = str(bound)
+    server = EngineServer(python, container, model, int(sized.kv * GIB), folder / "scratch")
+    try:
+        server.wait_healthy()
+        yield Served(server, container, shape, sized)
+    finally:
+        end_all([server])

@@ -9,11 +9,12 @@ from typing import Any
 from fake_model_server import FakeModelServer
 from nginx_workers import workers_are_new
 from polling import DEADLINE, until
+from server_logs import LoggedGateway
 from small_nginx import SCRIPT, TEMPLATE, nginx_command, njs_module
 from stream_load import Stream
 
-from tierup.local.gateway import LocalGateway, write_whole
-from tierup.local.plan_gateway import free_port
+from tierup.local.gateway import write_whole
+from tierup.local.ports import free_port
 
 KEY = "key-of-the-tests"
 SLOTS, QUEUE = 4, 2
@@ -21,7 +22,7 @@ PROBE = {"timeout_seconds": 1.5, "failures": 2, "stalled_seconds": 3}
 INTERVAL = 0.5
 
 
-class SmallGateway(LocalGateway):
+class SmallGateway(LoggedGateway):
     """One gateway for the model `tiny`; the lists of engines and gateways and the keys are the `site`'s."""
 
     def __init__(self, folder: Path, site: "Site", nginx: list[str] | None = None, **probe: float) -> None:

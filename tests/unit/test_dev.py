@@ -25,7 +25,7 @@ from tierup.local.changes import Changes
 from tierup.local.dev_gateway import tell
 from tierup.local.dev_place import MOST_CHARACTERS, check_port, own_folder
 from tierup.local.dev_plan import DevError, dev_plan
-from tierup.local.plan_gateway import free_port
+from tierup.local.ports import free_port
 from tierup.manifests.common import TEMPLATES
 from tierup.manifests.monitoring import prometheus_yml
 

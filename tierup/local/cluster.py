@@ -5,11 +5,8 @@ The caller's KUBECONFIG and ~/.kube/config are neither read nor written.
 
 from __future__ import annotations
 
-import contextlib
 import json
-import random
 import secrets
-import socket
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -28,14 +25,13 @@ from tierup.local.folders import (
     lock,
     state_root,
 )
+from tierup.local.logs import root_cause
+from tierup.local.ports import free_port
 from tierup.local.toolchain import tool
 
 __all__ = ["Cluster", "LocalClusterError", "Status", "down", "list_clusters", "state_root", "status"]
 
 _PORT_NAMES = ("etcd", "etcd-peer", "kube-apiserver")
-# Below the kernel's range for outgoing connections (from 32768 on): one of those could take the API server's
-# port while it restarts.
-_PORTS = range(20000, 32000)
 _PORT_ATTEMPTS = 3
 
 
@@ -207,25 +203,21 @@ class Cluster:
             if self.api.ready() and until():
                 return
             if time.monotonic() > deadline:
-                tail = processes.log_tail(self.folder, "kube-apiserver")
+                cause = root_cause(processes.log_text(self.folder, "kube-apiserver"))
                 raise LocalClusterError(
-                    f"local cluster {self.name}: not ready after {timeout:.0f} s; API server:\n{tail}"
+                    f"local cluster {self.name}: not ready after {timeout:.0f} s; API server:\n{cause}"
                 )
             time.sleep(0.05)
 
     def _report_death(self, component: str) -> None:
-        tail = processes.log_tail(self.folder, component)
-        if "address already in use" in tail:
+        log = processes.log_text(self.folder, component)
+        if "address already in use" in log:
             raise _PortTaken(f"local cluster {self.name}: {component} found its port taken")
-        raise LocalClusterError(f"local cluster {self.name}: {component} ended; the end of its log:\n{tail}")
+        file = processes.log_file(self.folder, component)
+        raise LocalClusterError(
+            f"local cluster {self.name}: {component} ended; from {file}:\n{root_cause(log)}"
+        )
 
 
 def _free_ports() -> dict[str, int]:
-    ports: dict[str, int] = {}
-    while len(ports) < len(_PORT_NAMES):
-        port = random.choice(_PORTS)
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            if port not in ports.values():
-                ports[_PORT_NAMES[len(ports)]] = port
-    return ports
+    return {name: free_port() for name in _PORT_NAMES}

@@ -2,10 +2,12 @@
 
 import os
 import subprocess
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from tierup.local.plan_gateway import answers, free_port
+from tierup.local.cpu import lacks_fp8_kv_cache
+from tierup.local.plan_gateway import answers
+from tierup.local.ports import free_port
 from tierup.local.processes import end_group
 from tierup.manifests.common import Manifest
 from tierup.manifests.engines.base import SCRATCH
@@ -40,9 +42,20 @@ def options(args: Sequence[str]) -> dict[str, list[str]]:
     return found
 
 
-def cpu_args(container: Manifest, model: Path, port: int, kv_bytes: int) -> list[str]:
-    """The container's arguments, but for the model, the address and what needs a GPU; what a CPU needs is added."""
-    left_out = GPU_ONLY | {"--tokenizer"}  # of the model that is not here
+def beyond(flags: Collection[str], container: Manifest) -> dict[str, str]:
+    """The container's options that a processor with these flags cannot honour, each with the reason."""
+    kept_in = options(container["args"]).get("--kv-cache-dtype", [])
+    reason = lacks_fp8_kv_cache(flags)
+    return {"--kv-cache-dtype": reason} if reason is not None and kept_in[:1] == ["fp8"] else {}
+
+
+def cpu_args(
+    container: Manifest, model: Path, port: int, kv_bytes: int, without: Collection[str] = ()
+) -> list[str]:
+    """The container's arguments, but for the model, the address, what needs a GPU and those in `without`; what a CPU
+    needs is added.
+    """
+    left_out = GPU_ONLY | {"--tokenizer", *without}  # the tokenizer of the model that is not here
     kept = {name: value for name, value in options(container["args"]).items() if name not in left_out}
     kept |= {"--model": [str(model)], "--host": ["127.0.0.1"], "--port": [str(port)]}
     # No compilation, made-up weights, and the KV cache's size instead of a share of a GPU.
@@ -64,8 +77,20 @@ def cpu_env(container: Manifest, folder: Path) -> dict[str, str]:
 class CpuEngine:
     """One server in a process group of its own; everything it writes is in `folder`, its words in `log` there."""
 
-    def __init__(self, python: Path, container: Manifest, model: Path, kv_bytes: int, folder: Path) -> None:
-        """Start it; it is not healthy yet. `python` is the interpreter that has vLLM."""
+    def __init__(
+        self,
+        python: Path,
+        container: Manifest,
+        model: Path,
+        kv_bytes: int,
+        folder: Path,
+        *,
+        without: Collection[str] = (),
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        """Start it; it is not healthy yet. `python` is the interpreter that has vLLM, `without` names options that the
+        container has and this processor cannot honour, `environment` goes beyond the container's.
+        """
         folder.mkdir(parents=True)
         self.log = folder / "log"
         port = free_port()
@@ -74,10 +99,10 @@ class CpuEngine:
             self.process = subprocess.Popen(
                 [
                     *(str(python), "-m", "vllm.entrypoints.openai.api_server"),
-                    *cpu_args(container, model, port, kv_bytes),
+                    *cpu_args(container, model, port, kv_bytes, without),
                 ],
                 cwd=folder,
-                env=cpu_env(container, folder),
+                env=cpu_env(container, folder) | dict(environment if environment is not None else {}),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

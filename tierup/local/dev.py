@@ -17,6 +17,7 @@ from tierup.local.dev_gateway import DevGateway
 from tierup.local.dev_plan import DevError, dev_plan
 from tierup.local.dev_prometheus import RULES, DevPrometheus
 from tierup.local.guard import Guard
+from tierup.local.logs import root_cause
 from tierup.local.toolchain import tool
 from tierup.manifests.common import ROOT
 
@@ -63,7 +64,8 @@ class DevRun:
         self._ends.callback(self.engines.end)
         for model in self.plan.models:
             for _ in range(engines):
-                self.engines.start(self.plan, model, self._python, self.folder)
+                for line in self.engines.start(self.plan, model, self._python, self.folder):
+                    self.tell(line)
                 self._guard.keep(
                     part.process.pid for part in self.engines.parts() if part.process is not None
                 )
@@ -126,9 +128,9 @@ class DevRun:
         for part in self.parts():
             code = part.process.poll() if part.process is not None else None
             if code is not None:
-                tail = "\n".join(part.log.read_text(errors="replace").splitlines()[-15:])
+                cause = root_cause(part.log.read_text(errors="replace"))
                 how = f"ended with exit code {code}" if code >= 0 else f"was ended by signal {-code}"
-                raise DevError(f"{part.name} {how}; the end of {part.log}:\n{tail}")
+                raise DevError(f"{part.name} {how}; from {part.log}:\n{cause}")
 
     def _follow(self) -> None:
         """Apply what was edited; what is wrong with it is told, and the old stays."""

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tierup.local.cpu_engine import CpuEngine, container_of, end_all
+from tierup.local.cpu import cpu_flags
+from tierup.local.cpu_engine import CpuEngine, beyond, container_of, end_all
 from tierup.local.tiny_model import make_tiny_model
 from tierup.plan import ModelPlan, Plan
 
@@ -29,8 +30,8 @@ class DevEngines:
         self.running: dict[str, list[CpuEngine]] = {}
         self.ready: dict[str, list[str]] = {}
 
-    def start(self, plan: Plan, model: ModelPlan, python: Path, folder: Path) -> None:
-        """One more server of a model; it is not ready yet."""
+    def start(self, plan: Plan, model: ModelPlan, python: Path, folder: Path) -> list[str]:
+        """One more server of a model; it is not ready yet. Returns what this processor makes it do without."""
         found = self.running.setdefault(model.slug, [])
         self.ready.setdefault(model.slug, [])
         files = folder / f"files-{model.slug}"
@@ -38,7 +39,10 @@ class DevEngines:
             context = max(32_768, model.context)
             make_tiny_model(files, layers=4, hidden=128, q_heads=4, kv_heads=2, context=context)
         at = folder / f"engine-{len(self.parts()) + 1}"
-        found.append(CpuEngine(python, container_of(plan, model), files, KV_BYTES, at))
+        container = container_of(plan, model)
+        without = beyond(cpu_flags(), container)
+        found.append(CpuEngine(python, container, files, KV_BYTES, at, without=without))
+        return [f"{at.name} runs without {option}: {reason}" for option, reason in without.items()]
 
     @property
     def addresses(self) -> dict[str, list[str]]:

@@ -5,7 +5,8 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tierup.local.plan_gateway import answers, free_port
+from tierup.local.plan_gateway import answers
+from tierup.local.ports import free_port
 from tierup.local.processes import end_group
 from tierup.local.toolchain import tool
 from tierup.manifests.common import ROOT

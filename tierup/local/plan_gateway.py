@@ -3,12 +3,13 @@
 import contextlib
 import http.client
 import json
-import socket
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tierup.local.gateway import LocalGateway, write_whole
+from tierup.local.logs import root_cause
+from tierup.local.ports import free_port
 from tierup.local.toolchain import tool
 from tierup.manifests.gateway_files import Place, nginx_conf, orders, scripts
 from tierup.plan import Plan
@@ -90,9 +91,11 @@ class PlanGateway(LocalGateway):
         return answers(f"127.0.0.1:{self.status_port}", "/healthz")
 
     def words(self) -> str:
-        """The end of both logs."""
+        """Why it may have ended, out of both logs."""
         logs = [self.folder / name for name in ("nginx.log", "reloader.log")]
-        return "\n".join(log.read_text(errors="replace")[-2000:] for log in logs if log.exists())
+        return "\n".join(
+            f"{log}: {root_cause(log.read_text(errors='replace'))}" for log in logs if log.exists()
+        )
 
 
 def answers(address: str, path: str) -> bool:
@@ -103,10 +106,3 @@ def answers(address: str, path: str) -> bool:
         probe.request("GET", path)
         return probe.getresponse().status == 200
     return False
-
-
-def free_port() -> int:
-    """A port that nobody has now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -114,13 +114,12 @@ def log_file(folder: Path, component: str) -> Path:
     return folder / "logs" / f"{component}.log"
 
 
-def log_tail(folder: Path, component: str, lines: int = 15) -> str:
-    """The last `lines` of a component's log, as text; empty when there is none."""
+def log_text(folder: Path, component: str) -> str:
+    """What a component has logged so far; empty when there is no log."""
     try:
-        text = log_file(folder, component).read_text(errors="replace")
+        return log_file(folder, component).read_text(errors="replace")
     except FileNotFoundError:
         return ""
-    return "\n".join(text.splitlines()[-lines:])
 
 
 def make_folders(folder: Path) -> None:

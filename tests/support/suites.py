@@ -1,0 +1,191 @@
+"""Runs the suites named, all of them whatever failed before, and ends with one table of what became of each.
+
+    python tests/support/suites.py [--only PYTEST_ARGUMENTS] [SUITE ...]
+
+Without names it runs every suite; `all` adds lint. The exit code is 0 when nothing failed, 1 when something did, 2 for
+a wrong call, 130 when it was interrupted; the table is printed then too. A suite that ran no test has failed.
+"""
+
+import argparse
+import contextlib
+import shlex
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from xml.etree import ElementTree
+
+ROOT = Path(__file__).parents[2]
+NO_TESTS_RAN = 5  # pytest's exit code
+INTERRUPTED = 130
+_COUNTED = ("passed", "failed", "skipped")
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a suite needs installed first; where an optional one cannot be had, its tests skip and say so."""
+
+    name: str
+    module: str
+    arguments: tuple[str, ...] = ()
+    optional: bool = False
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A folder of tests and how pytest runs it."""
+
+    name: str
+    folder: str
+    arguments: tuple[str, ...] = ()
+    needs: tuple[Step, ...] = ()
+
+
+TOOLCHAIN = Step("toolchain", "tierup.local.toolchain", ("install",))
+ENGINE = Step("engine-env", "tierup.local.engine_env")
+BROWSER = Step("browser-env", "tierup.local.browser", optional=True)
+SUITES = (
+    Suite("unit", "tests/unit", ("-n", "2")),
+    Suite("browser", "tests/browser", needs=(BROWSER,)),
+    Suite("engine", "tests/engine", needs=(ENGINE,)),
+    Suite("data-path", "tests/data_path", ("-n", "2", "--dist", "loadgroup"), (TOOLCHAIN, ENGINE)),
+    Suite("control-plane", "tests/control_plane", ("-n", "3", "--dist", "worksteal"), (TOOLCHAIN,)),
+)
+LINT = ("ruff check .", "ruff format --check .", "mypy --strict")
+
+
+@dataclass
+class Row:
+    """What became of one line of the table; counts are None where no tests are counted."""
+
+    name: str
+    ok: bool
+    seconds: float
+    counts: Counter[str] | None = None
+    notes: list[str] = field(default_factory=list)  # why tests were skipped, or what a step lacked
+
+
+def run_step(step: Step) -> Row:
+    """Install what is missing."""
+    started = time.monotonic()
+    code = _run([sys.executable, "-m", step.module, *step.arguments])
+    notes = ["could not be installed; tests that need it are skipped"] if code else []
+    return Row(step.name, code == 0 or step.optional, time.monotonic() - started, notes=notes)
+
+
+def run_lint() -> Row:
+    """Style, formatting and types; all three, whatever the first finds."""
+    started = time.monotonic()
+    codes = [_run([sys.executable, "-m", *command.split()]) for command in LINT]
+    return Row("lint", not any(codes), time.monotonic() - started)
+
+
+def run_suite(suite: Suite, only: Sequence[str]) -> Row:
+    """Run pytest; the counts are those of its own report."""
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder) / "report.xml"
+        where = only if only else (suite.folder,)
+        words = [*where, "-q", *suite.arguments, f"--junitxml={report}"]
+        code = _run([sys.executable, "-m", "pytest", *words])
+        counts, reasons = read_report(report)
+    notes = [f"{times} skipped: {reason}" for reason, times in reasons.items()]
+    if code == NO_TESTS_RAN:
+        notes.append("no test ran")
+    return Row(suite.name, code == 0, time.monotonic() - started, counts, notes)
+
+
+def read_report(report: Path) -> tuple[Counter[str], Counter[str]]:
+    """Passed, failed and skipped tests of a JUnit file, and the reasons of the skipped."""
+    counts, reasons = Counter(dict.fromkeys(_COUNTED, 0)), Counter[str]()
+    with contextlib.suppress(FileNotFoundError, ElementTree.ParseError):
+        for case in ElementTree.parse(report).iter("testcase"):
+            skipped = case.find("skipped")
+            if case.find("failure") is not None or case.find("error") is not None:
+                counts["failed"] += 1
+            elif skipped is not None:
+                counts["skipped"] += 1
+                reasons[skipped.get("message", "no reason given")] += 1
+            else:
+                counts["passed"] += 1
+    return counts, reasons
+
+
+def table(rows: Sequence[Row]) -> Iterator[str]:
+    """The lines that a run ends with."""
+    yield f"{'':14}{''.join(f'{name:>8}' for name in _COUNTED)} {'seconds':>8}"
+    for row in rows:
+        numbers = [row.counts[name] if row.counts is not None else "" for name in _COUNTED]
+        cells = [f"{number:>8}" for number in numbers]
+        yield f"{row.name:14}{''.join(cells)} {row.seconds:8.0f}  {'ok' if row.ok else 'FAILED'}"
+    for row in rows:
+        yield from (f"{row.name}: {note}" for note in row.notes)
+    total = Counter[str]()
+    for row in rows:
+        total.update(row.counts if row.counts is not None else {})
+    yield f"tests: {total['passed']} passed, {total['failed']} failed, {total['skipped']} skipped"
+
+
+def _run(command: Sequence[str]) -> int:
+    """Run a command on this terminal, whose Ctrl-C reaches it too; it is given its time to clean up."""
+    print(f"== {shlex.join(['python', *command[1:]])}", flush=True)
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL) as child:
+        try:
+            return child.wait()
+        except KeyboardInterrupt as reason:
+            if isinstance(reason, Terminated):
+                child.send_signal(signal.SIGINT)
+            child.wait()
+            raise
+
+
+class Terminated(KeyboardInterrupt):
+    """This process was asked to end, and only this one."""
+
+
+def _terminate(*_: object) -> None:
+    raise Terminated
+
+
+def run(names: Sequence[str], only: Sequence[str], rows: list[Row]) -> None:
+    """Run what is named, each step once; `rows` grows as they end."""
+    if "lint" in names:
+        rows.append(run_lint())
+    installed: set[str] = set()
+    for suite in (suite for suite in SUITES if suite.name in names):
+        for step in suite.needs:
+            if step.name not in installed:
+                installed.add(step.name)
+                rows.append(run_step(step))
+        rows.append(run_suite(suite, only))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    tests = [suite.name for suite in SUITES]
+    known = ["all", "lint", *tests]
+    parser = argparse.ArgumentParser(prog="tests/support/suites.py", description=__doc__.splitlines()[0])
+    parser.add_argument("suites", nargs="*", metavar="SUITE", choices=[*known, []], help=", ".join(known))
+    parser.add_argument("--only", default="", help="pytest's arguments instead of the suite's folder")
+    options = parser.parse_args(arguments)
+    names = options.suites if options.suites else tests
+    names = ["lint", *tests] if "all" in names else names
+    signal.signal(signal.SIGTERM, _terminate)
+    rows: list[Row] = []
+    interrupted = False
+    try:
+        run(names, shlex.split(options.only), rows)
+    except KeyboardInterrupt:
+        interrupted = True
+    print("== summary", *table(rows), sep="\n", flush=True)
+    if interrupted:
+        return INTERRUPTED
+    return 0 if all(row.ok for row in rows) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

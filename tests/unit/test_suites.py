@@ -1,0 +1,104 @@
+"""The run of all suites: none hides another, and its table says what became of each."""
+
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import suites
+from polling import until
+from suites import Row, Step, Suite, main
+
+GOOD = "def test_good(): pass\n"
+BAD = "def test_bad(): assert False\n"
+SKIPPED = "import pytest\n@pytest.mark.skip(reason='NOT PROVEN: this processor lacks avx512f')\ndef test_s(): pass\n"
+BROKEN = "import nothing_of_that_name\n"
+
+
+def suite(folder: Path, name: str, text: str, *needs: Step) -> Suite:
+    (folder / name).mkdir()
+    (folder / name / f"test_{name}.py").write_text(text)
+    return Suite(name, str(folder / name), needs=needs)
+
+
+def rows(out: str) -> dict[str, list[str]]:
+    """The summary's lines by their first word."""
+    return {line.split()[0]: line.split()[1:] for line in out.partition("== summary\n")[2].splitlines()[1:]}
+
+
+def test_a_failed_suite_hides_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    absent = Step("tool", "no.such.module")
+    wanted = (
+        suite(tmp_path, "bad", BAD + GOOD),
+        suite(tmp_path, "broken", BROKEN, absent),
+        suite(tmp_path, "empty", ""),
+        suite(tmp_path, "good", GOOD + SKIPPED, absent),
+    )
+    monkeypatch.setattr(suites, "SUITES", wanted)
+    assert main([]) == 1
+    out = capfd.readouterr().out
+    found = rows(out)
+    assert found["bad"] == ["1", "1", "0", found["bad"][3], "FAILED"]
+    assert found["broken"][:3] == ["0", "1", "0"]
+    assert found["empty"][-1] == "FAILED"
+    assert "empty: no test ran" in out
+    assert found["good"] == ["1", "0", "1", found["good"][3], "ok"]
+    assert "good: 1 skipped: NOT PROVEN: this processor lacks avx512f" in out
+    assert out.count("-m no.such.module") == 1, "a step runs once"
+    assert "tool: could not be installed" in out
+    assert out.splitlines()[-1] == "tests: 2 passed, 2 failed, 1 skipped"
+
+
+def test_a_step_that_cannot_be_had_fails_the_run_unless_it_is_optional(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number, (optional, code) in enumerate([(False, 1), (True, 0)]):
+        step = Step("tool", "no.such.module", optional=optional)
+        monkeypatch.setattr(suites, "SUITES", (suite(tmp_path, f"good{number}", GOOD, step),))
+        assert main([]) == code
+
+
+def test_one_suite_runs_alone_and_a_name_nobody_knows_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(suites, "SUITES", (suite(tmp_path, "bad", BAD), suite(tmp_path, "good", GOOD)))
+    assert main(["good"]) == 0
+    assert rows(capfd.readouterr().out).keys() == {"good", "tests:"}
+    assert main(["good", "--only", str(tmp_path / "bad")]) == 1
+    with pytest.raises(SystemExit) as ended:
+        main(["godo"])
+    assert ended.value.code == 2
+
+
+def test_an_interrupted_run_prints_what_it_has(tmp_path: Path) -> None:
+    sleeps = f"import time\ndef test_slow():\n    open({str(tmp_path / 'on')!r}, 'w')\n    time.sleep(60)\n"
+    wanted = (suite(tmp_path, "good", GOOD), suite(tmp_path, "slow", sleeps))
+    program = (
+        f"import sys, suites\nfrom suites import Suite\nsuites.SUITES = {wanted!r}\nsys.exit(suites.main([]))"
+    )
+    command = ["env", "--default-signal=INT", sys.executable, "-c", program]
+    out = tmp_path / "out"
+    with out.open("w") as stream:
+        child = subprocess.Popen(command, stdout=stream, cwd=Path(suites.__file__).parent)
+    until(lambda: (tmp_path / "on").exists() or child.poll() is not None, "the slow test runs")
+    began = time.monotonic()
+    child.send_signal(signal.SIGTERM)
+    assert child.wait(60) == 130
+    assert time.monotonic() - began < 30
+    assert rows(out.read_text()).keys() == {"good", "tests:"}
+
+
+def test_the_table_lines_up() -> None:
+    lines = list(suites.table([Row("unit", True, 61.4, Counter(passed=4540)), Row("lint", False, 7)]))
+    assert lines[:3] == [
+        "                passed  failed skipped  seconds",
+        "unit              4540       0       0       61  ok",
+        "lint                                          7  FAILED",
+    ]
+    assert re.fullmatch(r"tests: \d+ passed, \d+ failed, \d+ skipped", lines[-1])
