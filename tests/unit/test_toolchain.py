@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tierup.defaults import IMAGES
 from tierup.local import toolchain
 from tierup.local.toolchain_pins import Tool, ToolchainError, load_pins
 from tierup.local.toolchain_set import Toolchain, ToolMissing
@@ -406,10 +407,21 @@ def test_committed_pins_agree_with_the_go_modules_and_the_python_packages() -> N
         "kwok": "sigs.k8s.io/kwok v{}",
         "actionlint": "github.com/rhysd/actionlint v{}",
     }
-    for name, line in pinned.items():
+    lines = {name: line.format(tools[name].version) for name, line in pinned.items()}
+    # As a Go module, Prometheus 3.8.0 is v0.308.0.
+    major, minor, patch = tools["prometheus"].version.split(".")
+    lines["prometheus"] = f"github.com/prometheus/prometheus v0.{major}{int(minor):02}.{patch}"
+    for name, line in lines.items():
         recipe = tools[name].go
         assert recipe
-        assert line.format(tools[name].version) in (REPO / "tools" / recipe.module / "go.mod").read_text()
+        assert line in (REPO / "tools" / recipe.module / "go.mod").read_text()
+
+
+def test_rules_are_checked_by_the_prometheus_that_is_deployed() -> None:
+    tools = load_pins(REPO / "tierup/local/toolchain.yaml")
+    image, _ = IMAGES["prometheus"]
+    for name in ("prometheus", "promtool"):
+        assert image.endswith(f":v{tools[name].version}")
 
 
 def test_every_committed_pin_has_a_way_that_needs_no_path() -> None:
