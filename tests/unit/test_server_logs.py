@@ -16,13 +16,13 @@ from tierup.local.ports import free_port
 # As vLLM 0.32.0 ends on a processor without AVX-512: the engine's process logs and raises it, then the server gives up.
 VLLM = """\
 (APIServer pid=139) WARNING 11-27 12:40:28 [system_utils.py:255] Found ulimit of 20000 and failed with error
-(EngineCore pid=7) ERROR 11-27 12:40:47 [a.py:1] EngineCore failed to start.
-(EngineCore pid=7) ERROR 11-27 12:40:47 [a.py:1] Traceback (most recent call last):
-(EngineCore pid=7) ERROR 11-27 12:40:47 [a.py:1]   File "core.py", line 1480, in run_engine_core
-(EngineCore pid=7) ERROR 11-27 12:40:47 [a.py:1]     engine_core = EngineCoreProc(*args)
-(EngineCore pid=7) ERROR 11-27 12:40:47 [a.py:1]   File "cpu_attn.py", line 541, in _get_attn_isa
-(EngineCore pid=7) ERROR 11-27 12:40:47 [a.py:1]     raise NotImplementedError(
-(EngineCore pid=7) ERROR 11-27 12:40:47 [a.py:1] NotImplementedError: FP8 KV cache on CPU requires x86 with AVX-512 or AMX.
+(Core pid=7) ERROR 11-27 12:40:47 [a.py:1] EngineCore failed to start.
+(Core pid=7) ERROR 11-27 12:40:47 [a.py:1] Traceback (most recent call last):
+(Core pid=7) ERROR 11-27 12:40:47 [a.py:1]   File "core.py", line 1480, in run_engine_core
+(Core pid=7) ERROR 11-27 12:40:47 [a.py:1]     engine_core = EngineCoreProc(*args)
+(Core pid=7) ERROR 11-27 12:40:47 [a.py:1]   File "cpu_attn.py", line 541, in _get_attn_isa
+(Core pid=7) ERROR 11-27 12:40:47 [a.py:1]     raise NotImplementedError(
+(Core pid=7) ERROR 11-27 12:40:47 [a.py:1] NotImplementedError: FP8 KV cache on CPU requires x86 with AVX-512 or AMX.
 Traceback (most recent call last):
   File "core.py", line 1480, in run_engine_core
     engine_core = EngineCoreProc(*args)

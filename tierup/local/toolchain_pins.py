@@ -38,7 +38,7 @@ class Check(_Strict):
 
 
 class OnPath(_Strict):
-    accept: Literal["exact", "minor-skew", "at-least"] = "exact"
+    accept: Literal["exact", "at-least"] = "exact"
     dirs: tuple[str, ...] = ()
     beside: str | None = None
 
@@ -89,10 +89,7 @@ class Tool(_Strict):
         rule = self.path.accept if self.path else "exact"
         if rule == "exact":
             return version == self.version
-        found, wanted = _numbers(version), _numbers(self.version)
-        if rule == "at-least":
-            return found >= wanted
-        return len(found) > 1 and found[0] == wanted[0] and abs(found[1] - wanted[1]) <= 1
+        return _numbers(version) >= _numbers(self.version)
 
     def key(self, modules: Path) -> str:
         """Changes with everything that can change the tool's bytes: pin, recipe, Go module, platform."""
