@@ -7,11 +7,12 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from tierup.local.cpu import cpu_flags
 from tierup.local.toolchain import cache_root
 from tierup.local.toolchain_pins import ToolchainError
 from tierup.local.toolchain_shop import WayFailed, Workshop, one_at_a_time, run
@@ -42,12 +43,19 @@ def unsupported() -> str | None:
     glibc = tuple(int(part) for part in found.split(".")[:2]) if libc == "glibc" else (0, 0)
     if sys.platform == "linux" and platform.machine() in MACHINES and glibc >= GLIBC:
         if PYTHONS[0] <= sys.version_info[:2] <= PYTHONS[1]:
-            return None
+            return _lacking(cpu_flags())
     low, high = ("{}.{}".format(*version) for version in PYTHONS)
     return (
         f"vLLM's CPU build has no wheels for {have} (it has for linux {' and '.join(MACHINES)}, "
         f"Python {low} to {high}, glibc {GLIBC[0]}.{GLIBC[1]} or newer)"
     )
+
+
+def _lacking(flags: Collection[str]) -> str | None:
+    """Its slowest kernels for x86 are for AVX2; what lists no flags is taken for able."""
+    if platform.machine() == "x86_64" and flags and "avx2" not in flags:
+        return "vLLM's CPU build needs the flag avx2, which this processor lacks"
+    return None
 
 
 @dataclass(frozen=True)
