@@ -51,11 +51,11 @@ toolchain: setup ## install the pinned tools (PATH, else download, else built fr
 
 .PHONY: engine-env
 engine-env: setup ## install vLLM's CPU build into the cache folder (about 6 GB)
-	@$(BIN)/python -m tierup.local.engine_env
+	@$(BIN)/python -m tierup.local.toolchain.engine_env
 
 .PHONY: browser-env
 browser-env: setup ## take a headless browser from PATH, or unpack one into the cache folder (about 300 MB)
-	@$(BIN)/python -m tierup.local.browser
+	@$(BIN)/python -m tierup.local.toolchain.browser
 
 .PHONY: demo
 demo: setup ## bring the standard tier up on a local cluster with simulated GPU nodes

@@ -14,14 +14,14 @@ from benchmarks.processes import END_S, Place, uninterrupted
 from benchmarks.report import say
 from benchmarks.traffic import Backends, Target, until_served
 from tierup.catalog import load_catalog
-from tierup.config import API_KEY_PREFIX, RawStack, parse
-from tierup.defaults import resolve
-from tierup.local.engine_env import EngineEnv
-from tierup.local.plan_gateway import PlanGateway
-from tierup.local.ports import free_port
+from tierup.local.cluster.ports import free_port
+from tierup.local.dev.gateway_of_plan import PlanGateway
 from tierup.local.toolchain import ToolchainError, cache_root, ensure, tool, toolchain_dir
-from tierup.manifests.common import ROOT
-from tierup.plan import Plan
+from tierup.local.toolchain.engine_env import EngineEnv
+from tierup.plan.model import Plan
+from tierup.plan.resolve import resolve
+from tierup.stack.parse import API_KEY_PREFIX, RawStack, parse
+from tierup.templates import ROOT
 
 Maker = Callable[[Place, Backends], Target]
 

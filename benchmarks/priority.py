@@ -20,7 +20,7 @@ from benchmarks.processes import place
 from benchmarks.report import goal, rounded, run, say
 from benchmarks.traffic import Body, chat, jobs, start_backends
 from tierup.local.toolchain import ToolchainError
-from tierup.plan import Plan
+from tierup.plan.model import Plan
 
 SLOTS, QUEUE = 8, 100  # per model server; all that come may wait
 GAP_MS = 25

@@ -6,7 +6,7 @@ from pathlib import Path
 from benchmarks.measure import Run, median
 from benchmarks.report import goal, say
 from benchmarks.subjects import SAME, UP, Tier, many_models, pulumi
-from tierup.local.cluster import Cluster
+from tierup.local.cluster.cluster import Cluster
 
 FLAT = 1.5  # cost of one more object at the large end, against the small end
 # The engine writes the whole state twice for every resource; without that, what is left grows with the objects alone.

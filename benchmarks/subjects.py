@@ -13,18 +13,18 @@ from benchmarks import measure
 from benchmarks.measure import Run
 from tierup.catalog import load_catalog
 from tierup.cli.render import to_yaml
-from tierup.config import parse
-from tierup.io.stackfile import read_stack, stack_path
-from tierup.local.api import Api
-from tierup.local.cluster import Cluster
-from tierup.local.data_centre import provide
-from tierup.local.fake_nodes import delete_node
-from tierup.local.project import LocalProject
+from tierup.io.stack.read import read_stack, stack_path
+from tierup.local.cluster.api import Api
+from tierup.local.cluster.cluster import Cluster
+from tierup.local.cluster.data_centre import provide
+from tierup.local.cluster.fake_nodes import delete_node
+from tierup.local.cluster.project import LocalProject
 from tierup.local.toolchain import tool
 from tierup.manifests import render
-from tierup.manifests.common import STACK_LABEL
-from tierup.plan import Plan
-from tierup.preflight import make_plan
+from tierup.plan.model import Plan
+from tierup.resources.identity import STACK_LABEL
+from tierup.rules.preflight import make_plan
+from tierup.stack.parse import parse
 
 ROOT = Path(__file__).parents[1]
 UP = ("up", "--yes", "--skip-preview")

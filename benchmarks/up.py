@@ -17,9 +17,9 @@ from benchmarks.measure import CommandFailed, Run, median
 from benchmarks.report import goal, run, say
 from benchmarks.scale import scale
 from benchmarks.subjects import ROOT, SAME, UP, Tier, empty_project, pulumi, workplace
-from tierup.local.cluster import Cluster
-from tierup.local.folders import LocalClusterError
-from tierup.local.project import LocalProject
+from tierup.local.cluster.cluster import Cluster
+from tierup.local.cluster.folders import LocalClusterError
+from tierup.local.cluster.project import LocalProject
 from tierup.local.toolchain import ToolMissing
 
 MAX_RATIO = 1.3  # from nothing, against kubectl

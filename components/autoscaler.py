@@ -7,7 +7,7 @@ import pulumi
 
 from components.kube import Kube
 from tierup.manifests import autoscaler
-from tierup.plan import ModelPlan, Plan
+from tierup.plan.model import ModelPlan, Plan
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import pulumi
 from components.kube import Kube
 from tierup.manifests import gateway
 from tierup.manifests.common import GATEWAY_PORT
-from tierup.plan import Plan
+from tierup.plan.model import Plan
 
 
 @dataclass(frozen=True)

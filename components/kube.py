@@ -8,8 +8,9 @@ from typing import Any
 import pulumi
 import pulumi_kubernetes as k8s
 
-from tierup.manifests.common import RETAIN_ANNOTATION, Manifest, SecretRef
+from tierup.manifests.common import Manifest, SecretRef
 from tierup.manifests.waits import delete_seconds, ready_seconds
+from tierup.resources.identity import RETAIN_ANNOTATION
 
 # Type tokens of the provider's schema. Registered by token and not through the SDK's typed classes, which cost more to
 # import and to translate than all of our own program (docs/adr/0009-resources-by-token.md).

@@ -7,7 +7,7 @@ import pulumi
 
 from components.kube import Kube, ground
 from tierup.manifests import model_cache, model_server
-from tierup.plan import ModelPlan, Plan
+from tierup.plan.model import ModelPlan, Plan
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import pulumi
 from components.kube import Kube
 from tierup.manifests import monitoring
 from tierup.manifests.common import GRAFANA_PORT, PROMETHEUS_PORT
-from tierup.plan import Plan
+from tierup.plan.model import Plan
 
 
 @dataclass(frozen=True)

@@ -8,19 +8,19 @@ import pulumi_kubernetes as k8s
 from pulumi.runtime import config as engine
 
 from components.tier import InferenceTier, TierArgs
-from tierup import acceptance
 from tierup.catalog import load_catalog
-from tierup.config import SECRET_PREFIX, RawStack, parse
-from tierup.findings import Finding, TierError, errors, open_warnings
-from tierup.io.cluster import Cluster
-from tierup.io.cluster_check import check
-from tierup.io.engine_config import read_engine
-from tierup.io.stackfile import PROJECT
+from tierup.findings.model import Finding, TierError, errors, open_warnings
+from tierup.io.cluster.checks import check
+from tierup.io.cluster.client import Cluster
+from tierup.io.pulumi.config import read_engine
+from tierup.io.stack.read import PROJECT
 from tierup.manifests import render
-from tierup.plan import Plan
+from tierup.plan.model import Plan
 from tierup.policies.budget import usd_per_month
-from tierup.preflight import make_plan
-from tierup.resources import resources_of
+from tierup.resources.model import resources_of
+from tierup.rules import acceptance
+from tierup.rules.preflight import make_plan
+from tierup.stack.parse import SECRET_PREFIX, RawStack, parse
 
 State = Mapping[str, Mapping[str, Any]]
 

@@ -15,9 +15,9 @@ from components.kube import Kube
 from components.model_server import ModelCache, ModelCacheArgs, ModelServer, ModelServerArgs
 from components.monitoring import Monitoring, MonitoringArgs
 from components.nodes.existing import GpuNodes, GpuNodesArgs
-from tierup.cost import quotes
+from tierup.cost.bill import quotes
 from tierup.manifests import retained
-from tierup.plan import Plan
+from tierup.plan.model import Plan
 from tierup.policies import budget
 
 

@@ -4,9 +4,9 @@ from loadtest.profile import Profile
 from loadtest.run import Heard
 from loadtest.stats import Window, measure
 from loadtest.verdict import kept, promises
-from tierup.measured import VERSION, Arrival, Load, Prediction, Results
-from tierup.plan import ModelPlan, Plan
-from tierup.tune import setting_of
+from tierup.plan.model import ModelPlan, Plan
+from tierup.tuning.results import VERSION, Arrival, Load, Prediction, Results
+from tierup.tuning.tune import setting_of
 
 
 def measured_time(profile: Profile, heard: Heard) -> Window | None:

@@ -5,33 +5,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import cycle
 
-from tierup.compare.picture import COLOURS, STEPS, Axis
-from tierup.measured import MeasuredClass, Results
+from tierup.report.charts.axes import COLOURS, Axis
+from tierup.report.charts.linear import Linear
+from tierup.tuning.results import MeasuredClass, Results
 
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 880, 300, 70, 860, 40, 250  # pixels
 STEP_PERCENT = 5  # between two entries of `ttftStepsMs`
-_TICKS = 6  # about so many
 Point = tuple[float, float]
 Tick = tuple[float, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Linear:
-    """A plain axis from 0 at pixel `start` to `high` at pixel `end`."""
-
-    high: float
-    start: float
-    end: float
-
-    def at(self, value: float) -> float:
-        """The pixel of a value."""
-        return round(self.start + value / self.high * (self.end - self.start), 1)
-
-    def ticks(self) -> list[float]:
-        """Round values, evenly spaced."""
-        power = 10.0 ** math.floor(math.log10(self.high / _TICKS))
-        step = next(step * power for step in STEPS if step * power >= self.high / _TICKS)
-        return [n * step for n in range(math.floor(self.high / step) + 1)]
 
 
 @dataclass(frozen=True, slots=True)

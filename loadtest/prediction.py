@@ -1,9 +1,9 @@
 """Decides what the plan expects at the load of a test: its capacity model at as many requests in flight."""
 
-from tierup.capacity import Load, known, largest, question
-from tierup.measured import PredictedClass, Prediction, Span
-from tierup.plan import ModelPlan, Plan
+from tierup.plan.capacity import Load, known, largest, question
+from tierup.plan.model import ModelPlan, Plan
 from tierup.sizing import Range
+from tierup.tuning.results import PredictedClass, Prediction, Span
 
 
 def predict(

@@ -4,8 +4,8 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from tierup.measured import Arrival
-from tierup.plan import ModelPlan, Plan
+from tierup.plan.model import ModelPlan, Plan
+from tierup.tuning.results import Arrival
 
 FEWEST_WARMUP_SECONDS = 5.0  # for connections and a server's first steps, where users do not pause
 

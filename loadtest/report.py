@@ -1,8 +1,8 @@
 """Decides what the HTML page of a run holds: the verdict, the tables and the plots, with nothing to fetch."""
 
 from loadtest import plots, rows
-from tierup.manifests.common import TEMPLATES
-from tierup.measured import Results
+from tierup.templates import TEMPLATES
+from tierup.tuning.results import Results
 
 
 def render(found: Results) -> str:

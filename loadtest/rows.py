@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from tierup.measured import ENOUGH, Arrival, MeasuredClass, Results, Span, Spread
+from tierup.tuning.results import ENOUGH, Arrival, MeasuredClass, Results, Span, Spread
 
 VERDICT = ("class", "figure", "promised", "p95 measured", "verdict")
 TIMES = ("class", "time", "p50", "p90", "p95", "p99", "mean", "max")

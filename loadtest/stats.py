@@ -10,8 +10,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from loadtest.samples import Outcome, Sample
-from tierup.measured import MeasuredClass, Refused, Slice, Spread
-from tierup.sections import WorkloadClass
+from tierup.stack.sections import WorkloadClass
+from tierup.tuning.results import MeasuredClass, Refused, Slice, Spread
 
 _SLICES = 60  # parts of a timeline at most: as many as a picture can show
 _STEPS = range(0, 101, 5)  # percentiles of the distribution

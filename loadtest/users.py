@@ -13,7 +13,7 @@ from loadtest.profile import Profile
 from loadtest.prompts import body, gap, pick
 from loadtest.samples import Outcome, Sample
 from loadtest.stream import Answer
-from tierup.measured import Arrival
+from tierup.tuning.results import Arrival
 
 
 class Run:

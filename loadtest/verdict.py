@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Literal
 
-from tierup.measured import ENOUGH, MeasuredClass, Promise, Spread
+from tierup.tuning.results import ENOUGH, MeasuredClass, Promise, Spread
 
 
 def promises(classes: Mapping[str, MeasuredClass]) -> list[Promise]:

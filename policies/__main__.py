@@ -16,7 +16,7 @@ from pulumi_policy import (
 from pulumi_policy.proxy import UnknownValueError
 
 from tierup.policies import BUDGETS, RESOURCE_POLICIES, Policy, ResourcePolicy, over_budget
-from tierup.resources import UNKNOWN, Resource
+from tierup.resources.model import UNKNOWN, Resource
 
 
 def resource_policy(policy: ResourcePolicy) -> ResourceValidationPolicy:

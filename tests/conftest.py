@@ -6,9 +6,9 @@ import pytest
 import server_logs
 
 from tierup.catalog import load_catalog
-from tierup.config import RawStack, parse
-from tierup.defaults import resolve
-from tierup.plan import Plan
+from tierup.plan.model import Plan
+from tierup.plan.resolve import resolve
+from tierup.stack.parse import RawStack, parse
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ import pulumi
 
 from components.kube import Kube
 from tierup.manifests import nodes
-from tierup.plan import Plan
+from tierup.plan.model import Plan
 
 
 @dataclass(frozen=True)

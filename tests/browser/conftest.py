@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tierup.local.browser import BrowserMissing, browser
+from tierup.local.toolchain.browser import BrowserMissing, browser
 
 SECONDS = 120  # a start takes less than one; a busy machine may take its time
 # Processes of our own on files of our own: no sandbox is needed, and as root there is none.

@@ -7,9 +7,9 @@ from uuid import uuid4
 import pytest
 from tiers import Edit, Tier, own_checkout
 
-from tierup.local.cluster import Cluster
-from tierup.local.commands import COMPONENTS
-from tierup.local.project import LocalProject
+from tierup.local.cluster.cluster import Cluster
+from tierup.local.cluster.commands import COMPONENTS
+from tierup.local.cluster.project import LocalProject
 from tierup.local.toolchain import ToolMissing, tool
 
 

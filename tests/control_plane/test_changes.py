@@ -14,8 +14,8 @@ from tier_checks import check_pods
 from tiers import Tier
 
 from tierup.cli.tier_page import gpus_of_pod
-from tierup.local.api import PATIENCE_S
-from tierup.local.project import PulumiFailed
+from tierup.local.cluster.api import PATIENCE_S
+from tierup.local.cluster.project import PulumiFailed
 
 MOST_SECONDS = 900  # a rollout that takes longer makes no progress
 NAMED = ("precision: bf16\n      maxNumSeqs", "precision: bf16\n      name: assistant\n      maxNumSeqs")

@@ -13,9 +13,9 @@ import pytest
 from tier_checks import check_autoscalers, check_pods
 from tiers import Tier
 
-from tierup.local.api import PATIENCE_S
-from tierup.local.folders import LocalClusterError
-from tierup.local.project import PulumiFailed
+from tierup.local.cluster.api import PATIENCE_S
+from tierup.local.cluster.folders import LocalClusterError
+from tierup.local.cluster.project import PulumiFailed
 from tierup.manifests import render
 
 Appeared = tuple[str, str, str]

@@ -9,10 +9,10 @@ import pytest
 import yaml
 from tiers import Edit, Tier
 
-from tierup.io.cluster import Cluster as AskedCluster
-from tierup.io.scaler_check import api_groups, metrics_findings
-from tierup.local.api import PATIENCE_S, Api, ApiError
-from tierup.local.project import PulumiFailed
+from tierup.io.cluster.client import Cluster as AskedCluster
+from tierup.io.cluster.scalers import api_groups, metrics_findings
+from tierup.local.cluster.api import PATIENCE_S, Api, ApiError
+from tierup.local.cluster.project import PulumiFailed
 
 Run = Callable[[Tier], str]
 RUNS = {

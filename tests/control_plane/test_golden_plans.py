@@ -13,13 +13,10 @@ from golden_plans import GOLDEN, PREVIEW, make
 from tiers import Tier
 
 from tierup.catalog.prices import load_prices
-from tierup.cost.bill import bill_of
-from tierup.cost.bill_of_resources import bill_of_resources
-from tierup.cost.price import price
-from tierup.cost.report import rounded
-from tierup.cost.types import Bill
-from tierup.io.pulumi_plan import parse_plan
-from tierup.local.cluster import Cluster
+from tierup.cost import Bill, bill_of, bill_of_resources, price
+from tierup.cost.report.build import rounded
+from tierup.io.pulumi.plan import parse_plan
+from tierup.local.cluster.cluster import Cluster
 
 TIERUP = Path(sys.executable).with_name("tierup")
 RENEW = "renew the golden plans: .venv/bin/python tests/support/golden_plans.py"

@@ -15,17 +15,17 @@ from typing import Any
 import kubernetes
 import pytest
 
-import tierup.local.cluster as cluster_module
-from tierup.local import processes
-from tierup.local.api import PATIENCE_S, Api, ApiError
-from tierup.local.cluster import Cluster, LocalClusterError, down, list_clusters, status
-from tierup.local.commands import COMPONENTS, command
-from tierup.local.fake_nodes import VOLUME_LABEL, FakeNode, apply_nodes, delete_node, ensure_volumes
+import tierup.local.cluster.cluster as cluster_module
+from tierup.local.cluster import processes
+from tierup.local.cluster.api import PATIENCE_S, Api, ApiError
+from tierup.local.cluster.cluster import Cluster, LocalClusterError, down, list_clusters, status
+from tierup.local.cluster.commands import COMPONENTS, command
+from tierup.local.cluster.fake_nodes import VOLUME_LABEL, FakeNode, apply_nodes, delete_node, ensure_volumes
 from tierup.local.toolchain import toolchain_dir
 
 NODE = FakeNode("gpu-0", 64, 512, gpus=4, gpu_product="NVIDIA-L40S", gpu_memory_mib=46068)
 GPU_TOLERATION = {"key": "nvidia.com/gpu", "operator": "Exists"}
-UP = "import sys; from pathlib import Path; from tierup.local.cluster import Cluster; "
+UP = "import sys; from pathlib import Path; from tierup.local.cluster.cluster import Cluster; "
 UP += "print(Cluster.up(sys.argv[1], root=Path(sys.argv[2])).server)"
 
 

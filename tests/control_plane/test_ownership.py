@@ -16,9 +16,9 @@ from tiers import Tier, own_checkout
 
 from tierup.cli.render import to_yaml
 from tierup.cli.tier_page import gpus_of_pod
-from tierup.local.api import PATIENCE_S, Api, ApiError
-from tierup.local.cluster import Cluster
-from tierup.local.project import LocalProject, PulumiFailed
+from tierup.local.cluster.api import PATIENCE_S, Api, ApiError
+from tierup.local.cluster.cluster import Cluster
+from tierup.local.cluster.project import LocalProject, PulumiFailed
 from tierup.manifests import render
 
 Object = dict[str, Any]

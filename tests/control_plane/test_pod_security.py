@@ -4,8 +4,8 @@ import pytest
 from policed import refused, resource
 from security_pods import CASES, Case
 
-from tierup.local.api import ApiError
-from tierup.local.cluster import Cluster
+from tierup.local.cluster.api import ApiError
+from tierup.local.cluster.cluster import Cluster
 from tierup.manifests.base import POD_SECURITY
 
 

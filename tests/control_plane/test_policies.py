@@ -8,7 +8,7 @@ from policy_pack import runnable_pack, write_program
 from tier_checks import check_pods
 from tiers import Tier
 
-from tierup.local.project import PulumiFailed
+from tierup.local.cluster.project import PulumiFailed
 
 APP = """
 classes = k8s.core.v1.ConfigMap("classes", metadata={"name": "classes", "namespace": "default"}, opts=theirs)

@@ -10,9 +10,9 @@ import pytest
 import yaml
 
 from tierup.local.toolchain import ToolMissing, tool
-from tierup.manifests.common import ROOT
 from tierup.manifests.monitoring import prometheus_yml
-from tierup.plan import Plan
+from tierup.plan.model import Plan
+from tierup.templates import ROOT
 
 MakePlan = Callable[..., Plan]
 RULES = ROOT / "monitoring/rules"

@@ -175,8 +175,8 @@ def labelled_namespace(cluster_root: Path, tmp_path_factory: pytest.TempPathFact
     """A standard tier that is up, for tests that only look."""
     from tiers import own_checkout
 
-    from tierup.local.cluster import Cluster
-    from tierup.local.project import LocalProject
+    from tierup.local.cluster.cluster import Cluster
+    from tierup.local.cluster.project import LocalProject
 
     cluster = Cluster.up("wrong-pods", root=cluster_root)
     tier = Tier(LocalProject(own_checkout(tmp_path_factory.mktemp("checkout")), "standard", cluster))

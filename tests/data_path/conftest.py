@@ -8,7 +8,7 @@ from engine_pair import EnginePair, engine_pair
 from small_gateway import Site
 from small_nginx import find_nginx
 
-from tierup.plan import Plan
+from tierup.plan.model import Plan
 
 SLOTS, REPLICAS, QUEUE = 4, 2, 40
 

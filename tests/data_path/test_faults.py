@@ -22,7 +22,7 @@ from nginx_workers import workers_are_new
 from polling import until
 
 from tierup.manifests.gateway_files import PROBE
-from tierup.plan import Plan
+from tierup.plan.model import Plan
 
 BODY = {"messages": [{"role": "user", "content": "hello"}]}
 BACK_SECONDS = (

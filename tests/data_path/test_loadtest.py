@@ -14,7 +14,7 @@ import pytest
 from fake_openai import FakeOpenAI, Manner, serve
 from polling import DEADLINE, until
 
-from tierup.measured import MeasuredClass, Results, read
+from tierup.tuning.results import MeasuredClass, Results, read
 
 ROOT = Path(__file__).parents[2]
 TIERUP = str(Path(sys.prefix) / "bin" / "tierup")

@@ -11,7 +11,7 @@ from engine_pair import EnginePair
 from gateway_stack import GatewayStack, running
 from polling import until
 
-from tierup.plan import Plan
+from tierup.plan.model import Plan
 
 pytestmark = pytest.mark.xdist_group("engines")  # one pair of engines, and no two tests that load it
 

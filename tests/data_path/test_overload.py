@@ -11,7 +11,7 @@ from gateway_stack import CHAT, GatewayStack, running
 from polling import until
 
 from tierup.manifests.gateway_files import retry_after_seconds
-from tierup.plan import Plan
+from tierup.plan.model import Plan
 
 pytestmark = pytest.mark.xdist_group("engines")  # one pair of engines, and no two tests that load it
 

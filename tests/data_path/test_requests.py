@@ -15,7 +15,7 @@ from fake_backend import FakeBackend
 from gateway_stack import CHAT, COMPLETIONS, Answer, GatewayStack, running
 from polling import until
 
-from tierup.plan import Plan
+from tierup.plan.model import Plan
 
 MakePlan = Callable[..., Plan]
 BIG, SMALL = "qwen2.5-7b", "qwen2.5-7b-awq"

@@ -14,8 +14,8 @@ from fake_backend import FakeBackend
 from gateway_stack import CHAT, GatewayStack, running
 from polling import DEADLINE, until
 
-from tierup.local.certs import Authority
-from tierup.plan import Plan
+from tierup.local.cluster.certs import Authority
+from tierup.plan.model import Plan
 
 BODY = {"messages": [{"role": "user", "content": "hello"}]}
 SECRETS = frozenset({"tls-certificate", "tls-key"})

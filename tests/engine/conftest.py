@@ -12,9 +12,9 @@ from engine_server import find_engine
 from served import Served, serve
 from tier_plans import plan_of
 
-from tierup.local.cpu import lacks_fp8_kv_cache
-from tierup.local.cpu_engine import options
-from tierup.plan import Plan
+from tierup.local.dev.cpu import lacks_fp8_kv_cache
+from tierup.local.dev.cpu_engine import options
+from tierup.plan.model import Plan
 
 FP16 = {"id": "qwen2.5-7b", "precision": "fp16", "parallelism": {"tensor": 2}}
 SMALL_BOUND = 12  # a bound that a few requests reach

@@ -9,10 +9,10 @@ import pytest
 from served import Served
 from tier_plans import VARIANTS, plan_of
 
-from tierup.local.cpu_engine import GPU_ONLY, options
+from tierup.local.dev.cpu_engine import GPU_ONLY, options
 from tierup.manifests.common import ENGINE_PORT
 from tierup.manifests.engines.vllm import MOST_ANSWERS, engine_args
-from tierup.plan import ModelPlan, Plan
+from tierup.plan.model import ModelPlan, Plan
 
 KNOWN = Path(__file__).parents[1] / "unit" / "vllm_0_32_flags.txt"
 VALUES = ("--dtype", "--kv-cache-dtype", "--scheduling-policy")  # those whose allowed values the list holds

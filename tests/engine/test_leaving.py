@@ -5,7 +5,7 @@ import json
 import pytest
 from served import Served
 
-from tierup.local.cpu_engine import options
+from tierup.local.dev.cpu_engine import options
 
 
 @pytest.mark.ends_server

@@ -5,9 +5,10 @@ import datetime
 from decimal import Decimal
 from typing import Any
 
+from tierup.catalog.price import Price
 from tierup.catalog.prices import Prices, load_prices
-from tierup.cost.types import Bill, Line, Price, TierCost
-from tierup.sections import StandbyMode
+from tierup.cost import Bill, Line, TierCost
+from tierup.stack.sections import StandbyMode
 
 TODAY = datetime.date(2026, 11, 25)
 PREMIUM = "premium-4x-h100-80g-sxm"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tierup.cli import main
-from tierup.manifests.common import ROOT
+from tierup.templates import ROOT
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from decimal import Decimal
 from random import Random
 
-from tierup.cost.types import Kind, Line, Price, TierCost
+from tierup.catalog.price import Price
+from tierup.cost import Kind, Line, TierCost
 
 DAY = datetime.date(2026, 11, 25)
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from engine_server import EngineServer, find_engine
 
-from tierup.local.cpu_engine import container_of, end_all
-from tierup.local.dev_engines import KV_BYTES
-from tierup.local.tiny_model import make_tiny_model
-from tierup.plan import Plan
+from tierup.local.dev.cpu_engine import container_of, end_all
+from tierup.local.dev.engines import KV_BYTES
+from tierup.local.dev.tiny_model import make_tiny_model
+from tierup.plan.model import Plan
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ import requests
 import server_logs
 from polling import until
 
-from tierup.local import engine_env
-from tierup.local.cpu_engine import END_SECONDS, CpuEngine, options
+from tierup.local.dev.cpu_engine import END_SECONDS, CpuEngine, options
+from tierup.local.toolchain import engine_env
 from tierup.manifests.common import Manifest
 
 # Three processes import half a gigabyte of code one after the other: 40 s on two idle cores, more on a cold disk.

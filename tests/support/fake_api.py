@@ -7,7 +7,8 @@ from typing import Any
 
 import yaml
 
-from tierup.manifests.common import STACK_LABEL, Manifest
+from tierup.manifests.common import Manifest
+from tierup.resources.identity import STACK_LABEL
 
 NODES = "/api/v1/nodes"
 CLASSES = "/apis/storage.k8s.io/v1/storageclasses"

@@ -11,7 +11,7 @@ from typing import Any
 from polling import DEADLINE, until
 from server_logs import LoggedGateway
 
-from tierup.local.plan_gateway import PlanGateway
+from tierup.local.dev.gateway_of_plan import PlanGateway
 
 CHAT = "/v1/chat/completions"
 COMPLETIONS = "/v1/completions"

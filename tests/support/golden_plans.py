@@ -14,8 +14,8 @@ from typing import Any
 
 from tiers import Tier, own_checkout
 
-from tierup.local.cluster import Cluster
-from tierup.local.project import LocalProject
+from tierup.local.cluster.cluster import Cluster
+from tierup.local.cluster.project import LocalProject
 
 GOLDEN = Path(__file__).parents[1] / "unit" / "plans"
 PREVIEW = ("preview", "--json", "--show-sames")

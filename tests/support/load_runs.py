@@ -3,8 +3,8 @@
 from typing import TypeVar
 
 from loadtest.verdict import kept, promises
-from tierup.measured import Arrival, Load, MeasuredClass, Refused, Results, Setting, Spread
-from tierup.plan import Plan
+from tierup.plan.model import Plan
+from tierup.tuning.results import Arrival, Load, MeasuredClass, Refused, Results, Setting, Spread
 
 
 def spread(p95: float) -> Spread:

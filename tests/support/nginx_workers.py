@@ -5,7 +5,7 @@ import os
 import time
 from pathlib import Path
 
-from tierup.local.gateway import LocalGateway
+from tierup.local.dev.gateway_processes import LocalGateway
 
 
 def workers_are_new(gateway: LocalGateway) -> bool:

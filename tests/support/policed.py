@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from tierup.policies import violations
-from tierup.resources import Resource
+from tierup.resources.model import Resource
 
 Tree = dict[str, Any]
 SAFE: Tree = {

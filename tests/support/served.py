@@ -9,14 +9,14 @@ from pathlib import Path
 from engine_server import EngineServer
 
 from tierup.catalog import load_catalog
-from tierup.config import KvCacheDtype
-from tierup.local.cpu_engine import container_of, end_all
-from tierup.local.tiny_model import make_tiny_model
+from tierup.local.dev.cpu_engine import container_of, end_all
+from tierup.local.dev.tiny_model import make_tiny_model
 from tierup.manifests.common import Manifest
-from tierup.plan import Plan
+from tierup.plan.model import Plan
 from tierup.sizing import ModelShape, SizingInput, shape_from_config
 from tierup.sizing.coefficients import load_calibration
 from tierup.sizing.memory import GIB, Memory, memory
+from tierup.stack.parse import KvCacheDtype
 
 GPU = "rtx-4090"
 KV_GIB = 0.25

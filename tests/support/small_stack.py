@@ -3,10 +3,10 @@
 from typing import Any
 
 from tierup.catalog import Catalog, load_catalog
-from tierup.config import RawStack, parse
-from tierup.findings import Finding, TierError
-from tierup.plan import Plan
-from tierup.preflight import examine, make_plan
+from tierup.findings.model import Finding, TierError
+from tierup.plan.model import Plan
+from tierup.rules.preflight import examine, make_plan
+from tierup.stack.parse import RawStack, parse
 
 WORKLOAD: dict[str, Any] = {"users": 40}
 NODES: dict[str, Any] = {"server": "standard-2x-a100-80g-pcie", "count": 1}

@@ -47,8 +47,8 @@ class Suite:
 
 
 TOOLCHAIN = Step("toolchain", "tierup.local.toolchain", ("install",))
-ENGINE = Step("engine-env", "tierup.local.engine_env")
-BROWSER = Step("browser-env", "tierup.local.browser", optional=True)
+ENGINE = Step("engine-env", "tierup.local.toolchain.engine_env")
+BROWSER = Step("browser-env", "tierup.local.toolchain.browser", optional=True)
 SUITES = (
     Suite("unit", "tests/unit", ("-n", "2")),
     Suite("browser", "tests/browser", needs=(BROWSER,)),

@@ -7,7 +7,7 @@ from typing import Any
 from tiers import Tier
 
 from tierup.cli.tier_page import gpus_of_pod, settled_pods
-from tierup.local.api import PATIENCE_S
+from tierup.local.cluster.api import PATIENCE_S
 from tierup.manifests.placement import up_roles
 
 

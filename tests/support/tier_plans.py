@@ -6,10 +6,10 @@ import pytest
 from stack_variants import uncomment_variant, variants
 
 from tierup.catalog import load_catalog
-from tierup.config import parse
-from tierup.io.stackfile import parse_stack
-from tierup.plan import Plan
-from tierup.preflight import make_plan
+from tierup.io.stack.read import parse_stack
+from tierup.plan.model import Plan
+from tierup.rules.preflight import make_plan
+from tierup.stack.parse import parse
 
 STACKS = Path(__file__).parents[2] / "stacks"
 

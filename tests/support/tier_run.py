@@ -5,7 +5,7 @@ import pulumi_kubernetes as k8s
 from fake_engine import Run, run_program
 
 from components.tier import InferenceTier, TierArgs
-from tierup.plan import Plan
+from tierup.plan.model import Plan
 
 HUB_TOKEN = "hf-value-that-nobody-may-see"
 

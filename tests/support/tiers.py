@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from tierup.catalog import load_catalog
-from tierup.config import parse
-from tierup.io.stackfile import read_stack, stack_path
-from tierup.local.cluster import Cluster
-from tierup.local.data_centre import provide
-from tierup.local.project import LocalProject
+from tierup.io.stack.read import read_stack, stack_path
+from tierup.local.cluster.cluster import Cluster
+from tierup.local.cluster.data_centre import provide
+from tierup.local.cluster.project import LocalProject
 from tierup.local.toolchain import toolchain_dir
-from tierup.plan import Plan
-from tierup.preflight import make_plan
+from tierup.plan.model import Plan
+from tierup.rules.preflight import make_plan
+from tierup.stack.parse import parse
 
 ROOT = Path(__file__).parents[2]
 Edit = Callable[[str], str]

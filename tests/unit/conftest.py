@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from fake_api import FakeApi, kubeconfig
 
-from tierup.io.cluster import Cluster
+from tierup.io.cluster.client import Cluster
 from tierup.manifests.common import Manifest
 
 RESTRICTED_VOLUMES = {"configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "persistentVolumeClaim"} | {

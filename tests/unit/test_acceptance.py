@@ -6,13 +6,13 @@ import pytest
 from small_stack import MODEL, findings, small_plan
 from tier_plans import every_variant, plan_of
 
-from tierup.acceptance import apply
 from tierup.catalog import load_catalog
-from tierup.config import Acceptance, parse
-from tierup.findings import Code, Finding, Severity, open_warnings, warning
-from tierup.io.engine_config import read_engine
-from tierup.plan import Plan
-from tierup.preflight import make_plan
+from tierup.findings.model import Code, Finding, Severity, open_warnings, warning
+from tierup.io.pulumi.config import read_engine
+from tierup.plan.model import Plan
+from tierup.rules.acceptance import apply
+from tierup.rules.preflight import make_plan
+from tierup.stack.parse import Acceptance, parse
 
 REASON = "a test tier, an outage costs nothing"
 ONE_SERVER = {"code": "TIER052", "reason": REASON}

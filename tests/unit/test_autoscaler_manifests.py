@@ -8,7 +8,7 @@ from tier_plans import every_variant
 
 from tierup.manifests import autoscaler, render
 from tierup.manifests.common import Manifest
-from tierup.plan import Plan
+from tierup.plan.model import Plan
 
 MakePlan = Callable[..., Plan]
 

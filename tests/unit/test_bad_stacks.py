@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from tierup.catalog import load_catalog
-from tierup.config import RawStack, parse
-from tierup.findings import TierError
-from tierup.io.engine_config import read_engine
-from tierup.io.stackfile import parse_stack
-from tierup.io.yaml_core import read_yaml
-from tierup.preflight import make_plan
+from tierup.findings.model import TierError
+from tierup.io.pulumi.config import read_engine
+from tierup.io.stack.read import parse_stack
+from tierup.io.stack.yaml import read_yaml
+from tierup.rules.preflight import make_plan
+from tierup.stack.parse import RawStack, parse
 
 FOLDER = Path(__file__).parent / "bad_stacks"
 FILES = sorted(FOLDER.glob("*.yaml"))

@@ -7,8 +7,9 @@ import pytest
 from tier_plans import every_variant
 
 from tierup.manifests import base, nodes, render
-from tierup.manifests.common import ROLE_LABEL, STACK_LABEL, Manifest, SecretRef, config_map, content_hash
-from tierup.plan import Plan
+from tierup.manifests.common import Manifest, SecretRef, config_map, content_hash
+from tierup.plan.model import Plan
+from tierup.resources.identity import ROLE_LABEL, STACK_LABEL
 
 MakePlan = Callable[..., Plan]
 PINNED = re.compile(r"^[a-z0-9./-]+(:v?[0-9]+\.[0-9]+\.[0-9]+[a-z0-9.-]*|@sha256:[0-9a-f]{64})$")

@@ -10,13 +10,11 @@ from golden_plans import GOLDEN
 from tier_plans import every_variant, plan_of
 from tier_run import run_tier
 
-from tierup.cost.bill import bill_of
-from tierup.cost.bill_of_resources import bill_of_resources
-from tierup.cost.types import Bill, Volume
-from tierup.io.pulumi_plan import read_plan
-from tierup.plan import Plan
-from tierup.resources import SECRET, UNKNOWN, Resource
-from tierup.sections import StandbyMode
+from tierup.cost import Bill, Volume, bill_of, bill_of_resources
+from tierup.io.pulumi.plan import read_plan
+from tierup.plan.model import Plan
+from tierup.resources.model import SECRET, UNKNOWN, Resource
+from tierup.stack.sections import StandbyMode
 
 MakePlan = Callable[..., Plan]
 CLAIM = "kubernetes:core/v1:PersistentVolumeClaim"

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tierup.local import browser as local
-from tierup.local.browser import BrowserMissing, browser, install
-from tierup.local.toolchain_shop import WayFailed
+from tierup.local.toolchain import browser as local
+from tierup.local.toolchain.browser import BrowserMissing, browser, install
+from tierup.local.toolchain.workshop import WayFailed
 
 # Knows one library that the machine lacks; anything else it is asked is an error.
 APT_GET = """#!/bin/sh

@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 from small_stack import MODEL, small_stack
 
-from tierup.capacity import known
 from tierup.catalog import Catalog, load_catalog
-from tierup.config import parse
-from tierup.defaults import resolve
-from tierup.findings import Code, Finding, Severity
-from tierup.findings_text import EXPLAINED
-from tierup.plan import ModelCapacity, Plan
-from tierup.preflight import check
-from tierup.server_rules import BUSY_NETWORK, PROMPT_BYTES, STREAM_BYTES
+from tierup.findings.explanations import EXPLAINED
+from tierup.findings.model import Code, Finding, Severity
+from tierup.plan.capacity import known
+from tierup.plan.model import ModelCapacity, Plan
+from tierup.plan.resolve import resolve
+from tierup.rules.preflight import check
+from tierup.rules.server import BUSY_NETWORK, PROMPT_BYTES, STREAM_BYTES
+from tierup.stack.parse import parse
 
 TWO, ENTRY, PREMIUM = "standard-2x-a100-80g-pcie", "entry-2x-rtx-4090", "premium-4x-h100-80g-sxm"
 WARM = {"mode": "warm", "count": 1}

@@ -22,7 +22,7 @@ from ci_templates import (
 )
 
 from tierup.local.toolchain import ToolMissing, tool
-from tierup.local.toolchain_pins import load_pins
+from tierup.local.toolchain.pins import load_pins
 
 BIN = Path(sys.prefix) / "bin"
 STACK = CI / "github" / "workflows" / "tierup-stack.yml"
@@ -180,7 +180,7 @@ def test_up_waits_for_approval_and_is_never_cancelled() -> None:
 
 
 def test_the_tools_that_are_installed_are_pinned_ones() -> None:
-    known = load_pins(ROOT / "tierup/local/toolchain.yaml")
+    known = load_pins(ROOT / "tierup/local/toolchain/pins.yaml")
     for text in (ACTION.read_text(), GITLAB.read_text()):
         named = re.search(r"toolchain install\s+\\?\s*([\w -]+)\n", text)
         assert named

@@ -18,11 +18,13 @@ from tierup.catalog import load_catalog
 from tierup.cli import compare as command
 from tierup.cli.exits import UsageError
 from tierup.cli.generate import ROOT, comparison
-from tierup.compare import compare, markdown, picture
+from tierup.compare import compare
 from tierup.compare.table import claim_rows, tier_rows
-from tierup.config import parse
-from tierup.defaults import resolve
-from tierup.findings import TierError
+from tierup.findings.model import TierError
+from tierup.plan.resolve import resolve
+from tierup.report import compare_markdown
+from tierup.report.charts import compare as picture
+from tierup.stack.parse import parse
 
 SVG = "{http://www.w3.org/2000/svg}"
 app = typer.Typer()
@@ -201,18 +203,18 @@ def test_the_picture_is_white_and_told_in_words() -> None:
 
 
 def test_a_page_without_its_markers_is_refused() -> None:
-    assert markdown.between(f"a {markdown.BEGIN} old {markdown.END} b", "new") == (
-        f"a {markdown.BEGIN}\nnew\n{markdown.END} b"
+    assert compare_markdown.between(f"a {compare_markdown.BEGIN} old {compare_markdown.END} b", "new") == (
+        f"a {compare_markdown.BEGIN}\nnew\n{compare_markdown.END} b"
     )
-    for page in ("nothing", markdown.BEGIN, f"{markdown.END} {markdown.BEGIN}"):
+    for page in ("nothing", compare_markdown.BEGIN, f"{compare_markdown.END} {compare_markdown.BEGIN}"):
         with pytest.raises(ValueError, match="the page has no"):
-            markdown.between(page, "new")
+            compare_markdown.between(page, "new")
 
 
 def test_the_readme_says_no_computed_figure_outside_its_markers() -> None:
     """A figure that nothing renews grows old: those of the table stand only between the markers."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    outside = text.partition(markdown.BEGIN)[0] + text.partition(markdown.END)[2]
+    outside = text.partition(compare_markdown.BEGIN)[0] + text.partition(compare_markdown.END)[2]
     assert "docs/compare.svg" in outside
     for tier in comparison().tiers:
         assert not re.search(rf"\b{int(tier.most_users.p50)}\b users", outside)

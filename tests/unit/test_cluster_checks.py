@@ -25,13 +25,14 @@ from fake_api import (
     with_namespace,
 )
 
-from tierup.findings import Code
-from tierup.io.cluster import Cluster, ClusterError
-from tierup.io.cluster_check import check, foreign_objects, node_findings
-from tierup.io.owner import Owner
+from tierup.findings.model import Code
+from tierup.io.cluster.checks import check, foreign_objects, node_findings
+from tierup.io.cluster.client import Cluster, ClusterError
+from tierup.io.cluster.owner import Owner
 from tierup.manifests import render
-from tierup.manifests.common import STACK_LABEL, Manifest
-from tierup.plan import Plan
+from tierup.manifests.common import Manifest
+from tierup.plan.model import Plan
+from tierup.resources.identity import STACK_LABEL
 
 MakePlan = Callable[..., Plan]
 OURS = Owner("test", frozenset(), established=True)  # the state holds the namespace that is there

@@ -17,10 +17,10 @@ from tierup.compare.summary import summary
 from tierup.compare.table import said, tier_rows
 from tierup.compare.tiers import tier_of
 from tierup.compare.verdict import Verdict, at_least, at_most, exactly
-from tierup.config import parse
-from tierup.defaults import resolve
-from tierup.plan import Plan
+from tierup.plan.model import Plan
+from tierup.plan.resolve import resolve
 from tierup.sizing import Range, SizingInput, load_shapes, size
+from tierup.stack.parse import parse
 
 TEXT = Path(tierup.catalog.__file__).with_name("claims.yaml").read_text(encoding="utf-8")
 OURS = Range(p50=100, low=80, high=125)

@@ -21,9 +21,10 @@ from tier_run import HUB_TOKEN, run_tier, tier_program
 
 from components.kube import resource_name
 from tierup.manifests import autoscaler, base, gateway, model_cache, model_server, monitoring, nodes, render
-from tierup.manifests.common import RETAIN_ANNOTATION, Manifest, SecretRef
+from tierup.manifests.common import Manifest, SecretRef
 from tierup.manifests.waits import delete_seconds, ready_seconds
-from tierup.plan import Plan
+from tierup.plan.model import Plan
+from tierup.resources.identity import RETAIN_ANNOTATION
 
 MakePlan = Callable[..., Plan]
 

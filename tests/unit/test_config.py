@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from small_stack import MODEL, NODES, WORKLOAD, small_stack
 
-from tierup.config import REQUIRED, SECTIONS, RawStack, parse
-from tierup.config_errors import shown
-from tierup.findings import Finding, TierError
-from tierup.sections import Model, Strict, Workload
+from tierup.findings.model import Finding, TierError
+from tierup.stack.form_errors import shown
+from tierup.stack.parse import REQUIRED, SECTIONS, RawStack, parse
+from tierup.stack.sections import Model, Strict, Workload
 
 
 def found(**sections: Any) -> list[Finding]:

@@ -10,13 +10,12 @@ from bills import bill, usd
 from golden_plans import GOLDEN
 
 from tierup.catalog.prices import load_prices
+from tierup.cost import Bill, Kind, Line, TierCost, Volume, price
 from tierup.cost.difference import Amount, Difference, Row, difference
-from tierup.cost.difference_report import planned
-from tierup.cost.price import price
-from tierup.cost.types import Bill, Kind, Line, TierCost, Volume
-from tierup.io.pulumi_plan import read_plan
-from tierup.resources import Change, Resource
-from tierup.sections import StandbyMode
+from tierup.cost.report.difference_build import planned
+from tierup.io.pulumi.plan import read_plan
+from tierup.resources.model import Change, Resource
+from tierup.stack.sections import StandbyMode
 
 NOTHING = Bill(None, 0, 0, StandbyMode.NONE)
 # Sums of 28 digits in another order may differ in the last of them.

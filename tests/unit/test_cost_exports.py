@@ -9,14 +9,14 @@ from cost_shapes import AMORTISED, DAY, H100, any_costs, bought, cost_of, dec, p
 from focus_columns import COLUMNS, read
 from tier_plans import every_variant, plan_of
 
+from tierup.catalog.price import Price
 from tierup.catalog.prices import load_prices
-from tierup.cost import focus
-from tierup.cost.bill import bill_of, claimed_gib
-from tierup.cost.opencost import custom_pricing
-from tierup.cost.price import price
-from tierup.cost.types import HOURS_PER_MONTH, Bill, Kind, Price, TierCost, Volume
-from tierup.plan import Plan
-from tierup.sections import StandbyMode
+from tierup.cost import HOURS_PER_MONTH, Bill, Kind, TierCost, Volume, bill_of, price
+from tierup.cost.bill.of_plan import claimed_gib
+from tierup.cost.export import focus
+from tierup.cost.export.opencost import custom_pricing
+from tierup.plan.model import Plan
+from tierup.stack.sections import StandbyMode
 
 CENT = dec("0.01")
 

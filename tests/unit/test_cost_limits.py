@@ -11,12 +11,11 @@ from small_stack import small_plan
 from tierup.catalog.prices import load_prices
 from tierup.cli.plan_page import show
 from tierup.compare.tiers import price as price_of
-from tierup.cost.limits import increase, stale
-from tierup.cost.price import price
-from tierup.cost_rules import over_month
-from tierup.findings import Severity
-from tierup.plan import BudgetPlan
-from tierup.sections import BudgetMode
+from tierup.cost import price
+from tierup.cost.budget import increase, over_month, stale
+from tierup.findings.model import Severity
+from tierup.plan.model import BudgetPlan
+from tierup.stack.sections import BudgetMode
 
 BEFORE = Decimal("700.5")
 QUOTED: dict[str, Any] = {

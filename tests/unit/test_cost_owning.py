@@ -9,11 +9,10 @@ from cost_shapes import H100, any_costs, bought, cost_of, dec, paid
 from tier_plans import plan_of
 
 from tierup.catalog.prices import load_prices
-from tierup.cost.bill import bill_of
-from tierup.cost.break_even import months_until_owned
-from tierup.cost.outlook import outlook
-from tierup.cost.tco import Bought, purchases, running, total_cost
-from tierup.cost.types import HOURS_PER_MONTH
+from tierup.cost import HOURS_PER_MONTH, bill_of
+from tierup.cost.analysis.break_even import months_until_owned
+from tierup.cost.analysis.outlook import outlook
+from tierup.cost.analysis.tco import Bought, purchases, running, total_cost
 
 CENT = dec("0.01")
 

@@ -10,10 +10,9 @@ from bills import PREMIUM, TODAY, bill, eight_gpus, line, quote, usd
 from tier_plans import VARIANTS, plan_of
 
 from tierup.catalog.prices import load_prices
-from tierup.cost.bill import bill_of
-from tierup.cost.price import amortised, is_stale, powered, price
-from tierup.cost.types import HOURS_PER_MONTH, Bill, Kind, TierCost, Volume
-from tierup.sections import StandbyMode
+from tierup.cost import HOURS_PER_MONTH, Bill, Kind, TierCost, Volume, bill_of, price
+from tierup.cost.price import amortised, is_stale, powered
+from tierup.stack.sections import StandbyMode
 
 PRICES = load_prices()
 # A site and a server in round figures: $48,000 over 48 months, 1 kW under load, 300 W idle, PUE 1.5, 10 cents.

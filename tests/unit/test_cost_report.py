@@ -11,10 +11,10 @@ from cost_shapes import dec
 from tier_plans import TIERS, plan_of
 
 from tierup.cli.cost import seen
-from tierup.cost.html import render
-from tierup.cost.outlook import Outlook
-from tierup.cost.outlook_shape import StackReport
-from tierup.cost.types import HOURS_PER_MONTH
+from tierup.cost import HOURS_PER_MONTH
+from tierup.cost.analysis.outlook import Outlook
+from tierup.cost.report.outlook_schema import StackReport
+from tierup.report.cost_html import render
 
 CENT = dec("0.01")
 

@@ -10,17 +10,15 @@ from cost_shapes import cost_of, dec, paid
 from small_stack import small_plan
 from tier_plans import every_tier, every_variant, plan_of
 
-from tierup.capacity import question
 from tierup.catalog.prices import load_prices
-from tierup.cost.bill import bill_of
-from tierup.cost.break_even import utilisation_against
-from tierup.cost.outlook import ApiPrice, Outlook, outlook
-from tierup.cost.price import price
-from tierup.cost.sensitivity import sensitivity
-from tierup.cost.span import Span
-from tierup.cost.tokens import TokenCost, token_costs
-from tierup.cost.types import TierCost
-from tierup.plan import Plan
+from tierup.cost import TierCost, bill_of, price
+from tierup.cost.analysis.break_even import utilisation_against
+from tierup.cost.analysis.outlook import ApiPrice, Outlook, outlook
+from tierup.cost.analysis.sensitivity import sensitivity
+from tierup.cost.analysis.span import Span
+from tierup.cost.analysis.tokens import TokenCost, token_costs
+from tierup.plan.capacity import question
+from tierup.plan.model import Plan
 from tierup.sizing.share import prefill_share
 
 CENT = dec("0.01")

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from tierup.manifests import grafana
-from tierup.manifests.common import ROOT
+from tierup.templates import ROOT
 
 BUILDER = ROOT / "monitoring/dashboards/tier.py"
 

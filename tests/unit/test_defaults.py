@@ -12,14 +12,15 @@ from small_stack import MODEL, NODES, WORKLOAD, small_plan, small_stack
 from tier_plans import TIERS, VARIANTS, plan_of, stack_text
 
 from tierup.catalog import Server, load_catalog
-from tierup.config import SECTIONS, parse
-from tierup.defaults import resolve
-from tierup.io.stackfile import load_yaml
-from tierup.model_defaults import GRACE_MARGIN_SECONDS, fetch_seconds, startup_seconds
-from tierup.replicas import rollout_of, spare_replicas
-from tierup.sections import BudgetMode, CacheKind, Model, Strict
+from tierup.io.stack.read import load_yaml
+from tierup.plan.models import GRACE_MARGIN_SECONDS, fetch_seconds, startup_seconds
+from tierup.plan.replicas import rollout_of, spare_replicas
+from tierup.plan.resolve import resolve
+from tierup.stack.parse import SECTIONS, parse
+from tierup.stack.sections import BudgetMode, CacheKind, Model, Strict
 
 ROOT = Path(__file__).parents[2]
+TAKE_DEFAULTS = {f"tierup/plan/{name}.py" for name in ("resolve", "models", "replicas")}
 FOUR = "standard-4x-a100-80g-pcie"
 
 
@@ -209,7 +210,7 @@ def test_no_module_but_these_takes_a_default_of_a_section() -> None:
     """`x if x is not None else d` beside a section's value is a default that nobody prints."""
     pattern = re.compile(r"config\.\w+\.\w+ (?:or\b|if .* is not None else)")
     for path in (ROOT / "tierup").rglob("*.py"):
-        if path.name not in ("defaults.py", "model_defaults.py", "replicas.py"):
+        if path.relative_to(ROOT).as_posix() not in TAKE_DEFAULTS:
             assert not pattern.search(path.read_text(encoding="utf-8")), path
 
 

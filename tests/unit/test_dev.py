@@ -19,15 +19,16 @@ from polling import until
 from small_stack import NODES, WORKLOAD, small_plan
 
 from tierup.cli.dev_page import lines
-from tierup.findings import TierError
-from tierup.local import dev, engine_env
-from tierup.local.changes import Changes
-from tierup.local.dev_gateway import tell
-from tierup.local.dev_place import MOST_CHARACTERS, check_port, own_folder
-from tierup.local.dev_plan import DevError, dev_plan
-from tierup.local.ports import free_port
-from tierup.manifests.common import TEMPLATES
+from tierup.findings.model import TierError
+from tierup.local.cluster.ports import free_port
+from tierup.local.dev import run as dev
+from tierup.local.dev.changes import Changes
+from tierup.local.dev.gateway_live import tell
+from tierup.local.dev.place import MOST_CHARACTERS, check_port, own_folder
+from tierup.local.dev.plan import DevError, dev_plan
+from tierup.local.toolchain import engine_env
 from tierup.manifests.monitoring import prometheus_yml
+from tierup.templates import TEMPLATES
 
 ROOT = Path(__file__).parents[2]
 
@@ -205,7 +206,7 @@ def test_prometheus_measures_the_given_addresses_and_nothing_by_name() -> None:
 
 GUARDED = """
 import subprocess, sys, time
-from tierup.local.guard import Guard
+from tierup.local.dev.guard import Guard
 guard = Guard()
 children = [subprocess.Popen(["sleep", "600"], start_new_session=True) for _ in range(3)]
 guard.keep(child.pid for child in children)

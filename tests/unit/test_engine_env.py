@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from tierup.catalog.engine import load_engine_facts
-from tierup.local import engine_env
-from tierup.local.engine_env import EngineEnv, EngineMissing
-from tierup.local.toolchain_pins import ToolchainError
+from tierup.local.toolchain import engine_env
+from tierup.local.toolchain.engine_env import EngineEnv, EngineMissing
+from tierup.local.toolchain.pins import ToolchainError
 
 REPO = Path(__file__).parents[2]
 DEADLINE_SECONDS = 30
@@ -45,7 +45,7 @@ def environment(root: Path, check: str = "", lock: str = "# nothing\n") -> Engin
 def start(env: EngineEnv) -> subprocess.Popen[str]:
     """The same install in a process of its own."""
     program = (
-        "import sys; from pathlib import Path; from tierup.local.engine_env import EngineEnv;"
+        "import sys; from pathlib import Path; from tierup.local.toolchain.engine_env import EngineEnv;"
         "EngineEnv(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]).ensure(lambda line: print(line, flush=True))"
     )
     command = [sys.executable, "-c", program, str(env.lock), str(env.cache), env.check]

@@ -7,7 +7,7 @@ import pytest
 import tierup.catalog
 from tierup.catalog import CatalogError
 from tierup.catalog.engine import load_engine_facts, parse_engine_facts
-from tierup.defaults import IMAGES
+from tierup.plan.resolve import IMAGES
 
 TEXT = Path(tierup.catalog.__file__).with_name("engine.yaml").read_text(encoding="utf-8")
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from tierup.config import Engine
-from tierup.defaults import CLASSES
 from tierup.manifests.engines import engine_priority
+from tierup.plan.resolve import CLASSES
+from tierup.stack.parse import Engine
 
 
 @pytest.mark.parametrize(("priority", "sent"), [(0, 50), (20, 30), (50, 0), (80, -30), (100, -50)])

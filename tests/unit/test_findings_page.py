@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from tierup.catalog import load_catalog
-from tierup.config import parse
-from tierup.findings import Code, Severity
-from tierup.findings_text import ACCEPTABLE, EXPLAINED, GROUPS, gravest, group_of
-from tierup.io.stackfile import parse_stack
-from tierup.preflight import examine
+from tierup.findings.explanations import ACCEPTABLE, EXPLAINED, GROUPS, gravest, group_of
+from tierup.findings.model import Code, Severity
+from tierup.io.stack.read import parse_stack
 from tierup.report.findings_page import page
+from tierup.rules.preflight import examine
+from tierup.stack.parse import parse
 
 ROOT = Path(__file__).parents[2]
 BAD = sorted((Path(__file__).parent / "bad_stacks").glob("*.yaml"))
@@ -39,7 +39,7 @@ def test_no_two_codes_have_one_name() -> None:
 
 
 def test_headings_are_the_enumeration_s_comments() -> None:
-    source = (ROOT / "tierup/findings.py").read_text(encoding="utf-8")
+    source = (ROOT / "tierup/findings/model.py").read_text(encoding="utf-8")
     body = source[source.index("class Code(") : source.index("@dataclass")]
     heading, headings = "", {}
     for line in body.splitlines():

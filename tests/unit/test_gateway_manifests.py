@@ -11,7 +11,7 @@ import reloader_rules
 
 from tierup.manifests import gateway, gateway_files
 from tierup.manifests.common import Manifest
-from tierup.plan import Plan
+from tierup.plan.model import Plan
 
 MakePlan = Callable[..., Plan]
 TWO_MODELS = [{"id": "qwen2.5-7b"}, {"id": "qwen2.5-7b", "precision": "awq"}]

@@ -15,8 +15,8 @@ from loadtest.profile import Kind, Profile, Words, kinds_of, model_of, read, use
 from loadtest.prompts import body, gap, learn, pick
 from loadtest.stream import Answer, BadAnswer, error_of
 from loadtest.stream import read as read_stream
-from tierup.measured import Arrival
-from tierup.plan import Plan
+from tierup.plan.model import Plan
+from tierup.tuning.results import Arrival
 
 PROFILE = Profile(
     url="http://127.0.0.1:8080",

@@ -13,7 +13,7 @@ from loadtest.profile import users_of
 from loadtest.samples import Outcome, Sample, of, to_line
 from loadtest.stats import Window, measure, percentile, spread
 from loadtest.verdict import kept, promises
-from tierup.measured import ENOUGH
+from tierup.tuning.results import ENOUGH
 
 STANDARD = plan_of("standard")
 CHAT = STANDARD.classes["chat"]

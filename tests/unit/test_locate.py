@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from tierup.catalog import load_catalog
-from tierup.config import parse
-from tierup.io.locate import lines_of
-from tierup.io.stackfile import parse_stack
-from tierup.preflight import examine
+from tierup.io.stack.locate import lines_of
+from tierup.io.stack.read import parse_stack
+from tierup.rules.preflight import examine
+from tierup.stack.parse import parse
 
 TEXT = """\
 # a comment

@@ -8,8 +8,9 @@ import pytest
 from tier_plans import every_variant
 
 from tierup.manifests import model_cache, model_server
-from tierup.manifests.common import ROLE_LABEL, STACK_LABEL, Manifest, SecretRef
-from tierup.plan import Plan
+from tierup.manifests.common import Manifest, SecretRef
+from tierup.plan.model import Plan
+from tierup.resources.identity import ROLE_LABEL, STACK_LABEL
 
 MakePlan = Callable[..., Plan]
 COLD = {"server": "entry-2x-rtx-4090", "standby": {"mode": "cold", "count": 1}}

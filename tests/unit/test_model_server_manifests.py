@@ -14,10 +14,11 @@ from typing import Any
 import pytest
 from tier_plans import every_variant
 
-from tierup.defaults import IMAGES
 from tierup.manifests import model_server, render
-from tierup.manifests.common import ROOT, Manifest
-from tierup.plan import ModelPlan, Plan
+from tierup.manifests.common import Manifest
+from tierup.plan.model import ModelPlan, Plan
+from tierup.plan.resolve import IMAGES
+from tierup.templates import ROOT
 
 MakePlan = Callable[..., Plan]
 VLLM = Path(__file__).with_name("vllm_0_32_flags.txt")

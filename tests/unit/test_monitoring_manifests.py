@@ -8,7 +8,7 @@ import yaml
 
 from tierup.manifests import gateway, grafana, monitoring
 from tierup.manifests.common import Manifest, SecretRef
-from tierup.plan import Plan
+from tierup.plan.model import Plan
 
 MakePlan = Callable[..., Plan]
 ADMIN = frozenset({"grafana-admin"})

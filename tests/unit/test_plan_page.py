@@ -11,8 +11,8 @@ from small_stack import MODEL, NODES, small_plan
 from tier_plans import every_variant
 
 from tierup.cli.plan_page import lines, show
-from tierup.plan import Plan
-from tierup.plan_summary import summary
+from tierup.plan.model import Plan
+from tierup.plan.summary import summary
 
 
 def page_of(plan: Plan) -> str:

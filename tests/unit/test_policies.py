@@ -20,9 +20,9 @@ from policed import (
 from tier_plans import every_variant
 
 from tierup.manifests import render
-from tierup.plan import Plan
+from tierup.plan.model import Plan
 from tierup.policies import RESOURCE_POLICIES, Level, violations
-from tierup.resources import SECRET, UNKNOWN, Resource, resource_of
+from tierup.resources.model import SECRET, UNKNOWN, Resource, resource_of
 
 MakePlan = Callable[..., Plan]
 

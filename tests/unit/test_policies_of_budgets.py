@@ -12,12 +12,11 @@ from fake_engine import Run, run_program
 from policed import resource
 
 from components.tier import InferenceTier, TierArgs
-from tierup.cost.bill import bill_of
-from tierup.cost.bill_of_resources import bill_of_resources
-from tierup.plan import Plan
+from tierup.cost import bill_of, bill_of_resources
+from tierup.plan.model import Plan
 from tierup.policies import Level, over_budget
 from tierup.policies.budget import BEFORE, usd_per_month
-from tierup.resources import UNKNOWN, Resource, resources_of
+from tierup.resources.model import UNKNOWN, Resource, resources_of
 
 MakePlan = Callable[..., Plan]
 QUOTE = {"storage": {"value": "0.10", "source": "a quote of this test", "asOf": "2026-11-01"}}

@@ -7,7 +7,7 @@ from policed import SIZES, container, deployment, messages, pod, refused, servic
 from security_pods import CASES, Case
 
 from tierup.policies.pod_security import EXCEPTION
-from tierup.resources import SECRET
+from tierup.resources.model import SECRET
 
 AT = "spec.template.spec"
 IN_CLEAR = "no-secrets-in-clear"

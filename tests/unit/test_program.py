@@ -12,10 +12,11 @@ from tier_plans import TIERS, VARIANTS, plan_of, stack_text
 from components import program
 from components.kube import resource_name
 from components.tier import InferenceTier, TierArgs
-from tierup.io.cluster import ClusterError, ClusterRef
-from tierup.io.stackfile import load_yaml
+from tierup.io.cluster.client import ClusterError, ClusterRef
+from tierup.io.stack.read import load_yaml
 from tierup.manifests import render
-from tierup.manifests.common import STACK_LABEL, Manifest
+from tierup.manifests.common import Manifest
+from tierup.resources.identity import STACK_LABEL
 
 SECRET = "tierup:secret-hub-token"
 

@@ -1,6 +1,6 @@
 """What a reader sees of `pulumi up`, from lines as pulumi prints them."""
 
-from tierup.local.progress import Progress
+from tierup.local.cluster.progress import Progress
 
 CREATED = " +  kubernetes:core/v1:Namespace namespace-a created (0.02s) \n"
 FAILED = " +  kubernetes:apps/v1:Deployment deployment-a **creating failed** error: no gateway today\n"

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from golden_plans import GOLDEN
 
-from tierup.io.pulumi_plan import PlanError, parse_plan, read_plan
-from tierup.resources import SECRET, UNKNOWN, Change, Resource
+from tierup.io.pulumi.plan import PlanError, parse_plan, read_plan
+from tierup.resources.model import SECRET, UNKNOWN, Change, Resource
 
 PASSWORD = "correct horse battery staple"
 

@@ -69,7 +69,7 @@ def test_a_core_module_keeps_to_itself(path: Path) -> None:
         "from pulumi_kubernetes import core",
         "import urllib.request",
         "def f():\n    import time",
-        "from tierup.io.stackfile import read_stack",
+        "from tierup.io.stack.read import read_stack",
         "from tierup import local",
         "import datetime\nx = datetime.date.today()",
         "open('x')",
@@ -96,4 +96,4 @@ def test_importing_the_core_loads_no_pulumi_and_no_client() -> None:
 
 def test_there_is_a_core() -> None:
     names = {path.name for path in CORE}
-    assert {"config.py", "defaults.py", "preflight.py", "plan.py", "schema.py", "gateway.py"} <= names
+    assert {"parse.py", "resolve.py", "preflight.py", "model.py", "schema.py", "gateway.py"} <= names

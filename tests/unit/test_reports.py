@@ -9,8 +9,8 @@ from typing import Any
 import jsonschema
 import pytest
 
-from tierup.findings import Code, Finding, Severity, warning
-from tierup.findings_text import EXPLAINED
+from tierup.findings.explanations import EXPLAINED
+from tierup.findings.model import Code, Finding, Severity, warning
 from tierup.report import Report, json_report, markdown, sarif
 
 SARIF_SCHEMA = Path(__file__).parent / "sarif" / "sarif-schema-2.1.0.json"

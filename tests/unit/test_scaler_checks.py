@@ -5,14 +5,15 @@ from collections.abc import Callable
 import pytest
 from fake_api import GROUPS, FakeApi, with_namespace
 
-from tierup.findings import Code, Finding, Severity
-from tierup.io.cluster import Cluster, ClusterError
-from tierup.io.cluster_check import check
-from tierup.io.owner import Owner
-from tierup.io.scaler_check import api_groups, metrics_findings, scaler_findings
+from tierup.findings.model import Code, Finding, Severity
+from tierup.io.cluster.checks import check
+from tierup.io.cluster.client import Cluster, ClusterError
+from tierup.io.cluster.owner import Owner
+from tierup.io.cluster.scalers import api_groups, metrics_findings, scaler_findings
 from tierup.manifests import render
-from tierup.manifests.common import STACK_LABEL, Manifest
-from tierup.plan import Plan
+from tierup.manifests.common import Manifest
+from tierup.plan.model import Plan
+from tierup.resources.identity import STACK_LABEL
 
 MakePlan = Callable[..., Plan]
 HPAS = "/apis/autoscaling/v2/namespaces/tierup-test/horizontalpodautoscalers"

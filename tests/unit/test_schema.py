@@ -10,8 +10,8 @@ from stack_variants import uncomment_variant, variants
 
 from tierup.catalog import load_catalog
 from tierup.cli.generate import GENERATED, ROOT
-from tierup.io.yaml_core import read_yaml
-from tierup.schema import json_schema
+from tierup.io.stack.yaml import read_yaml
+from tierup.stack.schema import json_schema
 
 STACKS = sorted((ROOT / "stacks").glob("Pulumi.*.yaml"))
 VARIANTS = [(path, name) for path in STACKS for name in variants(path.read_text(encoding="utf-8"))]

@@ -8,11 +8,11 @@ from stack_variants import in_use, uncomment_variant, variants
 from tier_plans import TIERS, VARIANTS, every_tier, every_variant, plan_of, stack_text
 
 from tierup.catalog import Sourced
-from tierup.findings import errors
-from tierup.io.stackfile import load_yaml
-from tierup.manifests.common import ROOT
-from tierup.plan import Plan
-from tierup.schema import json_schema
+from tierup.findings.model import errors
+from tierup.io.stack.read import load_yaml
+from tierup.plan.model import Plan
+from tierup.stack.schema import json_schema
+from tierup.templates import ROOT
 
 GPU_EXPORTER = "nvidia-dcgm-exporter.gpu-operator.svc.cluster.local:9400"
 NODE_EXPORTER = "node-exporter.monitoring.svc.cluster.local:9100"

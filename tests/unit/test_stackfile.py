@@ -9,11 +9,11 @@ import pytest
 import yaml
 from small_stack import codes
 
-from tierup.config import parse
-from tierup.findings import Code
-from tierup.io.engine_config import read_engine
-from tierup.io.stackfile import find_project, load_yaml, parse_stack, read_stack, split_config, stack_path
-from tierup.io.yaml_core import read_yaml
+from tierup.findings.model import Code
+from tierup.io.pulumi.config import read_engine
+from tierup.io.stack.read import find_project, load_yaml, parse_stack, read_stack, split_config, stack_path
+from tierup.io.stack.yaml import read_yaml
+from tierup.stack.parse import parse
 
 ROOT = Path(__file__).parents[2]
 

@@ -7,12 +7,12 @@ import pytest
 from fake_api import CLASSES, VOLUMES, FakeApi, storage_class
 
 from tierup.catalog.provisioners import load_provisioners
-from tierup.findings import Code, Finding
-from tierup.io.cluster import Cluster
-from tierup.io.storage_check import storage_findings
+from tierup.findings.model import Code, Finding
+from tierup.io.cluster.client import Cluster
+from tierup.io.cluster.storage import storage_findings
 from tierup.manifests import render
 from tierup.manifests.common import Manifest
-from tierup.plan import Plan
+from tierup.plan.model import Plan
 
 MakePlan = Callable[..., Plan]
 BLOCK = [name for name, entry in load_provisioners().items() if entry.value == "never" and "*" not in name]

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 import yaml
 
-from tierup.capacity import question
 from tierup.manifests import model_server, monitoring, render
 from tierup.manifests.common import Manifest
 from tierup.manifests.engines import metrics_path, serving
-from tierup.plan import Plan
+from tierup.plan.capacity import question
+from tierup.plan.model import Plan
 from tierup.sizing.coefficients import load_calibration
 from tierup.sizing.memory import memory
 

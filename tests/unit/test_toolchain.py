@@ -20,10 +20,10 @@ from typing import Any
 import pytest
 import yaml
 
-from tierup.defaults import IMAGES
-from tierup.local import toolchain
-from tierup.local.toolchain_pins import Tool, ToolchainError, load_pins
-from tierup.local.toolchain_set import Toolchain, ToolMissing
+from tierup.local.toolchain import cli as toolchain
+from tierup.local.toolchain.install import Toolchain, ToolMissing
+from tierup.local.toolchain.pins import Tool, ToolchainError, load_pins
+from tierup.plan.resolve import IMAGES
 
 REPO = Path(__file__).parents[2]
 DEADLINE_SECONDS = 20
@@ -117,7 +117,7 @@ class Bench:
         """The same install in a process of its own."""
         chain = self.chain()
         program = (
-            "import sys; from pathlib import Path; from tierup.local.toolchain_set import Toolchain;"
+            "import sys; from pathlib import Path; from tierup.local.toolchain.install import Toolchain;"
             "Toolchain(*map(Path, sys.argv[1:])).ensure(['demo'], lambda line: print(line, flush=True))"
         )
         command = [sys.executable, "-c", program, str(chain.pins), str(chain.modules), str(chain.cache)]
@@ -391,7 +391,7 @@ def test_what_counts_as_the_pin(rule: str, version: str, accepted: bool) -> None
 
 
 def test_committed_pins_agree_with_the_go_modules_and_the_python_packages() -> None:
-    tools = load_pins(REPO / "tierup/local/toolchain.yaml")
+    tools = load_pins(REPO / "tierup/local/toolchain/pins.yaml")
     packages = tomllib.loads((REPO / "pyproject.toml").read_text())["project"]["dependencies"]
     assert f"pulumi=={tools['pulumi'].version}" in packages
     assert f"pulumi-kubernetes=={tools['pulumi-resource-kubernetes'].version}" in packages
@@ -414,14 +414,14 @@ def test_committed_pins_agree_with_the_go_modules_and_the_python_packages() -> N
 
 
 def test_rules_are_checked_by_the_prometheus_that_is_deployed() -> None:
-    tools = load_pins(REPO / "tierup/local/toolchain.yaml")
+    tools = load_pins(REPO / "tierup/local/toolchain/pins.yaml")
     image, _ = IMAGES["prometheus"]
     for name in ("prometheus", "promtool"):
         assert image.endswith(f":v{tools[name].version}")
 
 
 def test_every_committed_pin_has_a_way_that_needs_no_path() -> None:
-    for tool in load_pins(REPO / "tierup/local/toolchain.yaml").values():
+    for tool in load_pins(REPO / "tierup/local/toolchain/pins.yaml").values():
         assert tool.download or tool.debian or tool.go, tool.name
         assert tool.go or tool.hint, f"{tool.name}: say how to install it"
         if tool.go:

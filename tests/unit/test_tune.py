@@ -8,8 +8,8 @@ import pytest
 from load_runs import results
 from tier_plans import plan_of
 
-from tierup.plan import Plan
-from tierup.tune import Incomparable, Tuning, tune
+from tierup.plan.model import Plan
+from tierup.tuning.tune import Incomparable, Tuning, tune
 
 # 50 users, 2 replicas of one GPU (no GPU is free) with 16 slots, queue 64, 8 of 16 slots for long jobs.
 STANDARD = plan_of("standard")

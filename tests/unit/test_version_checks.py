@@ -8,13 +8,13 @@ import pytest
 from fake_api import NODES, VERSION, FakeApi, gpu_node
 from tier_plans import VARIANTS, plan_of
 
-from tierup.findings import Code
-from tierup.io.cluster import Cluster
-from tierup.io.cluster_check import node_findings
-from tierup.io.owner import Owner
-from tierup.io.version_check import MINIMUM, version_findings
+from tierup.findings.model import Code
+from tierup.io.cluster.checks import node_findings
+from tierup.io.cluster.client import Cluster
+from tierup.io.cluster.owner import Owner
+from tierup.io.cluster.version import MINIMUM, version_findings
 from tierup.manifests import render
-from tierup.plan import Plan
+from tierup.plan.model import Plan
 
 ROOT = Path(__file__).parents[2]
 

@@ -12,7 +12,7 @@ import yaml
 from pydantic import Field, model_validator
 
 from tierup.catalog import CatalogError, Server, Source, Text, _Loader, _Strict, load_catalog, parse_table
-from tierup.cost.types import Price
+from tierup.catalog.price import Price
 
 Confidence = Literal["high", "medium", "low"]
 Unit = Literal[

@@ -6,7 +6,7 @@ import typer
 
 from tierup.cli import compare, cost, dev, loadtest, local, plan, policy, render, size, tune
 from tierup.cli.exits import EXIT_CODES, EXIT_FINDINGS, EXIT_USAGE, UsageError, examples, exit_code
-from tierup.findings import TierError
+from tierup.findings.model import TierError
 
 app = typer.Typer(
     help="One stack file per hardware tier becomes a running LLM service.",
@@ -29,8 +29,8 @@ app.add_typer(local.app, name="local")
 
 def main() -> None:
     """Run a command; a user's mistake is one message on standard error and an exit code."""
-    from tierup.local.dev_plan import DevError
-    from tierup.local.folders import LocalClusterError
+    from tierup.local.cluster.folders import LocalClusterError
+    from tierup.local.dev.plan import DevError
     from tierup.local.toolchain import ToolchainError, ToolMissing
 
     try:

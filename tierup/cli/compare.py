@@ -14,11 +14,13 @@ from tierup.catalog.claims import load_claims
 from tierup.cli.exits import UsageError, console, examples
 from tierup.cli.project import load_plan, project_folder, stacks_here
 from tierup.cli.tables import print_table
-from tierup.compare import Comparison, markdown, picture
+from tierup.compare import Comparison
 from tierup.compare import compare as compared
 from tierup.compare.summary import summary
 from tierup.compare.table import CLAIM_COLUMNS, claim_rows, notes, tier_rows
-from tierup.io.stackfile import stack_names
+from tierup.io.stack.read import stack_names
+from tierup.report import compare_markdown
+from tierup.report.charts import compare as picture
 
 EXAMPLES = examples(
     "tierup compare",
@@ -80,7 +82,7 @@ def _write(found: Comparison, kind: Format, file: TextIO) -> None:
         case Format.JSON:
             file.write(json.dumps(summary(found), indent=2) + "\n")
         case Format.MARKDOWN:
-            file.write(markdown.render(found))
+            file.write(compare_markdown.render(found))
         case Format.SVG:
             file.write(picture.render(found))
 

@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from tierup import acceptance
 from tierup.catalog import load_catalog
 from tierup.catalog.prices import load_prices
 from tierup.cli.cost_options import (
@@ -23,21 +22,21 @@ from tierup.cli.cost_options import (
 from tierup.cli.cost_page import ending, page
 from tierup.cli.exits import UsageError, console, examples
 from tierup.cli.project import OptionalStack, project_folder
-from tierup.config import parse
-from tierup.cost import markdown
-from tierup.cost.bill import bill_of
-from tierup.cost.limits import stale
-from tierup.cost.outlook import Outlook
-from tierup.cost.outlook_report import stack_report
-from tierup.cost.outlook_rows import every_table
-from tierup.cost.outlook_shape import StackReport
-from tierup.cost.price import price
-from tierup.cost.report import Costed, report, used
-from tierup.cost.rows import head
-from tierup.findings import BUDGET_CODES
-from tierup.io.stackfile import read_stack, stack_path
-from tierup.plan import Plan
-from tierup.preflight import make_plan
+from tierup.cost import bill_of, price
+from tierup.cost.analysis.outlook import Outlook
+from tierup.cost.budget import stale
+from tierup.cost.report.build import Costed, report, used
+from tierup.cost.report.outlook_build import stack_report
+from tierup.cost.report.outlook_schema import StackReport
+from tierup.cost.report.outlook_tables import every_table
+from tierup.cost.report.tables import head
+from tierup.findings.model import BUDGET_CODES
+from tierup.io.stack.read import read_stack, stack_path
+from tierup.plan.model import Plan
+from tierup.report import cost_page
+from tierup.rules import acceptance
+from tierup.rules.preflight import make_plan
+from tierup.stack.parse import parse
 
 EXAMPLES = examples(
     "tierup cost --stack standard",
@@ -165,7 +164,7 @@ def _tell(whole: Whole, kind: Format) -> None:
         case Format.JSON:
             print(told.model_dump_json(by_alias=True, indent=2))
         case Format.MARKDOWN:
-            print(markdown.render(told), end="")
+            print(cost_page.render(told), end="")
         case Format.FOCUS:
             export_focus(whole.costed)
         case Format.OPENCOST:

@@ -9,12 +9,12 @@ import typer
 
 from tierup.catalog.prices import load_prices
 from tierup.cli.exits import UsageError
-from tierup.cost.bill import claimed_gib
-from tierup.cost.outlook import ApiPrice, Outlook, outlook
-from tierup.cost.outlook_shape import StackReport
-from tierup.cost.report import Costed
-from tierup.findings import errors
-from tierup.plan import Plan
+from tierup.cost.analysis.outlook import ApiPrice, Outlook, outlook
+from tierup.cost.bill.of_plan import claimed_gib
+from tierup.cost.report.build import Costed
+from tierup.cost.report.outlook_schema import StackReport
+from tierup.findings.model import errors
+from tierup.plan.model import Plan
 
 Utilisation = Annotated[
     str | None,
@@ -69,17 +69,17 @@ def _number(said: str, option: str, such_as: str) -> Decimal:
 
 def write_page(file: Path, tiers: list[tuple[StackReport, Outlook]]) -> None:
     """The page of one or more tiers."""
-    from tierup.cost import html
+    from tierup.report import cost_html
 
     try:
-        file.write_text(html.render(tiers), encoding="utf-8")
+        file.write_text(cost_html.render(tiers), encoding="utf-8")
     except OSError as error:
         raise UsageError(f"{file} cannot be written: {error.strerror}") from error
 
 
 def export_focus(found: Costed) -> None:
     """The month of the day as FOCUS; what has no row is told on standard error."""
-    from tierup.cost import focus
+    from tierup.cost.export import focus
 
     print(focus.table(found.cost, found.stack, found.today), end="")
     _left_out(found)
@@ -87,7 +87,7 @@ def export_focus(found: Costed) -> None:
 
 def export_opencost(plan: Plan, found: Costed) -> None:
     """OpenCost's custom prices."""
-    from tierup.cost import opencost
+    from tierup.cost.export import opencost
 
     gib = claimed_gib(plan)
     print(

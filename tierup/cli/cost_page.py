@@ -7,9 +7,9 @@ from rich.console import Console
 
 from tierup.cli.exits import EXIT_UNPRICED, exit_code
 from tierup.cli.tables import print_table
-from tierup.cost.rows import Table
-from tierup.cost.shape import FindingOut
-from tierup.findings import Finding, Severity
+from tierup.cost.report.schema import FindingOut
+from tierup.cost.report.tables import Table
+from tierup.findings.model import Finding, Severity
 
 
 def page(lines: Iterable[str], tables: Iterable[Table], findings: Iterable[FindingOut], out: Console) -> None:

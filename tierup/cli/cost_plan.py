@@ -3,24 +3,24 @@
 import datetime
 import gc
 
-from tierup import acceptance
 from tierup.catalog import load_catalog
 from tierup.catalog.prices import load_prices
 from tierup.cli.cost_page import ending, page
 from tierup.cli.exits import UsageError, console
 from tierup.cli.project import project_folder
-from tierup.config import parse
-from tierup.cost.difference_report import Planned, planned, report
-from tierup.cost.difference_rows import components, details, head, verdict
-from tierup.cost.limits import stale
+from tierup.cost.budget import stale
 from tierup.cost.plan_rules import over_budget
-from tierup.findings import BUDGET_CODES, Finding
-from tierup.io.pulumi_plan import PlanError, parse_plan, read_plan, stack_of
-from tierup.io.pulumi_preview import preview
-from tierup.io.stackfile import read_stack, stack_path
-from tierup.preflight import make_plan
+from tierup.cost.report.difference_build import Planned, planned, report
+from tierup.cost.report.difference_tables import components, details, head, verdict
+from tierup.findings.model import BUDGET_CODES, Finding
+from tierup.io.pulumi.plan import PlanError, parse_plan, read_plan, stack_of
+from tierup.io.pulumi.preview import preview
+from tierup.io.stack.read import read_stack, stack_path
 from tierup.report import cost_markdown
-from tierup.resources import Change
+from tierup.resources.model import Change
+from tierup.rules import acceptance
+from tierup.rules.preflight import make_plan
+from tierup.stack.parse import parse
 
 
 def tell(source: str | None, stack: str | None, day: datetime.date, kind: str, strict: bool) -> int:

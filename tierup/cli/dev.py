@@ -28,9 +28,9 @@ def up(
     Keys of gateway.keys are made up for the run. A process that dies ends the run with exit code 1.
     """
     from tierup.cli.dev_page import page
-    from tierup.io.stackfile import stack_path
-    from tierup.local.dev import DevRun
-    from tierup.local.dev_place import check_port, own_folder
+    from tierup.io.stack.read import stack_path
+    from tierup.local.dev.place import check_port, own_folder
+    from tierup.local.dev.run import DevRun
 
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup wants it

@@ -4,8 +4,8 @@ import json
 import shlex
 from pathlib import Path
 
-from tierup.local.dev import DevRun
-from tierup.plan import Plan
+from tierup.local.dev.run import DevRun
+from tierup.plan.model import Plan
 
 
 def page(run: DevRun) -> list[str]:

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from rich.console import Console
 
-from tierup.findings import BUDGET_CODES, Finding, errors
+from tierup.findings.model import BUDGET_CODES, Finding, errors
 
 EXIT_FINDINGS, EXIT_USAGE, EXIT_OVER_BUDGET, EXIT_UNPRICED = 1, 2, 3, 4
 EXIT_CODES = (

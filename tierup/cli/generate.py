@@ -8,14 +8,16 @@ from pathlib import Path
 
 from tierup.catalog import load_catalog
 from tierup.catalog.claims import load_claims
-from tierup.compare import Comparison, compare, markdown, picture
-from tierup.config import parse
-from tierup.cost.difference_shape import DifferenceReport
-from tierup.cost.outlook_shape import StackReport
-from tierup.io.stackfile import read_stack, stack_path
-from tierup.preflight import make_plan
+from tierup.compare import Comparison, compare
+from tierup.cost.report.difference_schema import DifferenceReport
+from tierup.cost.report.outlook_schema import StackReport
+from tierup.io.stack.read import read_stack, stack_path
+from tierup.report import compare_markdown
+from tierup.report.charts import compare as picture
 from tierup.report.findings_page import page
-from tierup.schema import json_schema
+from tierup.rules.preflight import make_plan
+from tierup.stack.parse import parse
+from tierup.stack.schema import json_schema
 
 ROOT = Path(__file__).parents[2]
 TIERS = ("entry", "standard", "premium")  # by name: stack files of your own change no committed file
@@ -52,12 +54,14 @@ def comparison() -> Comparison:
 def compare_page() -> str:
     """Both tables of the comparison, under the picture."""
     head = "# The tiers side by side\n\nWritten by `make generate` from what `tierup compare` computes; do not edit.\n"
-    return f"{head}\n![Time to the first token against users](compare.svg)\n\n{markdown.render(comparison())}"
+    return f"{head}\n![Time to the first token against users](compare.svg)\n\n{compare_markdown.render(comparison())}"
 
 
 def readme() -> str:
     """The README with the table of tiers between its markers renewed."""
-    return markdown.between((ROOT / "README.md").read_text(encoding="utf-8"), markdown.tiers(comparison()))
+    return compare_markdown.between(
+        (ROOT / "README.md").read_text(encoding="utf-8"), compare_markdown.tiers(comparison())
+    )
 
 
 GENERATED: dict[str, Callable[[], str]] = {

@@ -12,8 +12,8 @@ from rich.console import Console
 
 from tierup.cli.exits import EXIT_FINDINGS, UsageError, console, examples
 from tierup.cli.project import Stack, load_plan
-from tierup.measured import Arrival, Results
-from tierup.plan import ModelPlan, Plan
+from tierup.plan.model import ModelPlan, Plan
+from tierup.tuning.results import Arrival, Results
 
 if TYPE_CHECKING:
     from loadtest.profile import Profile

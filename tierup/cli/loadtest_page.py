@@ -10,7 +10,7 @@ from loadtest.profile import Profile
 from loadtest.run import Heard
 from loadtest.samples import Outcome
 from tierup.cli.tables import print_table
-from tierup.measured import Results
+from tierup.tuning.results import Results
 
 _EVERY_SECONDS = 10
 

@@ -24,9 +24,9 @@ def up(stack: Stack) -> None:
     Running it again applies what changed in the stack file.
     """
     from tierup.cli.tier_page import show
-    from tierup.local.cluster import Cluster
-    from tierup.local.data_centre import provide
-    from tierup.local.project import LocalProject
+    from tierup.local.cluster.cluster import Cluster
+    from tierup.local.cluster.data_centre import provide
+    from tierup.local.cluster.project import LocalProject
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     plan = load_plan(stack)
@@ -51,7 +51,7 @@ def down(
     everything: Annotated[bool, typer.Option("--all", help="Remove every local cluster")] = False,
 ) -> None:
     """End a local cluster's processes and remove its data."""
-    from tierup.local import cluster as clusters
+    from tierup.local.cluster import cluster as clusters
 
     if (stack is None) == (not everything):
         raise UsageError("name one stack (--stack), or all of them (--all)")
@@ -65,7 +65,7 @@ def down(
 @app.command(epilog=examples("tierup local status", "tierup local status --json"))
 def status(as_json: Annotated[bool, typer.Option("--json", help="One JSON list")] = False) -> None:
     """List the local clusters and their processes."""
-    from tierup.local import cluster as clusters
+    from tierup.local.cluster import cluster as clusters
 
     everything = [clusters.status(name) for name in clusters.list_clusters()]
     if as_json:
@@ -86,8 +86,8 @@ def env(stack: Stack) -> None:
     """Print shell lines that point kubectl and pulumi at a local stack."""
     import shlex
 
-    from tierup.local.cluster import Cluster
-    from tierup.local.project import LocalProject
+    from tierup.local.cluster.cluster import Cluster
+    from tierup.local.cluster.project import LocalProject
 
     project = LocalProject(project_folder(), stack, Cluster.load(stack))
     wanted = {

@@ -8,7 +8,7 @@ from tierup.cli.exits import console, examples
 from tierup.cli.plan_page import lines, show
 from tierup.cli.project import Stack, load_plan
 from tierup.cli.reports import Format, chosen, report, told
-from tierup.plan_summary import summary
+from tierup.plan.summary import summary
 
 EXAMPLES = examples(
     "tierup plan --stack standard",

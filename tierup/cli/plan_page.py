@@ -6,10 +6,9 @@ from rich.console import Console
 from rich.table import Table
 
 from tierup.catalog.prices import load_prices
-from tierup.cost.bill import hardware_of
-from tierup.cost.price import price
-from tierup.findings import open_warnings
-from tierup.plan import ModelCapacity, ModelPlan, Plan
+from tierup.cost import hardware_of, price
+from tierup.findings.model import open_warnings
+from tierup.plan.model import ModelCapacity, ModelPlan, Plan
 from tierup.sizing import Range
 
 _BAR = 40  # characters

@@ -9,12 +9,12 @@ import typer
 
 from tierup.cli.exits import EXIT_FINDINGS, EXIT_OVER_BUDGET, UsageError, examples
 from tierup.cli.project import load_plan, project_folder, stacks_here
-from tierup.io.pulumi_plan import PlanError, read_plan, stack_of
-from tierup.io.stackfile import find_project, stack_path
+from tierup.io.pulumi.plan import PlanError, read_plan, stack_of
+from tierup.io.stack.read import find_project, stack_path
 from tierup.manifests import render
 from tierup.policies import BUDGETS, Level, over_budget, violations
 from tierup.report.policy_report import PolicyReport, as_json, as_sarif, lines
-from tierup.resources import Change, resource_of
+from tierup.resources.model import Change, resource_of
 
 EXAMPLES = examples(
     "tierup policy --plan preview.json",

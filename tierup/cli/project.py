@@ -7,10 +7,10 @@ import typer
 
 from tierup.catalog import load_catalog
 from tierup.cli.exits import UsageError
-from tierup.config import parse
-from tierup.io.stackfile import find_project, read_stack, stack_names, stack_path
-from tierup.plan import Plan
-from tierup.preflight import make_plan
+from tierup.io.stack.read import find_project, read_stack, stack_names, stack_path
+from tierup.plan.model import Plan
+from tierup.rules.preflight import make_plan
+from tierup.stack.parse import parse
 
 __all__ = ["OptionalStack", "Stack", "UsageError", "load_plan", "project_folder", "stacks_here"]
 

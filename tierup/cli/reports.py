@@ -9,12 +9,12 @@ from typing import Any
 from tierup.catalog import load_catalog
 from tierup.cli.exits import UsageError, exit_code
 from tierup.cli.project import project_folder
-from tierup.config import parse
-from tierup.io.locate import lines_of
-from tierup.io.stackfile import read_stack, stack_path
-from tierup.plan import Plan
-from tierup.preflight import examine
+from tierup.io.stack.locate import lines_of
+from tierup.io.stack.read import read_stack, stack_path
+from tierup.plan.model import Plan
 from tierup.report import Report, json_report, markdown, sarif
+from tierup.rules.preflight import examine
+from tierup.stack.parse import parse
 
 
 class Format(StrEnum):

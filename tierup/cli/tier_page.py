@@ -6,10 +6,10 @@ from collections import defaultdict
 from typing import Any
 
 from tierup.cli.exits import console
-from tierup.local.api import Api
-from tierup.local.project import LocalProject
-from tierup.manifests.common import ROLE_LABEL, STACK_LABEL
-from tierup.plan import Plan
+from tierup.local.cluster.api import Api
+from tierup.local.cluster.project import LocalProject
+from tierup.plan.model import Plan
+from tierup.resources.identity import ROLE_LABEL, STACK_LABEL
 
 _SETTLE_SECONDS = 60.0
 

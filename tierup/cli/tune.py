@@ -11,9 +11,9 @@ from rich.console import Console
 
 from tierup.cli.exits import EXIT_FINDINGS, UsageError, console, examples
 from tierup.cli.project import Stack, load_plan
-from tierup.measured import Results, read
-from tierup.tune import Incomparable, Tuning
-from tierup.tune import tune as tuned
+from tierup.tuning.results import Results, read
+from tierup.tuning.tune import Incomparable, Tuning
+from tierup.tuning.tune import tune as tuned
 
 EXAMPLES = examples(
     "tierup tune --stack standard --from run.json",

@@ -1,7 +1,7 @@
 """Decides how tiers stand side by side, and each beside what the hardware guide says of it.
 
-`compare(plans, catalog, claims)` gives the figures; `table` says them in rows, `markdown`, `summary` and
-`picture` tell them to a page, a program and the eye.
+`compare(plans, catalog, claims)` gives the figures; `table` says them in rows, `summary` as data;
+`tierup.report` tells them to a page and to the eye.
 """
 
 from collections.abc import Iterable, Mapping
@@ -11,7 +11,7 @@ from tierup.catalog import Catalog
 from tierup.catalog.claims import GuideClaim
 from tierup.compare.claims import Checked, checked
 from tierup.compare.tiers import Tier, tier_of
-from tierup.plan import Plan
+from tierup.plan.model import Plan
 
 __all__ = ["Checked", "Comparison", "Tier", "compare"]
 

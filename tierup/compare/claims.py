@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from tierup.capacity import End, known, largest, scaled
 from tierup.catalog import Catalog
 from tierup.catalog.claims import Figure, GuideClaim
 from tierup.compare.tiers import range_of
 from tierup.compare.verdict import Verdict, at_least, at_most, exactly
+from tierup.plan.capacity import End, known, largest, scaled
 from tierup.sizing import Range, SizingInput, load_shapes, size
 from tierup.sizing.memory import GB_PER_GIB
 

@@ -6,11 +6,11 @@ class, at the users of the stack file, as `tierup plan` prints them.
 
 from dataclasses import dataclass
 
-from tierup.capacity import End, Load, question, users_each
 from tierup.catalog import Sourced
 from tierup.compare.verdict import Verdict, at_least, at_most
-from tierup.cost.bill import quotes_of
-from tierup.plan import ClassCapacity, ModelCapacity, ModelPlan, Plan
+from tierup.cost.bill.of_plan import quotes_of
+from tierup.plan.capacity import End, Load, question, users_each
+from tierup.plan.model import ClassCapacity, ModelCapacity, ModelPlan, Plan
 from tierup.sizing import Range
 
 _POINTS = 32  # of a curve, on either side of its last free slot

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from decimal import Decimal
 
+from tierup.catalog.price import Price
 from tierup.catalog.prices import Prices
-from tierup.cost.types import Bill, Line, Price, TierCost
+from tierup.cost.types import Bill, Line, TierCost
 
 IDLE = "idle GPUs"
 _SERVER = "server"  # the unit of lines that every server has its part of

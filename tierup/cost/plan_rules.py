@@ -2,11 +2,10 @@
 
 from collections.abc import Iterator
 
-from tierup.cost.difference_report import Planned
-from tierup.cost.limits import exceeded, increase
-from tierup.cost_rules import over_month
-from tierup.findings import Code, Finding
-from tierup.plan import BudgetPlan
+from tierup.cost.budget import exceeded, increase, over_month
+from tierup.cost.report.difference_build import Planned
+from tierup.findings.model import Code, Finding
+from tierup.plan.model import BudgetPlan
 
 
 def over_budget(budget: BudgetPlan, found: Planned) -> Iterator[Finding]:

@@ -10,9 +10,10 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from tierup.catalog import Server
+from tierup.catalog.price import Price
 from tierup.catalog.prices import STORAGE, Prices
-from tierup.cost.types import HOURS_PER_MONTH, Bill, Kind, Line, Price, TierCost
-from tierup.sections import StandbyMode
+from tierup.cost.types import HOURS_PER_MONTH, Bill, Kind, Line, TierCost
+from tierup.stack.sections import StandbyMode
 
 STALE_DAYS = 90
 Values = Callable[[str], Decimal]

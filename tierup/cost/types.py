@@ -1,28 +1,13 @@
 """Decides nothing: the shapes of prices, of what is priced, and of what it costs. All money is Decimal, in USD."""
 
-import datetime
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
 
-from tierup.sections import StandbyMode
+from tierup.catalog.price import Price
+from tierup.stack.sections import StandbyMode
 
 HOURS_PER_MONTH = Decimal(730)
-
-
-@dataclass(frozen=True, slots=True)
-class Price:
-    """One price of the catalogue or a stack's own quote; `value` None: not priced, which is never zero."""
-
-    id: str
-    value: Decimal | None
-    unit: str
-    source: str
-    as_of: datetime.date
-    confidence: str
-    low: Decimal | None = None
-    high: Decimal | None = None
-    quoted: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,9 @@
 """Decides which Kubernetes objects a plan becomes: plain dicts, one module per room."""
 
 from tierup.manifests import autoscaler, base, gateway, model_cache, model_server, monitoring, nodes
-from tierup.manifests.common import RETAIN_ANNOTATION, Manifest
-from tierup.plan import Plan
+from tierup.manifests.common import Manifest
+from tierup.plan.model import Plan
+from tierup.resources.identity import RETAIN_ANNOTATION
 
 
 def render(plan: Plan) -> list[Manifest]:

@@ -2,7 +2,7 @@
 
 from tierup.manifests.common import MODEL_SERVER, Manifest, obj
 from tierup.manifests.model_server import workload_name
-from tierup.plan import ModelPlan, Plan
+from tierup.plan.model import ModelPlan, Plan
 
 COMPONENT = "autoscaler"
 

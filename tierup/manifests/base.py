@@ -1,7 +1,8 @@
 """Decides a tier's ground: namespace, quota, priority class, and that nothing may talk unless allowed."""
 
-from tierup.manifests.common import RETAIN_ANNOTATION, Manifest, obj
-from tierup.plan import Plan
+from tierup.manifests.common import Manifest, obj
+from tierup.plan.model import Plan
+from tierup.resources.identity import RETAIN_ANNOTATION
 
 COMPONENT = "base"
 POD_SECURITY = "restricted"

@@ -2,29 +2,15 @@
 
 import hashlib
 import json
-from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-from tierup.config import PROJECT_LABEL
-from tierup.plan import Plan
+from tierup.plan.model import Plan
+from tierup.resources.identity import STACK_LABEL
+from tierup.stack.parse import PROJECT_LABEL
 
 Manifest = dict[str, Any]
 
-ROOT = Path(__file__).resolve().parents[2]
-TEMPLATES = Environment(
-    loader=FileSystemLoader(ROOT / "templates"),
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-    keep_trailing_newline=True,
-    autoescape=False,
-)
 
-STACK_LABEL = f"{PROJECT_LABEL}/stack"
-ROLE_LABEL = f"{PROJECT_LABEL}/role"
-RETAIN_ANNOTATION = f"{PROJECT_LABEL}/retain"  # "true": outlives `destroy`
 GPU_TOLERATION = {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}
 
 ENGINE_PORT = 8000

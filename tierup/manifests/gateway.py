@@ -2,8 +2,6 @@
 
 from typing import Any
 
-from tierup.config import API_KEY_PREFIX, ServiceType
-from tierup.defaults import PRESTOP_SECONDS
 from tierup.manifests.common import (
     DNS_EGRESS,
     ENGINE_PORT,
@@ -28,7 +26,9 @@ from tierup.manifests.common import (
 )
 from tierup.manifests.gateway_files import POD, files
 from tierup.manifests.placement import system_placement
-from tierup.plan import Plan
+from tierup.plan.model import Plan
+from tierup.plan.resolve import PRESTOP_SECONDS
+from tierup.stack.parse import API_KEY_PREFIX, ServiceType
 
 NGINX_USER = 101  # of the image
 RESOURCES = {"cpu": "500m", "memory": "384Mi", "ephemeral-storage": "1Gi"}

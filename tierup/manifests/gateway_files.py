@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
-from tierup.manifests.common import ENGINE_PORT, GATEWAY_PORT, GATEWAY_STATUS_PORT, ROOT, TEMPLATES
+from tierup.manifests.common import ENGINE_PORT, GATEWAY_PORT, GATEWAY_STATUS_PORT
 from tierup.manifests.engines import engine_priority
-from tierup.plan import KeyPlan, ModelPlan, Plan
-from tierup.sections import GeneratePath, size_bytes
+from tierup.plan.model import KeyPlan, ModelPlan, Plan
+from tierup.stack.sections import GeneratePath, size_bytes
+from tierup.templates import ROOT, TEMPLATES
 
 CAPPED = "longform"  # the reloader's name for all classes that may hold a part of the slots only
 # Patient: an engine that is only slow under a burst must not lose its part of it to the others.

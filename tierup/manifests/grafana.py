@@ -8,8 +8,6 @@ from tierup.manifests.common import (
     GRAFANA_PORT,
     PROMETHEUS,
     PROMETHEUS_PORT,
-    ROOT,
-    TEMPLATES,
     Manifest,
     SecretRef,
     config_map,
@@ -24,7 +22,8 @@ from tierup.manifests.common import (
     tcp,
 )
 from tierup.manifests.placement import system_placement
-from tierup.plan import Plan
+from tierup.plan.model import Plan
+from tierup.templates import ROOT, TEMPLATES
 
 GRAFANA_USER = 472  # of the image
 RESOURCES = {"cpu": "500m", "memory": "512Mi", "ephemeral-storage": "512Mi"}

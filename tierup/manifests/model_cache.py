@@ -3,13 +3,10 @@
 import json
 import math
 
-from tierup.config import CacheKind
 from tierup.manifests.common import (
     DNS_EGRESS,
     GPU_TOLERATION,
     MODEL_FETCH,
-    ROOT,
-    STACK_LABEL,
     Manifest,
     SecretRef,
     config_map,
@@ -23,7 +20,10 @@ from tierup.manifests.common import (
     tcp,
 )
 from tierup.manifests.placement import all_roles, node_affinity, up_roles
-from tierup.plan import ModelPlan, Plan
+from tierup.plan.model import ModelPlan, Plan
+from tierup.resources.identity import STACK_LABEL
+from tierup.stack.parse import CacheKind
+from tierup.templates import ROOT
 
 MOUNT = "/models"
 NODE_FOLDER = "/var/lib/tierup/models"

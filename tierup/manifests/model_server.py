@@ -1,6 +1,5 @@
 """Decides the objects of one served model: the engine's Deployment and what stands around it."""
 
-from tierup.config import StandbyMode
 from tierup.manifests.base import priority_class_name
 from tierup.manifests.common import (
     ENGINE_PORT,
@@ -8,7 +7,6 @@ from tierup.manifests.common import (
     GPU_TOLERATION,
     MODEL_SERVER,
     PROMETHEUS,
-    STACK_LABEL,
     Manifest,
     config_map,
     container,
@@ -26,7 +24,9 @@ from tierup.manifests.engines import serving
 from tierup.manifests.engines.base import OPTIONS_FOLDER, SCRATCH, Serving
 from tierup.manifests.model_cache import MOUNT, cache_claim, marker_path
 from tierup.manifests.placement import node_affinity, up_roles
-from tierup.plan import ModelPlan, Plan
+from tierup.plan.model import ModelPlan, Plan
+from tierup.resources.identity import STACK_LABEL
+from tierup.stack.parse import StandbyMode
 
 ENGINE_USER = 2000  # the vLLM image's unprivileged user; TensorRT-LLM's image has none of its own
 

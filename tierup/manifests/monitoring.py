@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tierup.config import MonitoringMode
 from tierup.manifests import grafana
 from tierup.manifests.common import (
     DNS_EGRESS,
@@ -14,8 +13,6 @@ from tierup.manifests.common import (
     MODEL_SERVER,
     PROMETHEUS,
     PROMETHEUS_PORT,
-    ROOT,
-    TEMPLATES,
     Manifest,
     config_map,
     container,
@@ -30,7 +27,9 @@ from tierup.manifests.common import (
 )
 from tierup.manifests.engines import metrics_path
 from tierup.manifests.placement import system_placement
-from tierup.plan import MonitoringPlan, Plan
+from tierup.plan.model import MonitoringPlan, Plan
+from tierup.stack.parse import MonitoringMode
+from tierup.templates import ROOT, TEMPLATES
 
 PROMETHEUS_USER = 65534  # of the image
 RESOURCES = {"cpu": "500m", "memory": "1Gi", "ephemeral-storage": "256Mi"}

@@ -4,9 +4,10 @@ No taints: a node's taint list belongs to one field manager as a whole, so writi
 others away (docs/adr/0004-node-labels-not-taints.md).
 """
 
-from tierup.manifests.common import ROLE_LABEL, STACK_LABEL, Manifest
+from tierup.manifests.common import Manifest
 from tierup.manifests.placement import SERVING, standby_role
-from tierup.plan import Plan
+from tierup.plan.model import Plan
+from tierup.resources.identity import ROLE_LABEL, STACK_LABEL
 
 
 def objects(plan: Plan) -> list[Manifest]:

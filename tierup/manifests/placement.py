@@ -2,9 +2,10 @@
 
 from typing import Any
 
-from tierup.config import StandbyMode
-from tierup.manifests.common import GPU_TOLERATION, ROLE_LABEL, STACK_LABEL, Manifest, selector
-from tierup.plan import Plan
+from tierup.manifests.common import GPU_TOLERATION, Manifest, selector
+from tierup.plan.model import Plan
+from tierup.resources.identity import ROLE_LABEL, STACK_LABEL
+from tierup.stack.parse import StandbyMode
 
 SERVING = "serving"
 

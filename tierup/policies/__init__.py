@@ -2,14 +2,14 @@
 
 from collections.abc import Iterable, Iterator
 
-from tierup.images import PIN
 from tierup.policies.budget import BUDGETS, over_budget
 from tierup.policies.containers import images, requests_and_limits, secrets_in_clear
 from tierup.policies.exposure import load_balancers
 from tierup.policies.parallelism import parallelism
 from tierup.policies.pod_security import EXCEPTION, exceptions, pod_security
 from tierup.policies.rule import Level, Policy, Problem, ResourcePolicy, Violation
-from tierup.resources import Resource
+from tierup.resources.model import Resource
+from tierup.rules.images import PIN
 
 __all__ = [
     "BUDGETS",

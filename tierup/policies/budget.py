@@ -5,15 +5,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 
 from tierup.catalog.prices import load_prices
-from tierup.cost.bill_of_resources import TIER, bill_of_resources
-from tierup.cost.limits import increase
-from tierup.cost.price import price
-from tierup.cost_rules import over_month
-from tierup.findings import Severity
-from tierup.plan import BudgetPlan
+from tierup.cost import bill_of_resources, price
+from tierup.cost.bill.of_resources import TIER
+from tierup.cost.budget import increase, over_month
+from tierup.findings.model import Severity
+from tierup.plan.model import BudgetPlan
 from tierup.policies.rule import Level, Policy, Problem, Violation
-from tierup.resources import Resource
-from tierup.sections import Budget
+from tierup.resources.model import Resource
+from tierup.stack.sections import Budget
 
 BEFORE = "usdPerMonthBefore"
 _SAYS = "All that a stack holds, and what one change adds, stays within its tier's budget."

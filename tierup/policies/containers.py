@@ -3,12 +3,12 @@
 import re
 from collections.abc import Iterator
 
-from tierup.findings import holds_token
-from tierup.images import FLOATS, floats
+from tierup.findings.model import holds_token
 from tierup.policies.pods import Part, containers, pods
-from tierup.policies.reading import dig, elements, is_hidden, mappings
 from tierup.policies.rule import Problem
-from tierup.resources import SECRET, Resource
+from tierup.resources.model import SECRET, Resource
+from tierup.resources.reading import dig, elements, is_hidden, mappings
+from tierup.rules.images import FLOATS, floats
 
 # What must be said, and where: a limit without a request counts as both.
 _NEEDS = {

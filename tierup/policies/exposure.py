@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
-from tierup.cost.kubernetes_kinds import kind_of
-from tierup.policies.reading import dig, elements, is_hidden
 from tierup.policies.rule import Problem
-from tierup.resources import Resource
+from tierup.resources.kinds import kind_of
+from tierup.resources.model import Resource
+from tierup.resources.reading import dig, elements, is_hidden
 
 RANGES = "loadBalancerSourceRanges"
 _ANNOTATION = "service.beta.kubernetes.io/load-balancer-source-ranges"  # the older way to say the same

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
-from tierup.cost.kubernetes_kinds import kind_of
 from tierup.policies.pods import LEADER, LEADER_WORKER_SET, WORKER, Part, containers, pods
-from tierup.policies.reading import dig, elements, is_hidden, mappings
 from tierup.policies.rule import Problem
-from tierup.resources import Resource
+from tierup.resources.kinds import kind_of
+from tierup.resources.model import Resource
+from tierup.resources.reading import dig, elements, is_hidden, mappings
 
 GPUS = ("nvidia.com/gpu", "amd.com/gpu")
 # Options of vLLM 0.32 and of trtllm-serve 1.2, '_' as '-'. The first that is said counts.

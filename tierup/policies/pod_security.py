@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tierup.policies.pods import Part, containers, pods
-from tierup.policies.reading import dig, elements, fields, is_hidden, mappings, said_wrong
 from tierup.policies.rule import Problem
-from tierup.resources import Resource
+from tierup.resources.model import Resource
+from tierup.resources.reading import dig, elements, fields, is_hidden, mappings, said_wrong
 
 EXCEPTION = "tierup/pod-security-exception"  # annotation: why these pods cannot be restricted
 _LEAST_REASON = 10  # letters, as a stack file's acceptances need

@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tierup.cost.kubernetes_kinds import kind_of
-from tierup.policies.reading import dig, fields, mappings
-from tierup.resources import Resource
+from tierup.resources.kinds import kind_of
+from tierup.resources.model import Resource
+from tierup.resources.reading import dig, fields, mappings
 
 Keys = tuple[str, ...]
 _TEMPLATE: Keys = ("spec", "template", "spec")

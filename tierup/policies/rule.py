@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from tierup.findings import redacted
-from tierup.resources import Resource
+from tierup.findings.model import redacted
+from tierup.resources.model import Resource
 
 
 class Level(StrEnum):

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tierup.findings import Finding, Severity, errors, open_warnings, redacted
+from tierup.findings.model import Finding, Severity, errors, open_warnings, redacted
 
 MOST_GRAVE_FIRST = (Severity.ERROR, Severity.WARNING, Severity.NOTE)
 

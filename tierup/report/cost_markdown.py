@@ -6,9 +6,9 @@ and what of them is too long for a comment is left out and counted.
 
 import re
 
-from tierup.cost.difference_rows import components, details, head, verdict
-from tierup.cost.difference_shape import DifferenceReport
-from tierup.cost.rows import Table
+from tierup.cost.report.difference_schema import DifferenceReport
+from tierup.cost.report.difference_tables import components, details, head, verdict
+from tierup.cost.report.tables import Table
 from tierup.report.tables import cell, table
 
 LIMIT = 65_536  # characters of a comment on GitHub; GitLab takes more

@@ -2,13 +2,13 @@
 
 from itertools import groupby
 
-from tierup.findings import Code
-from tierup.findings_text import EXPLAINED, group_of
+from tierup.findings.explanations import EXPLAINED, group_of
+from tierup.findings.model import Code
 
 _HEAD = """\
 # Findings
 
-Written by `make generate` from `tierup/findings_text.py`; do not edit.
+Written by `make generate` from `tierup/findings/explanations.py`; do not edit.
 
 Every problem that tierup can name has a code, which keeps its meaning and is never used again. A finding reads
 `CODE path: what is wrong (got X; allowed Y) - fix`.

@@ -2,7 +2,7 @@
 
 import json
 
-from tierup.findings import Finding
+from tierup.findings.model import Finding
 from tierup.report import Report, clean
 
 

@@ -3,7 +3,7 @@
 import html
 import re
 
-from tierup.findings import Finding, redacted
+from tierup.findings.model import Finding, redacted
 from tierup.report import Report
 
 _SIGNS = re.compile(r"([\\`*_\[\]|~#])")

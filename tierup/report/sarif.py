@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
-from tierup.findings import Code, Finding, redacted
-from tierup.findings_text import EXPLAINED, gravest
+from tierup.findings.explanations import EXPLAINED, gravest
+from tierup.findings.model import Code, Finding, redacted
 from tierup.report import Report, clean
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"

@@ -1,10 +1,10 @@
 """Decides what differs between the engines: how each serves a model, its metrics, the sign of a priority."""
 
-from tierup.config import Engine
 from tierup.manifests.engines import tensorrt_llm, vllm
 from tierup.manifests.engines.base import Serving
-from tierup.plan import ModelPlan, Plan
-from tierup.sections import NEUTRAL_PRIORITY
+from tierup.plan.model import ModelPlan, Plan
+from tierup.stack.parse import Engine
+from tierup.stack.sections import NEUTRAL_PRIORITY
 
 
 def serving(plan: Plan, model: ModelPlan) -> Serving:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from tierup.manifests.common import Manifest
-from tierup.plan import ModelPlan
+from tierup.plan.model import ModelPlan
 
 SCRATCH = "/scratch"
 OPTIONS_FOLDER = "/etc/engine"

@@ -8,11 +8,11 @@ import math
 
 import yaml
 
-from tierup.capacity import question
 from tierup.catalog import Precision
 from tierup.manifests.common import ENGINE_PORT
 from tierup.manifests.engines.base import OPTIONS_FOLDER, Serving, common_env, without_p2p
-from tierup.plan import ModelPlan, Plan
+from tierup.plan.capacity import question
+from tierup.plan.model import ModelPlan, Plan
 from tierup.sizing.coefficients import load_calibration
 from tierup.sizing.memory import memory
 

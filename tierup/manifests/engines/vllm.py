@@ -1,11 +1,11 @@
 """Decides how vLLM serves a model; tests/engine asks the pinned version's own parser for every argument."""
 
 from tierup.catalog import Precision, WeightFormat
-from tierup.config import KvCacheDtype
 from tierup.manifests.common import ENGINE_PORT
 from tierup.manifests.engines.base import SCRATCH, Serving, common_env, without_p2p
 from tierup.manifests.model_cache import MOUNT, gguf_name
-from tierup.plan import ModelPlan, Plan
+from tierup.plan.model import ModelPlan, Plan
+from tierup.stack.parse import KvCacheDtype
 
 # One request that asks for thousands of answers, or brings thousands of prompts, would hold every slot.
 MOST_ANSWERS = 8

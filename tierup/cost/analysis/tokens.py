@@ -1,0 +1,114 @@
+"""Decides what a million tokens cost, at the use that is expected and at full use.
+
+Allocation-based is what is paid for, divided by what is served: the figure for buy-or-rent. Usage-based is the
+same with every slot taken. Their ratio is the utilisation. Throughput is the sizing model's. Models of one tier
+share its cost by the GPUs that their replicas hold: nodes are bought for their GPUs, so spares and idle GPUs are
+paid by those in use. Input and output share it by the engine's time for prompts and for answers: that is
+what the money buys, and prompt tokens are many and cheap where answer tokens are few and slow.
+"""
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from tierup.cost.analysis.span import Span, exact, hourly, of_range
+from tierup.cost.types import TierCost
+from tierup.plan.capacity import question
+from tierup.plan.model import ModelCapacity, ModelPlan, Plan
+from tierup.sizing.share import prefill_share
+
+MILLION = Decimal(1_000_000)
+SECONDS_PER_HOUR = Decimal(3600)
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """USD per million tokens of prompts and of answers."""
+
+    tokens_in: Span
+    tokens_out: Span
+
+
+@dataclass(frozen=True, slots=True)
+class TokenCost:
+    """One model. `full_in` and `full_out` are tokens per second over all its replicas with every slot taken.
+
+    `utilisation` (0..1] is the part of them that is served, `stated` by the user or else what the plan's users send.
+    `prefill_share` (0..1) is the prompts' part of the cost. `unpriced` names what the money leaves out.
+    """
+
+    model: str
+    usd_per_hour: Span
+    full_in: Span
+    full_out: Span
+    utilisation: Decimal
+    stated: bool
+    prefill_share: Decimal
+    extrapolated: bool
+    unpriced: tuple[str, ...]
+
+    def at(self, utilisation: Decimal) -> Pair:
+        """What a million tokens cost when this part of full use is served."""
+        prompts, answers = self.prefill_share, 1 - self.prefill_share
+        return Pair(
+            _per_million(self.usd_per_hour.times(prompts), self.full_in.times(utilisation)),
+            _per_million(self.usd_per_hour.times(answers), self.full_out.times(utilisation)),
+        )
+
+    def mixed(self, utilisation: Decimal) -> Span:
+        """The same for a million tokens of both kinds, as many of each as the model's requests have."""
+        both = Span(
+            self.full_in.value + self.full_out.value,
+            self.full_in.low + self.full_out.low,
+            self.full_in.high + self.full_out.high,
+        )
+        return _per_million(self.usd_per_hour, both.times(utilisation))
+
+    @property
+    def allocation_based(self) -> Pair:
+        return self.at(self.utilisation)
+
+    @property
+    def usage_based(self) -> Pair:
+        return self.at(Decimal(1))
+
+
+def token_costs(
+    plan: Plan, cost: TierCost, utilisation: Decimal | None = None
+) -> dict[str, TokenCost | None]:
+    """By model; None where the plan has no capacity figure or nothing is priced: unknown, which is no number.
+
+    Raises:
+        ValueError: if `utilisation` is not above 0 and at most 1.
+    """
+    if utilisation is not None and not 0 < utilisation <= 1:
+        raise ValueError(f"utilisation is above 0 and at most 1 (got {utilisation})")
+    known = zip(plan.models, plan.capacity, strict=True)
+    return {model.name: _token_cost(plan, model, found, cost, utilisation) for model, found in known}
+
+
+def _token_cost(
+    plan: Plan, model: ModelPlan, found: ModelCapacity | None, cost: TierCost, stated: Decimal | None
+) -> TokenCost | None:
+    if found is None or not cost.usd_per_hour:
+        return None
+    full, expected = found.full.req_s, found.sizing.req_s
+    assert full is not None  # what fits has a throughput
+    assert expected is not None
+    ask = question(plan, model)
+    requests = of_range(full)
+    sent = exact(min(1.0, expected.p50 / full.p50))
+    return TokenCost(
+        model=model.name,
+        usd_per_hour=hourly(cost).times(Decimal(model.replicas * model.gpus) / plan.gpus_used),
+        full_in=requests.times(Decimal(ask.prompt)),
+        full_out=requests.times(Decimal(ask.answer)),
+        utilisation=sent if stated is None else stated,
+        stated=stated is not None,
+        prefill_share=exact(prefill_share(ask)),
+        extrapolated=found.full.extrapolated,
+        unpriced=cost.unpriced,
+    )
+
+
+def _per_million(usd_per_hour: Span, tokens_per_second: Span) -> Span:
+    return usd_per_hour.times(MILLION).per(tokens_per_second.times(SECONDS_PER_HOUR))

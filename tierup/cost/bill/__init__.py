@@ -1,0 +1,1 @@
+"""What is to be priced, read from a plan of ours or from Pulumi's."""

@@ -1,0 +1,50 @@
+"""Decides what of a plan is to be priced: its servers, the volumes and load balancers that it asks a cluster for."""
+
+from dataclasses import replace
+
+from tierup.catalog.price import Price
+from tierup.catalog.prices import load_prices
+from tierup.cost.bill.kubernetes import Objects, by_name, claimed
+from tierup.cost.types import Bill
+from tierup.manifests import render
+from tierup.plan.model import Plan
+from tierup.resources.model import resource_of
+from tierup.stack.sections import Cost
+
+
+def bill_of(plan: Plan) -> Bill:
+    """Everything in the plan that costs; `models` by their served names."""
+    resources = list(map(resource_of, render(plan)))
+    costs = list(map(Objects(resources).cost, resources))
+    return replace(
+        hardware_of(plan),
+        volumes=by_name(volume for cost in costs for volume in cost.volumes),
+        load_balancers=sum(cost.load_balancers for cost in costs),
+        models={model.name: model.replicas * model.gpus for model in plan.models},
+    )
+
+
+def hardware_of(plan: Plan) -> Bill:
+    """The servers alone."""
+    return Bill(
+        server=plan.nodes.server_id,
+        in_service=len(plan.nodes.in_service),
+        standby=len(plan.nodes.standby),
+        standby_mode=plan.nodes.standby_mode,
+        quotes=quotes_of(plan.config.cost),
+    )
+
+
+def quotes_of(said: Cost) -> dict[str, Price]:
+    """A stack's own prices by id; those of an id that nobody knows are left out."""
+    prices, quotes = load_prices(), said.quotes if said.quotes is not None else {}
+    return {
+        name: Price(name, quote.value, prices.unit(name), quote.source, quote.as_of, "high", quoted=True)
+        for name, quote in quotes.items()
+        if prices.knows(name)
+    }
+
+
+def claimed_gib(plan: Plan) -> int:
+    """All that the plan claims, on servers' own disks too."""
+    return sum(map(claimed, map(resource_of, render(plan))))

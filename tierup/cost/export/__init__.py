@@ -1,0 +1,1 @@
+"""A cost in the forms of other tools."""

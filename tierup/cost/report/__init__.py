@@ -1,0 +1,1 @@
+"""A cost as data with a schema, and as rows of tables."""

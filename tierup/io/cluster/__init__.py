@@ -1,0 +1,1 @@
+"""What a cluster says, and what it lacks for a plan."""

@@ -1,0 +1,124 @@
+"""Decides how the program reads a cluster: which one, as whom, and what an answer means. It never writes."""
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tierup.findings.model import Code, Finding, TierError
+
+# Whoever is there accepts at once, but a busy API server may take its time to list.
+_CONNECT_SECONDS, _READ_SECONDS = 4, 30
+# What a kubeconfig that is no kubeconfig makes its reader raise.
+_BROKEN = (OSError, yaml.YAMLError, TypeError, AttributeError, KeyError, ValueError)
+
+
+class ClusterError(TierError):
+    """The cluster cannot be asked; the message says which one, why, and what to do."""
+
+    def __init__(
+        self, path: str, problem: str, fix: str, got: str | None = None, allowed: str | None = None
+    ) -> None:
+        finding = Finding(Code.CLUSTER_UNREACHABLE, path, problem, fix, got, allowed)
+        super().__init__([finding], "the cluster's access")
+
+
+@dataclass(frozen=True)
+class ClusterRef:
+    """Which cluster: a kubeconfig and a context, and whether the stack file names them."""
+
+    kubeconfig: str
+    context: str
+    server: str
+    ambient: bool
+
+    def __str__(self) -> str:
+        how = (
+            "the ambient kubeconfig; set tierup:cluster to choose"
+            if self.ambient
+            else "named by tierup:cluster"
+        )
+        return f"context '{self.context}' of {self.kubeconfig} at {self.server} ({how})"
+
+
+class Cluster:
+    """A read-only view of one Kubernetes API."""
+
+    def __init__(self, kubeconfig: str | None, context: str | None) -> None:
+        """Raises `ClusterError` when the kubeconfig or its context cannot be used."""
+        # Its configuration code knows every way to log in: certificates, tokens, exec plugins.
+        from kubernetes import config
+        from kubernetes.config import kube_config
+        from urllib3 import Retry
+
+        path = kubeconfig if kubeconfig is not None else kube_config.KUBE_CONFIG_DEFAULT_LOCATION
+        try:
+            contexts, active = config.list_kube_config_contexts(path)
+            names = [item["name"] for item in contexts]
+            name = context if context is not None else active["name"]
+            if name not in names:
+                problem, fix = f"kubeconfig {path} has no context '{name}'", "name one that it has"
+                raise ClusterError("cluster.context", problem, fix, name, ", ".join(names) or "none")
+            path = _file_of(path, name)
+            self._api: Any = config.new_client_from_config(path, context=name)
+        except (config.ConfigException, *_BROKEN) as error:
+            problem = f"kubeconfig {path} cannot be used: {' '.join(str(error).split())}"
+            fix = "set tierup:cluster, or KUBECONFIG, to a file that kubectl accepts"
+            raise ClusterError("cluster.kubeconfig", problem, fix) from error
+        pool = self._api.rest_client.pool_manager.connection_pool_kw
+        pool["retries"] = Retry(connect=1, read=1, backoff_factor=0.2)
+        ambient = kubeconfig is None and context is None
+        self.ref = ClusterRef(path, name, self._api.configuration.host, ambient)
+
+    def get(self, path: str) -> dict[str, Any] | None:
+        """An API object or list, None where there is none; raises `ClusterError` when that is not known."""
+        from kubernetes.client import ApiException
+        from urllib3.exceptions import HTTPError
+
+        server = self.ref.server
+        request = self._api.param_serialize(
+            "GET", path, header_params={"Accept": "application/json"}, auth_settings=["BearerToken"]
+        )
+        try:
+            response = self._api.call_api(*request, _request_timeout=(_CONNECT_SECONDS, _READ_SECONDS))
+            status, body = response.status, response.read()
+        except ApiException as error:
+            status, body = error.status, error.body
+        except HTTPError as error:
+            reason = getattr(error, "reason", None) or error
+            problem = f"{server} does not answer: {_plain(reason)}"
+            fix = "start it, or set tierup:cluster to another kubeconfig or context"
+            raise ClusterError("cluster", problem, fix, self.ref.context) from error
+        if status == 404:
+            return None
+        if status >= 400:
+            raise self._refusal(status, body, path)
+        found: dict[str, Any] = json.loads(body)
+        return found
+
+    def _refusal(self, status: int, body: bytes | str | None, path: str) -> ClusterError:
+        try:
+            said = f": {json.loads(body or '')['message']}"
+        except (ValueError, KeyError, TypeError):
+            said = ""
+        fixes = {401: "log in to it again", 403: "ask its administrator for a role that may read this"}
+        problem = f"{self.ref.server} answers {status} to {path}{said}"
+        return ClusterError("cluster", problem, fixes.get(status, "try again later"), self.ref.context)
+
+
+def _file_of(paths: str, context: str) -> str:
+    """The one file of a KUBECONFIG list that has the context: the provider takes a single path, and knows no `~`."""
+    for path in map(os.path.expanduser, paths.split(os.pathsep)):
+        if path and Path(path).is_file():
+            contexts = (yaml.safe_load(Path(path).read_text()) or {}).get("contexts") or []
+            if context in [item["name"] for item in contexts]:
+                return path
+    return paths
+
+
+def _plain(error: object) -> str:
+    """A connection error without the pool object that urllib3 puts in front."""
+    return str(error).rpartition(": ")[2] or type(error).__name__

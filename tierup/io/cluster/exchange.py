@@ -1,0 +1,37 @@
+"""Decides whether models that leave free the GPUs that models that come need."""
+
+from typing import Any
+
+from tierup.findings.model import Code, Finding
+from tierup.io.cluster.client import Cluster
+from tierup.manifests.common import MODEL_SERVER
+from tierup.manifests.model_server import workload_name
+from tierup.plan.model import Plan
+
+
+def exchange_findings(cluster: Cluster, plan: Plan) -> list[Finding]:
+    """A model that leaves holds its GPUs until the one that comes is up: with too few, both wait for ever."""
+    listed = cluster.get(f"/apis/apps/v1/namespaces/{plan.namespace}/deployments") or {"items": []}
+    live = {
+        item["metadata"]["name"]: item
+        for item in listed["items"]
+        if item["metadata"].get("labels", {}).get("app.kubernetes.io/name") == MODEL_SERVER
+    }
+    wanted = {workload_name(model): model for model in plan.models}
+    leaving = {name: _gpus_held(item) for name, item in live.items() if name not in wanted}
+    coming = [name for name in wanted if name not in live]
+    needed = sum(model.replicas * model.gpus for model in plan.models)
+    if not leaving or not coming or needed + sum(leaving.values()) <= plan.nodes.gpus_schedulable:
+        return []
+    problem = (
+        f"{', '.join(leaving)} would hold {sum(leaving.values())} of {plan.nodes.gpus_schedulable} GPUs until "
+        f"{', '.join(coming)} is up, which needs them: a rollout without an end"
+    )
+    fix = "give the new model the old one's name, or remove the old one with an `up` of its own first"
+    return [Finding(Code.EXCHANGE_BLOCKED, "models", problem, fix)]
+
+
+def _gpus_held(deployment: dict[str, Any]) -> int:
+    containers = deployment["spec"]["template"]["spec"]["containers"]
+    each = sum(int(item["resources"].get("limits", {}).get("nvidia.com/gpu", "0")) for item in containers)
+    return each * int(deployment["status"].get("replicas", 0))

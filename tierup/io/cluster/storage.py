@@ -1,0 +1,74 @@
+"""Decides whether the cluster's storage classes can serve the claims of a plan."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from tierup.catalog.provisioners import BY_HAND, ONE_NODE, limits_of
+from tierup.findings.model import Code, Finding
+from tierup.io.cluster.client import Cluster
+from tierup.manifests.common import Manifest
+from tierup.plan.model import Plan
+
+_MANY = "ReadWriteMany"
+
+
+def storage_findings(cluster: Cluster, plan: Plan, manifests: Iterable[Manifest]) -> list[Finding]:
+    """Claims that no class of the cluster can serve: they and their pods would wait for ever."""
+    listed = cluster.get("/apis/storage.k8s.io/v1/storageclasses") or {"items": []}
+    classes = {item["metadata"]["name"]: item for item in listed["items"]}
+    found = []
+    for claim in manifests:
+        wanted = claim.get("spec", {}).get("storageClassName")
+        if claim["kind"] != "PersistentVolumeClaim" or wanted is None or "volumeName" in claim["spec"]:
+            continue
+        if wanted not in classes:
+            found.append(_missing(claim, wanted, classes))
+        elif _MANY in claim["spec"]["accessModes"]:
+            found.extend(_one_writer(cluster, plan, claim, classes[wanted]))
+    return found
+
+
+def _missing(claim: Manifest, wanted: str, classes: Iterable[str]) -> Finding:
+    problem = "the cluster has no such storage class"
+    fix = "name one of them in cache.storageClass or monitoring.storageClass"
+    return Finding(
+        Code.NO_STORAGE_CLASS, _path(claim), problem, fix, wanted, ", ".join(sorted(classes)) or "none"
+    )
+
+
+def _path(claim: Manifest) -> str:
+    return f"persistentvolumeclaim/{claim['metadata']['name']}"
+
+
+def _one_writer(
+    cluster: Cluster, plan: Plan, claim: Manifest, storage_class: Mapping[str, Any]
+) -> list[Finding]:
+    """A class whose provisioner is known to make volumes for one node only, when many nodes are to mount one."""
+    provisioner = storage_class["provisioner"]
+    limit = limits_of(provisioner)
+    nodes = len(plan.nodes.in_service) + len(plan.nodes.standby)
+    if limit is None or (limit == ONE_NODE and nodes == 1):
+        return []
+    name = storage_class["metadata"]["name"]
+    if _made_by_hand(cluster, claim, name):
+        return []
+    what = "has no free volume that serves" if limit == BY_HAND else "makes no volume that serves"
+    why = f"which {nodes} nodes need" if nodes > 1 else "which a shared cache asks for"
+    problem = f"storage class {name} {what} {_MANY}, {why}"
+    fix = (
+        "name a class that does in cache.storageClass (NFS, CephFS, EFS, Filestore, Azure Files), "
+        "or set cache.kind: node"
+    )
+    return [Finding(Code.ONE_WRITER, _path(claim), problem, fix, provisioner)]
+
+
+def _made_by_hand(cluster: Cluster, claim: Manifest, storage_class: str) -> bool:
+    """Whether a volume that serves many nodes waits for this claim, or has it already: then nothing is to be made."""
+    wanted = (claim["metadata"]["namespace"], claim["metadata"]["name"])
+    for volume in (cluster.get("/api/v1/persistentvolumes") or {"items": []})["items"]:
+        spec, holder = volume["spec"], volume["spec"].get("claimRef")
+        free = holder is None or (holder["namespace"], holder["name"]) == wanted
+        free = free and volume.get("status", {}).get("phase") not in ("Released", "Failed")
+        if free and spec.get("storageClassName") == storage_class and _MANY in spec["accessModes"]:
+            return True
+    return False

@@ -1,0 +1,1 @@
+"""What the engine says: its configuration, its plans, its previews."""

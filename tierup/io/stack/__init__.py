@@ -1,0 +1,1 @@
+"""The stack file: found, read, and where in it what is said."""

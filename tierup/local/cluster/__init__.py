@@ -1,0 +1,1 @@
+"""A cluster on this machine: a real API server, simulated nodes."""

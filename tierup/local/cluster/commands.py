@@ -1,0 +1,178 @@
+"""Decides the command line, identity and permissions of each component of the local cluster."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+from typing import Any
+
+from tierup.local.cluster.certs import Authority, write_key_pair, write_private
+from tierup.local.toolchain import tool
+
+# In starting order; they end in the reverse one.
+COMPONENTS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kwok")
+# Each client's user name, which RBAC's built-in roles go by; KWOK's role is below.
+_USERS = {
+    "kube-controller-manager": "system:kube-controller-manager",
+    "kube-scheduler": "system:kube-scheduler",
+    "kwok": "tierup:kwok",
+}
+_SERVICE_NETWORK = "10.96.0.0/16"
+_POD_NETWORK = "10.244.0.0/16"
+_NODE_ADDRESS = "192.0.2.10"  # TEST-NET-1 (RFC 5737): the fake nodes have no address that anything could dial
+_ISSUER = "https://kubernetes.default.svc"
+
+# KWOK plays every kubelet at once, so it cannot be one node's identity under Node authorisation; it gets what
+# it uses of a kubelet's rights, for all nodes (so no secrets and no config maps).
+KWOK_ROLE: tuple[dict[str, Any], ...] = (
+    {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "ClusterRole",
+        "metadata": {"name": "tierup:kwok"},
+        "rules": [
+            {"apiGroups": [""], "resources": ["nodes", "pods"], "verbs": ["get", "list", "watch"]},
+            {"apiGroups": [""], "resources": ["nodes/status", "pods/status"], "verbs": ["patch", "update"]},
+            {"apiGroups": [""], "resources": ["pods"], "verbs": ["delete"]},
+            {
+                "apiGroups": ["", "events.k8s.io"],
+                "resources": ["events"],
+                "verbs": ["create", "patch", "update"],
+            },
+            {
+                "apiGroups": ["coordination.k8s.io"],
+                "resources": ["leases"],
+                "verbs": ["get", "list", "watch", "create", "patch", "update"],
+            },
+        ],
+    },
+    {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "ClusterRoleBinding",
+        "metadata": {"name": "tierup:kwok"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "tierup:kwok"},
+        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": _USERS["kwok"]}],
+    },
+)
+
+
+def write_identities(folder: Path, server: str, token: str, context: str) -> None:
+    """Write keys, certificates, the admin's token and every kubeconfig; all readable by their owner only."""
+    pki = folder / "pki"
+    pki.mkdir(mode=0o700)
+    # etcd has an authority of its own: else any client certificate of the API would open the store behind it.
+    Authority(pki, "etcd-ca").issue("etcd", "etcd")
+    authority = Authority(pki, "ca")
+    authority.issue("kube-apiserver", "kube-apiserver")
+    write_key_pair(pki, "service-accounts")
+    for component, user in _USERS.items():
+        authority.issue(component, user)
+        files = {"client-certificate": f"{pki}/{component}.crt", "client-key": f"{pki}/{component}.key"}
+        _write_kubeconfig(pki / f"{component}.kubeconfig", server, pki, component, files)
+    write_private(pki / "tokens.csv", f"{token},admin,admin,system:masters\n".encode())
+    _write_kubeconfig(folder / "kubeconfig", server, pki, context, {"token": token})
+
+
+def command(component: str, folder: Path, ports: dict[str, int]) -> list[str]:
+    """The command line of `component`; `ports` has "etcd", "etcd-peer" and "kube-apiserver"."""
+    pki = folder / "pki"
+    kubeconfig = f"--kubeconfig={pki}/{component}.kubeconfig"
+    flags = {
+        "etcd": lambda: _etcd(folder, pki, ports),
+        "kube-apiserver": lambda: _api_server(pki, ports),
+        "kube-controller-manager": lambda: [kubeconfig, *_controller_manager(folder, pki)],
+        # One of each runs, so no leader is elected; nobody scrapes them, so they listen on no port.
+        "kube-scheduler": lambda: [kubeconfig, "--leader-elect=false", "--secure-port=0"],
+        "kwok": lambda: [kubeconfig, *_kwok()],
+    }
+    return [str(tool(component)), *flags[component]()]
+
+
+def _etcd(folder: Path, pki: Path, ports: dict[str, int]) -> list[str]:
+    client, peer = (f"https://127.0.0.1:{ports[name]}" for name in ("etcd", "etcd-peer"))
+    files = [f"cert-file={pki}/etcd.crt", f"key-file={pki}/etcd.key", f"trusted-ca-file={pki}/etcd-ca.crt"]
+    return [
+        *(f"--{use}{flag}" for use in ("", "peer-") for flag in (*files, "client-cert-auth")),
+        "--name=local",
+        f"--data-dir={folder}/etcd",
+        f"--listen-client-urls={client}",
+        f"--advertise-client-urls={client}",
+        f"--listen-peer-urls={peer}",
+        f"--initial-advertise-peer-urls={peer}",
+        f"--initial-cluster=local={peer}",
+        # A power cut may lose the data, which nobody would miss; a killed process loses nothing.
+        "--unsafe-no-fsync",
+        "--log-level=warn",
+    ]
+
+
+def _api_server(pki: Path, ports: dict[str, int]) -> list[str]:
+    return [
+        "--bind-address=127.0.0.1",
+        "--advertise-address=127.0.0.1",
+        f"--secure-port={ports['kube-apiserver']}",
+        # Endpoints may not be loopback addresses, and no pod here dials the `kubernetes` Service.
+        "--endpoint-reconciler-type=none",
+        f"--etcd-servers=https://127.0.0.1:{ports['etcd']}",
+        f"--etcd-cafile={pki}/etcd-ca.crt",
+        f"--etcd-certfile={pki}/etcd.crt",
+        f"--etcd-keyfile={pki}/etcd.key",
+        f"--tls-cert-file={pki}/kube-apiserver.crt",
+        f"--tls-private-key-file={pki}/kube-apiserver.key",
+        f"--client-ca-file={pki}/ca.crt",
+        f"--token-auth-file={pki}/tokens.csv",
+        "--anonymous-auth=false",
+        "--authorization-mode=Node,RBAC",
+        # Besides the defaults, among them PodSecurity, ResourceQuota, Priority and DefaultStorageClass.
+        "--enable-admission-plugins=NodeRestriction",
+        # Privileged pods are Pod Security's to refuse, namespace by namespace, as on a real cluster.
+        "--allow-privileged=true",
+        f"--service-account-issuer={_ISSUER}",
+        f"--service-account-key-file={pki}/service-accounts.pub",
+        f"--service-account-signing-key-file={pki}/service-accounts.key",
+        f"--service-cluster-ip-range={_SERVICE_NETWORK}",
+        "--profiling=false",
+    ]
+
+
+def _controller_manager(folder: Path, pki: Path) -> list[str]:
+    return [
+        "--leader-elect=false",
+        "--secure-port=0",
+        "--use-service-account-credentials=true",
+        f"--root-ca-file={pki}/ca.crt",
+        f"--service-account-private-key-file={pki}/service-accounts.key",
+        # At the default 20 requests/s it is ready 4 s later: it makes an account for each controller first.
+        "--kube-api-qps=200",
+        "--kube-api-burst=400",
+        # The default is a system folder, which it would make.
+        f"--flex-volume-plugin-dir={folder}/flexvolume",
+        # Default 15 s: whoever awaits an autoscaler's first decision would wait that long for nothing.
+        "--horizontal-pod-autoscaler-sync-period=5s",
+        "--pvclaimbinder-sync-period=1s",  # a volume freed by the last stack is bound again at once, not after 15 s
+    ]
+
+
+def _kwok() -> list[str]:
+    return [
+        f"--config={Path(__file__).with_name('kwok_stages.yaml')}",
+        "--manage-nodes-with-annotation-selector=kwok.x-k8s.io/node=fake",
+        f"--cidr={_POD_NETWORK}",
+        f"--node-ip={_NODE_ADDRESS}",
+        "--node-lease-duration-seconds=40",
+    ]
+
+
+def _write_kubeconfig(path: Path, server: str, pki: Path, context: str, user: dict[str, str]) -> None:
+    authority = base64.b64encode((pki / "ca.crt").read_bytes()).decode()
+    config = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": context,
+        "clusters": [
+            {"name": context, "cluster": {"server": server, "certificate-authority-data": authority}}
+        ],
+        "users": [{"name": context, "user": user}],
+        "contexts": [{"name": context, "context": {"cluster": context, "user": context}}],
+    }
+    write_private(path, json.dumps(config, indent=2).encode())  # JSON is YAML

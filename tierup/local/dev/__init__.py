@@ -1,0 +1,1 @@
+"""One tier's data path on this machine: gateway, engines on the CPU, Prometheus."""

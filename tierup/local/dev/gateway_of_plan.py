@@ -1,0 +1,108 @@
+"""Decides how the gateway of a plan runs on this machine: the pod's own files, with ports and lists in a folder."""
+
+import contextlib
+import http.client
+import json
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from tierup.local.cluster.logs import root_cause
+from tierup.local.cluster.ports import free_port
+from tierup.local.dev.gateway_processes import LocalGateway, write_whole
+from tierup.local.toolchain import tool
+from tierup.manifests.gateway_files import Place, nginx_conf, orders, scripts
+from tierup.plan.model import Plan
+
+START_SECONDS = 60.0  # of what takes a second on an idle machine
+
+
+class PlanGateway(LocalGateway):
+    """One gateway. `engines` are addresses by model slug, `keys` values by caller; both may change while it runs."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        folder: Path,
+        engines: Mapping[str, Sequence[str]],
+        keys: Mapping[str, Sequence[str]] | None = None,
+        *,
+        port: int | None = None,
+        gateways: Path | None = None,
+    ) -> None:
+        """Write its files; `gateways` lists the ready ones (default: this one alone). Raises `ToolMissing`."""
+        self.plan = plan
+        self.port = port if port is not None else free_port()
+        self.status_port = free_port()
+        self.keys = folder / "keys"
+        self.keys.mkdir(parents=True)
+        alone = folder / "gateways.json"
+        write_whole(alone, json.dumps([f"127.0.0.1:{self.status_port}"]))
+        place = self.place = Place(
+            files=str(folder),
+            scratch=str(folder / "shared"),
+            keys=str(self.keys),
+            certificate=str(folder / "tls"),
+            listen=f"127.0.0.1:{self.port}",
+            status_listen=f"127.0.0.1:{self.status_port}",
+            access_log=str(folder / "access.log"),
+            js_module=str(tool("ngx_http_js_module.so")),
+            modern=False,  # the toolchain's is the distribution's, Nginx 1.22 with njs 0.7.9
+            engines={slug: f"file:{folder}/engines-{slug}.json" for slug in engines},
+            gateways=f"file:{gateways if gateways is not None else alone}",
+        )
+        command = [str(tool("nginx")), "-e", "/dev/stderr"]
+        super().__init__(folder, nginx_conf(plan, place), orders(plan, place), command)
+        for name, text in scripts(plan).items():
+            (folder / name).write_text(text, encoding="utf-8")
+        for slug, addresses in engines.items():
+            self.set_engines(slug, addresses)
+        for name, values in (keys if keys is not None else {}).items():
+            self.set_key(name, values)
+
+    @property
+    def url(self) -> str:
+        return f"{self.plan.gateway.scheme}://127.0.0.1:{self.port}"
+
+    def set_engines(self, slug: str, addresses: Sequence[str]) -> None:
+        """The ready engines of a model, as the cluster's DNS would list them."""
+        write_whole(self.folder / f"engines-{slug}.json", json.dumps(list(addresses)))
+
+    def set_key(self, name: str, values: Sequence[str]) -> None:
+        """A caller's key, with several values while it is rotated."""
+        write_whole(self.keys / name, "\n".join(values))
+
+    def start(self) -> None:
+        """Both processes, until the status port answers; `TimeoutError` or `ChildProcessError` with their words."""
+        self.start_nginx()
+        self.start_reloader()
+        deadline = time.monotonic() + START_SECONDS
+        while not self.answers():
+            if any(process.poll() is not None for process in self.started):
+                raise ChildProcessError(f"the gateway ended:\n{self.words()}")
+            if time.monotonic() > deadline:
+                raise TimeoutError(
+                    f"the gateway does not answer after {START_SECONDS:.0f} s:\n{self.words()}"
+                )
+            time.sleep(0.02)
+
+    def answers(self) -> bool:
+        """Whether Nginx serves; that something listens says little, since `nginx -t` does so for a moment."""
+        return answers(f"127.0.0.1:{self.status_port}", "/healthz")
+
+    def words(self) -> str:
+        """Why it may have ended, out of both logs."""
+        logs = [self.folder / name for name in ("nginx.log", "reloader.log")]
+        return "\n".join(
+            f"{log}: {root_cause(log.read_text(errors='replace'))}" for log in logs if log.exists()
+        )
+
+
+def answers(address: str, path: str) -> bool:
+    """Whether a GET of this path is answered with 200 within a second."""
+    host, _, port = address.rpartition(":")
+    probe = http.client.HTTPConnection(host, int(port), timeout=1)
+    with contextlib.suppress(OSError, http.client.HTTPException), contextlib.closing(probe):
+        probe.request("GET", path)
+        return probe.getresponse().status == 200
+    return False

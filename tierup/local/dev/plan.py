@@ -1,0 +1,29 @@
+"""Decides what plan runs as local processes: the stack file's, with one gateway and secrets that are made here."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from tierup.catalog import load_catalog
+from tierup.io.stack.read import read_stack
+from tierup.plan.model import Plan
+from tierup.rules.preflight import make_plan
+from tierup.stack.parse import API_KEY_PREFIX, Engine, parse
+
+
+class DevError(Exception):
+    """Something the user can read and act on."""
+
+
+def dev_plan(path: Path) -> Plan:
+    """The checked plan of a stack file; raises `TierError` with every problem, `DevError` where no CPU can run it."""
+    raw = read_stack(path)
+    gateway = parse(raw).sections.get("gateway")
+    keys = gateway.keys if gateway is not None and gateway.keys is not None else {}
+    made = {"tls-certificate", "tls-key", *(API_KEY_PREFIX + name for name in keys)}
+    plan = make_plan(parse(replace(raw, secrets=raw.secrets | made)), load_catalog())
+    for index, model in enumerate(plan.models):
+        if model.engine is not Engine.VLLM:
+            raise DevError(
+                f"models[{index}].engine: has no build for a CPU (got {model.engine}; allowed vllm)"
+            )
+    return replace(plan, gateway=replace(plan.gateway, replicas=1))

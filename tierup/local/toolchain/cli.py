@@ -1,0 +1,72 @@
+"""Where the local toolchain lives: the public face of the installer, as a library and as a command."""
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from tierup.local.toolchain.install import Toolchain, ToolMissing
+from tierup.local.toolchain.pins import ToolchainError
+
+__all__ = ["ToolMissing", "ToolchainError", "cache_root", "ensure", "tool", "toolchain_dir"]
+
+_PINS = Path(__file__).with_name("pins.yaml")
+_MODULES = Path(__file__).parents[3] / "tools"
+_ON_DEMAND = "benchmarks"  # the group that only those install who name it
+
+
+def cache_root() -> Path:
+    """The folder for what is installed once per user: TIERUP_CACHE, else `tierup` under XDG_CACHE_HOME."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(os.environ.get("TIERUP_CACHE") or Path(base) / "tierup").absolute()
+
+
+def _default() -> Toolchain:
+    return Toolchain(_PINS, _MODULES, cache_root() / "toolchain")
+
+
+def toolchain_dir() -> Path:
+    """The folder that holds the pinned tools; it may not exist yet."""
+    return _default().bin
+
+
+def tool(name: str) -> Path:
+    """Path of an installed tool; raises ToolMissing with the command that installs it."""
+    return _default().tool(name)
+
+
+def ensure(names: Iterable[str], echo: Callable[[str], None]) -> Path:
+    """Install the missing ones of `names`, telling progress through `echo`; returns their folder."""
+    return _default().ensure(names, echo)
+
+
+def _wanted(group: str, asked: str | None) -> bool:
+    return group == asked if asked is not None else group != _ON_DEMAND
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m tierup.local.toolchain", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("path", help="print the folder that holds the tools")
+    install = commands.add_parser("install", help="install what is missing")
+    install.add_argument("tools", nargs="*", help="only these (default: all but the group benchmarks)")
+    install.add_argument("--group", help="only this group of the pins: cluster, checks or benchmarks")
+    options = parser.parse_args(arguments)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        chain = _default()
+        if options.command == "path":
+            print(chain.bin)
+            return 0
+        group = [name for name, tool in chain.tools.items() if _wanted(tool.group, options.group)]
+        folder = chain.ensure(options.tools or group, lambda line: print(line, flush=True))
+        print(f"toolchain ready: {folder}")
+    except ToolchainError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted; finished tools are kept, run it again to go on", file=sys.stderr)
+        return 130
+    return 0

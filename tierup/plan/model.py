@@ -1,0 +1,320 @@
+"""Decides nothing: the shape of a resolved tier, every value final and every default with its reason."""
+
+import math
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from tierup.catalog import Gpu, ModelSpec, Precision, Server, Variant
+from tierup.findings.model import Finding
+from tierup.sizing import Bottleneck, Range, Sizing
+from tierup.sizing.memory import Memory
+from tierup.stack.parse import (
+    Alias,
+    BudgetMode,
+    CacheKind,
+    ClassMatch,
+    Engine,
+    KvCacheDtype,
+    MonitoringMode,
+    Provider,
+    ServiceType,
+    StandbyMode,
+    TierConfig,
+    WorkloadClass,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Default:
+    """A value that the stack file did not say, and why it was chosen."""
+
+    path: str
+    value: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class NodePlan:
+    """The GPU servers: which nodes, what is in each."""
+
+    provider: Provider
+    server_id: str
+    server: Server
+    gpu: Gpu
+    in_service: tuple[str, ...]
+    standby: tuple[str, ...]
+    standby_mode: StandbyMode
+
+    @property
+    def gpus_per_server(self) -> int:
+        return self.server.gpus.value
+
+    @property
+    def gpus_in_service(self) -> int:
+        return self.gpus_per_server * len(self.in_service)
+
+    @property
+    def schedulable(self) -> tuple[str, ...]:
+        """Nodes that may run pods: those in service and warm spares."""
+        return self.in_service + (self.standby if self.standby_mode is StandbyMode.WARM else ())
+
+    @property
+    def gpus_schedulable(self) -> int:
+        return self.gpus_per_server * len(self.schedulable)
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """How a Deployment replaces its pods; `max_surge` in pods, `max_unavailable_percent` rounds down."""
+
+    recreate: bool
+    max_surge: int = 0
+    max_unavailable_percent: int = 0
+
+    def unavailable(self, replicas: int) -> int:
+        """Pods that may be missing at this size, as the Deployment controller computes it."""
+        return replicas if self.recreate else replicas * self.max_unavailable_percent // 100
+
+    def steps(self, replicas: int) -> int:
+        """Turns in which all of them are replaced; some must be unavailable in each."""
+        return math.ceil(replicas / self.unavailable(replicas))
+
+
+@dataclass(frozen=True, slots=True)
+class ModelPlan:
+    """One served model: times in seconds, memory in GiB, CPU in logical cores."""
+
+    name: str
+    slug: str
+    spec_id: str
+    spec: ModelSpec
+    variant: Variant
+    precision: Precision
+    revision: str
+    engine: Engine
+    tensor: int
+    pipeline: int
+    replicas: int
+    max_replicas: int
+    context: int
+    slots: int
+    gpu_memory_utilization: float
+    kv_cache_dtype: KvCacheDtype
+    cache_kind: CacheKind
+    cache_storage_class: str | None
+    cache_gib: int
+    cpu: int
+    memory_gib: int
+    shm_gib: int
+    startup_seconds: int
+    fetch_seconds: int
+    drain_seconds: int
+    prestop_seconds: int
+    grace_seconds: int
+    rollout: Rollout
+    p2p: bool
+
+    @property
+    def gpus(self) -> int:
+        """GPUs of one replica."""
+        return self.tensor * self.pipeline
+
+    @property
+    def ready_seconds(self) -> int:
+        """How long a start takes: the budget is twice that."""
+        return self.startup_seconds // 2
+
+    @property
+    def path(self) -> str:
+        """Folder of the model files under the cache's mount; one GGUF repository holds many precisions."""
+        files = f"/{self.precision}" if self.variant.files is not None else ""
+        return f"{self.variant.repo.replace('/', '--')}/{self.revision}{files}"
+
+
+@dataclass(frozen=True, slots=True)
+class ClassCapacity:
+    """What requests of one class will see, and what they are promised; milliseconds.
+
+    `in_flight` is how many of them are running or waiting, over all replicas. The two times are None where the
+    load is more than the replicas can ever answer.
+    """
+
+    name: str
+    in_flight: float
+    ttft_ms: Range
+    tpot_ms: Range
+    e2e_ms: Range
+    ttft_target_ms: float
+    tpot_target_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCapacity:
+    """What one model's replicas at rest hold and how fast they answer, by the sizing model.
+
+    `users` is this model's part of the tier's users, `in_flight` the requests of theirs that run or wait.
+    `most_in_flight` and `most_users` are the largest at which every class still has what it is promised;
+    `gives_way` says what breaks first beyond them. `at_once` is the answer for all users sending together, `full` that
+    for every slot taken. `prompt_tokens` is the mean prompt, `request_tokens` the KV cache of the mean running
+    request.
+    """
+
+    memory: Memory
+    users: float
+    in_flight: float
+    sizing: Sizing
+    at_once: Sizing
+    full: Sizing
+    prompt_tokens: int
+    request_tokens: float
+    classes: tuple[ClassCapacity, ...]
+    most_in_flight: float
+    most_users: float
+    gives_way: str
+    bottleneck: Bottleneck
+
+    @property
+    def headroom(self) -> float:
+        """How many times the users fit; below 1 they do not."""
+        return self.most_users / self.users
+
+    def short_with(self, part: float) -> bool:
+        """Whether the users fit, but not in this part of the capacity."""
+        return self.headroom * part < 1 <= self.headroom
+
+
+@dataclass(frozen=True, slots=True)
+class ClassRule:
+    """How the gateway knows a class: the first rule that fits decides, the last fits everything.
+
+    `capped` classes may hold only a part of the slots, together.
+    """
+
+    name: str
+    match: ClassMatch
+    capped: bool
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPlan:
+    """One caller. Bounds are of all gateways together; None: only the model's own bound."""
+
+    name: str
+    classes: tuple[str, ...]
+    in_flight: int | None
+    requests_per_second: float | None
+    sets_priority: bool
+
+    @property
+    def slug(self) -> str:
+        """The name as a part of Nginx's variables."""
+        return self.name.replace("-", "_")
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayPlan:
+    """The Nginx in front; times in seconds, rates in requests."""
+
+    replicas: int
+    keepalive_timeout_seconds: int
+    client_body_buffer_size: str
+    max_body_size: str
+    queue_length: int
+    longform_cap: float
+    read_timeout_seconds: int
+    service_type: ServiceType
+    source_ranges: tuple[str, ...]
+    classes: tuple[ClassRule, ...]
+    keys: tuple[KeyPlan, ...]
+    aliases: dict[str, Alias]
+    tls: bool
+
+    @property
+    def scheme(self) -> str:
+        return "https" if self.tls else "http"
+
+
+@dataclass(frozen=True, slots=True)
+class AutoscalingPlan:
+    """The HorizontalPodAutoscaler's targets."""
+
+    enabled: bool
+    in_flight_target: float
+    queue_time_target_ms: int
+    cpu_target_percent: int
+    gpu_target_percent: int
+    scale_down_window_seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class MonitoringPlan:
+    """Prometheus and Grafana."""
+
+    mode: MonitoringMode
+    retention_days: int
+    storage_gib: int
+    storage_class: str | None
+    retain: bool
+    scrape_interval_seconds: int
+    gpu_exporter: str
+    node_exporter: str
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetPlan:
+    """What the stack may cost, USD; None: no limit. An advisory one only warns."""
+
+    capex_usd: Decimal | None
+    monthly_usd: Decimal | None
+    max_increase_usd_per_month: Decimal | None
+    mode: BudgetMode
+
+
+@dataclass(frozen=True, slots=True)
+class ImagesPlan:
+    """Images, all pinned; `gguf` only where a GGUF model is served, `tensorrtllm` used only by its engine."""
+
+    vllm: str
+    tensorrtllm: str
+    nginx: str
+    prometheus: str
+    grafana: str
+    reloader: str
+    gguf: str | None
+
+    @property
+    def vllm_tag(self) -> str:
+        """Names the engine's version; empty where only a digest does."""
+        name = self.vllm.partition("@")[0].rpartition("/")[2]
+        return name.partition(":")[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A tier, resolved: what `manifests` turns into objects and `tierup plan` prints."""
+
+    stack: str
+    namespace: str
+    config: TierConfig
+    think_seconds: float
+    classes: dict[str, WorkloadClass]
+    nodes: NodePlan
+    models: tuple[ModelPlan, ...]
+    gateway: GatewayPlan
+    autoscaling: AutoscalingPlan
+    monitoring: MonitoringPlan
+    budget: BudgetPlan
+    images: ImagesPlan
+    defaults: tuple[Default, ...]
+    capacity: tuple[ModelCapacity | None, ...] = ()
+    findings: tuple[Finding, ...] = field(default=())
+
+    @property
+    def secrets(self) -> frozenset[str]:
+        """Names of the stack's secrets; their values never come here."""
+        return self.config.secrets
+
+    @property
+    def gpus_used(self) -> int:
+        """GPUs that the replicas at rest hold."""
+        return sum(model.replicas * model.gpus for model in self.models)

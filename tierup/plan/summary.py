@@ -1,0 +1,72 @@
+"""Decides which figures of a plan a program reads: what a person sees, with units in the keys."""
+
+from dataclasses import asdict
+from typing import Any
+
+from tierup.plan.model import ModelCapacity, Plan
+
+
+def summary(tier: Plan) -> dict[str, Any]:
+    """The plan as plain data: defaults, what will run, and what its users will see."""
+    nodes = tier.nodes
+    return {
+        "stack": tier.stack,
+        "namespace": tier.namespace,
+        "users": tier.config.workload.users,
+        "nodes": {
+            "server": nodes.server_id,
+            "gpu": nodes.gpu.product_label.value,
+            "inService": list(nodes.in_service),
+            "standby": list(nodes.standby),
+            "standbyMode": str(nodes.standby_mode),
+        },
+        "models": [
+            {
+                "name": model.name,
+                "precision": str(model.precision),
+                "gpusPerReplica": model.gpus,
+                "replicas": model.replicas,
+                "maxReplicas": model.max_replicas,
+                "slots": model.slots,
+                "context": model.context,
+                "capacity": None if known is None else _capacity(known),
+            }
+            for model, known in zip(tier.models, tier.capacity, strict=True)
+        ],
+        "gpus": {"used": tier.gpus_used, "inService": nodes.gpus_in_service},
+        "defaults": [asdict(default) for default in tier.defaults],
+    }
+
+
+def _capacity(known: ModelCapacity) -> dict[str, object]:
+    room = known.memory
+    return {
+        "users": known.users,
+        "inFlight": round(known.in_flight, 1),
+        "headroom": round(known.headroom, 2),
+        "mostUsers": int(known.most_users),
+        "givesWay": known.gives_way,
+        "bottleneck": str(known.bottleneck),
+        "classes": {
+            item.name: {
+                "ttftMs": item.ttft_ms.rounded(),
+                "ttftPromisedMs": item.ttft_target_ms,
+                "tpotMs": item.tpot_ms.rounded(),
+                "tpotPromisedMs": item.tpot_target_ms,
+                "e2eMs": item.e2e_ms.rounded(),
+            }
+            for item in known.classes
+        },
+        "ttftAllAtOnceMs": None if known.at_once.ttft_ms is None else known.at_once.ttft_ms.rounded(),
+        "gpuMemoryGib": {
+            "visible": round(room.visible, 2),
+            "weights": round(room.weights, 2),
+            "engine": round(room.beside, 2),
+            "kvCache": round(room.kv, 2),
+        },
+        "kvTokens": room.kv_tokens,
+        "fullLengthSequences": room.max_concurrent_sequences,
+        "largestContext": room.max_context,
+        "basis": list(known.sizing.basis),
+        "extrapolated": known.sizing.extrapolated,
+    }

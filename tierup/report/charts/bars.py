@@ -1,0 +1,86 @@
+"""Decides where everything stands in the picture of what a month costs: one bar for each tier, by component."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from itertools import cycle
+
+from tierup.cost.report.schema import CostReport
+from tierup.report.charts.axes import COLOURS
+
+LEFT, RIGHT, TOP, ROW, LEGEND, IN_ROW = 110, 760, 44, 44, 160, 4  # pixels; legend: words in a row
+# Two more than the comparison's, for eight components.
+HUES = (*COLOURS, "#56b4e9", "#e69f00")
+
+
+@dataclass(frozen=True)
+class Segment:
+    """One component of one tier's month, in pixels and USD."""
+
+    stack: str
+    component: str
+    colour: str
+    x: float
+    y: int
+    width: float
+    usd: str
+
+
+@dataclass(frozen=True)
+class Sum:
+    """All of a tier's month: where its bar begins and ends."""
+
+    stack: str
+    y: int
+    end: float
+    usd: str
+
+
+@dataclass(frozen=True)
+class Word:
+    """One word of the legend."""
+
+    component: str
+    colour: str
+    x: int
+    y: int
+
+
+@dataclass(frozen=True)
+class Bars:
+    """The picture; `told` is it in words."""
+
+    height: int
+    segments: list[Segment]
+    sums: list[Sum]
+    legend: list[Word]
+    told: str
+
+
+def bars(tiers: Sequence[CostReport]) -> Bars:
+    """All on one scale, so that lengths compare; what is not priced has no length."""
+    names = dict.fromkeys(item.component for tier in tiers for item in tier.components if item.usd_per_month)
+    hues = dict(zip(names, cycle(HUES), strict=False))
+    most = max((tier.totals.usd_per_month for tier in tiers), default=Decimal(0))
+    pixels = (RIGHT - LEFT) / most if most else Decimal(0)
+    segments, sums = [], []
+    for place, tier in enumerate(tiers):
+        x, y = Decimal(LEFT), TOP + place * ROW
+        for item in tier.components:
+            if item.usd_per_month:
+                width = item.usd_per_month * pixels
+                hue, told = hues[item.component], f"{item.usd_per_month:f}"
+                segments.append(Segment(tier.stack, item.component, hue, _px(x), y, _px(width), told))
+                x += width
+        sums.append(Sum(tier.stack, y, _px(x), f"{tier.totals.usd_per_month:f}"))
+    under = TOP + len(tiers) * ROW + 16
+    legend = [
+        Word(name, hue, LEFT + LEGEND * (place % IN_ROW), under + 20 * (place // IN_ROW))
+        for place, (name, hue) in enumerate(hues.items())
+    ]
+    told = "; ".join(f"{item.stack} {item.usd} USD a month" for item in sums)
+    return Bars(under + 20 * -(-len(legend) // IN_ROW) + 8, segments, sums, legend, told)
+
+
+def _px(value: Decimal) -> float:
+    return round(float(value), 2)

@@ -1,0 +1,1 @@
+"""What Pulumi plans or holds, as costs, policies and checks of the cluster read it."""

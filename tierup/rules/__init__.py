@@ -1,0 +1,1 @@
+"""Every rule that can refuse a stack, or warn of it."""

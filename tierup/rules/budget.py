@@ -1,0 +1,52 @@
+"""Decides what is wrong with quotes, and which budget a tier exceeds."""
+
+from collections.abc import Iterator
+from decimal import Decimal
+
+from tierup.catalog.prices import LIMITS, load_prices
+from tierup.cost import bill_of, hardware_of, price
+from tierup.cost.budget import exceeded, over_month
+from tierup.findings.model import Code, Finding, did_you_mean
+from tierup.plan.model import Plan
+from tierup.stack.sections import Cost, Quote
+
+
+def quotes(said: Cost) -> Iterator[Finding]:
+    """Quotes of an id that nobody knows, or that cannot be what the id stands for."""
+    prices = load_prices()
+    for name, quote in (said.quotes if said.quotes is not None else {}).items():
+        at = f"cost.quotes.{name}"
+        if prices.knows(name):
+            yield from _quote(at, quote, prices.unit(name), LIMITS.get(name))
+        else:
+            fix = did_you_mean(name, prices.by_id) or "`tierup cost` lists those of this stack"
+            allowed = "an id of tierup/catalog/prices.yaml, a server's id, storage-CLASS"
+            yield Finding(Code.UNKNOWN_QUOTE, at, "there is no such price", fix, name, allowed)
+
+
+def _quote(at: str, quote: Quote, unit: str, limits: tuple[Decimal, Decimal] | None) -> Iterator[Finding]:
+    if quote.unit is not None and quote.unit != unit:
+        problem, fix = "is in another unit than the catalogue", "convert the value"
+        yield Finding(Code.BAD_QUOTE, f"{at}.unit", problem, fix, quote.unit, unit)
+    if limits is not None and not limits[0] <= quote.value <= limits[1]:
+        problem, fix = "is outside what it can be", f"write it in {unit}"
+        yield Finding(
+            Code.BAD_QUOTE, f"{at}.value", problem, fix, str(quote.value), f"{limits[0]} to {limits[1]}"
+        )
+
+
+def capex(plan: Plan) -> Iterator[Finding]:
+    """What is bought against the budget."""
+    limit, nodes = plan.budget.capex_usd, plan.nodes
+    if limit is not None:
+        servers = len(nodes.in_service) + len(nodes.standby)
+        problem = f"is less than {servers} x {nodes.server_id} cost, spares counted"
+        finding = Finding(Code.OVER_BUDGET, "budget.capexUsd", problem, "use fewer servers")
+        bought = price(hardware_of(plan), load_prices()).purchase_usd
+        yield from exceeded(plan.budget, finding, limit, bought)
+
+
+def monthly(plan: Plan) -> Iterator[Finding]:
+    """What a month costs against the budget."""
+    if plan.budget.monthly_usd is not None:
+        yield from over_month(plan.budget, price(bill_of(plan), load_prices()))

@@ -1,0 +1,102 @@
+"""Decides what the gateway cannot do: caps, waits, limits that no histogram can show, and who reaches it."""
+
+from collections.abc import Iterator
+from ipaddress import ip_network
+
+from tierup.catalog.engine import load_engine_facts
+from tierup.findings.model import Code, Finding, warning
+from tierup.plan.model import Plan
+from tierup.stack.sections import ServiceType
+
+LONG_WAIT_SECONDS = 60  # what most HTTP clients and proxies give a silent answer
+LONG_DRAIN_SECONDS = 3600
+_BUCKETS = {
+    "ttftMs": "vllm:time_to_first_token_seconds",
+    "tpotMs": "vllm:request_time_per_output_token_seconds",
+}
+
+
+def longform(plan: Plan) -> Iterator[Finding]:
+    """Slots that the cap leaves to long jobs, and to all others."""
+    cap, path = plan.gateway.longform_cap, "gateway.longformCap"
+    for model in plan.models:
+        held = round(model.slots * cap)
+        if held < 1:
+            problem = f"leaves long jobs none of the {model.slots} slots of {model.name}"
+            fix, allowed = "raise it, or the model's maxNumSeqs", f"at least {1 / model.slots:.3g}"
+            yield Finding(Code.LONGFORM_CAP, path, problem, fix, f"{cap:g}", allowed)
+        elif held == model.slots:
+            problem = (
+                f"leaves chat none of the {model.slots} slots of {model.name} when long jobs hold theirs"
+            )
+            fix, allowed = "lower it, or raise the model's maxNumSeqs", f"at most {1 - 1 / model.slots:.3g}"
+            yield Finding(Code.LONGFORM_CAP, path, problem, fix, f"{cap:g}", allowed)
+
+
+def queue_wait(plan: Plan) -> Iterator[Finding]:
+    """How long the last of a full queue waits: clients that give up leave work behind that nobody reads."""
+    queue = plan.gateway.queue_length
+    for model, known in zip(plan.models, plan.capacity, strict=True):
+        if known is None or known.full.req_s is None:
+            continue
+        wait = queue / known.full.req_s.p50
+        if wait > LONG_WAIT_SECONDS:
+            problem = f"the last in a full queue of {model.name} waits about {wait:.0f} s"
+            most = int(LONG_WAIT_SECONDS * known.full.req_s.p50)
+            fix = f"use {most} or less, or tell clients to wait"
+            yield warning(Code.QUEUE_WAIT, "gateway.queueLength", problem, fix, str(queue))
+
+
+def drain(plan: Plan) -> Iterator[Finding]:
+    """How long a leaving pod may finish what it began: rollouts and node drains wait for it."""
+    longest = max(model.drain_seconds for model in plan.models)
+    if longest > LONG_DRAIN_SECONDS:
+        name, item = max(plan.classes.items(), key=lambda entry: entry[1].answer_seconds)
+        problem = f"an answer of {name} may take {longest / 3600:.1f} h: rollouts and drains wait that long"
+        fix = "promise fewer tokens per answer, or a faster tpotMs"
+        yield warning(
+            Code.LONG_DRAIN, f"workload.classes.{name}.answerTokens", problem, fix, str(item.answer_tokens)
+        )
+
+
+def buckets(plan: Plan) -> Iterator[Finding]:
+    """Promised times that are no bound of the engine's histogram: alerts would judge by another one."""
+    for name, item in plan.classes.items():
+        for key, promised in (("ttftMs", item.ttft_ms), ("tpotMs", item.tpot_ms)):
+            bounds = [bound * 1000 for bound in load_engine_facts().buckets[_BUCKETS[key]]]
+            if promised in bounds:
+                continue
+            near = [f"{bound:g}" for bound in _around(promised, bounds)]
+            problem = f"is no bucket of {_BUCKETS[key]}: no alert can measure it"
+            yield warning(
+                Code.SLO_BUCKET,
+                f"workload.classes.{name}.{key}",
+                problem,
+                f"use {' or '.join(near)}",
+                f"{promised:g} ms",
+            )
+
+
+def _around(value: float, bounds: list[float]) -> list[float]:
+    below, above = [b for b in bounds if b < value], [b for b in bounds if b > value]
+    return below[-1:] + above[:1]
+
+
+def exposure(plan: Plan) -> Iterator[Finding]:
+    """Who can reach the gateway."""
+    if plan.gateway.service_type is not ServiceType.LOAD_BALANCER:
+        return
+    path, known = "gateway.sourceRanges", "networks such as 10.0.0.0/8"
+    if not plan.gateway.source_ranges:
+        problem, fix = "a load balancer without source ranges is open to everybody", "list who may call it"
+        yield Finding(Code.OPEN_LOAD_BALANCER, path, problem, fix, "nothing", known)
+    for index, text in enumerate(plan.gateway.source_ranges):
+        network = ip_network(text)
+        if network.prefixlen == 0:
+            problem, fix = "is the whole internet", "list who may call it, or accept it with a reason"
+            yield warning(Code.OPEN_LOAD_BALANCER, f"{path}[{index}]", problem, fix, text)
+        elif network.is_loopback or network.is_link_local or network.is_multicast or network.is_reserved:
+            problem = "no client has such an address: nothing comes from there through a load balancer"
+            yield Finding(
+                Code.SOURCE_RANGES, f"{path}[{index}]", problem, "name the clients' network", text, known
+            )

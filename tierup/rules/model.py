@@ -1,0 +1,158 @@
+"""Decides what one model cannot do on its GPUs and in its engine."""
+
+from collections.abc import Iterator
+
+from tierup.catalog import Architecture, ModelSpec, Precision
+from tierup.findings.model import Code, Finding, warning
+from tierup.plan.capacity import question
+from tierup.plan.model import ModelPlan, Plan
+from tierup.sizing.coefficients import load_calibration
+from tierup.sizing.memory import memory
+from tierup.stack.sections import CacheKind, Engine, KvCacheDtype
+
+# Weights that share one scale: a card cannot hold part of them. GPTQ, AWQ: as published; GGUF: its blocks.
+_GROUP = {
+    Precision.GPTQ_INT4: 128,
+    Precision.GPTQ_INT8: 128,
+    Precision.AWQ: 128,
+    Precision.Q5_K_M: 256,
+    Precision.Q8_0: 32,
+}
+
+
+def divides(spec: ModelSpec, tensor: int) -> bool:
+    """Whether vLLM can split the model over so many cards: heads evenly, KV heads evenly or as copies."""
+    heads, kv_heads = spec.q_heads.value, spec.kv_heads.value
+    even = heads % tensor == 0 and spec.intermediate.value % tensor == 0
+    return even and (kv_heads % tensor == 0 or tensor % kv_heads == 0)
+
+
+def splits_group(spec: ModelSpec, precision: Precision, tensor: int) -> bool:
+    """Whether a card would get part of a quantization group, in the MLP or behind the attention."""
+    width = tensor * _GROUP.get(precision, 1)
+    return spec.intermediate.value % width != 0 or spec.q_heads.value * spec.head_dim.value % width != 0
+
+
+def gpu_rules(plan: Plan, model: ModelPlan, at: str) -> Iterator[Finding]:
+    """Splitting over GPUs, and their memory."""
+    spec, per_node, tensor, path = (
+        model.spec,
+        plan.nodes.gpus_per_server,
+        model.tensor,
+        f"{at}.parallelism.tensor",
+    )
+    good = [
+        n for n in range(1, per_node + 1) if divides(spec, n) and not splits_group(spec, model.precision, n)
+    ]
+    allowed, label = ", ".join(map(str, good)), plan.nodes.gpu.product_label.value
+    if not divides(spec, tensor):
+        heads = f"{spec.q_heads.value} attention heads and {spec.kv_heads.value} KV heads"
+        problem = f"cannot split the {heads} of {model.spec_id} evenly"
+        yield Finding(Code.TP_HEADS, path, problem, "use one of these sizes", str(tensor), allowed)
+    elif splits_group(spec, model.precision, tensor):
+        problem = (
+            f"splits a group of {_GROUP[model.precision]} weights that share one scale in {model.precision}"
+        )
+        yield Finding(
+            Code.TP_GROUPS,
+            path,
+            problem,
+            "use one of these sizes, or another precision",
+            str(tensor),
+            allowed,
+        )
+    if model.gpus > per_node:
+        problem = f"a replica stays inside one server, and {plan.nodes.server_id} has {per_node} GPUs"
+        got = f"tensor {tensor} x pipeline {model.pipeline} = {model.gpus}"
+        fast = any(nic.kind.value == "infiniband" for nic in plan.nodes.server.nics)
+        between = "" if fast else "; between these servers there is no fast link either"
+        yield Finding(
+            Code.TP_EXCEEDS_NODE,
+            f"{at}.parallelism",
+            problem,
+            f"use fewer, or a server with more GPUs{between}",
+            got,
+            f"at most {per_node}",
+        )
+    elif tensor > 1 and not model.p2p:
+        problem = f"{label} cards cannot read each other's memory: every layer waits for the host"
+        yield warning(
+            Code.TP_WITHOUT_P2P, path, problem, "use replicas where the model fits one card", str(tensor)
+        )
+    if model.precision is Precision.FP8 and plan.nodes.gpu.architecture.value is Architecture.AMPERE:
+        problem = f"{label} has no FP8 units: weights are stored in FP8, computed in 16 bit"
+        yield warning(
+            Code.FP8_WEIGHT_ONLY, f"{at}.precision", problem, "use awq or gptq-int4 for more speed", "fp8"
+        )
+
+
+def memory_rules(plan: Plan, model: ModelPlan, at: str) -> Iterator[Finding]:
+    """Weights, what the engine needs beside them, and one conversation of full length, in a GPU's memory."""
+    room = memory(question(plan, model), load_calibration().values)
+    share = f"{model.gpu_memory_utilization:.0%} of {plan.nodes.gpu.product_label.value}"
+    got, allowed = f"{room.weights:.1f} GiB", f"less than {room.budget - room.beside:.1f} GiB, {share}"
+    if room.kv <= 0:
+        problem = (
+            f"the weights of {model.precision} do not fit a GPU beside {room.beside:.1f} GiB for the engine"
+        )
+        fix = "use a smaller precision, or more GPUs per replica"
+        yield Finding(Code.WEIGHTS_DO_NOT_FIT, at, problem, fix, got, allowed)
+    elif room.kv_tokens < model.context:
+        problem = "one conversation of full length does not fit a GPU beside the weights"
+        fix = "shorten it, use a smaller precision, kvCacheDtype fp8, or more GPUs per replica"
+        allowed = (
+            f"at most {room.kv_tokens}: {room.kv:.1f} GiB beside {room.weights:.1f} GiB of weights, {share}"
+        )
+        yield Finding(Code.CONTEXT_DOES_NOT_FIT, f"{at}.context", problem, fix, f"{model.context}", allowed)
+    if (
+        model.engine is Engine.VLLM
+        and model.kv_cache_dtype is KvCacheDtype.FP8
+        and plan.nodes.gpu.architecture.value is not Architecture.HOPPER
+    ):
+        problem = f"leaves FlashAttention on {plan.nodes.gpu.product_label.value}: FlashInfer or Triton attends instead"
+        fix = "measure both; the cache holds twice the tokens, an answer may be slower"
+        yield warning(Code.KV_FP8_BACKEND, f"{at}.kvCacheDtype", problem, fix, "fp8")
+
+
+def context_rules(plan: Plan, model: ModelPlan, at: str) -> Iterator[Finding]:
+    """The context against what the model was trained for."""
+    longest = model.spec.max_context.value
+    if model.context > longest:
+        problem = f"is longer than {model.spec_id} was trained for"
+        yield Finding(
+            Code.CONTEXT_TOO_LONG,
+            f"{at}.context",
+            problem,
+            f"use {longest} or less",
+            f"{model.context}",
+            f"at most {longest}",
+        )
+
+
+def class_rules(plan: Plan, model: ModelPlan, at: str) -> Iterator[Finding]:
+    """The context against the requests that the workload names."""
+    for name, item in plan.classes.items():
+        need = item.prompt_tokens + item.answer_tokens
+        if need > model.context:
+            problem = f"is shorter than a request of class {name}, which the engine would refuse"
+            fix = f"use {need} or more, or smaller requests"
+            yield Finding(
+                Code.CONTEXT_TOO_SHORT, f"{at}.context", problem, fix, f"{model.context}", f"at least {need}"
+            )
+
+
+def own_rules(plan: Plan, model: ModelPlan, at: str) -> Iterator[Finding]:
+    """What is wrong whatever else the file says."""
+    if model.spec.gated.value and "hub-token" not in plan.secrets:
+        problem = f"{model.variant.repo} needs the token of an account that accepted its licence"
+        yield Finding(
+            Code.GATED_MODEL,
+            f"{at}.id",
+            problem,
+            "run `pulumi config set --secret tierup:secret-hub-token`",
+            model.spec_id,
+        )
+    if model.cache_kind in (CacheKind.REPLICA, CacheKind.IMAGE):
+        path, allowed = f"{at}.cache.kind", "shared, node"
+        problem = "tierup does not build this kind of cache yet"
+        yield Finding(Code.CACHE_KIND, path, problem, "use shared or node", str(model.cache_kind), allowed)

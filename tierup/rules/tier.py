@@ -1,0 +1,151 @@
+"""Decides what a tier as a whole cannot do: GPUs, servers, spares, gateway, images."""
+
+from collections.abc import Iterator
+
+from tierup.findings.model import Code, Finding, warning
+from tierup.plan.model import ModelPlan, Plan
+from tierup.plan.replicas import fits
+from tierup.rules.images import FLOATS, PIN, floats
+from tierup.sizing.memory import GB_PER_GIB
+from tierup.stack.sections import CacheKind, MonitoringMode, Provider, StandbyMode
+
+SYSTEM_CPU = 4.0  # two gateways, one fetch, Prometheus and Grafana
+SYSTEM_MEMORY_GIB = 7.0
+
+
+def gpu_count(plan: Plan) -> Iterator[Finding]:
+    """GPUs against the replicas at rest."""
+    nodes, per_server = plan.nodes, plan.nodes.gpus_per_server
+    if any(model.gpus > per_server for model in plan.models):
+        return  # told for that model
+    resting = [(model, model.replicas) for model in plan.models]
+    if not fits(resting, len(nodes.in_service), per_server):
+        problem = "the replicas do not fit the servers in service"
+        got, allowed = f"{plan.gpus_used} GPUs", f"{len(nodes.in_service)} x {per_server} GPUs"
+        yield Finding(
+            Code.GPUS_EXCEEDED,
+            "models",
+            problem,
+            "use fewer replicas, smaller parallelism or more servers",
+            got,
+            allowed,
+        )
+    sizes = {model.gpus for model in plan.models}
+    if len(sizes) > 1 and len(nodes.schedulable) > 1:
+        problem = (
+            "replicas of different sizes: small ones may spread so that no server has room for a large one"
+        )
+        fix = "use one parallelism for all models, or separate stacks"
+        yield warning(
+            Code.GPUS_FRAGMENTED, "models", problem, fix, " and ".join(map(str, sorted(sizes))) + " GPUs"
+        )
+
+
+def server_size(plan: Plan) -> Iterator[Finding]:
+    """CPU and memory of the fullest server: its GPUs all in use, and all of gateway and monitoring on it."""
+    server, name = plan.nodes.server, plan.nodes.server_id
+    cores = server.cpu.threads.value - server.system_reserved.cpu.value
+    memory = server.memory.gb.value / GB_PER_GIB - server.system_reserved.memory_gib.value
+    held = _fullest_server(plan)
+    cpu_need = sum(model.cpu * count for model, count in held) + SYSTEM_CPU
+    memory_need = sum((model.memory_gib + model.shm_gib) * count for model, count in held) + SYSTEM_MEMORY_GIB
+    fix = "use a server with more, or fewer replicas per server"
+    if cpu_need > cores:
+        problem = f"a full {name} has too few CPUs for its pods"
+        yield Finding(
+            Code.CPU_EXCEEDED, "nodes.server", problem, fix, f"{cpu_need:g} CPUs needed", f"at most {cores:g}"
+        )
+    if memory_need > memory:
+        problem = f"a full {name} has too little memory for its pods"
+        yield Finding(
+            Code.MEMORY_EXCEEDED,
+            "nodes.server",
+            problem,
+            fix,
+            f"{memory_need:.0f} GiB needed",
+            f"at most {memory:.0f} GiB",
+        )
+
+
+def _fullest_server(plan: Plan) -> list[tuple[ModelPlan, int]]:
+    """Replicas of each model on one server, those that take most memory per GPU first."""
+    free, held = plan.nodes.gpus_per_server, []
+    for model in sorted(plan.models, key=lambda model: -(model.memory_gib + model.shm_gib) / model.gpus):
+        count = min(model.max_replicas, free // model.gpus)
+        free -= count * model.gpus
+        held.append((model, count))
+    return held
+
+
+def disk(plan: Plan) -> Iterator[Finding]:
+    """The server's disk against the model files that it keeps."""
+    size = plan.nodes.server.disk.tb.value * 1000 / GB_PER_GIB
+    need = sum(model.cache_gib for model in plan.models if model.cache_kind is CacheKind.NODE)
+    if need > size:
+        fix = "serve fewer models, or keep them on a shared volume (cache.kind shared)"
+        problem = f"{plan.nodes.server_id} has too small a disk for the model files"
+        yield Finding(Code.DISK_EXCEEDED, "models", problem, fix, f"{need} GiB", f"at most {size:.0f} GiB")
+
+
+def nodes(plan: Plan) -> Iterator[Finding]:
+    """Provider, spares and failure domains."""
+    said = plan.nodes
+    if said.provider is not Provider.EXISTING:
+        problem, fix = (
+            "tierup does not make nodes yet",
+            "use existing: tierup adopts nodes that you made by other means",
+        )
+        yield Finding(Code.PROVIDER_NOT_BUILT, "nodes.provider", problem, fix, str(said.provider), "existing")
+    mode, count = said.standby_mode, len(said.standby)
+    if mode is StandbyMode.NONE and count:
+        problem = "there are spares, but no mode says whether they are up"
+        yield Finding(
+            Code.STANDBY,
+            "nodes.standby.mode",
+            problem,
+            "use cold or warm, or count 0",
+            str(mode),
+            "cold, warm",
+        )
+    if mode is not StandbyMode.NONE and not count:
+        problem = f"mode {mode} needs a spare"
+        yield Finding(
+            Code.STANDBY, "nodes.standby.count", problem, "use 1 or more, or mode none", "0", "at least 1"
+        )
+    if len(said.in_service) == 1:
+        problem = "one server is one failure domain: gateway, monitoring and models stop together"
+        yield warning(
+            Code.ONE_FAILURE_DOMAIN,
+            "nodes.count",
+            problem,
+            "use 2 where an outage costs more than a server",
+            "1",
+        )
+
+
+def shares(plan: Plan) -> Iterator[Finding]:
+    """The classes' parts of the requests."""
+    total = sum(item.share for item in plan.classes.values())
+    if abs(total - 1) > 0.005:
+        problem = "the classes' shares do not add up to 1"
+        yield Finding(Code.SHARES, "workload.classes", problem, "let them add up to 1", f"{total:g}", "1")
+
+
+def monitoring(plan: Plan) -> Iterator[Finding]:
+    """Who runs Prometheus and Grafana."""
+    if plan.monitoring.mode is not MonitoringMode.BUNDLED:
+        problem, fix = (
+            "tierup does not configure an operator yet",
+            "use bundled: it stays in the tier's namespace",
+        )
+        yield Finding(
+            Code.MONITORING_NOT_BUILT, "monitoring.mode", problem, fix, str(plan.monitoring.mode), "bundled"
+        )
+
+
+def images(plan: Plan) -> Iterator[Finding]:
+    """Images whose tag does not pin a version."""
+    for name in ("vllm", "gguf", "tensorrtllm", "nginx", "prometheus", "grafana"):
+        image = getattr(plan.images, name)
+        if image is not None and floats(image):
+            yield Finding(Code.FLOATING_IMAGE, f"images.{name}", FLOATS, PIN, image)

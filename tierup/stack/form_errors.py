@@ -1,0 +1,197 @@
+"""Decides how a validation error of a section reads to the person who wrote the stack file."""
+
+import json
+from collections.abc import Iterable
+from decimal import Decimal
+from types import NoneType, UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
+
+from tierup.findings.model import Code, Finding, did_you_mean
+
+_TYPES = {
+    "int_type": "a whole number",
+    "int_parsing": "a whole number",
+    "int_parsing_size": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "finite_number": "a finite number",
+    "is_instance_of": "a number",  # money
+    "date_type": "a date",
+    "date_parsing": "a date",
+    "date_from_datetime_parsing": "a date",
+    "string_type": "text",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "list_type": "a list",
+    "dict_type": "a mapping",
+    "model_type": "a mapping",
+    "model_attributes_type": "a mapping",
+}
+_TYPE_FIXES = {
+    "a whole number": "write digits only, without fraction or unit",
+    "a number": "write digits and a decimal point, without unit",
+    "a finite number": "write a number, or leave the key out",
+    "text": "put it in quotes",
+    "a date": "write it as 2026-11-25",
+    "a list": "write one `- ...` entry per line below it",
+}
+_BOUNDS = {"greater_than", "greater_than_equal", "less_than", "less_than_equal"}
+_EMPTY = {"too_short", "string_too_short"}
+_ENUM = {"enum"}
+_MOST_CHOICES = 20  # more are told by the first and the last
+_YES_NO = {"yes": "true", "on": "true", "y": "true", "no": "false", "off": "false", "n": "false"}
+# What a field's text looks like, for fields that have a form.
+_FORMS = {
+    "revision": "a commit: 40 hexadecimal digits",
+    "names": "lower-case letters, digits, '-' and '.', as Kubernetes names a node",
+    "storageClass": "lower-case letters, digits, '-' and '.', as Kubernetes names a storage class",
+    "clientBodyBufferSize": "a size such as 128k or 1m",
+    "maxBodySize": "a size such as 128k or 16m",
+    "sourceRanges": "networks with a prefix length, such as 10.0.0.0/8",
+    "gpuExporter": "name:port",
+    "nodeExporter": "name:port",
+    "source": "who said so: a text of 3 characters or more",
+    "reason": "a reason of 10 characters or more",
+    "name": "letters, digits, '.', '_', '-' and '/', at most 45 characters",
+}
+_IMAGE_FORM = "registry/name:version or registry/name@sha256:digest"
+_NAME_FORM = "lower-case letters, digits and '-', at most 40 characters"
+
+
+def findings_of(error: ValidationError, model: type[BaseModel], section: str) -> list[Finding]:
+    """Every problem of one section, in the order in which the section's model has its fields."""
+    return [_finding(details, model, section) for details in error.errors(include_url=False)]
+
+
+def _finding(error: ErrorDetails, model: type[BaseModel], section: str) -> Finding:  # noqa: PLR0911 - a table of kinds
+    location, kind = error["loc"], error["type"]
+    path = _path(section, location)
+    if kind == "extra_forbidden":
+        keys = _keys(_type_at(model, location[:-1]))
+        fix = did_you_mean(str(location[-1]), keys) or "remove it"
+        return Finding(Code.UNKNOWN_KEY, path, "there is no such key", fix, allowed=", ".join(keys))
+    if kind == "missing":
+        return Finding(Code.MISSING, path, "is missing", f"add `{location[-1]}:`")
+    if kind in _TYPES:
+        what, value = _TYPES[kind], error["input"]
+        fix = _type_fix(what, value, _type_at(model, location))
+        return Finding(Code.WRONG_TYPE, path, "has the wrong type", fix, shown(value), what)
+    if kind in _BOUNDS:
+        allowed = _range(_field_at(model, location))
+        return Finding(
+            Code.OUT_OF_RANGE,
+            path,
+            "is out of range",
+            "use a number in that range",
+            shown(error["input"]),
+            allowed,
+        )
+    if kind in _ENUM:
+        choices = [str(item.value) for item in _type_at(model, location)]
+        shortly = ", ".join(choices) if len(choices) <= _MOST_CHOICES else f"{choices[0]} to {choices[-1]}"
+        fix = did_you_mean(str(error["input"]), choices) or "use one of the choices"
+        return Finding(
+            Code.NOT_ALLOWED,
+            path,
+            "is not one of the choices",
+            fix,
+            shown(error["input"]),
+            shortly,
+        )
+    if kind in _EMPTY:
+        return Finding(Code.MISSING, path, "is empty", "give at least one entry, or leave the key out")
+    fix = "write it in that form"
+    return Finding(
+        Code.BAD_FORMAT,
+        path,
+        "is not written in the form it must have",
+        fix,
+        shown(error["input"]),
+        _form(path, location),
+    )
+
+
+def _path(section: str, location: Iterable[int | str]) -> str:
+    path = section
+    for part in location:
+        # "[key]" is how the validator says that a mapping's key itself is meant.
+        path += "" if part == "[key]" else f"[{part}]" if isinstance(part, int) else f".{part}"
+    return path
+
+
+def shown(value: object) -> str:
+    """A value of the file as a person would say it; long ones are cut."""
+    if isinstance(value, (dict, list)):
+        return "a mapping" if isinstance(value, dict) else "a list"
+    if isinstance(value, Decimal):
+        return str(value)
+    text = "nothing" if value is None else f"text '{value}'" if isinstance(value, str) else json.dumps(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _type_fix(what: str, value: object, wanted: Any) -> str:
+    if what == "true or false" and isinstance(value, str) and value.lower() in _YES_NO:
+        return f"write {_YES_NO[value.lower()]}"
+    if what == "a whole number" and isinstance(value, str) and value.isdecimal():
+        return f"write {value} without quotes"
+    if what == "a mapping":
+        keys = f" ({', '.join(_keys(wanted))})" if hasattr(wanted, "model_fields") else ""
+        return f"write its keys{keys} below it" + (", or leave it out" if value is None else "")
+    return _TYPE_FIXES.get(what, f"write {what}")
+
+
+def _form(path: str, location: tuple[int | str, ...]) -> str:
+    leaf = next((part for part in reversed(location) if isinstance(part, str)), "")
+    return _FORMS.get(leaf, _IMAGE_FORM if path.startswith("images.") else _NAME_FORM)
+
+
+def _unwrapped(annotation: Any) -> Any:
+    """The type itself, without `Annotated` and `| None`."""
+    while get_origin(annotation) in (Annotated, Union, UnionType):
+        arguments = [arg for arg in get_args(annotation) if arg is not NoneType]
+        annotation = arguments[0]
+    return annotation
+
+
+def _field_at(model: type[BaseModel], location: tuple[int | str, ...]) -> FieldInfo | None:
+    parent = _type_at(model, location[:-1])
+    fields = (
+        parent.model_fields.values() if isinstance(parent, type) and issubclass(parent, BaseModel) else ()
+    )
+    return next((field for field in fields if field.alias == location[-1]), None)
+
+
+def _type_at(model: type[BaseModel], location: tuple[int | str, ...]) -> Any:
+    """The type of the value at `location`, through fields, lists and mappings."""
+    current: Any = model
+    for part in location:
+        if isinstance(current, type) and issubclass(current, BaseModel):
+            field = _field_at(current, (part,))
+            current = _unwrapped(field.annotation) if field is not None else None
+        else:
+            current = _unwrapped(get_args(current)[-1]) if get_args(current) else None
+    return current
+
+
+def _keys(model: Any) -> list[str]:
+    return sorted(field.alias or name for name, field in model.model_fields.items())
+
+
+def _range(field: FieldInfo | None) -> str:
+    metadata = field.metadata if field is not None else []
+    bounds = {
+        key: getattr(item, key) for item in metadata for key in ("ge", "gt", "le", "lt") if hasattr(item, key)
+    }
+    low = _plain(bounds["ge"]) if "ge" in bounds else f"more than {_plain(bounds['gt'])}"
+    if "lt" in bounds:
+        return f"{low} and less than {_plain(bounds['lt'])}"
+    return f"{low} to {_plain(bounds['le'])}" if "ge" in bounds else f"{low}, at most {_plain(bounds['le'])}"
+
+
+def _plain(bound: float) -> str:
+    return f"{bound:,.10g}"

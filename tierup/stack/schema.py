@@ -1,0 +1,103 @@
+"""Decides what an editor knows of a stack file: its JSON Schema, from the same models that check it."""
+
+from typing import Any
+
+from pydantic.json_schema import models_json_schema
+
+from tierup.catalog import Catalog, load_catalog
+from tierup.catalog.prices import STORAGE, load_prices
+from tierup.findings.explanations import ACCEPTABLE
+from tierup.stack.parse import API_KEY_PREFIX, LISTS, REQUIRED, SECRET_PREFIX, SECRETS, SECTIONS
+from tierup.stack.sections import DECIMAL, Strict
+
+Schema = dict[str, Any]
+_NAMESPACE = "tierup:"
+# pydantic leaves these as they are where a validator of ours stands before the bounds
+_BOUNDS = {"gt": "exclusiveMinimum", "ge": "minimum", "lt": "exclusiveMaximum", "le": "maximum"}
+_SECURE: Schema = {
+    "type": "object",
+    "properties": {"secure": {"type": "string"}},
+    "required": ["secure"],
+    "additionalProperties": False,
+}
+
+
+def json_schema() -> Schema:
+    """The schema (draft 7, which editors know best) of a whole stack file.
+
+    It says what a file may be made of; what goes together (sizes, counts, prices) is left to `tierup plan`.
+    """
+    kinds: list[type[Strict]] = [*SECTIONS.values(), *LISTS.values()]
+    references, whole = models_json_schema([(kind, "validation") for kind in kinds], by_alias=True)
+    parts: Schema = _tidy(whole["$defs"])
+    _complete(parts, load_catalog())
+    sections: Schema = {name: references[kind, "validation"] for name, kind in SECTIONS.items()}
+    for name, kind in LISTS.items():
+        least = {"minItems": 1} if name == "models" else {}
+        sections[name] = {"type": "array", **least, "items": references[kind, "validation"]}
+    secrets = {f"{SECRET_PREFIX}{name}": {**_SECURE, "description": what} for name, what in SECRETS.items()}
+    config = {
+        "type": "object",
+        "properties": {_NAMESPACE + name: part for name, part in (sections | secrets).items()},
+        "patternProperties": {
+            f"^(?!{_NAMESPACE}).+:.+$": {},  # other projects' and providers' keys
+            f"^{_NAMESPACE}{SECRET_PREFIX}{API_KEY_PREFIX}[a-z0-9-]+$": {
+                **_SECURE,
+                "description": "API key of a caller that gateway.keys declares; several values while it is rotated",
+            },
+        },
+        "required": [_NAMESPACE + name for name in (*REQUIRED, "models")],
+        "additionalProperties": False,
+    }
+    pulumi = {name: {"type": "string"} for name in ("encryptionsalt", "secretsprovider", "encryptedkey")}
+    return {
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "title": "A tier: the stack file of tierup",
+        "type": "object",
+        "properties": {"config": config, **pulumi, "environment": {}},
+        "required": ["config"],
+        "additionalProperties": False,
+        "$defs": parts,
+    }
+
+
+def _tidy(part: Any) -> Any:
+    """Without titles that repeat the keys and defaults that say "not said"; decimals may be text."""
+    if isinstance(part, list):
+        return [_tidy(item) for item in part]
+    if not isinstance(part, dict):
+        return part
+    tidy = {
+        key: {name: _tidy(item) for name, item in value.items()} if key == "properties" else _tidy(value)
+        for key, value in part.items()
+        if not (key == "title" or (key == "default" and value is None))
+    }
+    if tidy.get("type") == "number":
+        tidy = {_BOUNDS.get(key, key): value for key, value in tidy.items()}
+        return {"anyOf": [tidy, {"type": "string", "pattern": DECIMAL}]}
+    if "patternProperties" in tidy:
+        tidy["additionalProperties"] = False
+    return tidy
+
+
+def _complete(parts: Schema, catalog: Catalog) -> None:
+    """Add the catalogue's names, which precisions each model has, and which findings are no errors."""
+    parts["Acceptance"]["properties"]["code"] = {
+        "description": parts["Acceptance"]["properties"]["code"]["description"],
+        "enum": [str(code) for code in ACCEPTABLE],
+    }
+    del parts["Code"]
+    parts["Nodes"]["properties"]["server"]["enum"] = list(catalog.servers)
+    quotes = parts["Cost"]["properties"]["quotes"]["anyOf"][0]
+    quotes["propertyNames"] = {
+        "anyOf": [{"enum": sorted(load_prices().by_id)}, {"pattern": f"^{STORAGE}-"}],
+    }
+    model = parts["Model"]
+    model["properties"]["id"]["enum"] = list(catalog.models)
+    model["allOf"] = [
+        {
+            "if": {"properties": {"id": {"const": name}}, "required": ["id"]},
+            "then": {"properties": {"precision": {"enum": [*map(str, spec.variants), None]}}},
+        }
+        for name, spec in catalog.models.items()
+    ]

@@ -1,0 +1,394 @@
+"""Decides what each section of a stack file may say: strict models, no defaults.
+
+A field that is `None` was not said; what is used then is decided, with its reason, in `tierup.plan.resolve`.
+"""
+
+import datetime
+import re
+from decimal import Decimal
+from enum import StrEnum
+from ipaddress import ip_network
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic.alias_generators import to_camel
+
+from tierup.catalog import Precision
+from tierup.findings.model import Code
+
+DECIMAL = r"^-?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?$"
+
+
+def _number(value: object) -> object:
+    """Decimals arrive as strings from `pulumi config set --path`, which keeps only integers as numbers."""
+    return float(value) if isinstance(value, str) and re.fullmatch(DECIMAL, value) else value
+
+
+def _money(value: object) -> object:
+    """A number by its shortest text, which is what the file says; text by its digits."""
+    if isinstance(value, str):
+        return Decimal(value) if re.fullmatch(DECIMAL, value) else value
+    return Decimal(str(value)) if isinstance(value, (int, float)) and not isinstance(value, bool) else value
+
+
+def _cidr(value: str) -> str:
+    ip_network(value)  # a ValueError is told as a problem of form
+    if "/" not in value:
+        raise ValueError("a load balancer takes networks with a prefix length only")
+    return value
+
+
+DnsName = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=40)]
+NodeName = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=253)]
+ModelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([-A-Za-z0-9._/]*[A-Za-z0-9])?$", max_length=45)]
+Number = Annotated[float, BeforeValidator(_number), Field(allow_inf_nan=False)]
+Money = Annotated[Decimal, BeforeValidator(_money), WithJsonSchema({"type": "number"})]
+Image = Annotated[
+    str, Field(pattern=r"^[a-z0-9./:_-]+(:[A-Za-z0-9._-]+|@sha256:[0-9a-f]{64})$", max_length=300)
+]
+Cidr = Annotated[str, AfterValidator(_cidr)]
+Size = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,5}[km]$")]
+
+
+def size_bytes(text: str) -> int:
+    """Bytes of a `Size`, as Nginx reads it."""
+    return int(text[:-1]) * {"k": 1024, "m": 1024**2}[text[-1]]
+
+
+class Strict(BaseModel):
+    """Unknown keys and wrong types are errors; keys are camelCase in files, snake_case in code."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, alias_generator=to_camel)
+
+
+# Half of the 0..100 that a class may have: where a request without a priority stands. Classes below it may wait.
+NEUTRAL_PRIORITY = 50
+
+
+class GeneratePath(StrEnum):
+    """What clients may ask an engine for."""
+
+    CHAT = "/v1/chat/completions"
+    COMPLETIONS = "/v1/completions"
+    RESPONSES = "/v1/responses"
+    EMBEDDINGS = "/v1/embeddings"
+
+
+class ClassMatch(Strict):
+    """By what the gateway knows a class: all that is said must hold."""
+
+    max_tokens_from: Annotated[
+        int | None, Field(ge=1, le=1_000_000, description="Asks for at least so many answer tokens")
+    ] = None
+    stream: bool | None = None
+    paths: Annotated[list[GeneratePath] | None, Field(min_length=1)] = None
+    models: Annotated[
+        list[ModelName] | None, Field(min_length=1, description="Names as clients ask for them")
+    ] = None
+
+
+class WorkloadClass(Strict):
+    """One kind of request: its size and what its users are promised."""
+
+    prompt_tokens: Annotated[int, Field(ge=1, le=1_000_000)]
+    answer_tokens: Annotated[int, Field(ge=1, le=1_000_000)]
+    ttft_ms: Annotated[
+        Number, Field(gt=0, le=600_000, description="Time to first token that users are promised, ms")
+    ]
+    tpot_ms: Annotated[
+        Number, Field(gt=0, le=60_000, description="Time per output token that users are promised, ms")
+    ]
+    share: Annotated[Number, Field(gt=0, le=1, description="Part of the requests, 0..1")]
+    priority: Annotated[
+        int,
+        Field(ge=0, le=100, description="Higher goes first, whatever the engine's sign; below 50 may wait"),
+    ]
+    match: ClassMatch | None = None
+
+    @property
+    def answer_seconds(self) -> float:
+        """How long a whole answer takes at the promised pace, s."""
+        return self.answer_tokens * self.tpot_ms / 1000
+
+
+class Workload(Strict):
+    """Who uses the service."""
+
+    users: Annotated[int, Field(ge=1, le=100_000, description="People using the service at the same time")]
+    think_seconds: Annotated[
+        Number | None, Field(ge=0, le=3600, description="From a user's answer to their next request, s")
+    ] = None
+    classes: Annotated[dict[DnsName, WorkloadClass] | None, Field(min_length=1)] = None
+
+
+class Provider(StrEnum):
+    """Where GPU servers come from: there already, bare metal through metal3, or a cloud through Karpenter."""
+
+    EXISTING = "existing"
+    METAL3 = "metal3"
+    KARPENTER = "karpenter"
+
+
+class StandbyMode(StrEnum):
+    """How ready a spare is: powered off, running but avoided, or not there."""
+
+    COLD = "cold"
+    WARM = "warm"
+    NONE = "none"
+
+
+class Standby(Strict):
+    """Spare servers that take over when one fails or load grows."""
+
+    mode: StandbyMode | None = None
+    count: Annotated[int | None, Field(ge=0, le=100)] = None
+
+
+class Nodes(Strict):
+    """The GPU servers."""
+
+    server: Annotated[str, Field(description="A server of the catalogue")]
+    provider: Provider | None = None
+    count: Annotated[
+        int | None, Field(ge=1, le=1000, description="GPU servers in service, spares not counted")
+    ] = None
+    standby: Standby | None = None
+    names: Annotated[
+        list[NodeName] | None,
+        Field(min_length=1, description="Node names: servers in service first, then spares"),
+    ] = None
+
+
+class Engine(StrEnum):
+    """The program that serves a model."""
+
+    VLLM = "vllm"
+    TENSORRT_LLM = "tensorrt-llm"
+
+
+class KvCacheDtype(StrEnum):
+    """How the KV cache is stored: as the model computes, or in eight bits."""
+
+    AUTO = "auto"
+    FP8 = "fp8"
+
+
+class CacheKind(StrEnum):
+    """Where model files live: one shared claim, each node, each replica, or an image volume."""
+
+    SHARED = "shared"
+    NODE = "node"
+    REPLICA = "replica"
+    IMAGE = "image"
+
+
+class Parallelism(Strict):
+    """How one replica is spread over GPUs."""
+
+    tensor: Annotated[int | None, Field(ge=1, le=64)] = None
+    pipeline: Annotated[int | None, Field(ge=1, le=64)] = None
+
+
+class Cache(Strict):
+    """Where a model's files are kept."""
+
+    kind: CacheKind | None = None
+    storage_class: NodeName | None = None
+
+
+class Model(Strict):
+    """One served model; several entries with the same id and other precisions stand side by side."""
+
+    id: Annotated[str, Field(description="A model of the catalogue")]
+    name: Annotated[ModelName | None, Field(description="The name clients ask for")] = None
+    precision: Precision | None = None
+    revision: Annotated[
+        str | None, Field(pattern=r"^[0-9a-f]{40}$", description="Commit of the repository")
+    ] = None
+    engine: Engine | None = None
+    parallelism: Parallelism | None = None
+    replicas: Annotated[
+        int | None, Field(ge=1, le=1000, description="Replicas at rest; the autoscaler adds")
+    ] = None
+    context: Annotated[int | None, Field(ge=256, le=10_000_000, description="Tokens, prompt and answer")] = (
+        None
+    )
+    max_num_seqs: Annotated[
+        int | None, Field(ge=1, le=4096, description="Slots: requests a replica runs at once")
+    ] = None
+    gpu_memory_utilization: Annotated[Number | None, Field(ge=0.1, le=0.98)] = None
+    kv_cache_dtype: KvCacheDtype | None = None
+    cache: Cache | None = None
+
+
+class ServiceType(StrEnum):
+    """How the gateway is reached: inside the cluster only, or through a load balancer."""
+
+    CLUSTER_IP = "ClusterIP"
+    LOAD_BALANCER = "LoadBalancer"
+
+
+class ApiKey(Strict):
+    """What one caller may do; the key itself is the secret `key-NAME`, several values while it is rotated."""
+
+    classes: Annotated[list[DnsName] | None, Field(min_length=1, description="Default: all")] = None
+    requests_per_second: Annotated[Number | None, Field(gt=0, le=100_000)] = None
+    in_flight: Annotated[
+        int | None, Field(ge=1, le=65_535, description="Requests that run or wait at once")
+    ] = None
+    sets_priority: Annotated[
+        bool | None, Field(description="Whether the `priority` of its requests counts; else the class's does")
+    ] = None
+
+
+class Alias(Strict):
+    """One name for several models: split by weight, or by class."""
+
+    weights: Annotated[
+        dict[ModelName, Annotated[Number, Field(gt=0, le=1e6)]] | None, Field(min_length=1)
+    ] = None
+    classes: Annotated[dict[DnsName, ModelName] | None, Field(min_length=1)] = None
+
+
+class Gateway(Strict):
+    """The Nginx in front."""
+
+    replicas: Annotated[int | None, Field(ge=1, le=20)] = None
+    keepalive_timeout_seconds: Annotated[int | None, Field(ge=1, le=3600)] = None
+    client_body_buffer_size: Size | None = None
+    max_body_size: Size | None = None
+    queue_length: Annotated[
+        int | None, Field(ge=0, le=100_000, description="Requests that may wait, per model")
+    ] = None
+    longform_cap: Annotated[
+        Number | None, Field(gt=0, lt=1, description="Part of the slots that long jobs may hold")
+    ] = None
+    service_type: ServiceType | None = None
+    source_ranges: Annotated[list[Cidr] | None, Field(description="CIDRs that may reach a load balancer")] = (
+        None
+    )
+    keys: Annotated[
+        dict[DnsName, ApiKey] | None, Field(min_length=1, description="Callers; default: whoever gets there")
+    ] = None
+    aliases: Annotated[dict[ModelName, Alias] | None, Field(min_length=1)] = None
+    tls: Annotated[
+        bool | None, Field(description="Needs the secrets tls-certificate and tls-key, both PEM")
+    ] = None
+
+
+class Autoscaling(Strict):
+    """HorizontalPodAutoscaler of the model servers."""
+
+    enabled: bool | None = None
+    max_replicas: Annotated[int | None, Field(ge=1, le=1000, description="Per model")] = None
+    in_flight_target: Annotated[Number | None, Field(gt=0, le=1, description="Part of the slots in use")] = (
+        None
+    )
+    queue_time_target_ms: Annotated[int | None, Field(ge=1, le=600_000)] = None
+    cpu_target_percent: Annotated[int | None, Field(ge=1, le=100)] = None
+    gpu_target_percent: Annotated[int | None, Field(ge=1, le=100)] = None
+    scale_down_window_seconds: Annotated[int | None, Field(ge=0, le=3600)] = None
+
+
+class MonitoringMode(StrEnum):
+    """Who runs Prometheus and Grafana: this bundle, or an operator that is in the cluster."""
+
+    BUNDLED = "bundled"
+    OPERATOR = "operator"
+
+
+class Monitoring(Strict):
+    """Prometheus and Grafana."""
+
+    mode: MonitoringMode | None = None
+    retention_days: Annotated[int | None, Field(ge=1, le=365)] = None
+    storage_gib: Annotated[int | None, Field(ge=1, le=10_000)] = None
+    storage_class: NodeName | None = None
+    retain: Annotated[
+        bool | None, Field(description="Keep the metrics volume when the stack is destroyed")
+    ] = None
+    scrape_interval_seconds: Annotated[int | None, Field(ge=1, le=300)] = None
+    gpu_exporter: Annotated[
+        str | None, Field(pattern=r"^[a-z0-9.-]+:[0-9]+$", description="DCGM exporter, name:port")
+    ] = None
+    node_exporter: Annotated[
+        str | None, Field(pattern=r"^[a-z0-9.-]+:[0-9]+$", description="Node exporter, name:port")
+    ] = None
+
+
+class BudgetMode(StrEnum):
+    """What happens above the budget: a warning, or an error that stops the deployment."""
+
+    ADVISORY = "advisory"
+    MANDATORY = "mandatory"
+
+
+class Budget(Strict):
+    """What the stack may cost."""
+
+    capex_usd: Annotated[
+        Money | None, Field(gt=0, le=1_000_000_000, description="What is bought, spares counted, USD")
+    ] = None
+    monthly_usd: Annotated[
+        Money | None,
+        Field(gt=0, le=1_000_000_000, description="A month with its part of what was bought, USD"),
+    ] = None
+    max_increase_usd_per_month: Annotated[
+        Money | None, Field(ge=0, le=1_000_000_000, description="What one change may add to a month, USD")
+    ] = None
+    mode: BudgetMode | None = None
+
+
+class Quote(Strict):
+    """A price of your own, which stands in place of the catalogue's."""
+
+    value: Annotated[Money, Field(ge=0, le=1_000_000_000)]
+    unit: Annotated[str | None, Field(min_length=1, description="As the catalogue has it; to be sure")] = None
+    source: Annotated[str, Field(pattern=r"^\s*\S[\s\S]+\S\s*$", description="Who said so, in what document")]
+    as_of: Annotated[datetime.date, Field(description="The day of the quote")]
+
+
+class Cost(Strict):
+    """Prices and cost factors that are not the catalogue's."""
+
+    quotes: Annotated[
+        dict[NodeName, Quote] | None,
+        Field(min_length=1, description="By an id of tierup/catalog/prices.yaml, or a server's"),
+    ] = None
+
+
+class Images(Strict):
+    """Container images, pinned by version or digest."""
+
+    vllm: Image | None = None
+    gguf: Annotated[
+        Image | None, Field(description="vLLM image with the GGUF plugin; no public image has it")
+    ] = None
+    tensorrtllm: Image | None = None
+    nginx: Image | None = None
+    prometheus: Image | None = None
+    grafana: Image | None = None
+    reloader: Annotated[Image | None, Field(description="Python, for the process beside Nginx")] = None
+
+
+class Cluster(Strict):
+    """Which cluster the stack goes to."""
+
+    kubeconfig: Annotated[str | None, Field(min_length=1, description="Path; default: the ambient one")] = (
+        None
+    )
+    context: Annotated[str | None, Field(min_length=1)] = None
+    namespace: DnsName | None = None
+
+
+class Acceptance(Strict):
+    """A warning that was read and is lived with; what it is about stays shown, with the reason."""
+
+    code: Annotated[Code, Field(description="A warning, see docs/findings.md")]
+    path: Annotated[
+        str | None,
+        Field(min_length=1, description="The path the warning names; default: wherever it is told"),
+    ] = None
+    reason: Annotated[
+        str, Field(pattern=r"^\s*\S[\s\S]{8,}\S\s*$", description="Why, for whoever reads the file next")
+    ]
