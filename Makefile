@@ -101,7 +101,7 @@ control-plane: setup ## tests against a real API server, scheduled on simulated 
 	$(suites) control-plane
 
 .PHONY: lint
-lint: setup ## style, formatting and strict types
+lint: setup ## style, formatting, strict types, imports from floors below
 	$(suites) lint
 
 .PHONY: bench

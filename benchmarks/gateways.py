@@ -14,8 +14,8 @@ from benchmarks.processes import END_S, Place, uninterrupted
 from benchmarks.report import say
 from benchmarks.traffic import Backends, Target, until_served
 from tierup.catalog import load_catalog
-from tierup.local.cluster.ports import free_port
 from tierup.local.dev.gateway_of_plan import PlanGateway
+from tierup.local.machine.ports import free_port
 from tierup.local.toolchain import ToolchainError, cache_root, ensure, tool, toolchain_dir
 from tierup.local.toolchain.engine_env import EngineEnv
 from tierup.plan.model import Plan

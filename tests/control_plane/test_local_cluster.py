@@ -16,11 +16,11 @@ import kubernetes
 import pytest
 
 import tierup.local.cluster.cluster as cluster_module
-from tierup.local.cluster import processes
 from tierup.local.cluster.api import PATIENCE_S, Api, ApiError
 from tierup.local.cluster.cluster import Cluster, LocalClusterError, down, list_clusters, status
 from tierup.local.cluster.commands import COMPONENTS, command
 from tierup.local.cluster.fake_nodes import VOLUME_LABEL, FakeNode, apply_nodes, delete_node, ensure_volumes
+from tierup.local.machine import processes
 from tierup.local.toolchain import toolchain_dir
 
 NODE = FakeNode("gpu-0", 64, 512, gpus=4, gpu_product="NVIDIA-L40S", gpu_memory_mib=46068)

@@ -20,7 +20,7 @@ from engine_server import HEALTH_SECONDS, find_engine
 from polling import DEADLINE, until
 from small_nginx import find_nginx
 
-from tierup.local.cluster.ports import free_port
+from tierup.local.machine.ports import free_port
 from tierup.local.toolchain import ToolMissing, tool, toolchain_dir
 
 pytestmark = pytest.mark.xdist_group("engines")  # one pair of engines, and no two tests that load it

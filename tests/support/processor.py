@@ -6,7 +6,7 @@ Then the servers do not use it either: their engine loads its AVX2 kernels, and 
 import os
 from pathlib import Path
 
-from tierup.local.dev.cpu import cpu_flags
+from tierup.local.machine.cpu import cpu_flags
 
 _ASKED = os.environ.get("TIERUP_TEST_CPU", "")
 _SITE = """import torch.cpu

@@ -4,8 +4,8 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from tierup.local.cluster.logs import root_cause
 from tierup.local.dev.gateway_processes import LocalGateway
+from tierup.local.machine.logs import root_cause
 
 _ENDED_AS_WANTED = (None, 0, -9, -15)  # it runs, has left, or was ended by a test
 _watched: list[tuple[Path, subprocess.Popen[bytes]]] = []

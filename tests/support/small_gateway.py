@@ -13,8 +13,8 @@ from server_logs import LoggedGateway
 from small_nginx import SCRIPT, TEMPLATE, nginx_command, njs_module
 from stream_load import Stream
 
-from tierup.local.cluster.ports import free_port
 from tierup.local.dev.gateway_processes import write_whole
+from tierup.local.machine.ports import free_port
 
 KEY = "key-of-the-tests"
 SLOTS, QUEUE = 4, 2

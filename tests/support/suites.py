@@ -56,7 +56,12 @@ SUITES = (
     Suite("data-path", "tests/data_path", ("-n", "2", "--dist", "loadgroup"), (TOOLCHAIN, ENGINE)),
     Suite("control-plane", "tests/control_plane", ("-n", "3", "--dist", "worksteal"), (TOOLCHAIN,)),
 )
-LINT = ("ruff check .", "ruff format --check .", "mypy --strict")
+LINT = (
+    "ruff check .",
+    "ruff format --check .",
+    "mypy --strict",
+    "lint-imports --no-logo",
+)  # of this environment
 
 
 @dataclass
@@ -79,9 +84,10 @@ def run_step(step: Step) -> Row:
 
 
 def run_lint() -> Row:
-    """Style, formatting and types; all three, whatever the first finds."""
+    """Style, formatting, types and the floors that imports keep to; all of them, whatever the first finds."""
     started = time.monotonic()
-    codes = [_run([sys.executable, "-m", *command.split()]) for command in LINT]
+    folder = Path(sys.executable).parent
+    codes = [_run([str(folder / name), *words]) for name, *words in map(str.split, LINT)]
     return Row("lint", not any(codes), time.monotonic() - started)
 
 
@@ -133,7 +139,7 @@ def table(rows: Sequence[Row]) -> Iterator[str]:
 
 def _run(command: Sequence[str]) -> int:
     """Run a command on this terminal, whose Ctrl-C reaches it too; it is given its time to clean up."""
-    print(f"== {shlex.join(['python', *command[1:]])}", flush=True)
+    print(f"== {shlex.join([Path(command[0]).name, *command[1:]])}", flush=True)
     with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL) as child:
         try:
             return child.wait()

@@ -20,12 +20,12 @@ from small_stack import NODES, WORKLOAD, small_plan
 
 from tierup.cli.dev_page import lines
 from tierup.findings.model import TierError
-from tierup.local.cluster.ports import free_port
 from tierup.local.dev import run as dev
 from tierup.local.dev.changes import Changes
 from tierup.local.dev.gateway_live import tell
 from tierup.local.dev.place import MOST_CHARACTERS, check_port, own_folder
 from tierup.local.dev.plan import DevError, dev_plan
+from tierup.local.machine.ports import free_port
 from tierup.local.toolchain import engine_env
 from tierup.manifests.monitoring import prometheus_yml
 from tierup.templates import TEMPLATES

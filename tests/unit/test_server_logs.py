@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import server_logs
 
-from tierup.local.cluster import ports
-from tierup.local.cluster.logs import root_cause
-from tierup.local.cluster.ports import free_port
-from tierup.local.dev.cpu import cpu_flags, lacks_fp8_kv_cache
 from tierup.local.dev.cpu_engine import beyond, cpu_args
+from tierup.local.machine import ports
+from tierup.local.machine.cpu import cpu_flags, lacks_fp8_kv_cache
+from tierup.local.machine.logs import root_cause
+from tierup.local.machine.ports import free_port
 
 # As vLLM 0.32.0 ends on a processor without AVX-512: the engine's process logs and raises it, then the server gives up.
 VLLM = """\
@@ -119,7 +119,7 @@ def test_a_failed_test_tells_of_a_server_that_has_failed_and_of_no_other(tmp_pat
 
 def test_no_two_callers_get_the_same_port() -> None:
     given = {free_port() for _ in range(50)}
-    program = "from tierup.local.cluster.ports import free_port\nprint(*(free_port() for _ in range(50)))"
+    program = "from tierup.local.machine.ports import free_port\nprint(*(free_port() for _ in range(50)))"
     other = subprocess.run(
         [sys.executable, "-c", program],
         capture_output=True,

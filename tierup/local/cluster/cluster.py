@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tierup.local.cluster import processes
 from tierup.local.cluster.api import PATIENCE_S, Api
 from tierup.local.cluster.certs import write_private
 from tierup.local.cluster.commands import COMPONENTS, KWOK_ROLE, command, write_identities
@@ -25,8 +24,9 @@ from tierup.local.cluster.folders import (
     lock,
     state_root,
 )
-from tierup.local.cluster.logs import root_cause
-from tierup.local.cluster.ports import free_port
+from tierup.local.machine import processes
+from tierup.local.machine.logs import root_cause
+from tierup.local.machine.ports import free_port
 from tierup.local.toolchain import tool
 
 __all__ = ["Cluster", "LocalClusterError", "Status", "down", "list_clusters", "state_root", "status"]

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tierup.local.cluster import processes
+from tierup.local.machine import processes
 
 Echo = Callable[[str], None]
 LOCK_TIMEOUT_S = 120.0

@@ -5,10 +5,10 @@ import subprocess
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from tierup.local.cluster.ports import free_port
-from tierup.local.cluster.processes import end_group
-from tierup.local.dev.cpu import lacks_fp8_kv_cache
 from tierup.local.dev.gateway_of_plan import answers
+from tierup.local.machine.cpu import lacks_fp8_kv_cache
+from tierup.local.machine.ports import free_port
+from tierup.local.machine.processes import end_group
 from tierup.manifests.common import Manifest
 from tierup.manifests.engines.base import SCRATCH
 from tierup.manifests.model_server import objects

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tierup.local.dev.cpu import cpu_flags
 from tierup.local.dev.cpu_engine import CpuEngine, beyond, container_of, end_all
 from tierup.local.dev.tiny_model import make_tiny_model
+from tierup.local.machine.cpu import cpu_flags
 from tierup.plan.model import ModelPlan, Plan
 
 KV_BYTES = 256 * 1024**2  # 262,144 tokens of the tiny model, 1024 bytes each (tests/engine/test_capacity.py)

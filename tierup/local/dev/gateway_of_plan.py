@@ -7,9 +7,9 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tierup.local.cluster.logs import root_cause
-from tierup.local.cluster.ports import free_port
 from tierup.local.dev.gateway_processes import LocalGateway, write_whole
+from tierup.local.machine.logs import root_cause
+from tierup.local.machine.ports import free_port
 from tierup.local.toolchain import tool
 from tierup.manifests.gateway_files import Place, nginx_conf, orders, scripts
 from tierup.plan.model import Plan

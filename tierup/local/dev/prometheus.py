@@ -5,9 +5,9 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tierup.local.cluster.ports import free_port
-from tierup.local.cluster.processes import end_group
 from tierup.local.dev.gateway_of_plan import answers
+from tierup.local.machine.ports import free_port
+from tierup.local.machine.processes import end_group
 from tierup.local.toolchain import tool
 from tierup.manifests.monitoring import prometheus_yml
 from tierup.plan.model import Plan

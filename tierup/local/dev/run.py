@@ -10,13 +10,13 @@ from typing import Self
 from jinja2 import TemplateError
 
 from tierup.findings.model import TierError
-from tierup.local.cluster.logs import root_cause
 from tierup.local.dev.changes import Changes
 from tierup.local.dev.engines import DevEngines, Part
 from tierup.local.dev.gateway_live import DevGateway
 from tierup.local.dev.guard import Guard
 from tierup.local.dev.plan import DevError, dev_plan
 from tierup.local.dev.prometheus import RULES, DevPrometheus
+from tierup.local.machine.logs import root_cause
 from tierup.local.toolchain import engine_env, tool
 from tierup.templates import ROOT
 

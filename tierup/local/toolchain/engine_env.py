@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from tierup.local.dev.cpu import cpu_flags
+from tierup.local.machine.cpu import cpu_flags
 from tierup.local.toolchain.cli import cache_root
 from tierup.local.toolchain.pins import ToolchainError
 from tierup.local.toolchain.workshop import WayFailed, Workshop, one_at_a_time, run
