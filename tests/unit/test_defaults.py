@@ -17,7 +17,7 @@ from tierup.plan.models import GRACE_MARGIN_SECONDS, fetch_seconds, startup_seco
 from tierup.plan.replicas import rollout_of, spare_replicas
 from tierup.plan.resolve import resolve
 from tierup.stack.parse import SECTIONS, parse
-from tierup.stack.sections import BudgetMode, CacheKind, Model, Strict
+from tierup.stack.sections import BudgetMode, CacheKind, Strict
 
 ROOT = Path(__file__).parents[2]
 TAKE_DEFAULTS = {f"tierup/plan/{name}.py" for name in ("resolve", "models", "replicas")}
@@ -46,9 +46,13 @@ def open_fields(model: type[Strict], path: str) -> list[str]:
     return paths
 
 
-OPEN = [path for name, kind in SECTIONS.items() for path in open_fields(kind, name)] + open_fields(
-    Model, "models[0]"
-)
+# An acceptance is no value of the tier: what it leaves open has no default.
+OPEN = [
+    path
+    for name, kind in SECTIONS.items()
+    if name != "accept"
+    for path in open_fields(kind, "models[0]" if name == "models" else name)
+]
 
 
 def noted(path: str, defaults: set[str]) -> bool:

@@ -22,7 +22,7 @@ from tierup.plan.model import (
     Plan,
 )
 from tierup.plan.models import PRESTOP_SECONDS, autoscales, resolve_models, round_up, slug_of
-from tierup.stack.parse import TierConfig
+from tierup.stack.parse import SECTIONS, TierConfig
 from tierup.stack.sections import (
     Autoscaling,
     BudgetMode,
@@ -84,22 +84,9 @@ def resolve(config: TierConfig, catalog: Catalog) -> Plan:
     return dataclasses.replace(plan, capacity=capacity_of(plan))
 
 
-_ORDER = (
-    "workload",
-    "nodes",
-    "models",
-    "gateway",
-    "autoscaling",
-    "monitoring",
-    "budget",
-    "cost",
-    "images",
-    "cluster",
-)
-
-
 def _in_file_order(defaults: list[Default]) -> tuple[Default, ...]:
-    return tuple(sorted(defaults, key=lambda default: _ORDER.index(default.path.split(".")[0].split("[")[0])))
+    order = list(SECTIONS)
+    return tuple(sorted(defaults, key=lambda default: order.index(default.path.split(".")[0].split("[")[0])))
 
 
 def _namespace(config: TierConfig, choose: Chooser) -> str:
