@@ -1,7 +1,6 @@
-"""Decides every value the stack file leaves open, and says why.
+"""Every value that the stack file leaves open, with the reason.
 
-`model_defaults` does so for the models, `gateway_defaults` for the gateway; defaults live in these three modules and
-nowhere else.
+Defaults of a section stand here and in `nodes`, `models`, `replicas` and `gateway` beside this module, nowhere else.
 """
 
 import dataclasses
@@ -18,19 +17,16 @@ from tierup.plan.model import (
     ImagesPlan,
     ModelPlan,
     MonitoringPlan,
-    NodePlan,
     Plan,
 )
 from tierup.plan.models import PRESTOP_SECONDS, autoscales, resolve_models, round_up, slug_of
+from tierup.plan.nodes import resolve_nodes
 from tierup.stack.parse import SECTIONS, TierConfig
 from tierup.stack.sections import (
     Autoscaling,
     BudgetMode,
     Monitoring,
     MonitoringMode,
-    Provider,
-    Standby,
-    StandbyMode,
     WorkloadClass,
 )
 
@@ -64,7 +60,7 @@ def resolve(config: TierConfig, catalog: Catalog) -> Plan:
     """The plan of a configuration whose references `preflight.references` found good."""
     choose = Chooser()
     classes = _classes(config, choose)
-    nodes = _nodes(config, catalog, choose)
+    nodes = resolve_nodes(config, catalog, choose)
     models = resolve_models(config, nodes, classes, catalog, choose)
     plan = Plan(
         stack=config.stack,
@@ -119,38 +115,6 @@ def _classes(config: TierConfig, choose: Chooser) -> dict[str, WorkloadClass]:
         )
         choose.note(f"workload.classes.{name}", sizes, why)
     return dict(CLASSES)
-
-
-def _nodes(config: TierConfig, catalog: Catalog, choose: Chooser) -> NodePlan:
-    said, server = config.nodes, catalog.servers[config.nodes.server]
-    standby = said.standby if said.standby is not None else Standby()
-    count = choose.pick("nodes.count", said.count, 1, "the tier's hardware is one server")
-    mode = choose.pick(
-        "nodes.standby.mode", standby.mode, StandbyMode.NONE, "a spare is bought, so it is asked for"
-    )
-    default_spares, why = (
-        (0, "no standby") if mode is StandbyMode.NONE else (1, "covers the loss of one server")
-    )
-    spares = choose.pick("nodes.standby.count", standby.count, default_spares, why)
-    wanted = count + spares
-    names = said.names
-    if names is None:
-        names = [f"{slug_of(config.stack)}-gpu-{number}" for number in range(1, wanted + 1)]
-        choose.note(
-            "nodes.names",
-            ", ".join(names),
-            "the stack's name and a number; set it to adopt nodes named otherwise",
-        )
-    why_existing = "adopts nodes that are there and owns none"
-    return NodePlan(
-        provider=choose.pick("nodes.provider", said.provider, Provider.EXISTING, why_existing),
-        server_id=said.server,
-        server=server,
-        gpu=catalog.gpus[server.gpu],
-        in_service=tuple(names[:count]),
-        standby=tuple(names[count:wanted]),
-        standby_mode=mode,
-    )
 
 
 def _autoscaling(
