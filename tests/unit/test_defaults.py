@@ -17,7 +17,7 @@ from tierup.plan.models import GRACE_MARGIN_SECONDS, fetch_seconds, startup_seco
 from tierup.plan.replicas import rollout_of, spare_replicas
 from tierup.plan.resolve import resolve
 from tierup.stack.parse import SECTIONS, parse
-from tierup.stack.sections import BudgetMode, CacheKind, Strict
+from tierup.stack.sections import BudgetMode, CacheKind, Images, Strict
 
 ROOT = Path(__file__).parents[2]
 TAKE_DEFAULTS = {f"tierup/plan/{name}.py" for name in ("resolve", "models", "replicas")}
@@ -156,10 +156,7 @@ SAID: dict[str, Any] = {
         "mode": "advisory",
     },
     "cost": {"quotes": {"electricity": {"value": 0.11, "source": "contract 17", "asOf": "2026-11-02"}}},
-    "images": {
-        name: f"{name}:1"
-        for name in ("vllm", "gguf", "tensorrtllm", "nginx", "prometheus", "grafana", "reloader")
-    },
+    "images": {name: f"{name}:1" for name in Images.model_fields},
     "cluster": {"kubeconfig": "x", "context": "y", "namespace": "z"},
 }
 
