@@ -1,4 +1,4 @@
-"""Decides how many users each model's replicas hold, and what every class of requests will see.
+"""How many users each model's replicas hold, and what every class of requests will see.
 
 The sizing model answers for one kind of request. A mix is planned as requests of the mean prompt and the mean
 answer, weighted by share; a class's own prompt then moves its time to the first token. Users are split evenly
@@ -22,14 +22,16 @@ Classes = tuple[tuple[str, WorkloadClass], ...]
 End = Callable[[Range], float]  # which end of a range a promise is held against
 
 
-def capacity_of(plan: Plan) -> tuple[ModelCapacity | None, ...]:
-    """For every model of the plan; None where it does not fit its GPUs or cannot be split over them."""
+def with_capacity(plan: Plan) -> Plan:
+    """The plan with the capacity of each of its models."""
     # By what the gateway knows a class is no part of its load (and cannot be a key of a cache).
     classes = tuple((name, item.model_copy(update={"match": None})) for name, item in plan.classes.items())
-    users, queue = plan.config.workload.users / len(plan.models), plan.gateway.queue_length
-    return tuple(
-        _capacity(question(plan, model), classes, users, plan.think_seconds, queue) for model in plan.models
+    users, queue = plan.users_per_model, plan.gateway.queue_length
+    models = tuple(
+        replace(model, capacity=_capacity(question(plan, model), classes, users, plan.think_seconds, queue))
+        for model in plan.models
     )
+    return replace(plan, models=models)
 
 
 def question(plan: Plan, model: ModelPlan) -> SizingInput:

@@ -3,23 +3,23 @@
 Defaults of a section stand here and in `nodes`, `models`, `replicas` and `gateway` beside this module, nowhere else.
 """
 
-import dataclasses
 from collections.abc import Mapping
 
 from tierup.catalog import Catalog
-from tierup.plan.capacity import capacity_of
+from tierup.plan.capacity import with_capacity
 from tierup.plan.chooser import Chooser
 from tierup.plan.gateway import resolve_gateway
 from tierup.plan.model import (
     AutoscalingPlan,
     BudgetPlan,
+    ClusterPlan,
     Default,
     ImagesPlan,
     ModelPlan,
     MonitoringPlan,
     Plan,
 )
-from tierup.plan.models import PRESTOP_SECONDS, autoscales, resolve_models, round_up, slug_of
+from tierup.plan.models import autoscales, resolve_models, round_up, slug_of
 from tierup.plan.nodes import resolve_nodes
 from tierup.stack.parse import SECTIONS, TierConfig
 from tierup.stack.sections import (
@@ -27,10 +27,11 @@ from tierup.stack.sections import (
     BudgetMode,
     Monitoring,
     MonitoringMode,
+    Quote,
     WorkloadClass,
 )
 
-__all__ = ["CLASSES", "IMAGES", "PRESTOP_SECONDS", "resolve"]
+__all__ = ["CLASSES", "IMAGES", "resolve"]
 
 CLASSES = {
     "chat": WorkloadClass.model_construct(
@@ -65,7 +66,8 @@ def resolve(config: TierConfig, catalog: Catalog) -> Plan:
     plan = Plan(
         stack=config.stack,
         namespace=_namespace(config, choose),
-        config=config,
+        cluster=ClusterPlan(config.cluster.kubeconfig, config.cluster.context),
+        users=config.workload.users,
         think_seconds=_think_seconds(config, choose),
         classes=classes,
         nodes=nodes,
@@ -75,9 +77,12 @@ def resolve(config: TierConfig, catalog: Catalog) -> Plan:
         monitoring=_monitoring(config.monitoring, choose),
         budget=_budget(config, choose),
         images=_images(config, choose),
+        quotes=_quotes(config, choose),
+        accept=config.accept,
+        secrets=config.secrets,
         defaults=_in_file_order(choose.defaults),
     )
-    return dataclasses.replace(plan, capacity=capacity_of(plan))
+    return with_capacity(plan)
 
 
 def _in_file_order(defaults: list[Default]) -> tuple[Default, ...]:
@@ -128,6 +133,7 @@ def _autoscaling(
     queue_time = max(1, round(min(item.ttft_ms for item in classes.values()) / 2))
     return AutoscalingPlan(
         enabled=pick("autoscaling.enabled", said.enabled, *autoscales(model.engine for model in models)),
+        max_replicas=said.max_replicas,
         in_flight_target=pick(
             "autoscaling.inFlightTarget", said.in_flight_target, 0.75, "grows before the slots are full"
         ),
@@ -194,10 +200,15 @@ def _budget(config: TierConfig, choose: Chooser) -> BudgetPlan:
     for key, (limit, why) in limits.items():
         if limit is None:
             choose.note(f"budget.{key}", "no limit", why)
-    if config.cost.quotes is None:
-        choose.note("cost.quotes", "none", "the catalogue's prices hold, each with its source and date")
     mode = choose.pick("budget.mode", said.mode, BudgetMode.MANDATORY, "a limit that is set is meant")
     return BudgetPlan(said.capex_usd, said.monthly_usd, said.max_increase_usd_per_month, mode)
+
+
+def _quotes(config: TierConfig, choose: Chooser) -> dict[str, Quote]:
+    if config.cost.quotes is not None:
+        return dict(config.cost.quotes)
+    choose.note("cost.quotes", "none", "the catalogue's prices hold, each with its source and date")
+    return {}
 
 
 def _images(config: TierConfig, choose: Chooser) -> ImagesPlan:

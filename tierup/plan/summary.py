@@ -1,4 +1,4 @@
-"""Decides which figures of a plan a program reads: what a person sees, with units in the keys."""
+"""The figures of a plan for programs: what a person sees, with units in the keys."""
 
 from dataclasses import asdict
 from typing import Any
@@ -12,7 +12,7 @@ def summary(tier: Plan) -> dict[str, Any]:
     return {
         "stack": tier.stack,
         "namespace": tier.namespace,
-        "users": tier.config.workload.users,
+        "users": tier.users,
         "nodes": {
             "server": nodes.server_id,
             "gpu": nodes.gpu.product_label.value,
@@ -29,9 +29,9 @@ def summary(tier: Plan) -> dict[str, Any]:
                 "maxReplicas": model.max_replicas,
                 "slots": model.slots,
                 "context": model.context,
-                "capacity": None if known is None else _capacity(known),
+                "capacity": None if model.capacity is None else _capacity(model.capacity),
             }
-            for model, known in zip(tier.models, tier.capacity, strict=True)
+            for model in tier.models
         ],
         "gpus": {"used": tier.gpus_used, "inService": nodes.gpus_in_service},
         "defaults": [asdict(default) for default in tier.defaults],

@@ -111,7 +111,7 @@ def _checked(parsed: Parsed, catalog: Catalog) -> tuple[Plan | None, tuple[Findi
         rest, accept = _check_rest(parsed, catalog), parsed.sections.get("accept", ())
         return None, (*found, *acceptance.apply(rest, accept, complete=False))
     plan = resolve(parsed.config(), catalog)
-    findings = acceptance.apply(check(plan), plan.config.accept, complete=True)
+    findings = acceptance.apply(check(plan), plan.accept, complete=True)
     return dataclasses.replace(plan, findings=findings), findings
 
 
