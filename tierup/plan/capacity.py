@@ -2,8 +2,8 @@
 
 The sizing model answers for one kind of request. A mix is planned as requests of the mean prompt and the mean
 answer, weighted by share; a class's own prompt then moves its time to the first token. Users are split evenly
-over the models of a stack. Classes are not told apart while they wait: priorities make `chat` faster than
-this, never slower.
+over the models of a stack. While they wait, all classes count alike: priorities make `chat` faster than this,
+never slower.
 """
 
 import functools
@@ -80,7 +80,7 @@ def _capacity(
         if not size(ask).fits:
             return None
     except ValueError:
-        return None  # the model cannot be split so: told as a finding of its own
+        return None  # the model cannot be split so, which has a finding of its own
     load = Load(ask, classes)
     in_flight = load.in_flight(users, think)
     most, gives_way = load.most_in_flight(ask.slots * ask.replicas + queue)
@@ -141,8 +141,8 @@ class Load:
 
     def classes_at(self, in_flight: float) -> tuple[ClassCapacity, ...]:
         """What every class sees: its own prompt on top of what all of them share."""
-        found = self.at(in_flight)
-        ttft, tpot = known(found.ttft_ms), known(found.tpot_ms)
+        sizing = self.at(in_flight)
+        ttft, tpot = known(sizing.ttft_ms), known(sizing.tpot_ms)
         first = {name: scaled(ttft, ttft.p50 + own) for name, own in self._own_prompt_ms.items()}
         whole = {name: _sum(first[name], tpot, item.answer_tokens - 1) for name, item in self.mix}
         busy = sum(item.share * whole[name].p50 for name, item in self.mix)
@@ -170,9 +170,9 @@ class Load:
         return {name: alone(item.prompt_tokens) - mean for name, item in self.mix}
 
 
-def users_each(found: Sizing, think: float) -> float:
+def users_each(sizing: Sizing, think: float) -> float:
     """Users for each request in flight, by the interactive response time law: 1 + think / response time."""
-    return 1 + think * 1000 / known(found.e2e_ms).p50
+    return 1 + think * 1000 / known(sizing.e2e_ms).p50
 
 
 def known(figure: Range | None) -> Range:

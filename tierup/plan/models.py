@@ -1,4 +1,4 @@
-"""Decides what a model entry leaves open, and what follows from it: slots, memory, times."""
+"""The values that a model entry leaves open, and what follows from them: slots, memory, times."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -34,7 +34,7 @@ def precision_of(model: Model) -> Precision:
 
 
 def served_name(model: Model, models: Iterable[Model]) -> str:
-    """The name clients ask for: as said, else the id; beside others of the same id, the precision too.
+    """The name clients ask for: the entry's own, else the id; beside others of the same id, the precision too.
 
     A model that stands alone keeps its name when its precision changes, so that its pods roll: under another name
     the new ones would wait for GPUs that the old ones hold.

@@ -91,15 +91,15 @@ def _in_file_order(defaults: list[Default]) -> tuple[Default, ...]:
 
 
 def _namespace(config: TierConfig, choose: Chooser) -> str:
-    said = config.cluster
-    if said.kubeconfig is None:
+    section = config.cluster
+    if section.kubeconfig is None:
         choose.note(
             "cluster.kubeconfig", "the ambient one", "$KUBECONFIG, else ~/.kube/config; the preview names it"
         )
-    if said.context is None:
+    if section.context is None:
         choose.note("cluster.context", "the kubeconfig's current one", "the preview names it")
     name = f"tierup-{slug_of(config.stack)}"[:40].strip("-")
-    return choose.pick("cluster.namespace", said.namespace, name, "one namespace per stack")
+    return choose.pick("cluster.namespace", section.namespace, name, "one namespace per stack")
 
 
 def _think_seconds(config: TierConfig, choose: Chooser) -> float:
@@ -123,31 +123,31 @@ def _classes(config: TierConfig, choose: Chooser) -> dict[str, WorkloadClass]:
 
 
 def _autoscaling(
-    said: Autoscaling,
+    section: Autoscaling,
     models: tuple[ModelPlan, ...],
     classes: Mapping[str, WorkloadClass],
     choose: Chooser,
 ) -> AutoscalingPlan:
-    pick, window = choose.pick, said.scale_down_window_seconds
+    pick, window = choose.pick, section.scale_down_window_seconds
     cold_start = max(model.startup_seconds for model in models)
     queue_time = max(1, round(min(item.ttft_ms for item in classes.values()) / 2))
     return AutoscalingPlan(
-        enabled=pick("autoscaling.enabled", said.enabled, *autoscales(model.engine for model in models)),
-        max_replicas=said.max_replicas,
+        enabled=pick("autoscaling.enabled", section.enabled, *autoscales(model.engine for model in models)),
+        max_replicas=section.max_replicas,
         in_flight_target=pick(
-            "autoscaling.inFlightTarget", said.in_flight_target, 0.75, "grows before the slots are full"
+            "autoscaling.inFlightTarget", section.in_flight_target, 0.75, "grows before the slots are full"
         ),
         queue_time_target_ms=pick(
             "autoscaling.queueTimeTargetMs",
-            said.queue_time_target_ms,
+            section.queue_time_target_ms,
             queue_time,
             "half of the shortest promised TTFT",
         ),
         cpu_target_percent=pick(
-            "autoscaling.cpuTargetPercent", said.cpu_target_percent, 90, "a guard, not the signal"
+            "autoscaling.cpuTargetPercent", section.cpu_target_percent, 90, "a guard, not the signal"
         ),
         gpu_target_percent=pick(
-            "autoscaling.gpuTargetPercent", said.gpu_target_percent, 95, "a guard: busy GPUs are normal"
+            "autoscaling.gpuTargetPercent", section.gpu_target_percent, 95, "a guard: busy GPUs are normal"
         ),
         scale_down_window_seconds=pick(
             "autoscaling.scaleDownWindowSeconds",
@@ -163,45 +163,45 @@ _GPU_EXPORTER = "nvidia-dcgm-exporter.gpu-operator.svc.cluster.local:9400"
 _NODE_EXPORTER = "node-exporter.monitoring.svc.cluster.local:9100"
 
 
-def _monitoring(said: Monitoring, choose: Chooser) -> MonitoringPlan:
-    pick, days = choose.pick, said.retention_days
-    if said.storage_class is None:
+def _monitoring(section: Monitoring, choose: Chooser) -> MonitoringPlan:
+    pick, days = choose.pick, section.retention_days
+    if section.storage_class is None:
         choose.note("monitoring.storageClass", "the cluster's default", "every class serves one writer")
     scrape_why, disk_why = "four points a minute", "15 days of a tier's series, five times over"
     exporter_why = "where NVIDIA's GPU Operator puts it"
     return MonitoringPlan(
         mode=pick(
-            "monitoring.mode", said.mode, MonitoringMode.BUNDLED, "works in a cluster that has nothing"
+            "monitoring.mode", section.mode, MonitoringMode.BUNDLED, "works in a cluster that has nothing"
         ),
         retention_days=pick("monitoring.retentionDays", days, 15, "two weeks back, for a weekly pattern"),
-        storage_gib=pick("monitoring.storageGib", said.storage_gib, 20, disk_why),
-        storage_class=said.storage_class,
-        retain=pick("monitoring.retain", said.retain, True, "measurements outlive the stack they judge"),
+        storage_gib=pick("monitoring.storageGib", section.storage_gib, 20, disk_why),
+        storage_class=section.storage_class,
+        retain=pick("monitoring.retain", section.retain, True, "measurements outlive the stack they judge"),
         scrape_interval_seconds=pick(
-            "monitoring.scrapeIntervalSeconds", said.scrape_interval_seconds, 15, scrape_why
+            "monitoring.scrapeIntervalSeconds", section.scrape_interval_seconds, 15, scrape_why
         ),
-        gpu_exporter=pick("monitoring.gpuExporter", said.gpu_exporter, _GPU_EXPORTER, exporter_why),
+        gpu_exporter=pick("monitoring.gpuExporter", section.gpu_exporter, _GPU_EXPORTER, exporter_why),
         node_exporter=pick(
-            "monitoring.nodeExporter", said.node_exporter, _NODE_EXPORTER, "a headless Service of it"
+            "monitoring.nodeExporter", section.node_exporter, _NODE_EXPORTER, "a headless Service of it"
         ),
     )
 
 
 def _budget(config: TierConfig, choose: Chooser) -> BudgetPlan:
-    said = config.budget
+    section = config.budget
     limits = {
-        "capexUsd": (said.capex_usd, "set it to be stopped before spending more"),
-        "monthlyUsd": (said.monthly_usd, "set it to be stopped before a month costs more"),
+        "capexUsd": (section.capex_usd, "set it to be stopped before spending more"),
+        "monthlyUsd": (section.monthly_usd, "set it to be stopped before a month costs more"),
         "maxIncreaseUsdPerMonth": (
-            said.max_increase_usd_per_month,
+            section.max_increase_usd_per_month,
             "set it to bound what one change may add",
         ),
     }
     for key, (limit, why) in limits.items():
         if limit is None:
             choose.note(f"budget.{key}", "no limit", why)
-    mode = choose.pick("budget.mode", said.mode, BudgetMode.MANDATORY, "a limit that is set is meant")
-    return BudgetPlan(said.capex_usd, said.monthly_usd, said.max_increase_usd_per_month, mode)
+    mode = choose.pick("budget.mode", section.mode, BudgetMode.MANDATORY, "a limit that is set is meant")
+    return BudgetPlan(section.capex_usd, section.monthly_usd, section.max_increase_usd_per_month, mode)
 
 
 def _quotes(config: TierConfig, choose: Chooser) -> dict[str, Quote]:
