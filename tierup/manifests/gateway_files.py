@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
+from tierup.catalog.engine import engine_facts
 from tierup.manifests.common import ENGINE_PORT, GATEWAY_PORT, GATEWAY_STATUS_PORT
 from tierup.manifests.engines import engine_priority
 from tierup.plan.model import KeyPlan, ModelPlan, Plan
@@ -17,6 +18,7 @@ CAPPED = "longform"  # the reloader's name for all classes that may hold a part 
 # Patient: an engine that is only slow under a burst must not lose its part of it to the others.
 PROBE = {"timeout_seconds": 3, "failures": 3, "stalled_seconds": 30}
 _PROGRAMS = ("gateway-run.sh", "reloader.py", "reloader_rules.py")
+NO_METRIC = "(none)"  # no name of a metric: the reloader finds nothing, and only the engine's health counts
 LARGE_BODIES = 4  # at once, per gateway: each may take its size several times over while it is parsed
 
 
@@ -177,8 +179,7 @@ def orders(plan: Plan, place: Place = POD) -> dict[str, Any]:
                 "slots": model.slots,
                 "queue": plan.gateway.queue_length,
                 "caps": {CAPPED: plan.gateway.longform_cap},
-                "running": "vllm:num_requests_running",
-                "progress": ["vllm:generation_tokens_total", "vllm:prompt_tokens_total"],
+                **_progress(model),
             }
             for model in plan.models
         ],
@@ -189,6 +190,16 @@ def orders(plan: Plan, place: Place = POD) -> dict[str, Any]:
             "count": plan.gateway.replicas,
         },
         "probe": PROBE,
+    }
+
+
+def _progress(model: ModelPlan) -> dict[str, Any]:
+    """The metrics by which the reloader sees that an engine stalls; without them it asks for the health alone."""
+    metrics = engine_facts(model.engine).metrics
+    running = metrics.running.value
+    return {
+        "running": running if running is not None else NO_METRIC,
+        "progress": list(metrics.progress.value),
     }
 
 
