@@ -45,7 +45,7 @@ ROW = """
         one_rank: []
         ray: []
     metrics:
-      path: {value: /maple/metrics, source: trtllm-serve}
+      path: {value: /metrics, source: trtllm-serve}
       running: {value: maple_running, source: trtllm-serve}
       progress: {value: [maple_tokens_total], source: trtllm-serve}
       histograms: {tpotMs: maple_token_seconds}
@@ -195,7 +195,7 @@ def test_the_gateway_sends_priorities_by_its_sign_and_watches_its_metrics(
 def test_prometheus_reads_it_where_it_tells(objects: list[dict[str, Any]]) -> None:
     jobs = yaml.safe_load(data(objects, "prometheus.yml"))["scrape_configs"]
     paths = {job["job_name"]: job.get("metrics_path") for job in jobs}
-    assert paths["model-server/qwen2-5-7b"] == "/maple/metrics"
+    assert paths["model-server/qwen2-5-7b"] == "/metrics"
 
 
 def test_a_policy_counts_its_gpus(project: Project) -> None:
