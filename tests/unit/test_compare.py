@@ -156,7 +156,7 @@ def test_latency_is_judged_as_first_token_and_as_whole_answer(found: Comparison)
 
 def with_said(claim: GuideClaim, value: float) -> GuideClaim:
     return claim.model_copy(
-        update={"said": claim.said.model_copy(update={"value": value, "low": None, "high": None})}
+        update={"claimed": claim.claimed.model_copy(update={"value": value, "low": None, "high": None})}
     )
 
 
@@ -220,14 +220,14 @@ def test_a_claim_reads_as_the_guide_writes_it() -> None:
         (
             ", latency_ms: 800",
             "",
-            "entry-gptq-int4-in-flight: setting.latency_ms belongs to figure in_flight",
+            "entry-gptq-int4-in-flight: figure in_flight needs setting.latency_ms",
         ),
         ("tensor: 2, prompt", "tensors: 2, prompt", "entry-gptq-int4-weights.setting.tensors: unknown key"),
         ("value: 120, source: guide", "value: 120", "standard-awq-rate.said.source: the source is missing"),
         (
             "in_flight: 64, base_in_flight: 16",
             "in_flight: 64",
-            "standard-pipeline-batch: setting.base_in_flight belongs to figure speedup",
+            "standard-pipeline-batch: figure speedup needs setting.base_in_flight",
         ),
     ],
 )

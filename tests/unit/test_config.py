@@ -1,4 +1,4 @@
-"""What a section may say, and that a mistake in it is told with its place, whatever it is."""
+"""Which values each section accepts, and that every mistake is reported with its path."""
 
 import json
 from typing import Any
@@ -12,7 +12,7 @@ from tierup.stack.parse import REQUIRED, SECTIONS, RawStack, parse
 from tierup.stack.sections import Model, Strict, Workload
 
 
-def found(**sections: Any) -> list[Finding]:
+def findings_of(**sections: Any) -> list[Finding]:
     return list(parse(small_stack(**sections)).findings)
 
 
@@ -24,16 +24,16 @@ def test_the_smallest_file_is_hardware_model_and_users() -> None:
 
 
 @pytest.mark.parametrize("section", [*REQUIRED, "models"])
-def test_without_one_of_them_it_is_told(section: str) -> None:
+def test_a_missing_section_is_reported(section: str) -> None:
     without: dict[str, Any] = {section: None}
-    assert [finding.path for finding in found(**without)] == [section]
+    assert [finding.path for finding in findings_of(**without)] == [section]
     with pytest.raises(TierError):
         parse(small_stack(**without)).config()
 
 
 @pytest.mark.parametrize("section", sorted(SECTIONS.keys() - set(REQUIRED)))
 def test_every_other_section_may_be_empty(section: str) -> None:
-    assert found(**{section: {}}) == []
+    assert findings_of(**{section: {}}) == []
 
 
 def leaves(model: type[Strict], path: str) -> list[tuple[str, str]]:
@@ -47,9 +47,9 @@ BASE: dict[str, Any] = {"workload": WORKLOAD, "nodes": NODES, "models": MODEL}
 
 @pytest.mark.parametrize(("section", "key"), LEAVES, ids=[".".join(leaf) for leaf in LEAVES])
 @pytest.mark.parametrize("value", [object, [[]], {"x": 1}, "\x00", -1, 1e99, True, float("nan")], ids=repr)
-def test_a_wrong_value_is_told_at_its_place_or_taken(section: str, key: str, value: object) -> None:
-    wrong = BASE.get(section, {}) | {key: {"strange": []} if value is object else value}
-    findings = found(**{section: [wrong] if section == "models" else wrong})
+def test_any_value_is_accepted_or_reported_at_its_path(section: str, key: str, value: object) -> None:
+    wrong = BASE.get(section, {}) | {key: {"unusual": []} if value is object else value}
+    findings = findings_of(**{section: [wrong] if section == "models" else wrong})
     at = f"models[0].{key}" if section == "models" else f"{section}.{key}"
     assert all(finding.path.startswith(at) for finding in findings)
     if value is object:
@@ -57,15 +57,15 @@ def test_a_wrong_value_is_told_at_its_place_or_taken(section: str, key: str, val
 
 
 @pytest.mark.parametrize(("section", "key"), LEAVES, ids=[".".join(leaf) for leaf in LEAVES])
-def test_a_misspelt_key_leads_back(section: str, key: str) -> None:
+def test_a_misspelt_key_gets_a_suggestion(section: str, key: str) -> None:
     wrong = BASE.get(section, {}) | {f"{key}z": 1}
-    (finding,) = found(**{section: [wrong] if section == "models" else wrong})
+    (finding,) = findings_of(**{section: [wrong] if section == "models" else wrong})
     assert finding.fix == f"did you mean '{key}'?"
 
 
 def test_keys_are_camel_case() -> None:
-    assert found(models=[MODEL | {"maxNumSeqs": 8}]) == []
-    assert [finding.path for finding in found(models=[MODEL | {"max_num_seqs": 8}])] == [
+    assert findings_of(models=[MODEL | {"maxNumSeqs": 8}]) == []
+    assert [finding.path for finding in findings_of(models=[MODEL | {"max_num_seqs": 8}])] == [
         "models[0].max_num_seqs"
     ]
 
@@ -73,24 +73,28 @@ def test_keys_are_camel_case() -> None:
 def test_decimals_may_be_text_and_whole_numbers_may_not() -> None:
     assert parse(small_stack(gateway={"longformCap": "0.25"})).config().gateway.longform_cap == 0.25
     for text in ("0.25x", "", " 0.25", "0,25", "1_0", "nan", "inf", "0x1", "١"):
-        assert [finding.path for finding in found(gateway={"longformCap": text})] == ["gateway.longformCap"]
-    assert [finding.path for finding in found(workload={"users": "40"})] == ["workload.users"]
+        assert [finding.path for finding in findings_of(gateway={"longformCap": text})] == [
+            "gateway.longformCap"
+        ]
+    assert [finding.path for finding in findings_of(workload={"users": "40"})] == ["workload.users"]
 
 
 @pytest.mark.parametrize("users", [1, 100_000])
 def test_bounds_belong_to_the_range(users: int) -> None:
-    assert found(workload={"users": users}) == []
+    assert findings_of(workload={"users": users}) == []
 
 
 @pytest.mark.parametrize("users", [0, 100_001])
-def test_beyond_them_is_told(users: int) -> None:
-    (finding,) = found(workload={"users": users})
+def test_values_outside_the_bounds_are_reported(users: int) -> None:
+    (finding,) = findings_of(workload={"users": users})
     assert (finding.got, finding.allowed) == (str(users), "1 to 100,000")
 
 
 def test_a_class_named_like_a_key_is_only_a_name() -> None:
     item = {"promptTokens": 1, "answerTokens": 1, "ttftMs": 1, "tpotMs": 1, "share": 1, "prioritty": 1}
-    paths = {finding.path: finding for finding in found(workload={"users": 1, "classes": {"share": item}})}
+    paths = {
+        finding.path: finding for finding in findings_of(workload={"users": 1, "classes": {"share": item}})
+    }
     assert paths.keys() == {"workload.classes.share.priority", "workload.classes.share.prioritty"}
     assert paths["workload.classes.share.prioritty"].fix == "did you mean 'priority'?"
 
@@ -110,7 +114,7 @@ def test_a_class_named_like_a_key_is_only_a_name() -> None:
     ],
 )
 def test_an_image_names_a_tag_or_a_digest(image: str, good: bool) -> None:
-    assert (not found(images={"nginx": image})) is good
+    assert (not findings_of(images={"nginx": image})) is good
 
 
 @pytest.mark.parametrize(
@@ -124,11 +128,11 @@ def test_an_image_names_a_tag_or_a_digest(image: str, good: bool) -> None:
     ],
 )
 def test_a_source_range_is_a_network(network: str, good: bool) -> None:
-    assert (not found(gateway={"sourceRanges": [network]})) is good
+    assert (not findings_of(gateway={"sourceRanges": [network]})) is good
 
 
-def test_mistakes_of_all_sections_are_told_together() -> None:
-    findings = found(
+def test_mistakes_of_all_sections_are_reported_together() -> None:
+    findings = findings_of(
         workload={}, nodes=[], models=[MODEL | {"x": 1}, {}], gateway={"replicas": "a"}, surprise={}
     )
     assert [finding.path for finding in findings] == [
@@ -141,14 +145,14 @@ def test_mistakes_of_all_sections_are_told_together() -> None:
     ]
 
 
-def test_what_is_good_can_be_used_beside_what_is_not() -> None:
+def test_valid_sections_can_be_used_next_to_invalid_ones() -> None:
     parsed = parse(small_stack(models=[MODEL | {"x": 1}, MODEL], gateway={"replicas": "a"}))
     assert parsed.broken == {"models", "gateway"}
     assert parsed.sections.keys() == {"workload", "nodes"}
     assert [model is not None for model in parsed.models] == [False, True]
 
 
-def test_nothing_else_is_told_of_an_unreadable_file() -> None:
+def test_nothing_else_is_reported_for_an_unreadable_file() -> None:
     assert parse(RawStack("s", {}, readable=False)).findings == ()
 
 
@@ -175,7 +179,7 @@ def test_models_hold_no_defaults() -> None:
         ({"a": 1}, "a mapping"),
     ],
 )
-def test_a_value_is_shown_as_a_person_would_say_it(value: object, text: str) -> None:
+def test_a_value_is_shown_with_its_type(value: object, text: str) -> None:
     assert shown(value) == text
 
 
@@ -183,8 +187,8 @@ def test_a_long_value_is_cut() -> None:
     assert len(shown("x" * 1000)) == 60
 
 
-def test_strange_values_never_break_the_parser() -> None:
-    strange: list[Any] = [
+def test_unusual_values_never_break_the_parser() -> None:
+    unusual: list[Any] = [
         None,
         [],
         {},
@@ -198,8 +202,8 @@ def test_strange_values_never_break_the_parser() -> None:
         {"": None},
         "x" * 10_000,
     ]
-    for value in strange:
+    for value in unusual:
         for section in (*SECTIONS, "models"):
-            for finding in found(**{section: value}):
+            for finding in findings_of(**{section: value}):
                 json.dumps(str(finding))
                 assert "\n" not in str(finding)

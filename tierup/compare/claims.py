@@ -26,7 +26,7 @@ class Checked:
 
 def checked(name: str, claim: GuideClaim, catalog: Catalog) -> Checked:
     """Our figure for a claim, and whether the claim holds."""
-    said, where = claim.said, claim.setting
+    said, where = claim.claimed, claim.setting
     ask = SizingInput(
         model=load_shapes()[where.model],
         gpu_id=where.gpu,

@@ -51,7 +51,7 @@ def notes(found: Comparison) -> Iterator[str]:
 
 def said(claim: GuideClaim) -> str:
     """The claim as the guide writes it: a range if it is one, no rounding."""
-    figure, rounding = claim.said, claim.figure in (Figure.WEIGHTS, Figure.SPEEDUP)
+    figure, rounding = claim.claimed, claim.figure in (Figure.WEIGHTS, Figure.SPEEDUP)
     if rounding or figure.low is None or figure.high is None:
         return f"{figure.value:g}{_UNITS[claim.figure]}"
     return f"{figure.low:g}-{figure.high:g}{_UNITS[claim.figure]}"

@@ -41,7 +41,7 @@ def quotes_of(said: Cost) -> dict[str, Price]:
     return {
         name: Price(name, quote.value, prices.unit(name), quote.source, quote.as_of, "high", quoted=True)
         for name, quote in quotes.items()
-        if prices.knows(name)
+        if prices.can_quote(name)
     }
 
 
