@@ -40,27 +40,39 @@ def leaves(model: type[Strict], path: str) -> list[tuple[str, str]]:
     return [(path, field.alias or name) for name, field in model.model_fields.items()]
 
 
-KINDS: dict[str, type[Strict]] = {**SECTIONS, "models": Model}
-LEAVES = [leaf for name, model in KINDS.items() for leaf in leaves(model, name)]
+MODELS: dict[str, type[Strict]] = {**SECTIONS, "models": Model}
+LEAVES = [leaf for name, model in MODELS.items() for leaf in leaves(model, name)]
 BASE: dict[str, Any] = {"workload": WORKLOAD, "nodes": NODES, "models": MODEL}
 
 
-@pytest.mark.parametrize(("section", "key"), LEAVES, ids=[".".join(leaf) for leaf in LEAVES])
-@pytest.mark.parametrize("value", [object, [[]], {"x": 1}, "\x00", -1, 1e99, True, float("nan")], ids=repr)
-def test_any_value_is_accepted_or_reported_at_its_path(section: str, key: str, value: object) -> None:
-    wrong = BASE.get(section, {}) | {key: {"unusual": []} if value is object else value}
-    findings = findings_of(**{section: [wrong] if section == "models" else wrong})
-    at = f"models[0].{key}" if section == "models" else f"{section}.{key}"
-    assert all(finding.path.startswith(at) for finding in findings)
-    if value is object:
-        assert findings
+def findings_with(section: str, key: str, value: object) -> list[Finding]:
+    """The findings of a valid stack in which one key has another value."""
+    changed = BASE.get(section, {}) | {key: value}
+    return findings_of(**{section: [changed] if section == "models" else changed})
+
+
+def path_of(section: str, key: str) -> str:
+    return f"models[0].{key}" if section == "models" else f"{section}.{key}"
 
 
 @pytest.mark.parametrize(("section", "key"), LEAVES, ids=[".".join(leaf) for leaf in LEAVES])
-def test_a_misspelt_key_gets_a_suggestion(section: str, key: str) -> None:
-    wrong = BASE.get(section, {}) | {f"{key}z": 1}
-    (finding,) = findings_of(**{section: [wrong] if section == "models" else wrong})
-    assert finding.fix == f"did you mean '{key}'?"
+def test_a_wrong_value_of_any_key_is_reported_at_its_path(section: str, key: str) -> None:
+    findings = findings_with(section, key, {"unusual": []})
+    assert findings
+    assert all(finding.path.startswith(path_of(section, key)) for finding in findings)
+
+
+@pytest.mark.parametrize("value", [[[]], {"x": 1}, "\x00", -1, 1e99, True, float("nan")], ids=repr)
+def test_an_unusual_value_is_accepted_or_reported_at_its_path(value: object) -> None:
+    for section, key in LEAVES:
+        paths = [finding.path for finding in findings_with(section, key, value)]
+        assert all(path.startswith(path_of(section, key)) for path in paths), (section, key, paths)
+
+
+def test_a_misspelt_key_gets_a_suggestion() -> None:
+    for section, key in LEAVES:
+        (finding,) = findings_with(section, f"{key}z", 1)
+        assert finding.fix == f"did you mean '{key}'?", (section, key)
 
 
 def test_keys_are_camel_case() -> None:

@@ -1,6 +1,6 @@
 """Codes never change their meaning; a message has one form and shows no secret."""
 
-import re
+import ast
 from pathlib import Path
 
 import pytest
@@ -120,7 +120,12 @@ def test_codes_are_the_committed_ones() -> None:
 def test_every_code_is_used_by_some_rule() -> None:
     sources = (Path(__file__).parents[2] / "tierup").rglob("*.py")
     rules = [path for path in sources if path.name != "explanations.py"]  # it explains codes and reports none
-    used = {name for path in rules for name in re.findall(r"\bCode\.([A-Z0-9_]+)", path.read_text())}
+    nodes = (node for path in rules for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+    used = {
+        node.attr
+        for node in nodes
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "Code"
+    }
     assert used == set(CODES.values())
 
 

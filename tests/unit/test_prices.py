@@ -16,15 +16,14 @@ EVERY = sorted(PRICES.by_id)
 TEXT = (Path(__file__).parents[2] / "tierup/catalog/prices.yaml").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("name", EVERY)
-def test_a_price_is_exact_dated_and_sourced(name: str) -> None:
-    item = PRICES.by_id[name]
-    for figure in (item.value, item.low, item.high):
-        assert figure is None or (type(figure) is Decimal and figure.is_finite())
-    assert item.id == name
-    assert len(item.source) > 10
-    assert datetime.date(2022, 1, 1) < item.as_of <= datetime.date(2026, 11, 25)
-    assert PRICES.what[name]
+def test_every_price_is_exact_dated_and_sourced() -> None:
+    for name, item in PRICES.by_id.items():
+        for figure in (item.value, item.low, item.high):
+            assert figure is None or (type(figure) is Decimal and figure.is_finite()), name
+        assert item.id == name
+        assert len(item.source) > 10, name
+        assert datetime.date(2022, 1, 1) < item.as_of <= datetime.date(2026, 11, 25), name
+        assert PRICES.what[name], name
 
 
 def test_prices_keep_the_digits_of_the_file() -> None:

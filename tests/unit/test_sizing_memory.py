@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tierup.catalog import Precision, load_catalog
-from tierup.sizing import ModelShape, ShapeError, SizingInput, load_shapes, shape_from_config, size
+from tierup.sizing import ShapeError, SizingInput, load_shapes, shape_from_config, size
 from tierup.sizing.coefficients import load_calibration
 from tierup.sizing.measurements import load_startup_logs
 from tierup.sizing.memory import BLOCK, GIB, memory
@@ -168,8 +168,8 @@ def test_a_config_json_gives_the_same_shape_as_the_catalogue(tmp_path: Path) -> 
         read_config(broken)
 
 
-@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
-def test_every_shape_adds_up_to_its_parameter_count(shape: ModelShape) -> None:
+def test_every_shape_adds_up_to_its_parameter_count() -> None:
     """With one embedding table or two; norms and biases are under 1 %."""
-    counts = [shape.linear + tables * shape.head for tables in (1, 2)]
-    assert any(count == pytest.approx(shape.params, rel=0.01) for count in counts)
+    for name, shape in SHAPES.items():
+        counts = [shape.linear + tables * shape.head for tables in (1, 2)]
+        assert any(count == pytest.approx(shape.params, rel=0.01) for count in counts), name

@@ -38,8 +38,11 @@ def points(sizing: Sizing) -> tuple[float, float, float, float]:
     return sizing.ttft_ms.p50, sizing.tpot_ms.p50, sizing.e2e_ms.p50, sizing.req_s.p50
 
 
+# One card of each class of measurements, and the smallest; with weights of 16 bits, weight-only and of 8 bits.
 GPUS_AND_PRECISIONS = [
-    (gpu, precision) for gpu in GPUS for precision in (Precision.BF16, Precision.AWQ, Precision.INT8)
+    (gpu, precision)
+    for gpu in ("a100-80g-pcie", "h100-80g-sxm", "rtx-4090", "rtx-3090", "l4")
+    for precision in (Precision.BF16, Precision.AWQ, Precision.INT8)
 ]
 
 
@@ -54,15 +57,6 @@ def test_more_users_never_make_anything_faster_or_the_tier_slower(gpu: str, prec
         # bunched prefills may cost a little; sequences preempted for lack of space are computed twice
         assert after[3] >= before[3] * (0.85 if last.bottleneck is Bottleneck.KV_SPACE else 0.98)
         assert min(after) > 0
-
-
-@pytest.mark.parametrize("gpu", GPUS)
-def test_ranges_enclose_the_point_and_nothing_is_negative(gpu: str) -> None:
-    for users in LOADS:
-        sizing = size(sizing_input(gpu=gpu, concurrency=users))
-        for span in (sizing.ttft_ms, sizing.tpot_ms, sizing.e2e_ms, sizing.output_tok_s, sizing.req_s):
-            assert span is not None
-            assert 0 < span.low < span.p50 < span.high
 
 
 def test_more_memory_holds_more_and_is_never_slower() -> None:
