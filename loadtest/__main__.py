@@ -1,7 +1,7 @@
-"""Sends the load of one run: a process of its own, because Locust changes the libraries of the process it is in.
+"""Sends the load of one run, in a separate process, because Locust patches the libraries of its process.
 
-Reads a profile from standard input and writes lines of JSON: `words` once, then `tick` and `sample`, or `problem`.
-The end of standard input is the wish to stop at once.
+Reads a profile from standard input and writes lines of JSON: first `token_ratio`, then `tick` and `sample`; or
+`problem`. When standard input is closed, the run stops at once.
 """
 
 import dataclasses
@@ -18,56 +18,60 @@ from loadtest.client import Client
 from loadtest.profile import read
 from loadtest.samples import to_line
 from loadtest.stream import BadAnswer
-from loadtest.users import Run, senders
+from loadtest.users import Run, locust_users
 
 _TICK_SECONDS = 1.0
 
 
 def main() -> None:
-    """One run."""
+    """Send the load of one run."""
     profile = read(sys.stdin.readline())
     client = Client(profile)
     try:
-        words = client.learn_words(random.Random())
+        token_ratio = client.measure_token_ratio(random.Random())
     except BadAnswer as error:
-        _say("problem", json.dumps(str(error)))
+        _write("problem", json.dumps(str(error)))
         return
-    _say("words", json.dumps(dataclasses.asdict(words)))
-    _conduct(
-        Run(dataclasses.replace(profile, words=words), client, lambda item: _say("sample", to_line(item)))
+    _write("token_ratio", json.dumps(dataclasses.asdict(token_ratio)))
+    _send_load(
+        Run(
+            dataclasses.replace(profile, token_ratio=token_ratio),
+            client,
+            lambda item: _write("sample", to_line(item)),
+        )
     )
 
 
-def _conduct(run: Run) -> None:
-    """Start the senders, wait for the end or for the parent, and let what is in flight end."""
-    user, count, spawn_rate = senders(run)
-    environment = Environment(user_classes=[user], stop_timeout=run.profile.patience)
+def _send_load(run: Run) -> None:
+    """Start the users, wait for the end of the run or a stop, then wait for requests in flight."""
+    user, count, spawn_rate = locust_users(run)
+    environment = Environment(user_classes=[user], stop_timeout=run.profile.timeout)
     runner = environment.create_local_runner()
     stop = gevent.spawn(_stop_at_once, run, runner)
     gevent.spawn(_tick, run)
     runner.start(count, spawn_rate)
     gevent.wait([stop], timeout=run.profile.warmup + run.profile.seconds)
     runner.stop()
-    run.arrived.join(timeout=run.profile.patience)
-    run.arrived.kill()
+    run.open_requests.join(timeout=run.profile.timeout)
+    run.open_requests.kill()
 
 
 def _stop_at_once(run: Run, runner: LocalRunner) -> None:
-    """When the parent closes our standard input, or is no more."""
+    """Stop the run when the parent closes our standard input, or has ended."""
     wait_read(sys.stdin.fileno())
     run.interrupted, runner.environment.stop_timeout = True, 0
     runner.user_greenlets.kill(block=False)
-    run.arrived.kill(block=False)
+    run.open_requests.kill(block=False)
 
 
 def _tick(run: Run) -> None:
     while True:
-        _say("tick", json.dumps({"seconds": round(run.now(), 1), "in_flight": run.in_flight}))
+        _write("tick", json.dumps({"seconds": round(run.now(), 1), "in_flight": run.in_flight}))
         gevent.sleep(_TICK_SECONDS)
 
 
-def _say(kind: str, value: str) -> None:
-    """One line to the parent; `value` is JSON."""
+def _write(kind: str, value: str) -> None:
+    """Write one line to the parent; `value` is JSON."""
     print(f'{{"{kind}": {value}}}', flush=True)
 
 

@@ -1,4 +1,4 @@
-"""Decides how a server is asked: streamed chat completions over kept connections, and what each failure is called."""
+"""An HTTP client for streamed chat completions that keeps connections open and names each failure."""
 
 import json
 import random
@@ -18,21 +18,21 @@ from geventhttpclient.response import (
 )
 
 from loadtest.key import api_key
-from loadtest.profile import Profile, Words
-from loadtest.prompts import ask, learn, prompt
+from loadtest.profile import Profile, TokenRatio
+from loadtest.prompts import chat_request, fit_token_ratio, random_prompt
 from loadtest.samples import Outcome
 from loadtest.stream import Answer, BadAnswer, error_of, read
 
 PATH = "/v1/chat/completions"
-MOST_CONNECTIONS = 10_000  # of one sending process: more than it can keep busy
-WITHOUT_RETRY_AFTER = 1.0  # seconds until a refused user asks again, where the refusal does not say
-_SHORT, _LONG = 20, 120  # words of the prompts that tell what a word is
+MAX_CONNECTIONS = 10_000  # of the sending process: more than it can use
+DEFAULT_RETRY_SECONDS = 1.0  # if a 429 has no Retry-After
+_SHORT, _LONG = 20, 120  # words in the two prompts that measure tokens per word
 _TRIES = 5
 
 
 @dataclass(slots=True)
-class Ended:
-    """How a request ended; `retry_after` in seconds, None where a refusal does not say."""
+class RequestResult:
+    """How a request ended; `retry_after` is in seconds, None if a refusal has no Retry-After."""
 
     outcome: Outcome
     reason: str = ""
@@ -40,7 +40,7 @@ class Ended:
 
 
 class Client:
-    """One server; the key comes from the environment and is in nothing that is printed."""
+    """A client of one server. The API key comes from the environment and is never printed."""
 
     def __init__(self, profile: Profile) -> None:
         url, key = urlsplit(profile.url), api_key()
@@ -52,82 +52,82 @@ class Client:
         self._http = HTTPClient(
             url.hostname if url.hostname is not None else "",
             port=url.port,
-            concurrency=MOST_CONNECTIONS,
-            connection_timeout=profile.patience,
-            network_timeout=profile.patience,
+            concurrency=MAX_CONNECTIONS,
+            connection_timeout=profile.timeout,
+            network_timeout=profile.timeout,
             ssl=url.scheme == "https",
-            ssl_context_factory=_trusted,
+            ssl_context_factory=_ssl_context,
         )
 
-    def stream(self, body: dict[str, object], answer: Answer) -> Ended:
-        """Ask, and read the answer as it comes; what has come is in `answer` also where it fails."""
+    def stream(self, body: dict[str, object], answer: Answer) -> RequestResult:
+        """Send a request and read its stream into `answer`, which keeps what was received before a failure."""
         try:
             return self._streamed(body, answer)
         except BadAnswer as error:
             reason = str(error)
         except TimeoutError:
-            reason = f"nothing came for {self._profile.patience:g} s"
+            reason = f"no data for {self._profile.timeout:g} s"
         except HTTPConnectionClosed:
             reason = "the connection was closed before an answer"
         except HTTPParseError:
             reason = "the connection ended inside an answer"
-        except Exception as error:  # whatever the network does is a result of the test
+        except Exception as error:  # any network error is a result of the test
             reason = f"connection: {type(error).__name__}"
-        return Ended(Outcome.FAILED, reason)
+        return RequestResult(Outcome.FAILED, reason)
 
-    def _streamed(self, body: dict[str, object], answer: Answer) -> Ended:
-        began = time.monotonic()
+    def _streamed(self, body: dict[str, object], answer: Answer) -> RequestResult:
+        start = time.monotonic()
         response = self._post(body)
         if response.status_code == 429:
             response.read()
-            return Ended(Outcome.REFUSED, retry_after=_retry_after(response))
+            return RequestResult(Outcome.REFUSED, retry_after=_retry_after(response))
         if response.status_code != 200:
             raise BadAnswer(_failure(response))
         lines = iter(lambda: response.readline(b"\n"), b"")
-        read(lines, lambda: time.monotonic() - began, answer)
-        response.read()  # what is left of the transfer, so that the connection can be used again
-        return Ended(Outcome.ANSWERED)
+        read(lines, lambda: time.monotonic() - start, answer)
+        response.read()  # the rest of the transfer, so that the connection can be reused
+        return RequestResult(Outcome.ANSWERED)
 
-    def learn_words(self, chance: random.Random) -> Words:
-        """What a word of our prompts is to this server, from its count of tokens for two of them.
+    def measure_token_ratio(self, rng: random.Random) -> TokenRatio:
+        """Tokens per word on this server, from its token counts of two prompts.
 
         Raises:
-            BadAnswer: it does not answer as it should, so there is nothing to test.
+            BadAnswer: the server does not answer correctly, so the test cannot run.
         """
-        return learn(self._counted(_SHORT, chance), self._counted(_LONG, chance))
+        return fit_token_ratio(self._count_tokens(_SHORT, rng), self._count_tokens(_LONG, rng))
 
-    def _counted(self, words: int, chance: random.Random) -> tuple[int, int]:
-        body = ask(self._profile.model, prompt(words, chance), 1)
+    def _count_tokens(self, words: int, rng: random.Random) -> tuple[int, int]:
+        body = chat_request(self._profile.model, random_prompt(words, rng), 1)
         for _ in range(_TRIES):
             try:
                 response = self._post(body)
-            except OSError as error:  # no connection, no such name, no valid certificate
-                raise BadAnswer(f"cannot be asked: {error}") from error
+            except OSError as error:  # no connection, unknown host or invalid certificate
+                raise BadAnswer(f"cannot be reached: {error}") from error
             except HTTPParseError as error:
-                raise BadAnswer("does not speak HTTP, or not this kind (http, https)") from error
+                raise BadAnswer("does not speak HTTP, or the wrong one of http and https") from error
             if response.status_code != 429:
                 break
             response.read()
             after = _retry_after(response)
-            gevent.sleep(after if after is not None else WITHOUT_RETRY_AFTER)
+            gevent.sleep(after if after is not None else DEFAULT_RETRY_SECONDS)
         if response.status_code != 200:
             raise BadAnswer(_failure(response))
         try:
             return words, int(json.loads(response.read())["usage"]["prompt_tokens"])
         except (ValueError, KeyError, TypeError) as error:
-            raise BadAnswer("its answer does not count tokens (usage)") from error
+            raise BadAnswer("its answer has no token counts (usage)") from error
 
     def _post(self, body: dict[str, object]) -> HTTPSocketPoolResponse:
         return self._http.request("POST", self._path, body=json.dumps(body).encode(), headers=self._headers)
 
 
-def _trusted(**_: object) -> Any:
-    """The certificates this machine trusts, or those of SSL_CERT_FILE; not a list of the client's own."""
+def _ssl_context(**_: object) -> Any:
+    """The certificates that the machine or SSL_CERT_FILE trusts, not the client's own list."""
     return gevent.ssl.create_default_context()
 
 
 def _failure(response: HTTPSocketPoolResponse) -> str:
-    """Status and OpenAI's error code, not the message: it may quote the request."""
+    """Status and OpenAI error code; not the message, which may quote the request."""
     try:
         return f"HTTP {response.status_code} ({error_of(json.loads(response.read()))})"
     except ValueError:
@@ -135,7 +135,7 @@ def _failure(response: HTTPSocketPoolResponse) -> str:
 
 
 def _retry_after(response: HTTPResponse) -> float | None:
-    """Seconds; dates are not understood and count as not said."""
+    """Seconds of Retry-After; None if it is missing or a date."""
     try:
         return max(0.0, float(str(response.get("retry-after"))))
     except ValueError:

@@ -1,4 +1,4 @@
-"""Decides where the API key comes from: the environment, so that no command line, log or result holds it."""
+"""The API key. It comes from the environment, so that it is in no command line, log or result."""
 
 import os
 
@@ -6,12 +6,14 @@ KEY_VARIABLE = "TIERUP_API_KEY"
 
 
 def api_key() -> str | None:
-    """The key to send, without the line end that files have; None where none is set.
+    """The API key without surrounding white space; None if it is not set.
 
     Raises:
-        ValueError: it cannot stand in a header; the message does not hold it.
+        ValueError: the key cannot be sent in a header; the message does not contain the key.
     """
     key = os.environ.get(KEY_VARIABLE, "").strip()
     if not all("!" <= letter <= "~" for letter in key):
-        raise ValueError(f"{KEY_VARIABLE} holds something that is no letter, digit or sign")
+        raise ValueError(
+            f"{KEY_VARIABLE} contains a character that is not a letter, digit or ASCII punctuation"
+        )
     return key if key else None

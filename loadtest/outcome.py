@@ -1,7 +1,7 @@
-"""Decides what a whole run says: the measured time, every class, the verdict and what was predicted."""
+"""Builds the results of a run: the measured time, every class, the verdict and the prediction."""
 
 from loadtest.profile import Profile
-from loadtest.run import Heard
+from loadtest.run import Recording
 from loadtest.stats import Window, measure
 from loadtest.verdict import kept, promises
 from tierup.plan.model import ModelPlan, Plan
@@ -9,11 +9,11 @@ from tierup.tuning.results import VERSION, Arrival, Load, Prediction, Results
 from tierup.tuning.tune import setting_of
 
 
-def measured_time(profile: Profile, heard: Heard) -> Window | None:
-    """From the end of the warm-up to the end of the run, or to its interruption; None if that came before."""
+def measured_time(profile: Profile, recording: Recording) -> Window | None:
+    """From the end of the warm-up to the end or interruption of the run; None if it ended in the warm-up."""
     end = profile.warmup + profile.seconds
-    if heard.interrupted:
-        end = min(end, heard.seconds)
+    if recording.interrupted:
+        end = min(end, recording.seconds)
     return Window(profile.warmup, end) if end > profile.warmup else None
 
 
@@ -21,15 +21,15 @@ def results(
     plan: Plan,
     model: ModelPlan,
     profile: Profile,
-    heard: Heard,
+    recording: Recording,
     window: Window,
     *,
     prediction: Prediction | None,
     started_at: str,
 ) -> Results:
-    """Everything about one run that is kept."""
+    """The results of one run."""
     classes = {
-        name: measure(item, [sample for sample in heard.samples if sample.workload_class == name], window)
+        name: measure(item, [sample for sample in recording.samples if sample.workload_class == name], window)
         for name, item in plan.classes.items()
     }
     verdict = promises(classes)
@@ -49,7 +49,7 @@ def results(
             warmup_seconds=window.begin,
             seconds=round(window.seconds, 3),
             ignore_eos=profile.ignore_eos,
-            interrupted=heard.interrupted,
+            interrupted=recording.interrupted,
         ),
         setting=setting_of(plan, model),
         classes=classes,

@@ -1,4 +1,4 @@
-"""Decides where everything stands in the plots of a report; the values are those of the results, nothing else."""
+"""The geometry of the plots in a report; every value comes from the results."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -17,7 +17,7 @@ Tick = tuple[float, str]
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line in pixels; `dashed` for what was promised."""
+    """One line in pixels; promised values are `dashed`."""
 
     name: str
     colour: str
@@ -27,7 +27,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Plot:
-    """One plot; a tick is a pixel and its label."""
+    """One plot; a tick is a position in pixels and a label."""
 
     id: str
     title: str
@@ -44,20 +44,22 @@ class _Series:
     dashed: bool = False
 
 
-def plots(found: Results) -> list[Plot]:
+def plots(results: Results) -> list[Plot]:
     """Time to the first token over time and by percentile, tokens per second; each class has its colour."""
-    end = found.load.seconds
+    end = results.load.seconds
     time, percent = Linear(end, LEFT, RIGHT), Linear(100, LEFT, RIGHT)
     first = "Time to the first token, ms, logarithmic"
     return [
-        _plot(("ttft", f"{first}: 95th percentile", "seconds"), time, _latency, _series(found, _first(end))),
-        _plot(("distribution", first, "percentile"), percent, _latency, _series(found, _steps)),
-        _plot(("throughput", "Output tokens per second", "seconds"), time, _rate, _series(found, _tokens)),
+        _plot(
+            ("ttft", f"{first}: 95th percentile", "seconds"), time, _latency, _series(results, _first(end))
+        ),
+        _plot(("distribution", first, "percentile"), percent, _latency, _series(results, _steps)),
+        _plot(("throughput", "Output tokens per second", "seconds"), time, _rate, _series(results, _tokens)),
     ]
 
 
-def _series(found: Results, of: Callable[[MeasuredClass], Iterator[_Series]]) -> list[tuple[_Series, str]]:
-    colours = zip(found.classes.items(), cycle(COLOURS), strict=False)
+def _series(results: Results, of: Callable[[MeasuredClass], Iterator[_Series]]) -> list[tuple[_Series, str]]:
+    colours = zip(results.classes.items(), cycle(COLOURS), strict=False)
     return [
         (_Series(f"{name}{item.name}", item.points, item.dashed), colour)
         for (name, measured), colour in colours
@@ -82,7 +84,7 @@ def _tokens(item: MeasuredClass) -> Iterator[_Series]:
 
 
 def _latency(values: Sequence[float]) -> Axis | Linear:
-    """Whole powers of ten around the values: promises of classes are far apart."""
+    """A logarithmic axis between powers of ten: the promises of classes differ widely."""
     low, high = max(min(values), 0.1), max(values)
     ends = 10.0 ** math.floor(math.log10(low)), 10.0 ** (math.floor(math.log10(high)) + 1)
     return Axis(*ends, BOTTOM, TOP)
@@ -93,7 +95,7 @@ def _rate(values: Sequence[float]) -> Axis | Linear:
 
 
 def _plot(
-    words: tuple[str, str, str],
+    labels: tuple[str, str, str],
     x: Linear,
     axis: Callable[[Sequence[float]], Axis | Linear],
     series: list[tuple[_Series, str]],
@@ -101,7 +103,7 @@ def _plot(
     values = [value for item, _ in series for _, value in item.points]
     y = axis(values if values else [1.0])
     return Plot(
-        *words,
+        *labels,
         x_ticks=[(x.at(value), f"{value:g}") for value in x.ticks()],
         y_ticks=[(y.at(value), f"{value:g}") for value in y.ticks()],
         lines=[
@@ -113,6 +115,6 @@ def _plot(
 
 
 def _path(points: Sequence[Point], x: Linear, y: Axis | Linear) -> str:
-    """A lone point is a short stroke."""
-    moved = [f"{x.at(across):g} {y.at(up):g}" for across, up in points]
-    return "M" + " L".join(moved) + (" h3" if len(moved) == 1 else "")
+    """An SVG path; a single point becomes a short stroke."""
+    positions = [f"{x.at(across):g} {y.at(up):g}" for across, up in points]
+    return "M" + " L".join(positions) + (" h3" if len(positions) == 1 else "")

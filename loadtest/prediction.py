@@ -1,4 +1,4 @@
-"""Decides what the plan expects at the load of a test: its capacity model at as many requests in flight."""
+"""The prediction of the plan for the load of a test."""
 
 from tierup.plan.capacity import Load, known, largest, question
 from tierup.plan.model import ModelPlan, Plan
@@ -9,9 +9,9 @@ from tierup.tuning.results import PredictedClass, Prediction, Span
 def predict(
     plan: Plan, model: ModelPlan, *, users: int | None = None, rate: float | None = None
 ) -> Prediction | None:
-    """For so many users with the plan's pause, or for so many requests per second (one of them is given).
+    """The prediction for `users` with the plan's pause, or for `rate` requests per second; give one of them.
 
-    None where the model does not fit its GPUs, or the rate is more than slots and queue can ever hold.
+    None if the model does not fit its GPUs, or if no number of requests in flight is answered as fast as `rate`.
     """
     load = Load(question(plan, model), tuple(plan.classes.items()))
     if model.capacity is None:
@@ -21,7 +21,7 @@ def predict(
         in_flight = _in_flight(load, rate, model.slots * model.replicas + plan.gateway.queue_length)
     if in_flight is None:
         return None
-    found = load.at(in_flight)
+    sizing = load.at(in_flight)
     gpus = f"{model.replicas} x {model.gpus} {plan.nodes.gpu.product_label.value}"
     return Prediction(
         of=f"{model.name} {model.precision} on {gpus}",
@@ -32,18 +32,22 @@ def predict(
             )
             for item in load.classes_at(in_flight)
         },
-        requests_per_second=_span(found.req_s) if found.req_s else None,
-        out_tokens_per_second=_span(found.output_tok_s) if found.output_tok_s else None,
+        requests_per_second=_span(sizing.req_s) if sizing.req_s else None,
+        out_tokens_per_second=_span(sizing.output_tok_s) if sizing.output_tok_s else None,
     )
 
 
-def _in_flight(load: Load, rate: float, room: float) -> float | None:
-    """Requests in flight that leave as fast as `rate` arrive (Little's law); None where no number of them does."""
+def _in_flight(load: Load, rate: float, limit: float) -> float | None:
+    """Requests in flight that are answered as fast as `rate` arrive (Little's law); None if no number of them is."""
 
-    def leave(in_flight: float) -> float:
+    def answered_per_second(in_flight: float) -> float:
         return in_flight / known(load.at(in_flight).e2e_ms).p50 * 1000
 
-    return largest(room, lambda n: n == 0 or leave(n) <= rate) if leave(room) > rate else None
+    return (
+        largest(limit, lambda n: n == 0 or answered_per_second(n) <= rate)
+        if answered_per_second(limit) > rate
+        else None
+    )
 
 
 def _span(figure: Range) -> Span:

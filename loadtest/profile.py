@@ -1,4 +1,4 @@
-"""Decides what a load test sends: the stack's own users, classes and pauses, and no second copy of them."""
+"""The profile of a load test: what it sends, from the users, classes and pauses of the stack."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -7,11 +7,11 @@ from typing import Any
 from tierup.plan.model import ModelPlan, Plan
 from tierup.tuning.results import Arrival
 
-FEWEST_WARMUP_SECONDS = 5.0  # for connections and a server's first steps, where users do not pause
+FEWEST_WARMUP_SECONDS = 5.0  # for connections and the first steps of the server, if users do not pause
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class RequestClass:
     """The requests of one workload class, in tokens."""
 
     name: str
@@ -21,67 +21,68 @@ class Kind:
 
 
 @dataclass(frozen=True, slots=True)
-class Words:
-    """Tokens of a word, and of the chat template around a prompt.
+class TokenRatio:
+    """Tokens per word, and tokens of the chat template around a prompt.
 
-    Four tokens for three words is OpenAI's rule of thumb for English; a run asks the server before it begins.
+    Four tokens for three words is OpenAI's rule of thumb for English; a run first measures both on the server.
     """
 
     tokens_per_word: float = 4 / 3
     template_tokens: float = 0.0
 
-    def of(self, tokens: int) -> int:
-        """Words for a prompt of so many tokens, at least one."""
+    def words_for(self, tokens: int) -> int:
+        """The number of words in a prompt of `tokens` tokens, at least one."""
         return max(1, round((tokens - self.template_tokens) / self.tokens_per_word))
 
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """One run, as the sending process is told; it holds no secret. Times in seconds, `rate` in requests per second.
+    """The input of the sending process for one run, without secrets. Times are seconds, `rate` is requests per second.
 
-    `patience` is how long a silent connection is waited for, and answers after the end.
+    `timeout` is the longest wait for data on a connection, and for answers after the end of the run.
     """
 
     url: str
     model: str
-    kinds: tuple[Kind, ...]
-    words: Words
+    classes: tuple[RequestClass, ...]
+    token_ratio: TokenRatio
     arrival: Arrival
     users: int
     rate: float
     think: float
     warmup: float
     seconds: float
-    patience: float
+    timeout: float
     ignore_eos: bool
 
     def text(self) -> str:
-        """One line."""
+        """The profile as one line of JSON."""
         return json.dumps(asdict(self))
 
 
 def read(line: str) -> Profile:
-    """The profile of such a line."""
+    """The profile from a line of `Profile.text`."""
     tree: dict[str, Any] = json.loads(line)
-    kinds = tuple(Kind(**kind) for kind in tree["kinds"])
-    words, arrival = Words(**tree["words"]), Arrival(tree["arrival"])
-    return Profile(**{**tree, "kinds": kinds, "words": words, "arrival": arrival})
+    classes = tuple(RequestClass(**kind) for kind in tree["classes"])
+    token_ratio, arrival = TokenRatio(**tree["token_ratio"]), Arrival(tree["arrival"])
+    return Profile(**{**tree, "classes": classes, "token_ratio": token_ratio, "arrival": arrival})
 
 
-def kinds_of(plan: Plan) -> tuple[Kind, ...]:
-    """The stack's workload classes."""
+def request_classes(plan: Plan) -> tuple[RequestClass, ...]:
+    """The requests of the stack's workload classes."""
     return tuple(
-        Kind(name, item.prompt_tokens, item.answer_tokens, item.share) for name, item in plan.classes.items()
+        RequestClass(name, item.prompt_tokens, item.answer_tokens, item.share)
+        for name, item in plan.classes.items()
     )
 
 
 def users_of(plan: Plan) -> int:
-    """One model's even part of the stack's users."""
+    """The users of one model: all models have the same share of the stack's users."""
     return max(1, round(plan.users_per_model))
 
 
 def model_of(plan: Plan, name: str | None) -> ModelPlan | None:
-    """The stack's model of that name; for no name or a foreign one the only model, None if there are several."""
+    """The stack's model with that name, else the only model; None if there are several."""
     named = plan.model(name) if name is not None else None
     if named is not None:
         return named
@@ -89,10 +90,10 @@ def model_of(plan: Plan, name: str | None) -> ModelPlan | None:
 
 
 def warmup_of(plan: Plan) -> float:
-    """Until users who begin at any moment of their pause have all sent their first request."""
+    """Seconds until all users have sent their first request, if each starts at a random moment of the pause."""
     return max(FEWEST_WARMUP_SECONDS, plan.think_seconds)
 
 
-def patience_of(plan: Plan) -> float:
-    """As long as the gateway waits for an engine: a full queue, then the longest answer as promised."""
+def timeout_of(plan: Plan) -> float:
+    """Seconds that the gateway waits for an engine: a full queue, then the longest answer at the promised pace."""
     return float(plan.gateway.read_timeout_seconds)

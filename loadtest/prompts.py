@@ -1,29 +1,33 @@
-"""Decides what a single request looks like, of which class it is, and when the next one comes."""
+"""The requests of a load test: their class, their body, and the time to the next one."""
 
 import random
 from collections.abc import Sequence
 
-from loadtest.profile import Kind, Profile, Words
+from loadtest.profile import Profile, RequestClass, TokenRatio
 
-# Common words of one syllable: about a token each for tokenizers of English.
+# Common words of one syllable: about one token each.
 _WORDS = (
     "time year way day thing man world life hand part child eye place work week case point night room book "
-    "word fact side kind head house friend hour game line end law car name team air door art war plan"
+    "word fact side request_class head house friend hour game line end law car name team air door art war plan"
 )
 
 
-def body(profile: Profile, kind: Kind, chance: random.Random) -> dict[str, object]:
-    """One request of a class, streamed, with the server's count of tokens at its end."""
+def request_body(profile: Profile, request_class: RequestClass, rng: random.Random) -> dict[str, object]:
+    """A streamed request of a class, which asks the server for token counts at the end."""
     return {
-        **ask(profile.model, prompt(profile.words.of(kind.prompt_tokens), chance), kind.answer_tokens),
+        **chat_request(
+            profile.model,
+            random_prompt(profile.token_ratio.words_for(request_class.prompt_tokens), rng),
+            request_class.answer_tokens,
+        ),
         **({"ignore_eos": True} if profile.ignore_eos else {}),
         "stream": True,
         "stream_options": {"include_usage": True},
     }
 
 
-def ask(model: str, text: str, answer_tokens: int) -> dict[str, object]:
-    """A chat completion of one message."""
+def chat_request(model: str, text: str, answer_tokens: int) -> dict[str, object]:
+    """The body of a chat completion with one message."""
     return {
         "model": model,
         "messages": [{"role": "user", "content": text}],
@@ -31,22 +35,22 @@ def ask(model: str, text: str, answer_tokens: int) -> dict[str, object]:
     }
 
 
-def prompt(words: int, chance: random.Random) -> str:
-    """So many words at random: no two prompts begin alike, so a prefix cache does not help."""
-    return " ".join(chance.choices(_WORDS.split(), k=words))
+def random_prompt(words: int, rng: random.Random) -> str:
+    """A prompt of random words: no two prompts have the same beginning, so a prefix cache does not help."""
+    return " ".join(rng.choices(_WORDS.split(), k=words))
 
 
-def pick(kinds: Sequence[Kind], chance: random.Random) -> Kind:
-    """A class by its share of the requests."""
-    return chance.choices(kinds, weights=[kind.share for kind in kinds])[0]
+def pick_class(classes: Sequence[RequestClass], rng: random.Random) -> RequestClass:
+    """A random class, by its share of the requests."""
+    return rng.choices(classes, weights=[request_class.share for request_class in classes])[0]
 
 
-def gap(rate: float, chance: random.Random) -> float:
-    """Seconds to the next request when `rate` come each second, none knowing of the others (Poisson)."""
-    return chance.expovariate(rate)
+def next_gap(rate: float, rng: random.Random) -> float:
+    """Seconds to the next request of a Poisson process with `rate` requests per second."""
+    return rng.expovariate(rate)
 
 
-def learn(short: tuple[int, int], long: tuple[int, int]) -> Words:
-    """What a word and the template are, from (words, tokens) of two prompts."""
+def fit_token_ratio(short: tuple[int, int], long: tuple[int, int]) -> TokenRatio:
+    """The token ratio from (words, tokens) of two prompts; the default if the counts make no sense."""
     per_word = (long[1] - short[1]) / (long[0] - short[0])
-    return Words(per_word, max(0.0, short[1] - per_word * short[0])) if per_word > 0 else Words()
+    return TokenRatio(per_word, max(0.0, short[1] - per_word * short[0])) if per_word > 0 else TokenRatio()

@@ -1,28 +1,28 @@
-"""Decides what the HTML page of a run holds: the verdict, the tables and the plots, with nothing to fetch."""
+"""The HTML page of a run: the verdict, tables and plots, without external resources."""
 
 from loadtest import plots, rows
 from tierup.templates import TEMPLATES
 from tierup.tuning.results import Results
 
 
-def render(found: Results) -> str:
-    """The page; the results themselves stand in it as JSON, so that it can be read again."""
+def render(results: Results) -> str:
+    """The page. It contains the results as JSON, so that a program can read them again."""
     return TEMPLATES.get_template("loadtest.html.j2").render(
-        title=f"Load test of {found.stack}",
-        subtitle=rows.title(found),
-        started=found.started_at,
-        kept=found.kept,
-        word=rows.in_a_word(found),
+        title=f"Load test of {results.stack}",
+        subtitle=rows.title(results),
+        started=results.started_at,
+        kept=results.kept,
+        word=rows.summary(results),
         tables=[
-            ("Promises", rows.VERDICT, list(rows.verdict(found))),
-            ("Failures", rows.FAILED, list(rows.failed(found))),
-            ("Requests", rows.COUNTS, list(rows.counts(found))),
-            ("Times", rows.TIMES, list(rows.times(found))),
-            ("Rates", rows.RATES, list(rows.rates(found))),
-            ("Prediction", rows.PREDICTED, list(rows.predicted(found))),
+            ("Promises", rows.VERDICT, list(rows.verdict(results))),
+            ("Failures", rows.FAILED, list(rows.failed(results))),
+            ("Requests", rows.COUNTS, list(rows.counts(results))),
+            ("Times", rows.TIMES, list(rows.times(results))),
+            ("Rates", rows.RATES, list(rows.rates(results))),
+            ("Prediction", rows.PREDICTED, list(rows.predicted(results))),
         ],
-        notes=list(rows.notes(found)),
-        plots=plots.plots(found),
+        notes=list(rows.notes(results)),
+        plots=plots.plots(results),
         box=plots,
-        results=found.text().replace("</", "<\\/"),
+        results=results.text().replace("</", "<\\/"),
     )

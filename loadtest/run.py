@@ -1,4 +1,4 @@
-"""Decides how a run is conducted: the sending process is started, listened to, and ended, also by Ctrl-C."""
+"""Runs a load test: starts the sending process, reads its messages, and stops it, also on Ctrl-C."""
 
 import json
 import signal
@@ -12,50 +12,52 @@ from types import FrameType
 from typing import IO, Any
 
 from loadtest import samples
-from loadtest.profile import Profile, Words
+from loadtest.profile import Profile, TokenRatio
 from loadtest.samples import Sample
 
 
 class LoadTestError(Exception):
-    """There is nothing to measure: the server cannot be asked, or the sending process failed."""
+    """The load test cannot run: the server does not answer correctly, or the sending process failed."""
 
 
 @dataclass(slots=True)
-class Heard:
-    """What a run has said so far; `seconds` since it began, the warm-up included."""
+class Recording:
+    """The data of a run so far; `seconds` is the time since its start, with the warm-up."""
 
-    words: Words = field(default_factory=Words)
+    token_ratio: TokenRatio = field(default_factory=TokenRatio)
     samples: list[Sample] = field(default_factory=list)
     seconds: float = 0.0
     in_flight: int = 0
     interrupted: bool = False
 
 
-def conduct(profile: Profile, hear: Callable[[Heard], None]) -> Heard:
-    """Send the profile's load; `hear` is called about once a second. Ctrl-C ends it and keeps what was measured.
+def run_load_test(profile: Profile, on_tick: Callable[[Recording], None]) -> Recording:
+    """Send the load of a profile and call `on_tick` about once a second. Ctrl-C ends the run and keeps its data.
 
     Raises:
-        LoadTestError: the server does not answer as it should before the run, or the sending process ended badly.
+        LoadTestError: the server does not answer correctly before the run, or the sending process failed.
     """
-    heard = Heard()
+    recording = Recording()
     with tempfile.TemporaryFile("w+") as errors, _sender(errors) as process:
         assert process.stdin is not None
         assert process.stdout is not None
-        with _ctrl_c(process, heard):
+        with _ctrl_c(process, recording):
             process.stdin.write(f"{profile.text()}\n")
             process.stdin.flush()
             for line in process.stdout:
-                _take(json.loads(line), heard, hear)
-            ended = process.wait()
-        if ended:
+                _handle(json.loads(line), recording, on_tick)
+            exit_code = process.wait()
+        if exit_code:
             errors.seek(0)
-            raise LoadTestError(f"the sending process ended with {ended}:\n{errors.read()[-2000:]}")
-    return heard
+            raise LoadTestError(
+                f"the sending process failed with exit code {exit_code}:\n{errors.read()[-2000:]}"
+            )
+    return recording
 
 
 @contextmanager
 def _sender(errors: IO[str]) -> Iterator[subprocess.Popen[str]]:
-    """Out of the terminal's reach: Ctrl-C is the parent's to tell."""
+    """The sending process, in its own session, so that Ctrl-C reaches only this process."""
     with subprocess.Popen(
         [sys.executable, "-m", "loadtest"],
         stdin=subprocess.PIPE,
@@ -72,32 +74,32 @@ def _sender(errors: IO[str]) -> Iterator[subprocess.Popen[str]]:
 
 
 @contextmanager
-def _ctrl_c(process: subprocess.Popen[str], heard: Heard) -> Iterator[None]:
-    """The first one ends the run, the second one everything."""
+def _ctrl_c(process: subprocess.Popen[str], recording: Recording) -> Iterator[None]:
+    """The first Ctrl-C ends the run, a second one ends this process too."""
 
-    def told(_signal: int, _frame: FrameType | None) -> None:
-        if heard.interrupted:
+    def on_interrupt(_signal: int, _frame: FrameType | None) -> None:
+        if recording.interrupted:
             raise KeyboardInterrupt
-        heard.interrupted = True
+        recording.interrupted = True
         if process.stdin is not None:
             process.stdin.close()
 
-    before = signal.signal(signal.SIGINT, told)
+    before = signal.signal(signal.SIGINT, on_interrupt)
     try:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
 
 
-def _take(line: dict[str, Any], heard: Heard, hear: Callable[[Heard], None]) -> None:
+def _handle(line: dict[str, Any], recording: Recording, on_tick: Callable[[Recording], None]) -> None:
     ((kind, value),) = line.items()
     if kind == "problem":
         raise LoadTestError(value)
-    if kind == "words":
-        heard.words = Words(**value)
+    if kind == "token_ratio":
+        recording.token_ratio = TokenRatio(**value)
     elif kind == "sample":
-        heard.samples.append(samples.of(value))
-        heard.seconds = max(heard.seconds, heard.samples[-1].end)
+        recording.samples.append(samples.from_data(value))
+        recording.seconds = max(recording.seconds, recording.samples[-1].end)
     else:
-        heard.seconds, heard.in_flight = max(heard.seconds, value["seconds"]), value["in_flight"]
-        hear(heard)
+        recording.seconds, recording.in_flight = max(recording.seconds, value["seconds"]), value["in_flight"]
+        on_tick(recording)

@@ -1,7 +1,7 @@
-"""Decides what a run's requests come to: spreads, rates and means over the measured time, by class.
+"""Statistics of a run by class: distributions, rates and means over the measured time.
 
-Requests count by the moment they were sent: those of the warm-up do not, those sent in the measured time do also
-if their answer ended later. Rates are of what happened within it: answers that ended, tokens that came.
+A request counts if it was sent in the measured time, even if its answer ended later. Requests of the warm-up do not
+count. Rates count what happened in the measured time: answers that ended and tokens that arrived.
 """
 
 import math
@@ -13,13 +13,13 @@ from loadtest.samples import Outcome, Sample
 from tierup.stack.sections import WorkloadClass
 from tierup.tuning.results import MeasuredClass, Refused, Slice, Spread
 
-_SLICES = 60  # parts of a timeline at most: as many as a picture can show
+_SLICES = 60  # the most parts of a timeline that a plot can show
 _STEPS = range(0, 101, 5)  # percentiles of the distribution
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """The measured time, seconds since the run began."""
+    """The measured time, in seconds since the start of the run."""
 
     begin: float
     end: float
@@ -32,7 +32,7 @@ class Window:
         return self.begin <= moment < self.end
 
     def overlap(self, begin: float, end: float) -> float:
-        """How much of a time lies in it."""
+        """Seconds of an interval that are in the window."""
         return max(0.0, min(end, self.end) - max(begin, self.begin))
 
     def slices(self) -> list["Window"]:
@@ -43,12 +43,12 @@ class Window:
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
-    """The smallest of the sorted values that so many percent do not exceed (nearest rank): one that was seen."""
+    """The percentile of sorted values by nearest rank, which is always one of the values."""
     return values[max(0, math.ceil(len(values) * percent / 100) - 1)]
 
 
 def spread(seconds: Iterable[float]) -> Spread | None:
-    """Of times in seconds, in ms; None of nothing."""
+    """The distribution in ms of times in seconds; None without values."""
     values = sorted(value * 1000 for value in seconds)
     if not values:
         return None
@@ -57,9 +57,9 @@ def spread(seconds: Iterable[float]) -> Spread | None:
     return Spread(p50=p50, p90=p90, p95=p95, p99=p99, mean=mean, max=_ms(values[-1]))
 
 
-def measure(item: WorkloadClass, of_class: Sequence[Sample], window: Window) -> MeasuredClass:
-    """One class; `of_class` are all its requests, those of the warm-up too, which share its time and its rates."""
-    sent = [sample for sample in of_class if window.holds(sample.sent)]
+def measure(item: WorkloadClass, samples: Sequence[Sample], window: Window) -> MeasuredClass:
+    """The figures of one class. `samples` are all its requests, including those of the warm-up."""
+    sent = [sample for sample in samples if window.holds(sample.sent)]
     answered = [sample for sample in sent if sample.outcome is Outcome.ANSWERED]
     refused = [sample for sample in sent if sample.outcome is Outcome.REFUSED]
     ttfts = sorted(sample.ttft * 1000 for sample in answered)
@@ -85,42 +85,42 @@ def measure(item: WorkloadClass, of_class: Sequence[Sample], window: Window) -> 
         tpot_ms=spread(sample.tpot for sample in answered if sample.tpot is not None),
         e2e_ms=spread(sample.seconds for sample in answered),
         in_flight=round(
-            sum(window.overlap(sample.sent, sample.end) for sample in of_class) / window.seconds, 3
+            sum(window.overlap(sample.sent, sample.end) for sample in samples) / window.seconds, 3
         ),
         requests_per_second=_rate(
-            sum(s.outcome is Outcome.ANSWERED and window.holds(s.end) for s in of_class), window
+            sum(s.outcome is Outcome.ANSWERED and window.holds(s.end) for s in samples), window
         ),
         in_tokens_per_second=_rate(
-            sum(s.prompt_tokens for s in of_class if s.chunks and window.holds(s.sent + s.ttft)), window
+            sum(s.prompt_tokens for s in samples if s.chunks and window.holds(s.sent + s.ttft)), window
         ),
-        out_tokens_per_second=_rate(_tokens(of_class, window), window),
+        out_tokens_per_second=_rate(_tokens(samples, window), window),
         ttft_steps_ms=[_ms(percentile(ttfts, step)) for step in _STEPS] if ttfts else [],
-        timeline=[_slice(of_class, part, window) for part in window.slices()],
+        timeline=[_slice(samples, part, window) for part in window.slices()],
     )
 
 
-def _slice(of_class: Sequence[Sample], part: Window, whole: Window) -> Slice:
-    sent = [sample for sample in of_class if part.holds(sample.sent)]
+def _slice(samples: Sequence[Sample], part: Window, window: Window) -> Slice:
+    sent = [sample for sample in samples if part.holds(sample.sent)]
     count = Counter(sample.outcome for sample in sent)
     first = spread(sample.ttft for sample in sent if sample.outcome is Outcome.ANSWERED)
     return Slice(
-        at=round(part.begin - whole.begin, 3),
+        at=round(part.begin - window.begin, 3),
         answered=count[Outcome.ANSWERED],
         refused=count[Outcome.REFUSED],
         failed=count[Outcome.FAILED],
         ttft_p50_ms=first.p50 if first else None,
         ttft_p95_ms=first.p95 if first else None,
-        out_tokens_per_second=_rate(_tokens(of_class, part), part),
+        out_tokens_per_second=_rate(_tokens(samples, part), part),
     )
 
 
-def _tokens(of_class: Iterable[Sample], window: Window) -> float:
-    """Output tokens that came within the window: each chunk is an even part of its answer's tokens."""
+def _tokens(samples: Iterable[Sample], window: Window) -> float:
+    """Output tokens that arrived in the window; each chunk counts as an equal share of its answer's tokens."""
     return sum(
         sample.answer_tokens
         / len(sample.chunks)
         * sum(window.holds(sample.sent + moment) for moment in sample.chunks)
-        for sample in of_class
+        for sample in samples
         if sample.chunks
     )
 

@@ -26,7 +26,7 @@ def resource_policy(policy: ResourcePolicy) -> ResourceValidationPolicy:
         for found in policy.violations(resource(args)):
             report(found.message, None)
 
-    return ResourceValidationPolicy(policy.name, policy.says, validate, level(policy))
+    return ResourceValidationPolicy(policy.name, policy.rule, validate, level(policy))
 
 
 def budget_policy(policy: Policy) -> StackValidationPolicy:
@@ -37,7 +37,7 @@ def budget_policy(policy: Policy) -> StackValidationPolicy:
             if found.policy is policy:
                 report(found.message, found.urn)
 
-    return StackValidationPolicy(policy.name, policy.says, validate, level(policy))
+    return StackValidationPolicy(policy.name, policy.rule, validate, level(policy))
 
 
 def level(policy: Policy) -> EnforcementLevel:

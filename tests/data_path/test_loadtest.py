@@ -147,7 +147,7 @@ def test_refusals_are_counted_apart_and_users_come_again_when_told(loadtest: Loa
     ("failure", "reason"),
     [
         ("status", "HTTP 503 (overloaded)"),
-        ("event", "an error inside the stream: 503 overloaded"),
+        ("event", "an error in the stream: 503 overloaded"),
         ("cut", "the connection ended inside an answer"),
     ],
 )
@@ -201,7 +201,7 @@ def test_a_server_that_cannot_be_asked_is_one_message(loadtest: LoadTest) -> Non
         assert ended.out == f"error: {fake.url}: HTTP 401 (invalid_api_key)\n"
     ended = loadtest.end(loadtest.start(fake.url))
     assert ended.code == 1
-    assert "cannot be asked: [Errno 111] Connection refused" in ended.out
+    assert "cannot be reached: [Errno 111] Connection refused" in ended.out
 
 
 def test_the_results_of_a_run_can_be_tuned_from(loadtest: LoadTest) -> None:

@@ -1,4 +1,4 @@
-"""Results of a load test that was not run: the standard tier's, with the figures a test gives."""
+"""Made-up results of a load test of the standard tier, with the figures that a test gives."""
 
 from typing import TypeVar
 
@@ -37,7 +37,7 @@ def results(
 ) -> Results:
     """One run. `ttft` and `tpot` are p95 as parts of the promise (0.5 unless given), `in_flight` the means (1
     unless given), `answer_tokens` a part of those wanted, `rate` the answers per second of each class;
-    `setting` what the stack file said then (the plan's unless given). All by class.
+    `setting` what the stack file planned then (the plan's unless given). All by class.
     """
 
     model = plan.models[0]
@@ -69,7 +69,7 @@ def results(
         )
         for name, item in plan.classes.items()
     }
-    said = {
+    planned = {
         "replicas": model.replicas,
         "slots": model.slots,
         "queue_length": plan.gateway.queue_length,
@@ -93,7 +93,7 @@ def results(
             ignore_eos=False,
             interrupted=False,
         ),
-        setting=Setting.model_validate(said | setting),
+        setting=Setting.model_validate(planned | setting),
         classes=classes,
         verdict=verdict,
         kept=kept(verdict, classes),

@@ -1,4 +1,4 @@
-"""The catalogue's data is complete and consistent, and its loader names the place of every mistake."""
+"""The catalogue's data is complete and consistent, and its loader reports every mistake with its path."""
 
 import datetime
 from collections.abc import Iterator
@@ -66,7 +66,7 @@ def replaced(table: str, old: str, new: str) -> str:
 # The data
 
 
-def test_the_ids_that_the_stacks_may_name_are_there(catalog: Catalog) -> None:
+def test_the_catalogue_has_the_ids_that_stacks_use(catalog: Catalog) -> None:
     assert set(catalog.gpus) == {
         "rtx-4090",
         "rtx-3090",
@@ -113,7 +113,7 @@ def test_every_leaf_of_a_gpu_and_a_server_is_sourced(catalog: Catalog) -> None:
     assert bare == {"title", "gpu"}
 
 
-def test_what_we_assume_is_marked_low(catalog: Catalog) -> None:
+def test_assumptions_have_low_confidence(catalog: Catalog) -> None:
     for path, value in walk(catalog.servers):
         if isinstance(value, Sourced) and "assumption" in value.source.title:
             assert value.confidence == "low", path
@@ -201,7 +201,7 @@ def test_weight_sizes_follow_from_precision_and_shape(catalog: Catalog, name: st
         assert variant.weight_gib.value == pytest.approx(expected, rel=0.01), precision
 
 
-def test_variants_say_how_they_are_served(catalog: Catalog) -> None:
+def test_variants_have_what_serving_them_needs(catalog: Catalog) -> None:
     for model in catalog.models.values():
         assert model.variants[Precision.BF16].repo == model.variants[Precision.FP16].repo
         for precision, variant in model.variants.items():
@@ -308,7 +308,7 @@ MISTAKES = {
         "models",
         '        files: "*q5_k_m*.gguf"\n        parts: 2\n        tokenizer: Qwen/Qwen2.5-7B-Instruct',
         '        files: "*q5_k_m*.gguf"\n        parts: 2',
-        "models.yaml: qwen2.5-7b.variants.q5_k_m: files and tokenizer belong to format gguf, and only to it",
+        "models.yaml: qwen2.5-7b.variants.q5_k_m: format gguf needs files and tokenizer",
     ),
     "unknown GPU": (
         "servers",
@@ -326,7 +326,7 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize(("table", "old", "new", "message"), MISTAKES.values(), ids=MISTAKES)
-def test_a_mistake_is_reported_once_with_its_place(table: str, old: str, new: str, message: str) -> None:
+def test_a_mistake_is_reported_once_with_its_path(table: str, old: str, new: str, message: str) -> None:
     (problem,) = problems(**{table: replaced(table, old, new)})
     assert problem.startswith(message)
 
@@ -364,12 +364,12 @@ def test_an_entry_written_twice_is_named() -> None:
 @pytest.mark.parametrize(
     "text", ["", "gpus: {}", "- a", "sources: {}\ngpus: {}\nextra: 1", "sources: 1\ngpus: {}"]
 )
-def test_a_file_of_the_wrong_form_is_refused(text: str) -> None:
+def test_a_file_with_the_wrong_structure_is_rejected(text: str) -> None:
     (problem,) = problems(gpus=text)
     assert problem.startswith(("gpus.yaml: top level: ", "gpus.yaml: sources: "))
 
 
-def test_broken_yaml_is_told_with_its_line() -> None:
+def test_broken_yaml_is_reported_with_its_line() -> None:
     (problem,) = problems(models="sources: {\nmodels: [")
     assert problem.startswith("models.yaml: YAML: ")
     assert "line 3" in problem
@@ -382,14 +382,14 @@ def test_all_mistakes_of_all_files_are_raised_once() -> None:
             replaced("servers", '{value: "liquid", source', '{value: "liquid", sauce: guide, source'),
             replaced("models", "source: config-qwen3-8b", "source: memory"),
         )
-    told = caught.value.problems
-    assert [problem.split(": ")[:2] for problem in told] == [
+    reported = caught.value.problems
+    assert [problem.split(": ")[:2] for problem in reported] == [
         ["gpus.yaml", "rtx-4090.memory_mib.value"],
         ["gpus.yaml", "rtx-3090.memory_mib.value"],
         ["servers.yaml", "premium-4x-h100-80g-sxm.cooling.sauce"],
         ["models.yaml", "qwen3-8b.params.source"],
     ]
-    assert str(caught.value).count("\n- ") == len(told)
+    assert str(caught.value).count("\n- ") == len(reported)
 
 
 def test_the_catalogue_cannot_be_changed_by_its_users(catalog: Catalog) -> None:

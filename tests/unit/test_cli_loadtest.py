@@ -64,7 +64,7 @@ def test_a_key_that_fits_no_header_is_refused_and_not_repeated(
     monkeypatch.setenv("TIERUP_API_KEY", "hush hush")
     ended = tierup(*HERE)
     assert ended.code == 2
-    assert "TIERUP_API_KEY holds something that is no letter, digit or sign" in ended.err
+    assert "TIERUP_API_KEY contains a character that is not a letter, digit or ASCII punctuation" in ended.err
     assert "hush" not in ended.err
 
 
@@ -98,7 +98,7 @@ def test_tune_without_evidence_says_what_is_missing_and_ends_with_exit_code_1(ti
     ended = tierup("tune", "--stack", "standard", "--from", "run.json")
     assert ended.code == 1
     assert "no evidence: " in ended.out
-    assert "3 answers of chat, a 95th percentile needs 20" in ended.out
+    assert "3 answers of chat, but a 95th percentile needs 20" in ended.out
 
 
 @pytest.mark.parametrize(

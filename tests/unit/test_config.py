@@ -1,4 +1,4 @@
-"""What a section may say, and that a mistake in it is told with its place, whatever it is."""
+"""Which values each section accepts, and that every mistake is reported with its path."""
 
 import dataclasses
 import json
@@ -13,7 +13,7 @@ from tierup.stack.parse import LISTS, REQUIRED, SECTIONS, RawStack, TierConfig, 
 from tierup.stack.sections import Strict, Workload
 
 
-def found(**sections: Any) -> list[Finding]:
+def findings_of(**sections: Any) -> list[Finding]:
     return list(parse(small_stack(**sections)).findings)
 
 
@@ -43,16 +43,16 @@ def test_a_configuration_has_every_section_once_and_in_order() -> None:
 
 
 @pytest.mark.parametrize("section", REQUIRED)
-def test_without_one_of_them_it_is_told(section: str) -> None:
+def test_a_missing_section_is_reported(section: str) -> None:
     without: dict[str, Any] = {section: None}
-    assert [finding.path for finding in found(**without)] == [section]
+    assert [finding.path for finding in findings_of(**without)] == [section]
     with pytest.raises(TierError):
         parse(small_stack(**without)).config()
 
 
 @pytest.mark.parametrize("section", sorted(SECTIONS.keys() - set(REQUIRED)))
 def test_every_other_section_may_be_empty(section: str) -> None:
-    assert found(**{section: [] if section in LISTS else {}}) == []
+    assert findings_of(**{section: [] if section in LISTS else {}}) == []
 
 
 def leaves(model: type[Strict], path: str) -> list[tuple[str, str]]:
@@ -64,27 +64,39 @@ ACCEPTANCE = {"code": "TIER070", "reason": "the second server comes in May"}
 BASE: dict[str, Any] = {"workload": WORKLOAD, "nodes": NODES, "models": MODEL, "accept": ACCEPTANCE}
 
 
-@pytest.mark.parametrize(("section", "key"), LEAVES, ids=[".".join(leaf) for leaf in LEAVES])
-@pytest.mark.parametrize("value", [object, [[]], {"x": 1}, "\x00", -1, 1e99, True, float("nan")], ids=repr)
-def test_a_wrong_value_is_told_at_its_place_or_taken(section: str, key: str, value: object) -> None:
-    wrong = BASE.get(section, {}) | {key: {"strange": []} if value is object else value}
-    findings = found(**{section: [wrong] if section in LISTS else wrong})
-    at = f"{section}[0].{key}" if section in LISTS else f"{section}.{key}"
-    assert all(finding.path.startswith(at) for finding in findings)
-    if value is object:
-        assert findings
+def findings_with(section: str, key: str, value: object) -> list[Finding]:
+    """The findings of a valid stack in which one key has another value."""
+    changed = BASE.get(section, {}) | {key: value}
+    return findings_of(**{section: [changed] if section in LISTS else changed})
+
+
+def path_of(section: str, key: str) -> str:
+    return f"{section}[0].{key}" if section in LISTS else f"{section}.{key}"
 
 
 @pytest.mark.parametrize(("section", "key"), LEAVES, ids=[".".join(leaf) for leaf in LEAVES])
-def test_a_misspelt_key_leads_back(section: str, key: str) -> None:
-    wrong = BASE.get(section, {}) | {f"{key}z": 1}
-    (finding,) = found(**{section: [wrong] if section in LISTS else wrong})
-    assert finding.fix == f"did you mean '{key}'?"
+def test_a_wrong_value_of_any_key_is_reported_at_its_path(section: str, key: str) -> None:
+    findings = findings_with(section, key, {"unusual": []})
+    assert findings
+    assert all(finding.path.startswith(path_of(section, key)) for finding in findings)
+
+
+@pytest.mark.parametrize("value", [[[]], {"x": 1}, "\x00", -1, 1e99, True, float("nan")], ids=repr)
+def test_an_unusual_value_is_accepted_or_reported_at_its_path(value: object) -> None:
+    for section, key in LEAVES:
+        paths = [finding.path for finding in findings_with(section, key, value)]
+        assert all(path.startswith(path_of(section, key)) for path in paths), (section, key, paths)
+
+
+def test_a_misspelt_key_gets_a_suggestion() -> None:
+    for section, key in LEAVES:
+        (finding,) = findings_with(section, f"{key}z", 1)
+        assert finding.fix == f"did you mean '{key}'?", (section, key)
 
 
 def test_keys_are_camel_case() -> None:
-    assert found(models=[MODEL | {"maxNumSeqs": 8}]) == []
-    assert [finding.path for finding in found(models=[MODEL | {"max_num_seqs": 8}])] == [
+    assert findings_of(models=[MODEL | {"maxNumSeqs": 8}]) == []
+    assert [finding.path for finding in findings_of(models=[MODEL | {"max_num_seqs": 8}])] == [
         "models[0].max_num_seqs"
     ]
 
@@ -92,24 +104,28 @@ def test_keys_are_camel_case() -> None:
 def test_decimals_may_be_text_and_whole_numbers_may_not() -> None:
     assert parse(small_stack(gateway={"longformCap": "0.25"})).config().gateway.longform_cap == 0.25
     for text in ("0.25x", "", " 0.25", "0,25", "1_0", "nan", "inf", "0x1", "١"):
-        assert [finding.path for finding in found(gateway={"longformCap": text})] == ["gateway.longformCap"]
-    assert [finding.path for finding in found(workload={"users": "40"})] == ["workload.users"]
+        assert [finding.path for finding in findings_of(gateway={"longformCap": text})] == [
+            "gateway.longformCap"
+        ]
+    assert [finding.path for finding in findings_of(workload={"users": "40"})] == ["workload.users"]
 
 
 @pytest.mark.parametrize("users", [1, 100_000])
 def test_bounds_belong_to_the_range(users: int) -> None:
-    assert found(workload={"users": users}) == []
+    assert findings_of(workload={"users": users}) == []
 
 
 @pytest.mark.parametrize("users", [0, 100_001])
-def test_beyond_them_is_told(users: int) -> None:
-    (finding,) = found(workload={"users": users})
+def test_values_outside_the_bounds_are_reported(users: int) -> None:
+    (finding,) = findings_of(workload={"users": users})
     assert (finding.got, finding.allowed) == (str(users), "1 to 100,000")
 
 
 def test_a_class_named_like_a_key_is_only_a_name() -> None:
     item = {"promptTokens": 1, "answerTokens": 1, "ttftMs": 1, "tpotMs": 1, "share": 1, "prioritty": 1}
-    paths = {finding.path: finding for finding in found(workload={"users": 1, "classes": {"share": item}})}
+    paths = {
+        finding.path: finding for finding in findings_of(workload={"users": 1, "classes": {"share": item}})
+    }
     assert paths.keys() == {"workload.classes.share.priority", "workload.classes.share.prioritty"}
     assert paths["workload.classes.share.prioritty"].fix == "did you mean 'priority'?"
 
@@ -129,7 +145,7 @@ def test_a_class_named_like_a_key_is_only_a_name() -> None:
     ],
 )
 def test_an_image_names_a_tag_or_a_digest(image: str, good: bool) -> None:
-    assert (not found(images={"nginx": image})) is good
+    assert (not findings_of(images={"nginx": image})) is good
 
 
 @pytest.mark.parametrize(
@@ -143,11 +159,11 @@ def test_an_image_names_a_tag_or_a_digest(image: str, good: bool) -> None:
     ],
 )
 def test_a_source_range_is_a_network(network: str, good: bool) -> None:
-    assert (not found(gateway={"sourceRanges": [network]})) is good
+    assert (not findings_of(gateway={"sourceRanges": [network]})) is good
 
 
-def test_mistakes_of_all_sections_are_told_together() -> None:
-    findings = found(
+def test_mistakes_of_all_sections_are_reported_together() -> None:
+    findings = findings_of(
         workload={}, nodes=[], models=[MODEL | {"x": 1}, {}], gateway={"replicas": "a"}, surprise={}
     )
     assert [finding.path for finding in findings] == [
@@ -160,14 +176,14 @@ def test_mistakes_of_all_sections_are_told_together() -> None:
     ]
 
 
-def test_what_is_good_can_be_used_beside_what_is_not() -> None:
+def test_valid_sections_can_be_used_next_to_invalid_ones() -> None:
     parsed = parse(small_stack(models=[MODEL | {"x": 1}, MODEL], gateway={"replicas": "a"}))
     assert parsed.broken == {"models", "gateway"}
     assert parsed.sections.keys() == {"workload", "nodes"}
     assert [model is not None for model in parsed.models] == [False, True]
 
 
-def test_nothing_else_is_told_of_an_unreadable_file() -> None:
+def test_nothing_else_is_reported_for_an_unreadable_file() -> None:
     assert parse(RawStack("s", {}, readable=False)).findings == ()
 
 
@@ -194,7 +210,7 @@ def test_models_hold_no_defaults() -> None:
         ({"a": 1}, "a mapping"),
     ],
 )
-def test_a_value_is_shown_as_a_person_would_say_it(value: object, text: str) -> None:
+def test_a_value_is_shown_with_its_type(value: object, text: str) -> None:
     assert shown(value) == text
 
 
@@ -202,8 +218,8 @@ def test_a_long_value_is_cut() -> None:
     assert len(shown("x" * 1000)) == 60
 
 
-def test_strange_values_never_break_the_parser() -> None:
-    strange: list[Any] = [
+def test_unusual_values_never_break_the_parser() -> None:
+    unusual: list[Any] = [
         None,
         [],
         {},
@@ -217,8 +233,8 @@ def test_strange_values_never_break_the_parser() -> None:
         {"": None},
         "x" * 10_000,
     ]
-    for value in strange:
+    for value in unusual:
         for section in SECTIONS:
-            for finding in found(**{section: value}):
+            for finding in findings_of(**{section: value}):
                 json.dumps(str(finding))
                 assert "\n" not in str(finding)

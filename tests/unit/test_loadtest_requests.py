@@ -1,4 +1,4 @@
-"""What a load test sends and how it reads an answer: lengths, shares, arrivals, prompts, streams and their faults."""
+"""The requests of a load test and how it reads answers: lengths, shares, arrivals, prompts, streams, faults."""
 
 import itertools
 import json
@@ -11,8 +11,17 @@ import pytest
 from tier_plans import every_tier, plan_of
 
 from loadtest.key import KEY_VARIABLE, api_key
-from loadtest.profile import Kind, Profile, Words, kinds_of, model_of, read, users_of, warmup_of
-from loadtest.prompts import body, gap, learn, pick
+from loadtest.profile import (
+    Profile,
+    RequestClass,
+    TokenRatio,
+    model_of,
+    read,
+    request_classes,
+    users_of,
+    warmup_of,
+)
+from loadtest.prompts import fit_token_ratio, next_gap, pick_class, request_body
 from loadtest.stream import Answer, BadAnswer, error_of
 from loadtest.stream import read as read_stream
 from tierup.plan.model import Plan
@@ -21,15 +30,15 @@ from tierup.tuning.results import Arrival
 PROFILE = Profile(
     url="http://127.0.0.1:8080",
     model="m",
-    kinds=(Kind("chat", 512, 200, 0.8), Kind("longform", 1024, 1500, 0.2)),
-    words=Words(),
+    classes=(RequestClass("chat", 512, 200, 0.8), RequestClass("longform", 1024, 1500, 0.2)),
+    token_ratio=TokenRatio(),
     arrival=Arrival.CLOSED,
     users=50,
     rate=0,
     think=20,
     warmup=20,
     seconds=120,
-    patience=60,
+    timeout=60,
     ignore_eos=False,
 )
 
@@ -39,10 +48,10 @@ PROFILE = Profile(
 
 @every_tier
 def test_every_class_of_a_tier_is_sent_with_its_own_lengths(plan: Plan) -> None:
-    kinds = {kind.name: kind for kind in kinds_of(plan)}
-    assert kinds.keys() == plan.classes.keys()
+    classes = {item.name: item for item in request_classes(plan)}
+    assert classes.keys() == plan.classes.keys()
     for name, item in plan.classes.items():
-        assert (kinds[name].prompt_tokens, kinds[name].answer_tokens) == (
+        assert (classes[name].prompt_tokens, classes[name].answer_tokens) == (
             item.prompt_tokens,
             item.answer_tokens,
         )
@@ -50,7 +59,7 @@ def test_every_class_of_a_tier_is_sent_with_its_own_lengths(plan: Plan) -> None:
     assert warmup_of(plan) == plan.think_seconds
 
 
-def test_of_several_models_one_must_be_named_and_has_its_part_of_the_users() -> None:
+def test_with_several_models_one_must_be_named_and_gets_its_share_of_users() -> None:
     plan = plan_of("standard", "q5-k-m-and-q8-0")
     assert model_of(plan, None) is None
     assert model_of(plan, "stand-in") is None
@@ -64,49 +73,47 @@ def test_a_profile_survives_the_pipe_between_the_processes() -> None:
     assert read(PROFILE.text()) == PROFILE
 
 
-def test_a_request_streams_its_classes_tokens_and_asks_for_the_count() -> None:
-    sent = body(PROFILE, PROFILE.kinds[1], random.Random(1))
+def test_a_request_streams_and_asks_for_token_counts() -> None:
+    sent = request_body(PROFILE, PROFILE.classes[1], random.Random(1))
     assert (sent["max_tokens"], sent["stream"]) == (1500, True)
     assert sent["stream_options"] == {"include_usage": True}
     assert "ignore_eos" not in sent
     messages = sent["messages"]
     assert isinstance(messages, list)
-    assert len(messages[0]["content"].split()) == 768  # 0.75 words a token until the server says better
+    assert len(messages[0]["content"].split()) == 768  # 0.75 words per token until they are measured
 
 
 def test_no_two_prompts_begin_alike() -> None:
-    chance = random.Random(1)
-    beginnings = [json.dumps(body(PROFILE, PROFILE.kinds[0], chance))[:150] for _ in range(200)]
+    rng = random.Random(1)
+    beginnings = [json.dumps(request_body(PROFILE, PROFILE.classes[0], rng))[:150] for _ in range(200)]
     assert len(set(beginnings)) == 200
 
 
 @pytest.mark.parametrize(("per_word", "template"), [(1, 0), (1.3, 30), (5.5, 1)])
-def test_prompts_have_the_wanted_tokens_once_the_server_has_counted_two(
-    per_word: float, template: int
-) -> None:
+def test_prompts_have_the_planned_tokens_after_the_ratio_was_measured(per_word: float, template: int) -> None:
     def tokens(words: int) -> int:
         return round(words * per_word + template)
 
-    words = learn((20, tokens(20)), (120, tokens(120)))
-    assert tokens(words.of(512)) == pytest.approx(512, rel=0.02)
+    ratio = fit_token_ratio((20, tokens(20)), (120, tokens(120)))
+    assert tokens(ratio.words_for(512)) == pytest.approx(512, rel=0.02)
 
 
-def test_a_server_that_counts_nonsense_leaves_the_rule_of_thumb() -> None:
-    assert learn((20, 100), (120, 100)) == Words()
+def test_with_senseless_token_counts_the_rule_of_thumb_stays() -> None:
+    assert fit_token_ratio((20, 100), (120, 100)) == TokenRatio()
 
 
 def test_classes_are_sent_by_their_shares() -> None:
-    chance = random.Random(1)
-    count = Counter(pick(PROFILE.kinds, chance).name for _ in range(10_000))
+    rng = random.Random(1)
+    count = Counter(pick_class(PROFILE.classes, rng).name for _ in range(10_000))
     assert count["chat"] / 10_000 == pytest.approx(0.8, abs=0.02)
 
 
 def test_open_arrivals_are_a_poisson_process() -> None:
-    chance, rate = random.Random(1), 4.0
-    gaps = [gap(rate, chance) for _ in range(20_000)]
+    rng, rate = random.Random(1), 4.0
+    gaps = [next_gap(rate, rng) for _ in range(20_000)]
     assert sum(gaps) / len(gaps) == pytest.approx(1 / rate, rel=0.03)
     for after in (0.1, 0.25, 0.5, 1.0):  # as many gaps are longer as an exponential distribution has
-        assert sum(found > after for found in gaps) / len(gaps) == pytest.approx(
+        assert sum(gap > after for gap in gaps) / len(gaps) == pytest.approx(
             math.exp(-rate * after), abs=0.01
         )
     seconds = Counter(int(moment) for moment in itertools.accumulate(gaps))
@@ -122,7 +129,7 @@ def test_the_key_comes_from_the_environment_without_its_line_end(monkeypatch: py
     monkeypatch.setenv(KEY_VARIABLE, "sk-abc\n")
     assert api_key() == "sk-abc"
     monkeypatch.setenv(KEY_VARIABLE, "sk-abc\nX-Evil: 1")
-    with pytest.raises(ValueError, match="no letter") as refused:
+    with pytest.raises(ValueError, match="not a letter") as refused:
         api_key()
     assert "sk-abc" not in str(refused.value)
 
@@ -148,8 +155,8 @@ DONE = b"data: [DONE]\n"
 
 
 def test_the_first_token_is_the_first_text_not_the_role() -> None:
-    found = answer_to([ROLE, b"\n", TEXT, b"\n", b": ping\n", TEXT, USAGE, DONE, b"not read"])
-    assert found == Answer([1.0, 2.0], 9, 2)
+    answer = answer_to([ROLE, b"\n", TEXT, b"\n", b": ping\n", TEXT, USAGE, DONE, b"not read"])
+    assert answer == Answer([1.0, 2.0], 9, 2)
 
 
 @pytest.mark.parametrize("key", ["content", "reasoning_content", "reasoning", "tool_calls"])
@@ -160,11 +167,11 @@ def test_thoughts_and_tool_calls_are_text_too(key: str) -> None:
 @pytest.mark.parametrize(
     ("lines", "reason"),
     [
-        ([ROLE, TEXT], "the stream ended before its closing mark"),
+        ([ROLE, TEXT], r"the stream ended before \[DONE\]"),
         ([TEXT, event({"error": {"message": "secret prompt", "type": "busy", "code": 503}})], "503 busy"),
-        ([b"data: {torn\n"], "an event of the stream is no JSON"),
-        ([b"data: 5\n"], "an event of the stream is no JSON object"),
-        ([b"<html>\n"], "a line of the stream is no event"),
+        ([b"data: {torn\n"], "an event that is not JSON"),
+        ([b"data: 5\n"], "an event that is not a JSON object"),
+        ([b"<html>\n"], "a line that is not an event"),
     ],
 )
 def test_a_bad_stream_has_a_reason(lines: list[bytes], reason: str) -> None:
@@ -173,6 +180,6 @@ def test_a_bad_stream_has_a_reason(lines: list[bytes], reason: str) -> None:
     assert "secret" not in str(bad.value)
 
 
-def test_an_error_is_told_by_code_and_type_never_by_its_text() -> None:
+def test_an_error_is_named_by_code_and_type_never_by_its_text() -> None:
     assert error_of({"error": {"message": "no", "type": "invalid", "code": "invalid"}}) == "invalid"
     assert error_of({"error": "no"}) == error_of([]) == "unknown error"

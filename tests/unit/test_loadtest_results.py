@@ -1,4 +1,4 @@
-"""The result file and the page made from it: nothing is lost on the way, nothing is shown that is not in the file."""
+"""The result file and its HTML page: nothing is lost, and the page shows nothing that is not in the file."""
 
 import json
 import random
@@ -13,9 +13,9 @@ from tier_plans import plan_of
 from loadtest import plots
 from loadtest.outcome import measured_time, results
 from loadtest.prediction import predict
-from loadtest.profile import Profile, Words, kinds_of
+from loadtest.profile import Profile, TokenRatio, request_classes
 from loadtest.report import render
-from loadtest.run import Heard
+from loadtest.run import Recording
 from loadtest.samples import Outcome, Sample
 from tierup.report.charts.axes import Axis
 from tierup.report.charts.linear import Linear
@@ -26,25 +26,25 @@ PLAN = plan_of("standard")
 PROFILE = Profile(
     url="http://127.0.0.1:8080",
     model="qwen2.5-7b",
-    kinds=kinds_of(PLAN),
-    words=Words(),
+    classes=request_classes(PLAN),
+    token_ratio=TokenRatio(),
     arrival=Arrival.CLOSED,
     users=50,
     rate=0,
     think=20,
     warmup=20,
     seconds=120,
-    patience=60,
+    timeout=60,
     ignore_eos=False,
 )
 
 
-def heard(seed: int = 1) -> Heard:
-    """A run with something of everything."""
-    chance = random.Random(seed)
+def recorded_run(seed: int = 1) -> Recording:
+    """A run with answers, refusals and failures."""
+    rng = random.Random(seed)
     samples = []
     for number in range(400):
-        first = chance.uniform(0.05, 0.6)
+        first = rng.uniform(0.05, 0.6)
         chunks = tuple(first + 0.02 * token for token in range(20))
         usual: dict[str, Any] = {"chunks": chunks, "prompt_tokens": 510, "answer_tokens": 20}
         outcome = Outcome.ANSWERED
@@ -53,19 +53,19 @@ def heard(seed: int = 1) -> Heard:
         elif number % 50 == 1:
             outcome, usual = Outcome.FAILED, {"reason": 'HTTP 503 <b>"busy"</b>'}
         name = "longform" if number % 7 in (0, 2) else "chat"
-        samples.append(Sample(name, outcome, chance.uniform(0, 140), first + 0.5, **usual))
-    return Heard(samples=samples, seconds=141)
+        samples.append(Sample(name, outcome, rng.uniform(0, 140), first + 0.5, **usual))
+    return Recording(samples=samples, seconds=141)
 
 
-def run_of(told: Heard) -> Results:
-    window = measured_time(PROFILE, told)
+def run_of(recording: Recording) -> Results:
+    window = measured_time(PROFILE, recording)
     assert window is not None
     expected = predict(PLAN, PLAN.models[0], users=50)
     began = "2026-11-25T10:00:00+00:00"
-    return results(PLAN, PLAN.models[0], PROFILE, told, window, prediction=expected, started_at=began)
+    return results(PLAN, PLAN.models[0], PROFILE, recording, window, prediction=expected, started_at=began)
 
 
-RUN = run_of(heard())
+RUN = run_of(recorded_run())
 
 
 def test_the_file_survives_being_written_and_read() -> None:
@@ -98,11 +98,11 @@ def test_the_page_names_every_key_of_the_file() -> None:
 
 
 def test_an_interrupted_run_is_measured_until_then_and_not_at_all_in_the_warm_up() -> None:
-    early = Heard(samples=[], seconds=65, interrupted=True)
+    early = Recording(samples=[], seconds=65, interrupted=True)
     window = measured_time(PROFILE, early)
     assert window is not None
     assert (window.begin, window.end) == (20, 65)
-    assert measured_time(PROFILE, Heard(seconds=20, interrupted=True)) is None
+    assert measured_time(PROFILE, Recording(seconds=20, interrupted=True)) is None
 
 
 # The report
@@ -189,6 +189,6 @@ def test_every_point_of_the_plots_stands_where_the_files_number_is() -> None:
 
 
 def test_a_run_without_answers_has_a_page_too() -> None:
-    page = render(run_of(Heard(samples=[Sample("chat", Outcome.REFUSED, 30, 0.01)], seconds=141)))
+    page = render(run_of(Recording(samples=[Sample("chat", Outcome.REFUSED, 30, 0.01)], seconds=141)))
     assert "NOT MEASURED" in page
-    assert "did not say when to come again" in page
+    assert "had no Retry-After" in page

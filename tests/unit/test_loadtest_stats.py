@@ -10,10 +10,10 @@ from tier_plans import plan_of
 
 from loadtest.prediction import predict
 from loadtest.profile import users_of
-from loadtest.samples import Outcome, Sample, of, to_line
+from loadtest.samples import Outcome, Sample, from_data, to_line
 from loadtest.stats import Window, measure, percentile, spread
 from loadtest.verdict import kept, promises
-from tierup.tuning.results import ENOUGH
+from tierup.tuning.results import MIN_ANSWERS
 
 STANDARD = plan_of("standard")
 CHAT = STANDARD.classes["chat"]
@@ -36,49 +36,49 @@ def test_a_percentile_is_a_value_that_was_seen(values: Any, percent: float, expe
 
 
 def test_with_enough_values_one_of_them_lies_above_the_95th_percentile() -> None:
-    assert percentile(list(range(ENOUGH)), 95) < ENOUGH - 1
-    assert percentile(list(range(ENOUGH - 1)), 95) == ENOUGH - 2  # the slowest
+    assert percentile(list(range(MIN_ANSWERS)), 95) < MIN_ANSWERS - 1
+    assert percentile(list(range(MIN_ANSWERS - 1)), 95) == MIN_ANSWERS - 2  # the slowest
 
 
 def test_a_spread_is_in_milliseconds_and_none_of_nothing() -> None:
-    found = spread([0.1, 0.2, 0.3, 0.4])
-    assert found is not None
-    assert (found.p50, found.p90, found.mean, found.max) == (200, 400, 250, 400)
+    figures = spread([0.1, 0.2, 0.3, 0.4])
+    assert figures is not None
+    assert (figures.p50, figures.p90, figures.mean, figures.max) == (200, 400, 250, 400)
     assert spread([]) is None
 
 
 def test_times_are_those_of_the_answers() -> None:
-    found = measure(CHAT, [sample(12)], WINDOW)
-    assert found.ttft_ms is not None
-    assert found.ttft_ms.p50 == 200
-    assert found.itl_ms is not None
-    assert found.itl_ms.p50 == pytest.approx(100)
-    assert found.tpot_ms is not None
-    assert found.tpot_ms.p50 == pytest.approx(100)
-    assert found.e2e_ms is not None
-    assert found.e2e_ms.p50 == 610
+    figures = measure(CHAT, [sample(12)], WINDOW)
+    assert figures.ttft_ms is not None
+    assert figures.ttft_ms.p50 == 200
+    assert figures.itl_ms is not None
+    assert figures.itl_ms.p50 == pytest.approx(100)
+    assert figures.tpot_ms is not None
+    assert figures.tpot_ms.p50 == pytest.approx(100)
+    assert figures.e2e_ms is not None
+    assert figures.e2e_ms.p50 == 610
 
 
 def test_chunks_of_several_tokens_have_gaps_longer_than_a_token_takes() -> None:
-    found = measure(CHAT, [sample(12, answer_tokens=9)], WINDOW)
-    assert found.itl_ms is not None
-    assert found.tpot_ms is not None
-    assert found.itl_ms.p50 == pytest.approx(100)
-    assert found.tpot_ms.p50 == pytest.approx(50)
+    figures = measure(CHAT, [sample(12, answer_tokens=9)], WINDOW)
+    assert figures.itl_ms is not None
+    assert figures.tpot_ms is not None
+    assert figures.itl_ms.p50 == pytest.approx(100)
+    assert figures.tpot_ms.p50 == pytest.approx(50)
 
 
 def test_the_warm_up_is_not_counted_but_its_answers_still_take_time() -> None:
-    found = measure(CHAT, [sample(9.7), sample(10), sample(19.99), sample(20)], WINDOW)
-    assert (found.sent, found.answered) == (2, 2)
-    assert found.in_flight == pytest.approx((0.31 + 0.61 + 0.01) / 10, abs=0.001)
-    assert found.requests_per_second == 0.2  # what ended between 10 and 20
+    figures = measure(CHAT, [sample(9.7), sample(10), sample(19.99), sample(20)], WINDOW)
+    assert (figures.sent, figures.answered) == (2, 2)
+    assert figures.in_flight == pytest.approx((0.31 + 0.61 + 0.01) / 10, abs=0.001)
+    assert figures.requests_per_second == 0.2  # what ended between 10 and 20
     # chunks of the first from 10.0 on, all of the second, none of the others
-    assert found.out_tokens_per_second == pytest.approx((4 + 5) / 10)
-    assert found.in_tokens_per_second == 50  # of the one whose first token came within it
+    assert figures.out_tokens_per_second == pytest.approx((4 + 5) / 10)
+    assert figures.in_tokens_per_second == 50  # of the one whose first token came within it
 
 
 def test_refusals_failures_and_what_was_cut_stand_apart() -> None:
-    found = measure(
+    figures = measure(
         CHAT,
         [
             sample(11),
@@ -90,28 +90,28 @@ def test_refusals_failures_and_what_was_cut_stand_apart() -> None:
         ],
         WINDOW,
     )
-    assert (found.sent, found.answered, found.cut) == (6, 1, 1)
-    assert (found.refused.count, found.refused.without_retry_after) == (2, 1)
-    assert found.failed == {"HTTP 503": 2}
-    assert found.ttft_ms is not None
-    assert found.ttft_ms.max == 200  # of the answer only
+    assert (figures.sent, figures.answered, figures.cut) == (6, 1, 1)
+    assert (figures.refused.count, figures.refused.without_retry_after) == (2, 1)
+    assert figures.failed == {"HTTP 503": 2}
+    assert figures.ttft_ms is not None
+    assert figures.ttft_ms.max == 200  # of the answer only
 
 
 def test_the_timeline_adds_up_to_the_whole() -> None:
-    chance = random.Random(1)
-    sent = [sample(chance.uniform(8, 22)) for _ in range(300)]
-    found = measure(CHAT, sent, WINDOW)
-    assert len(found.timeline) == 10
-    assert sum(part.answered for part in found.timeline) == found.answered
-    rates = [part.out_tokens_per_second for part in found.timeline]
-    assert sum(rates) / len(rates) == pytest.approx(found.out_tokens_per_second, rel=0.001)
-    assert found.ttft_steps_ms == sorted(found.ttft_steps_ms)
+    rng = random.Random(1)
+    sent = [sample(rng.uniform(8, 22)) for _ in range(300)]
+    figures = measure(CHAT, sent, WINDOW)
+    assert len(figures.timeline) == 10
+    assert sum(part.answered for part in figures.timeline) == figures.answered
+    rates = [part.out_tokens_per_second for part in figures.timeline]
+    assert sum(rates) / len(rates) == pytest.approx(figures.out_tokens_per_second, rel=0.001)
+    assert figures.ttft_steps_ms == sorted(figures.ttft_steps_ms)
 
 
 def test_a_sample_survives_the_pipe_between_the_processes() -> None:
-    there = sample(12.34567, Outcome.REFUSED, retry_after=2.0, reason="x")
-    back = of(json.loads(to_line(there)))
-    assert back == Sample("chat", Outcome.REFUSED, 12.3457, 0.61, reason="x", retry_after=2.0)
+    sent = sample(12.34567, Outcome.REFUSED, retry_after=2.0, reason="x")
+    received = from_data(json.loads(to_line(sent)))
+    assert received == Sample("chat", Outcome.REFUSED, 12.3457, 0.61, reason="x", retry_after=2.0)
 
 
 # The verdict
@@ -125,12 +125,12 @@ def test_a_promise_is_kept_up_to_its_last_millisecond(part: float, word: bool) -
 
 def test_a_promise_of_which_nothing_was_measured_is_not_kept() -> None:
     classes = {"chat": measure(CHAT, [sample(12, Outcome.REFUSED)], WINDOW)}
-    found = promises(classes)
-    assert [(item.figure, item.measured_p95_ms, item.kept) for item in found] == [
+    figures = promises(classes)
+    assert [(item.figure, item.measured_p95_ms, item.kept) for item in figures] == [
         ("ttft", None, False),
         ("tpot", None, False),
     ]
-    assert not kept(found, classes)
+    assert not kept(figures, classes)
 
 
 def test_failures_break_the_verdict_and_refusals_do_not() -> None:
@@ -150,16 +150,16 @@ def test_the_prediction_at_the_stacks_own_load_is_the_plans() -> None:
     model = STANDARD.models[0]
     known = model.capacity
     assert known is not None
-    found = predict(STANDARD, model, users=users_of(STANDARD))
-    assert found is not None
-    assert found.in_flight == pytest.approx(known.in_flight, rel=0.01)
+    figures = predict(STANDARD, model, users=users_of(STANDARD))
+    assert figures is not None
+    assert figures.in_flight == pytest.approx(known.in_flight, rel=0.01)
     for item in known.classes:
-        assert found.classes[item.name].ttft_ms.p50 == pytest.approx(item.ttft_ms.p50, rel=0.001)
+        assert figures.classes[item.name].ttft_ms.p50 == pytest.approx(item.ttft_ms.p50, rel=0.001)
 
 
 def test_an_open_load_is_predicted_where_its_requests_leave_as_fast_as_they_come() -> None:
-    found = predict(STANDARD, STANDARD.models[0], rate=2)
-    assert found is not None
-    assert found.requests_per_second is not None
-    assert found.requests_per_second.p50 == pytest.approx(2, rel=0.01)
+    figures = predict(STANDARD, STANDARD.models[0], rate=2)
+    assert figures is not None
+    assert figures.requests_per_second is not None
+    assert figures.requests_per_second.p50 == pytest.approx(2, rel=0.01)
     assert predict(STANDARD, STANDARD.models[0], rate=50) is None

@@ -1,4 +1,4 @@
-"""The policies as a whole: our tiers pass, bad resources do not, and no plan of anybody breaks a rule."""
+"""All policies together: our tiers pass, bad resources do not, and no plan makes a policy raise."""
 
 import copy
 from collections.abc import Callable
@@ -146,7 +146,7 @@ def test_no_manifest_however_odd_breaks_a_rule(good: Resource) -> None:
 def test_policies_have_names_of_their_own_and_say_what_to_do() -> None:
     names = [policy.name for policy in RESOURCE_POLICIES]
     assert len(set(names)) == len(names)
-    assert all(policy.says.endswith(".") and policy.fix for policy in RESOURCE_POLICIES)
+    assert all(policy.rule.endswith(".") and policy.fix for policy in RESOURCE_POLICIES)
     told = [policy.name for policy in RESOURCE_POLICIES if policy.level is Level.ADVISORY]
     assert told == ["pod-security-exception"], "whatever else is refused stops the deployment"
 
@@ -164,6 +164,6 @@ def test_no_secret_is_told() -> None:
         image=f"app:{token}", command=["run", token], env=[{"name": "HF_TOKEN", "value": "open-sesame"}]
     )
     said = " ".join(messages(deployment(pod(bad, volumes=[{"name": "a", token: {}}]))))
-    assert "HF_TOKEN: is a secret by its name" in said
+    assert "HF_TOKEN: has the name of a secret" in said
     assert token not in said
     assert "open-sesame" not in said

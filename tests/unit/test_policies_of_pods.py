@@ -1,4 +1,4 @@
-"""What each policy refuses of a pod or a Service, and what it lets pass: both sides of each rule."""
+"""What each policy rejects in a pod or a Service, and what it allows."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ IN_CLEAR = "no-secrets-in-clear"
 @pytest.mark.parametrize(
     "image", ["app", "app:latest", "a/b:stable", "host:5000/app", "a:latest-cuda12", "a:v"]
 )
-def test_an_image_that_may_change_under_its_name_is_refused(image: str) -> None:
+def test_an_image_with_a_floating_tag_is_rejected(image: str) -> None:
     assert refused(deployment(pod(container(image=image)))) == [
         ("pinned-images", f"{AT}.containers[0].image")
     ]
@@ -36,57 +36,59 @@ def test_a_pinned_image_passes(image: str) -> None:
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_pod_security_restricted(case: Case) -> None:
     expected = [] if case.place is None else [("pod-security", f"{AT}.{case.place}")]
-    found = refused(deployment(case.spec))
-    assert [item for item in found if "allowPrivilegeEscalation" not in item[1]] == [
+    violations = refused(deployment(case.spec))
+    assert [item for item in violations if "allowPrivilegeEscalation" not in item[1]] == [
         item for item in expected if "allowPrivilegeEscalation" not in item[1]
     ]
-    assert set(expected) <= set(found)
-    assert bool(found) is bool(expected)
+    assert set(expected) <= set(violations)
+    assert bool(violations) is bool(expected)
 
 
-def test_an_exception_is_told_with_its_reason_and_stops_nothing() -> None:
+def test_an_exception_is_shown_with_its_reason_and_stops_nothing() -> None:
     spec = pod(hostNetwork=True, hostPID=True)
-    said = deployment(spec, annotations={EXCEPTION: "RDMA needs the node's network"})
-    assert [name for name, _ in refused(said)] == ["pod-security-exception"]
-    assert "2 exceptions: RDMA needs the node's network" in messages(said)[0]
+    excepted = deployment(spec, annotations={EXCEPTION: "RDMA needs the node's network"})
+    assert [name for name, _ in refused(excepted)] == ["pod-security-exception"]
+    assert "2 exceptions: RDMA needs the node's network" in messages(excepted)[0]
 
 
 @pytest.mark.parametrize("reason", ["", "because"])
-def test_an_exception_without_a_reason_is_none(reason: str) -> None:
-    said = deployment(pod(hostNetwork=True), annotations={EXCEPTION: reason})
-    assert refused(said) == [("pod-security", f"metadata.annotations[{EXCEPTION}]")]
+def test_an_exception_needs_a_reason(reason: str) -> None:
+    excepted = deployment(pod(hostNetwork=True), annotations={EXCEPTION: reason})
+    assert refused(excepted) == [("pod-security", f"metadata.annotations[{EXCEPTION}]")]
 
 
-def test_an_exception_that_nothing_needs_is_not_told() -> None:
+def test_an_exception_that_nothing_needs_is_not_reported() -> None:
     assert refused(deployment(pod(), annotations={EXCEPTION: "RDMA needs the node's network"})) == []
 
 
-def test_an_exception_of_pod_security_excuses_nothing_else() -> None:
-    said = deployment(pod(container(image="app")), annotations={EXCEPTION: "RDMA needs the node's network"})
-    assert [name for name, _ in refused(said)] == ["pinned-images"]
+def test_an_exception_applies_to_pod_security_only() -> None:
+    excepted = deployment(
+        pod(container(image="app")), annotations={EXCEPTION: "RDMA needs the node's network"}
+    )
+    assert [name for name, _ in refused(excepted)] == ["pinned-images"]
 
 
 @pytest.mark.parametrize(
-    ("resources", "lacking"),
+    ("resources", "missing"),
     [
-        (None, "no CPU request, no memory request, no memory limit"),
-        ({"requests": SIZES}, "no memory limit"),
+        (None, "CPU request, memory request, memory limit"),
+        ({"requests": SIZES}, "memory limit"),
         ({"requests": {"cpu": "1"}, "limits": {"memory": "1Gi"}}, None),
-        ({"limits": {"memory": "1Gi"}}, "no CPU request"),
+        ({"limits": {"memory": "1Gi"}}, "CPU request"),
         ({"limits": SIZES}, None),
         ({"requests": SIZES, "limits": {"memory": "1Gi"}}, None),
     ],
 )
-def test_requests_and_limits(resources: Any, lacking: str | None) -> None:
-    found = messages(deployment(pod(container(resources=resources))))
-    assert len(found) == (lacking is not None)
-    assert all(f"{AT}.containers[0].resources: says {lacking} - " in text for text in found)
+def test_requests_and_limits(resources: Any, missing: str | None) -> None:
+    violations = messages(deployment(pod(container(resources=resources))))
+    assert len(violations) == (missing is not None)
+    assert all(f"{AT}.containers[0].resources: missing {missing} - " in text for text in violations)
 
 
-def test_a_pod_may_say_requests_and_limits_for_all_its_containers() -> None:
-    said = {"requests": SIZES, "limits": SIZES}
+def test_a_pod_may_set_requests_and_limits_for_all_its_containers() -> None:
+    resources = {"requests": SIZES, "limits": SIZES}
     two = [container(resources=None), container(name="other", resources=None)]
-    assert refused(deployment(pod(*two, resources=said))) == []
+    assert refused(deployment(pod(*two, resources=resources))) == []
     assert len(refused(deployment(pod(*two)))) == 2
 
 
@@ -103,8 +105,8 @@ def test_a_pod_may_say_requests_and_limits_for_all_its_containers() -> None:
 )
 def test_a_secret_in_the_environment_is_refused(name: str, value: str) -> None:
     variables = [{"name": "MODE", "value": "fast"}, {"name": name, "value": value}]
-    found = refused(deployment(pod(container(env=variables))))
-    assert found == [(IN_CLEAR, f"{AT}.containers[0].env[1].value")]
+    violations = refused(deployment(pod(container(env=variables))))
+    assert violations == [(IN_CLEAR, f"{AT}.containers[0].env[1].value")]
 
 
 @pytest.mark.parametrize(
@@ -119,7 +121,7 @@ def test_a_secret_in_the_environment_is_refused(name: str, value: str) -> None:
         ("MONKEY", "abc"),
     ],
 )
-def test_what_only_looks_like_a_secret_passes(name: str, value: str) -> None:
+def test_a_value_that_only_looks_like_a_secret_passes(name: str, value: str) -> None:
     assert refused(deployment(pod(container(env=[{"name": name, "value": value}])))) == []
 
 
@@ -136,7 +138,7 @@ OLDER = "service.beta.kubernetes.io/load-balancer-source-ranges"
 
 
 @pytest.mark.parametrize(
-    ("annotations", "ranges", "told"),
+    ("annotations", "ranges", "problem"),
     [
         (None, None, "open to everybody"),
         (None, [], "open to everybody"),
@@ -147,10 +149,12 @@ OLDER = "service.beta.kubernetes.io/load-balancer-source-ranges"
         ({OLDER: "192.0.2.0/24"}, None, None),
     ],
 )
-def test_a_load_balancer_says_who_may_call(annotations: Any, ranges: Any, told: str | None) -> None:
-    found = messages(service(annotations, type="LoadBalancer", loadBalancerSourceRanges=ranges))
-    assert len(found) == (told is not None)
-    assert all(text.startswith("spec.loadBalancerSourceRanges: ") and str(told) in text for text in found)
+def test_a_load_balancer_needs_source_ranges(annotations: Any, ranges: Any, problem: str | None) -> None:
+    violations = messages(service(annotations, type="LoadBalancer", loadBalancerSourceRanges=ranges))
+    assert len(violations) == (problem is not None)
+    assert all(
+        text.startswith("spec.loadBalancerSourceRanges: ") and str(problem) in text for text in violations
+    )
 
 
 def test_other_services_need_no_ranges() -> None:

@@ -16,24 +16,23 @@ EVERY = sorted(PRICES.by_id)
 TEXT = (Path(__file__).parents[2] / "tierup/catalog/prices.yaml").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("name", EVERY)
-def test_a_price_is_exact_dated_and_sourced(name: str) -> None:
-    item = PRICES.by_id[name]
-    for figure in (item.value, item.low, item.high):
-        assert figure is None or (type(figure) is Decimal and figure.is_finite())
-    assert item.id == name
-    assert len(item.source) > 10
-    assert datetime.date(2022, 1, 1) < item.as_of <= datetime.date(2026, 11, 25)
-    assert PRICES.what[name]
+def test_every_price_is_exact_dated_and_sourced() -> None:
+    for name, item in PRICES.by_id.items():
+        for figure in (item.value, item.low, item.high):
+            assert figure is None or (type(figure) is Decimal and figure.is_finite()), name
+        assert item.id == name
+        assert len(item.source) > 10, name
+        assert datetime.date(2022, 1, 1) < item.as_of <= datetime.date(2026, 11, 25), name
+        assert PRICES.what[name], name
 
 
-def test_digits_are_those_of_the_file() -> None:
+def test_prices_keep_the_digits_of_the_file() -> None:
     assert str(PRICES.by_id["electricity"].value) == "0.0929"
     assert str(PRICES.by_id["rent-8x-h200-141g-aws"].value) == "63.296"
     assert str(PRICES.by_id["entry-2x-rtx-4090"].value) == "15000"
 
 
-def test_what_nobody_sourced_is_null_and_says_so() -> None:
+def test_a_price_without_a_source_is_null_and_says_why() -> None:
     null = {name for name in EVERY if PRICES.by_id[name].value is None}
     assert null == {name for name in EVERY if PRICES.by_id[name].source == "No source found: quote your own"}
     assert {"labour", "maintenance", "storage", "switch-ethernet", "switch-infiniband"} <= null
@@ -41,7 +40,7 @@ def test_what_nobody_sourced_is_null_and_says_so() -> None:
     assert {PRICES.by_id[name].confidence for name in low} == {"low"}
 
 
-def test_what_sources_disagree_on_is_not_shipped() -> None:
+def test_a_price_on_which_sources_disagree_is_not_shipped() -> None:
     assert not [name for name in EVERY if re.search("h100.*(aws|p5)", name)]
 
 
@@ -93,7 +92,7 @@ def test_the_guide_s_ranges_are_its_cards_and_the_rest() -> None:
         assert all(0 < item < high for item in rest), (name, rest)
 
 
-def test_limits_are_of_prices_there_are_and_hold_the_catalogue_s_own() -> None:
+def test_limits_belong_to_known_prices_which_are_within_them() -> None:
     for name, (low, high) in LIMITS.items():
         value = PRICES.by_id[name].value
         assert value is None or low <= value <= high
@@ -121,6 +120,6 @@ def changed(old: str, new: str) -> str:
         ("  pue:\n", "  electricity:\n", "electricity"),
     ],
 )
-def test_a_mistake_in_the_file_is_told_with_its_place(old: str, new: str, problem: str) -> None:
+def test_a_mistake_in_the_file_is_reported_with_its_path(old: str, new: str, problem: str) -> None:
     with pytest.raises(CatalogError, match=re.escape(problem)):
         parse_prices(changed(old, new))

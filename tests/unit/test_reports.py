@@ -1,4 +1,4 @@
-"""What CI gets of a plan: JSON for programs, Markdown for a pull request, SARIF for scanners; no secret in any."""
+"""Reports of a plan for CI: JSON for programs, Markdown for a pull request, SARIF for scanners; none shows a secret."""
 
 import dataclasses
 import json
@@ -18,7 +18,7 @@ TOKEN = "hf_abcdefghijklmnopqrstuvwxyz"
 BAD = Finding(Code.WEIGHTS_DO_NOT_FIT, "models[0]", "the weights do not fit", "use fewer", "14 GiB", "12 GiB")
 OPEN = warning(Code.ROLLOUT_RECREATE, "models[1]", "a change stops it", "add a server")
 NOTE = Finding(Code.STANDBY, "nodes.standby", "a spare is off", "nothing", severity=Severity.NOTE)
-MEANT = dataclasses.replace(
+ACCEPTED = dataclasses.replace(
     warning(Code.ONE_FAILURE_DOMAIN, "nodes.count", "one server", "use 2", "1"), accepted="it is a test tier"
 )
 
@@ -35,12 +35,12 @@ def report(*findings: Finding, **changes: Any) -> Report:
     return dataclasses.replace(plain, **changes)
 
 
-EVERYTHING = report(MEANT, NOTE, OPEN, BAD)
-TELLS_A_TOKEN = report(
+EVERYTHING = report(ACCEPTED, NOTE, OPEN, BAD)
+WITH_A_TOKEN = report(
     Finding(
         Code.UNKNOWN_KEY, f"models[0].{TOKEN}", f"no key {TOKEN}", f"remove {TOKEN}", TOKEN, f"a, {TOKEN}"
     ),
-    dataclasses.replace(MEANT, accepted=f"because of {TOKEN}"),
+    dataclasses.replace(ACCEPTED, accepted=f"because of {TOKEN}"),
     stack=TOKEN,
     file=f"stacks/Pulumi.{TOKEN}.yaml",
     summary={"namespace": TOKEN, TOKEN: [{"name": TOKEN}]},
@@ -48,14 +48,14 @@ TELLS_A_TOKEN = report(
 )
 
 
-def no_line(found: Report) -> Report:
-    return dataclasses.replace(found, lines=(None,) * len(found.findings))
+def no_line(plan_report: Report) -> Report:
+    return dataclasses.replace(plan_report, lines=(None,) * len(plan_report.findings))
 
 
 # JSON
 
 
-def test_json_has_the_gravest_first_and_accepted_ones_last() -> None:
+def test_json_lists_errors_first_and_accepted_findings_last() -> None:
     tree = json.loads(json_report.render(EVERYTHING))
     assert [(item["code"], item["line"]) for item in tree["findings"]] == [
         ("TIER036", 13),
@@ -68,9 +68,9 @@ def test_json_has_the_gravest_first_and_accepted_ones_last() -> None:
     assert tree["gpus"] == {"used": 2}
 
 
-def test_a_finding_in_json_has_its_parts_and_its_line_of_text() -> None:
-    found = json.loads(json_report.render(report(MEANT)))["findings"][0]
-    assert found == {
+def test_a_finding_in_json_has_its_parts_and_its_message() -> None:
+    finding = json.loads(json_report.render(report(ACCEPTED)))["findings"][0]
+    assert finding == {
         "code": "TIER052",
         "name": "ONE_FAILURE_DOMAIN",
         "severity": "warning",
@@ -88,7 +88,7 @@ def test_a_finding_in_json_has_its_parts_and_its_line_of_text() -> None:
 # Markdown
 
 
-def test_markdown_is_a_comment_that_can_be_found_again() -> None:
+def test_a_later_run_can_find_the_markdown_comment() -> None:
     lines = markdown.render(EVERYTHING).splitlines()
     assert lines[:2] == ["<!-- tierup plan: standard -->", "## tierup plan: standard"]
     assert "**This cannot be deployed**: 1 error, 1 warning, 1 note, 1 accepted in" in lines[3]
@@ -112,7 +112,7 @@ def test_markdown_of_a_clean_plan_says_so() -> None:
 @pytest.mark.parametrize(
     "hostile", ["a | b", "x\n## heading", "<img src=x>", "[a](http://b)", "`code`", "*b*"]
 )
-def test_no_text_of_the_file_becomes_markup(hostile: str) -> None:
+def test_text_of_the_file_never_becomes_markup(hostile: str) -> None:
     finding = Finding(Code.BAD_FORMAT, hostile, hostile, hostile, hostile)
     lines = markdown.render(report(finding, headline=(), stack=hostile)).splitlines()
     assert len(lines) == 8
@@ -125,13 +125,13 @@ def test_no_text_of_the_file_becomes_markup(hostile: str) -> None:
 # SARIF
 
 
-def checked(found: Report) -> dict[str, Any]:
+def checked(plan_report: Report) -> dict[str, Any]:
     """The only run of a log that satisfies the standard's own schema."""
     schema = json.loads(SARIF_SCHEMA.read_text(encoding="utf-8"))
     formats = jsonschema.FormatChecker(formats=())
     formats.checks("uri")(lambda value: re.match(r"[a-z]+://\S+$", str(value)) is not None)
     formats.checks("uri-reference")(lambda value: re.fullmatch(r"[\w.%/-]+", str(value)) is not None)
-    log = json.loads(sarif.render(found, "1.2.3"))
+    log = json.loads(sarif.render(plan_report, "1.2.3"))
     jsonschema.Draft4Validator(schema, format_checker=formats).validate(log)
     assert log["$schema"] == schema["id"]
     (run,) = log["runs"]
@@ -139,7 +139,7 @@ def checked(found: Report) -> dict[str, Any]:
     return run
 
 
-def test_the_check_sees_what_is_wrong() -> None:
+def test_the_schema_rejects_an_invalid_log() -> None:
     schema = json.loads(SARIF_SCHEMA.read_text(encoding="utf-8"))
     log = json.loads(sarif.render(EVERYTHING, "1.2.3"))
     for part, key, value in (
@@ -157,26 +157,26 @@ def test_the_check_sees_what_is_wrong() -> None:
 
 
 @pytest.mark.parametrize(
-    "found",
+    "plan_report",
     [
         EVERYTHING,
         report(),
         no_line(EVERYTHING),
-        TELLS_A_TOKEN,
+        WITH_A_TOKEN,
         report(BAD, stack="a b", file="stacks/Pulumi.a b.yaml"),
     ],
     ids=["everything", "nothing", "no lines", "token", "space"],
 )
-def test_sarif_satisfies_the_standard_s_schema(found: Report) -> None:
-    assert len(checked(found)["results"]) == len(found.findings)
+def test_sarif_satisfies_the_standard_s_schema(plan_report: Report) -> None:
+    assert len(checked(plan_report)["results"]) == len(plan_report.findings)
 
 
 def test_every_code_is_a_rule_with_its_explanation() -> None:
     rules = checked(EVERYTHING)["tool"]["driver"]["rules"]
     assert [rule["id"] for rule in rules] == [str(code) for code in Code]
     for rule in rules:
-        said = EXPLAINED[Code(rule["id"])]
-        assert rule["fullDescription"]["text"] == said.meaning
+        explanation = EXPLAINED[Code(rule["id"])]
+        assert rule["fullDescription"]["text"] == explanation.meaning
         assert f"docs/findings.md#{rule['id'].lower()}" in rule["help"]["text"]
         assert rule["name"].isalnum()
 
@@ -204,9 +204,11 @@ def test_an_accepted_finding_is_suppressed_with_its_reason_and_only_that() -> No
     assert suppressions == {"TIER036": [], "TIER053": [], "TIER062": [], "TIER052": [meant]}
 
 
-def test_a_fingerprint_outlives_moved_lines_and_new_figures_and_tells_twins_apart() -> None:
-    def prints(found: Report) -> list[str]:
-        return [result["partialFingerprints"]["tierupFinding/v1"] for result in checked(found)["results"]]
+def test_a_fingerprint_stays_the_same_when_lines_or_figures_change() -> None:
+    def prints(plan_report: Report) -> list[str]:
+        return [
+            result["partialFingerprints"]["tierupFinding/v1"] for result in checked(plan_report)["results"]
+        ]
 
     heavier = dataclasses.replace(BAD, got="15 GiB")
     assert prints(report(BAD)) == prints(report(heavier, lines=(99,)))
@@ -217,21 +219,21 @@ def test_a_fingerprint_outlives_moved_lines_and_new_figures_and_tells_twins_apar
 # Secrets
 
 
-def test_no_format_tells_a_secret() -> None:
+def test_no_format_shows_a_secret() -> None:
     for text in (
-        json_report.render(TELLS_A_TOKEN),
-        markdown.render(TELLS_A_TOKEN),
-        sarif.render(TELLS_A_TOKEN, "1.2.3"),
+        json_report.render(WITH_A_TOKEN),
+        markdown.render(WITH_A_TOKEN),
+        sarif.render(WITH_A_TOKEN, "1.2.3"),
     ):
         assert TOKEN not in text
         assert "(a secret)" in text
 
 
-def test_a_secret_behind_an_escaped_line_break_is_found() -> None:
+def test_a_secret_after_a_line_break_is_redacted() -> None:
     finding = Finding(Code.BAD_FORMAT, "a", f"first\n{TOKEN}", "b")
     assert TOKEN not in json_report.render(report(finding))
 
 
-def test_each_finding_has_a_line_or_none() -> None:
-    with pytest.raises(ValueError, match="its line"):
+def test_lines_must_have_an_entry_per_finding() -> None:
+    with pytest.raises(ValueError, match="needs an entry"):
         report(BAD, lines=())

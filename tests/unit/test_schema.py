@@ -1,4 +1,4 @@
-"""The committed JSON Schema is fresh, takes every good stack file, and refuses what a schema can refuse."""
+"""The committed JSON Schema is up to date, accepts every valid stack file, and rejects what a schema can reject."""
 
 import json
 from pathlib import Path
@@ -34,7 +34,7 @@ def problems(validator: jsonschema.Draft7Validator, text: str) -> list[str]:
 
 
 @pytest.mark.parametrize("name", GENERATED)
-def test_a_generated_file_is_fresh(name: str) -> None:
+def test_a_generated_file_is_up_to_date(name: str) -> None:
     assert (ROOT / name).read_text(encoding="utf-8") == GENERATED[name](), "run `make generate`"
 
 
@@ -53,7 +53,7 @@ def test_every_variant_is_valid(validator: jsonschema.Draft7Validator, path: Pat
     assert problems(validator, uncomment_variant(path.read_text(encoding="utf-8"), name)) == []
 
 
-def test_bad_stack_files_of_a_form_are_invalid(validator: jsonschema.Draft7Validator) -> None:
+def test_stack_files_with_invalid_values_are_rejected(validator: jsonschema.Draft7Validator) -> None:
     refused = 0
     for path in sorted(BAD.glob("*.yaml")):
         codes = {line.split()[1] for line in path.with_suffix(".expected").read_text().splitlines()[1:]}

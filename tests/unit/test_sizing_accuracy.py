@@ -1,4 +1,4 @@
-"""Coefficients and accuracy report follow from the committed measurements and meet the goals."""
+"""The committed coefficients and the accuracy report match the measurements, and the model meets its goals."""
 
 import csv
 import math
@@ -17,12 +17,12 @@ ROOT = Path(__file__).parents[2]
 TABLES = ("speed.csv", "kv.csv", "shapes.csv")
 
 
-def test_the_report_is_fresh() -> None:
+def test_the_committed_report_is_up_to_date() -> None:
     committed = (ROOT / "docs" / "accuracy.md").read_text(encoding="utf-8")
     assert committed == report(), "run: tierup size --accuracy > docs/accuracy.md"
 
 
-def test_the_coefficients_are_those_of_the_measurements() -> None:
+def test_the_committed_coefficients_are_up_to_date() -> None:
     committed = (MEASUREMENTS / "coefficients.yaml").read_text(encoding="utf-8")
     assert committed == calibration_text(), "run: python -m tierup.sizing.calibrate"
 
@@ -37,7 +37,7 @@ def test_every_row_names_a_public_source(table: str) -> None:
         assert "unattributed" not in str(row).lower()
 
 
-def test_every_row_in_scope_can_be_asked() -> None:
+def test_every_row_in_scope_names_a_known_model_and_gpu() -> None:
     shapes, gpus = load_shapes(), load_catalog().gpus
     with (MEASUREMENTS / "speed.csv").open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
@@ -47,7 +47,7 @@ def test_every_row_in_scope_can_be_asked() -> None:
                 assert float(row["value"]) > 0
 
 
-def test_the_goals_are_met_on_groups_that_the_fit_has_not_seen() -> None:
+def test_the_goals_are_met_on_groups_left_out_of_the_fit() -> None:
     errors = residuals(load_rows().used)
     per_token = [abs(math.expm1(e)) for row, e in errors if reported_metric(row) == "tpot_ms"]
     assert statistics.median(per_token) <= 0.15

@@ -1,4 +1,4 @@
-"""What fits: published weights and KV capacities, hand-worked bytes, a table over models and GPUs."""
+"""Which models fit which GPUs: against published start-up logs, bytes computed by hand, and a table of cases."""
 
 import statistics
 from dataclasses import replace
@@ -7,22 +7,22 @@ from pathlib import Path
 import pytest
 
 from tierup.catalog import Precision, load_catalog
-from tierup.sizing import ModelShape, ShapeError, SizingInput, load_shapes, shape_from_config, size
+from tierup.sizing import ShapeError, SizingInput, load_shapes, shape_from_config, size
 from tierup.sizing.coefficients import load_calibration
 from tierup.sizing.measurements import load_startup_logs
 from tierup.sizing.memory import BLOCK, GIB, memory
 from tierup.sizing.shape import read_config
 
 SHAPES, GPUS = load_shapes(), load_catalog().gpus
-K = load_calibration().values
+COEFFICIENTS = load_calibration().values
 
 
-def ask(model: str, gpu: str, precision: str = "bf16", **more: object) -> SizingInput:
+def sizing_input(model: str, gpu: str, precision: str = "bf16", **more: object) -> SizingInput:
     base = SizingInput(SHAPES[model], gpu, GPUS[gpu], Precision(precision))
     return replace(base, **more)  # type: ignore[arg-type]
 
 
-# Hand-worked: 2 x layers x kv_heads x head_dim x bytes
+# Computed by hand: 2 x layers x kv_heads x head_dim x bytes
 
 
 @pytest.mark.parametrize(
@@ -56,8 +56,8 @@ PUBLISHED_WEIGHTS = [  # GiB; "Loading model weights took" of vLLM, file sizes f
 def test_weights_are_within_3_percent_of_published_logs(
     model: str, precision: str, published: float, source: str
 ) -> None:
-    ours = SHAPES[model].weight_bytes(Precision(precision)) / GIB
-    assert ours == pytest.approx(published, rel=0.03), source
+    predicted = SHAPES[model].weight_bytes(Precision(precision)) / GIB
+    assert predicted == pytest.approx(published, rel=0.03), source
 
 
 def test_kv_capacity_is_within_12_percent_of_every_published_start_up_log() -> None:
@@ -65,13 +65,13 @@ def test_kv_capacity_is_within_12_percent_of_every_published_start_up_log() -> N
     assert len(logs) >= 7
     errors = []
     for log in logs:
-        ours = memory(log.ask, K)
+        predicted = memory(log.inputs, COEFFICIENTS)
         if log.weights_gib is not None:
-            assert ours.weights == pytest.approx(log.weights_gib, rel=0.03)
+            assert predicted.weights == pytest.approx(log.weights_gib, rel=0.03)
         if log.kv_tokens is not None:
-            errors.append(abs(ours.kv_tokens / log.kv_tokens - 1))
+            errors.append(abs(predicted.kv_tokens / log.kv_tokens - 1))
         elif log.kv_gib is not None:
-            errors.append(abs(ours.kv / log.kv_gib - 1))
+            errors.append(abs(predicted.kv / log.kv_gib - 1))
     assert max(errors) <= 0.12
     assert statistics.median(errors) <= 0.05
 
@@ -111,41 +111,41 @@ def test_the_table_is_large() -> None:
 
 @pytest.mark.parametrize(("model", "gpu", "precision", "tensor", "fits"), CASES)
 def test_fit(model: str, gpu: str, precision: str, tensor: int, fits: bool) -> None:
-    question = ask(model, gpu, precision, tensor=tensor, context=4096, max_num_seqs=64)
-    found = size(question)
-    assert found.fits == fits, memory(question, K)
+    inputs = sizing_input(model, gpu, precision, tensor=tensor, context=4096, max_num_seqs=64)
+    sizing = size(inputs)
+    assert sizing.fits == fits, memory(inputs, COEFFICIENTS)
     # By hand: 92 % of the card's memory less 1 % that the driver keeps, less the weights, less 0.2 to 5 GiB of
     # activations and CUDA graphs; two cards share the keys and values.
     shape, card = SHAPES[model], GPUS[gpu].memory_mib.value / 1024 * 0.99 * 0.92
-    left = card - found.weights_gib_per_gpu
+    left = card - sizing.weights_gib_per_gpu
     token = shape.kv_bytes_per_token() / tensor / GIB
-    assert (left - 5) / token - BLOCK <= found.kv_tokens <= max(0.0, left - 0.2) / token
+    assert (left - 5) / token - BLOCK <= sizing.kv_tokens <= max(0.0, left - 0.2) / token
 
 
-def test_the_largest_context_that_fits_does_and_one_block_more_does_not() -> None:
-    question = ask("qwen3-8b", "rtx-4090")
-    largest = memory(question, K).max_context
-    assert size(replace(question, context=largest)).fits
-    assert not size(replace(question, context=largest + BLOCK)).fits
+def test_the_largest_context_fits_and_one_block_more_does_not() -> None:
+    inputs = sizing_input("qwen3-8b", "rtx-4090")
+    largest = memory(inputs, COEFFICIENTS).max_context
+    assert size(replace(inputs, context=largest)).fits
+    assert not size(replace(inputs, context=largest + BLOCK)).fits
 
 
 def test_tensor_parallelism_beyond_the_kv_heads_does_not_split_the_cache_further() -> None:
-    two, four = (memory(ask("qwen2.5-7b", "h100-80g-sxm", tensor=tp), K) for tp in (2, 4))
+    two, four = (memory(sizing_input("qwen2.5-7b", "h100-80g-sxm", tensor=tp), COEFFICIENTS) for tp in (2, 4))
     assert four.kv_tokens > 1.9 * two.kv_tokens
-    eight = memory(ask("qwen2.5-72b", "h100-80g-sxm", tensor=8), K)
-    four_big = memory(ask("qwen2.5-72b", "h100-80g-sxm", tensor=4), K)
+    eight = memory(sizing_input("qwen2.5-72b", "h100-80g-sxm", tensor=8), COEFFICIENTS)
+    four_big = memory(sizing_input("qwen2.5-72b", "h100-80g-sxm", tensor=4), COEFFICIENTS)
     assert eight.weights == pytest.approx(four_big.weights / 2)
 
 
 def test_cuda_graphs_are_deducted_only_where_the_engine_does_so() -> None:
     new, old, eager = (
-        memory(ask("qwen2.5-7b", "l4", engine_version=version, enforce_eager=flag), K).kv
+        memory(sizing_input("qwen2.5-7b", "l4", engine_version=version, enforce_eager=flag), COEFFICIENTS).kv
         for version, flag in (("0.32.0", False), ("0.10.1", False), ("0.32.0", True))
     )
     assert new < old == eager
 
 
-def test_a_config_json_gives_the_catalogues_shape(tmp_path: Path) -> None:
+def test_a_config_json_gives_the_same_shape_as_the_catalogue(tmp_path: Path) -> None:
     config = {
         "hidden_size": 3584,
         "num_hidden_layers": 28,
@@ -155,10 +155,10 @@ def test_a_config_json_gives_the_catalogues_shape(tmp_path: Path) -> None:
         "vocab_size": 152064,
         "max_position_embeddings": 32768,
     }
-    found, known = shape_from_config(config, "mine"), SHAPES["qwen2.5-7b"]
-    assert found.params == pytest.approx(known.params, rel=0.001)
-    assert (found.kv_bytes_per_token(), found.linear) == (known.kv_bytes_per_token(), known.linear)
-    with pytest.raises(ShapeError, match="lacks vocab_size"):
+    shape, expected = shape_from_config(config, "mine"), SHAPES["qwen2.5-7b"]
+    assert shape.params == pytest.approx(expected.params, rel=0.001)
+    assert (shape.kv_bytes_per_token(), shape.linear) == (expected.kv_bytes_per_token(), expected.linear)
+    with pytest.raises(ShapeError, match=r"missing in config\.json: vocab_size"):
         shape_from_config({k: v for k, v in config.items() if k != "vocab_size"}, "mine")
     with pytest.raises(ShapeError, match="mixtures of experts"):
         shape_from_config({**config, "num_experts": 8}, "mine")
@@ -168,8 +168,8 @@ def test_a_config_json_gives_the_catalogues_shape(tmp_path: Path) -> None:
         read_config(broken)
 
 
-@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
-def test_every_shape_adds_up_to_its_parameter_count(shape: ModelShape) -> None:
+def test_every_shape_adds_up_to_its_parameter_count() -> None:
     """With one embedding table or two; norms and biases are under 1 %."""
-    counts = [shape.linear + tables * shape.head for tables in (1, 2)]
-    assert any(count == pytest.approx(shape.params, rel=0.01) for count in counts)
+    for name, shape in SHAPES.items():
+        counts = [shape.linear + tables * shape.head for tables in (1, 2)]
+        assert any(count == pytest.approx(shape.params, rel=0.01) for count in counts), name

@@ -1,4 +1,4 @@
-"""A stack file's text means what it means to Pulumi's own parser, and a file that cannot be read is told."""
+"""A stack file is read as Pulumi's own parser reads it, and an unreadable file is reported."""
 
 import json
 import math
@@ -70,7 +70,7 @@ def test_anchors_and_merges_are_followed() -> None:
     )
 
 
-def test_every_duplicate_key_is_noted_where_it_stands() -> None:
+def test_every_duplicate_key_is_reported_with_its_position() -> None:
     assert read_yaml("a: 1\nb: {c: 1, c: 2}\na: 2\n")[1] == [("a", 3, 1), ("c", 2, 11)]
 
 
@@ -94,7 +94,7 @@ def test_every_duplicate_key_is_noted_where_it_stands() -> None:
         "[" * 1200,
     ],
 )
-def test_what_is_not_plain_data_is_an_error_of_yaml(text: str) -> None:
+def test_anything_but_plain_data_is_a_yaml_error(text: str) -> None:
     with pytest.raises(yaml.YAMLError):
         read_yaml(text)
     raw = parse_stack(text, "s", "Pulumi.s.yaml")
@@ -103,17 +103,17 @@ def test_what_is_not_plain_data_is_an_error_of_yaml(text: str) -> None:
     assert "\n" not in str(raw.findings[0])
 
 
-def test_a_missing_file_names_those_there_are(tmp_path: Path) -> None:
+def test_the_message_about_a_missing_file_lists_the_existing_ones(tmp_path: Path) -> None:
     (tmp_path / "Pulumi.standard.yaml").write_text("config: {}")
     raw = read_stack(tmp_path / "Pulumi.standrad.yaml")
-    (found,) = parse(raw).findings
-    assert str(found) == (
+    (finding,) = parse(raw).findings
+    assert str(finding) == (
         "TIER011 Pulumi.standrad.yaml: there is no such stack file (got standrad; allowed standard)"
         " - did you mean 'standard'?"
     )
 
 
-def test_a_folder_and_a_binary_file_are_told(tmp_path: Path) -> None:
+def test_a_folder_and_a_binary_file_are_reported(tmp_path: Path) -> None:
     (tmp_path / "Pulumi.folder.yaml").mkdir()
     (tmp_path / "Pulumi.binary.yaml").write_bytes(b"config: \xff\xfe")
     assert [f.code for f in read_stack(tmp_path / "Pulumi.folder.yaml").findings] == [Code.NOT_FOUND]
@@ -127,7 +127,7 @@ def test_a_byte_order_mark_and_windows_line_ends_do_not_matter(tmp_path: Path) -
     assert read_stack(path).values == {"workload": {"users": 1}}
 
 
-def test_the_project_is_found_from_below_and_says_where_stacks_are(tmp_path: Path) -> None:
+def test_the_project_is_found_from_a_subfolder(tmp_path: Path) -> None:
     below = tmp_path / "a" / "b"
     below.mkdir(parents=True)
     assert find_project(below) is None
@@ -161,7 +161,7 @@ SECTIONS: dict[str, Any] = {
 }
 
 
-def test_the_engine_hands_over_what_the_file_says() -> None:
+def test_the_engine_s_configuration_equals_the_file() -> None:
     from_file = parse_stack(yaml.safe_dump({"config": SECTIONS}), "s", "Pulumi.s.yaml")
     values = {key: value if isinstance(value, str) else json.dumps(value) for key, value in SECTIONS.items()}
     values["tierup:secret-hub-token"] = "decrypted"
@@ -169,16 +169,16 @@ def test_the_engine_hands_over_what_the_file_says() -> None:
     assert "decrypted" not in repr(read_engine("s", values, ["tierup:secret-hub-token"]))
 
 
-def test_a_secret_that_the_engine_does_not_hide_is_in_clear() -> None:
+def test_a_secret_that_the_engine_does_not_hide_is_reported() -> None:
     raw = read_engine("s", {"tierup:secret-hub-token": "12345"}, [])
     assert [finding.code for finding in raw.findings] == [Code.SECRET_IN_CLEAR]
 
 
-def test_a_section_that_the_engine_hides_is_told_without_its_content() -> None:
+def test_a_hidden_section_is_reported_without_its_content() -> None:
     raw = read_engine("s", {"tierup:nodes": '{"server": "decrypted"}'}, ["tierup:nodes"])
     assert [finding.path for finding in raw.findings] == ["nodes"]
     assert "decrypted" not in repr(raw)
 
 
-def test_decimals_that_config_set_stored_as_text_count() -> None:
+def test_decimals_that_config_set_stored_as_text_are_accepted() -> None:
     assert "WRONG_TYPE" not in codes(gateway={"longformCap": "0.25"}, budget={"capexUsd": "60000"})

@@ -98,7 +98,7 @@ def test_the_kv_cache_gets_what_was_planned_and_no_more(
     assert found["dtype"] == dtype
     room = memory(question(plan, plan.models[0]), load_calibration().values)
     # The engine takes this share of what weights and buffers leave of the whole GPU.
-    left = room.visible - room.weights - room.beside
+    left = room.visible - room.weights - room.overhead
     assert 0.97 * room.kv <= found["free_gpu_memory_fraction"] * left <= room.kv
 
 

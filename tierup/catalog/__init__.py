@@ -1,9 +1,9 @@
-"""Which GPUs, servers and models exist, each value with the document it comes from and its date.
+"""The catalogue of GPUs, servers and models; each value has a source document and a date.
 
-The YAML files beside this module hold the data, this module their shape. An entry is written
-`{value: 80, source: ID}`, with ID a row of the file's own `sources` table (title, url, as_of); it may add
-`confidence` (high unless said), `low` and `high`, or its own `as_of`. Everything wrong in all three files is
-raised once, as `CatalogError`. Reading these files is the only file access of the pure core.
+The YAML files in this folder hold the data, this module their schema. An entry is written `{value: 80, source: ID}`,
+where ID is a row of the file's `sources` table (title, url, as_of). It may have `confidence` (default: high),
+`low` and `high`, or its own `as_of`. All problems in all three files are raised together as `CatalogError`. Reading
+these files is the only file access of the pure core.
 """
 
 import datetime
@@ -28,11 +28,11 @@ Text = Annotated[str, Field(min_length=1)]
 
 
 class Precision(StrEnum):
-    """How a model's weights are stored and computed: one axis, one variant of a model per value.
+    """How a model's weights are stored and computed; a model has one variant per value.
 
-    `bf16`, `fp16`: two bytes, same repository, other dtype when served. `fp8`: eight-bit floats, on Ampere
-    for weights only. `int8`: W8A8, activations too. `gptq-int8`, `gptq-int4`, `awq`: weight-only integers in
-    groups of 128, embeddings left at two bytes. `q8_0`, `q5_k_m`: GGUF blocks, for an engine that reads them.
+    `bf16`, `fp16`: two bytes, from the same repository, served with another dtype. `fp8`: 8-bit floats, on Ampere for
+    weights only. `int8`: W8A8, weights and activations. `gptq-int8`, `gptq-int4`, `awq`: weight-only integers in groups
+    of 128, with embeddings in two bytes. `q8_0`, `q5_k_m`: GGUF blocks, for engines that read them.
     """
 
     BF16 = "bf16"
@@ -50,7 +50,7 @@ DEFAULT_PRECISION = Precision.BF16  # as trained: where nobody names another one
 
 
 class Architecture(StrEnum):
-    """The GPU's generation: it decides which precisions run natively and which attention kernels exist."""
+    """The GPU generation. It determines the precisions in hardware and the attention kernels."""
 
     AMPERE = "ampere"
     ADA = "ada"
@@ -58,13 +58,13 @@ class Architecture(StrEnum):
 
 
 class WeightFormat(StrEnum):
-    """The file format of the weights: `safetensors` loads in any engine, `gguf` needs the plugin image."""
+    """The file format of the weights: any engine loads `safetensors`; `gguf` needs the plugin image."""
 
     SAFETENSORS = "safetensors"
     GGUF = "gguf"
 
 
-# Enums arrive as YAML strings, so they alone are read leniently; everything else is strict.
+# YAML has enums as strings, so these fields are not strict; all others are.
 ArchitectureField = Annotated[Architecture, Field(strict=False)]
 FormatField = Annotated[WeightFormat, Field(strict=False)]
 PrecisionKey = Annotated[Precision, Field(strict=False)]
@@ -75,7 +75,7 @@ class _Strict(BaseModel):
 
 
 class Source(_Strict):
-    """A document: `as_of` is the date it bears, or the day it was read if it bears none."""
+    """A document; `as_of` is its date, or the day it was read if it has none."""
 
     title: Text
     url: Text | None = None
@@ -86,7 +86,7 @@ class Source(_Strict):
 
 
 class Sourced(_Strict, Generic[T]):
-    """One value and where it comes from; `low` and `high` bound it where the source gives a range."""
+    """One value and its source; `low` and `high` are bounds, if the source gives a range."""
 
     value: T
     source: Source
@@ -116,7 +116,7 @@ class DenseTflops(_Strict):
 
 
 class Link(_Strict):
-    """GPU to GPU in one server: `gb_s` is the bidirectional total in GB/s, `p2p` is direct peer access."""
+    """The link between the GPUs of a server: `gb_s` is the bidirectional total in GB/s, `p2p` is direct peer access."""
 
     kind: Sourced[Literal["nvlink", "pcie"]]
     gb_s: Sourced[Amount]
@@ -124,7 +124,7 @@ class Link(_Strict):
 
 
 class Gpu(_Strict):
-    """One GPU. Memory in MiB as `nvidia-smi` totals it (a CUDA process sees about 1 % less)."""
+    """One GPU. Memory is the total of `nvidia-smi` in MiB (a CUDA process sees about 1 % less)."""
 
     product_label: Sourced[Text]
     architecture: Sourced[ArchitectureField]
@@ -136,7 +136,7 @@ class Gpu(_Strict):
 
 
 class Cpu(_Strict):
-    """The server's processors; cores and threads are totals over the sockets."""
+    """The processors of a server; cores and threads are totals over all sockets."""
 
     model: Sourced[Text]
     sockets: Sourced[Count]
@@ -154,7 +154,7 @@ class Memory(_Strict):
 
 
 class Disk(_Strict):
-    """The data volume as the server sees it: `tb` usable, `read_gb_s` sequential, after RAID."""
+    """The data volume of a server: `tb` is usable capacity, `read_gb_s` is sequential; both after RAID."""
 
     tb: Sourced[Amount]
     kind: Sourced[Text]
@@ -168,14 +168,14 @@ class Nic(_Strict):
 
 
 class SystemReserved(_Strict):
-    """What the OS and the kubelet keep for themselves: CPU cores and GiB."""
+    """CPU cores and GiB that are reserved for the OS and the kubelet."""
 
     cpu: Sourced[Amount]
     memory_gib: Sourced[Amount]
 
 
 class Claim(_Strict):
-    """What the hardware guide promises of a server: users, milliseconds for an answer of so many tokens."""
+    """What the hardware guide claims for a server: users, and milliseconds for an answer of `answer_tokens`."""
 
     users: Sourced[Count]
     latency_ms: Sourced[Count]
@@ -183,9 +183,9 @@ class Claim(_Strict):
 
 
 class Server(_Strict):
-    """One GPU server as it is bought: `gpu` is an id of the GPU table, prices are USD per server.
+    """One GPU server as sold: `gpu` is an id of the GPU table, prices are USD per server.
 
-    `audience` is whom the hardware guide recommends it to.
+    `audience` is the group of users for which the hardware guide recommends it.
     """
 
     title: Text
@@ -208,16 +208,16 @@ class Server(_Strict):
 
     @property
     def uplink_gbps(self) -> float:
-        """The slowest port, which at worst is the way to the world."""
+        """Gbit/s of the slowest port, which may be the uplink."""
         return min(nic.gbps.value for nic in self.nics)
 
 
 class Variant(_Strict):
-    """One downloadable set of weights. `revision` null: not verified, so the user must pin one.
+    """One downloadable set of weights. If `revision` is null, it was not verified and the user must pin one.
 
-    `files` selects the GGUF files in the repository, `parts` is how many a model was split into, `tokenizer` the
-    repository that holds their tokenizer; `quantize` is what vLLM does to the weights while loading. `source` is
-    where the revision was seen.
+    `files` selects the GGUF files in the repository, `parts` is the number of files of one model, and `tokenizer` is
+    the repository of their tokenizer. `quantize` is the quantization by vLLM while it loads the weights. `source` is
+    where the revision was found.
     """
 
     repo: Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$")]
@@ -236,12 +236,12 @@ class Variant(_Strict):
     def _gguf_needs_files_and_tokenizer(self) -> Self:
         gguf = self.format is WeightFormat.GGUF
         if gguf != (self.files is not None) or gguf != (self.tokenizer is not None):
-            raise ValueError("files and tokenizer belong to format gguf, and only to it")
+            raise ValueError("format gguf needs files and tokenizer, other formats must not have them")
         return self
 
 
 class ModelSpec(_Strict):
-    """A model's shape (as its config.json has it) and its variants; `params` counts every weight."""
+    """The shape of a model (from its config.json) and its variants; `params` counts every weight."""
 
     title: Text
     params: Sourced[Count]
@@ -267,7 +267,7 @@ class Catalog(_Strict):
 
 
 class CatalogError(ValueError):
-    """Everything wrong in the catalogue's files, one `file: entry.field: problem` a line."""
+    """All problems in the catalogue's files, one `file: entry.field: problem` per line."""
 
     def __init__(self, problems: list[str]) -> None:
         self.problems = problems
@@ -276,10 +276,10 @@ class CatalogError(ValueError):
 
 @functools.cache
 def load_catalog() -> Catalog:
-    """The catalogue beside this module."""
-    here = Path(__file__).parent
+    """The catalogue from the files in this folder."""
+    folder = Path(__file__).parent
     gpus, servers, models = (
-        (here / f"{table}.yaml").read_text(encoding="utf-8") for table in ("gpus", "servers", "models")
+        (folder / f"{table}.yaml").read_text(encoding="utf-8") for table in ("gpus", "servers", "models")
     )
     return parse_catalog(gpus, servers, models)
 
@@ -294,7 +294,7 @@ def parse_catalog(gpus_text: str, servers_text: str, models_text: str) -> Catalo
     gpus = parse_table("gpus", Gpu, gpus_text, problems)
     servers = parse_table("servers", Server, servers_text, problems)
     models = parse_table("models", ModelSpec, models_text, problems)
-    if gpus:  # else every server would be accused of what is wrong with gpus.yaml
+    if gpus:  # else every server would be reported for a problem in gpus.yaml
         for name, server in servers.items():
             if server.gpu not in gpus:
                 allowed = ", ".join(gpus)
@@ -307,7 +307,7 @@ def parse_catalog(gpus_text: str, servers_text: str, models_text: str) -> Catalo
 
 
 def read_yaml(path: Path) -> Any:
-    """A file of ours as plain data, read by libyaml where PyYAML has it."""
+    """A YAML file of this project as plain data, read with libyaml if PyYAML has it."""
     return yaml.load(path.read_text(encoding="utf-8"), Loader=_SafeLoader)
 
 
@@ -316,7 +316,7 @@ Report = Callable[[str, str], None]  # (entry.field, what is wrong)
 
 
 class _Loader(_SafeLoader):
-    """A date that does not exist stays text, so that it is reported in its place."""
+    """Keeps an invalid date as text, so that it is reported with its path."""
 
     def date(self, node: yaml.ScalarNode) -> object:
         try:
@@ -331,7 +331,7 @@ _Loader.add_constructor("tag:yaml.org,2002:timestamp", _Loader.date)
 def parse_table(
     table: str, entry: type[Entry], text: str, problems: list[str], reader: type[_Loader] = _Loader
 ) -> dict[str, Entry]:
-    """The entries of one file; what is wrong is appended to `problems`, and then the result is empty."""
+    """The entries of one file. Problems are appended to `problems`; if there are any, the result is empty."""
 
     def report(where: str, what: str) -> None:
         problems.append(f"{table}.yaml: {where}: {what}")
@@ -347,7 +347,7 @@ def parse_table(
     for where in duplicates:
         report(where.removeprefix(f"{table}."), "the key is written twice")
     if not isinstance(document, dict) or set(document) != {"sources", table}:
-        report("top level", f"not exactly the keys sources and {table}")
+        report("top level", f"must have exactly the keys sources and {table}")
         return {}
     if not isinstance(document["sources"], dict):
         report("sources", "not a mapping of id to {title, url, as_of}")
@@ -359,26 +359,26 @@ def parse_table(
 
 
 def _duplicate_keys(node: yaml.Node | None, path: str = "") -> Iterator[str]:
-    """Every key that its mapping has already: YAML's loaders silently keep the last one."""
+    """Every key that occurs twice in a mapping: the YAML loaders silently keep the last one."""
     if isinstance(node, yaml.MappingNode):
-        seen: set[str] = set()
+        paths: set[str] = set()
         for key, value in node.value:
             where = f"{path}.{key.value}".lstrip(".")
-            if where in seen:
+            if where in paths:
                 yield f"{where} (line {key.start_mark.line + 1})"
-            seen.add(where)
+            paths.add(where)
             yield from _duplicate_keys(value, where)
     elif isinstance(node, yaml.SequenceNode):
         for index, item in enumerate(node.value):
             yield from _duplicate_keys(item, f"{path}.{index}")
 
 
-# Stands in where a source is missing and that has been reported, so that one mistake is told once.
+# Replaces a missing source after it was reported, so that one mistake is reported only once.
 _UNKNOWN = Source(title="unknown", as_of=datetime.date.min)
 
 
 def _resolve(tree: Any, sources: Mapping[str, Any], path: str, report: Report) -> Any:
-    """The tree with every source id replaced by its document, and `as_of` taken from it unless given."""
+    """The tree with every source id replaced by its document; `as_of` defaults to that of the document."""
     if isinstance(tree, list):
         return [_resolve(item, sources, f"{path}.{index}", report) for index, item in enumerate(tree)]
     if not isinstance(tree, dict):
@@ -401,7 +401,7 @@ def _resolve(tree: Any, sources: Mapping[str, Any], path: str, report: Report) -
 
 
 def _validated(kind: Any, tree: Any, report: Report, under: str = "") -> Any:
-    """`tree` as `kind`; every mismatch is reported with its place, and then the result is empty."""
+    """`tree` validated as `kind`. Every mismatch is reported with its path; if there are any, the result is empty."""
     try:
         return TypeAdapter(kind).validate_python(tree)
     except ValidationError as error:

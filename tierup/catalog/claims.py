@@ -1,4 +1,4 @@
-"""Which single figures the hardware guide gives for its cards, and the setting each is compared in."""
+"""Single figures that the hardware guide claims for its cards, and the setting to compare each in."""
 
 import functools
 from collections.abc import Mapping
@@ -12,10 +12,10 @@ from tierup.catalog import Amount, CatalogError, Count, PrecisionKey, Sourced, T
 
 
 class Figure(StrEnum):
-    """What a claim is about; units as the head of claims.yaml says.
+    """The kind of a claim; units are in the head of claims.yaml.
 
-    `weights`: GB on one card. `output_rate`: tokens/s of all cards. `in_flight`: requests at once that keep a
-    latency. `speedup`: times one card. `first_token`: ms.
+    `weights`: GB on one card. `output_rate`: tokens/s of all cards. `in_flight`: requests at once within a
+    latency. `speedup`: factor over one card. `first_token`: ms.
     """
 
     WEIGHTS = "weights"
@@ -41,26 +41,26 @@ class Setting(_Strict):
 
 
 class GuideClaim(_Strict):
-    """One figure of the guide; `reading` is what we had to assume to compute it."""
+    """One figure of the guide; `claimed` is `said` in claims.yaml, `reading` is what we had to assume to compute it."""
 
     what: Text
-    said: Sourced[Amount]
+    claimed: Annotated[Sourced[Amount], Field(alias="said")]
     figure: Annotated[Figure, Field(strict=False)]
     reading: Text
     setting: Setting
 
     @model_validator(mode="after")
     def _setting_answers_the_figure(self) -> Self:
-        asked = {Figure.SPEEDUP: "base_in_flight", Figure.IN_FLIGHT: "latency_ms"}
-        for figure, key in asked.items():
+        required = {Figure.SPEEDUP: "base_in_flight", Figure.IN_FLIGHT: "latency_ms"}
+        for figure, key in required.items():
             if (self.figure is figure) != (getattr(self.setting, key) is not None):
-                raise ValueError(f"setting.{key} belongs to figure {figure}, and only to it")
+                raise ValueError(f"figure {figure} needs setting.{key}, other figures must not have it")
         return self
 
 
 @functools.cache
 def load_claims() -> Mapping[str, GuideClaim]:
-    """The claims beside this module, by id."""
+    """The claims of claims.yaml, by id."""
     return parse_claims(Path(__file__).with_name("claims.yaml").read_text(encoding="utf-8"))
 
 

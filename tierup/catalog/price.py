@@ -1,4 +1,4 @@
-"""Decides nothing: the shape of one price."""
+"""One price."""
 
 import datetime
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from decimal import Decimal
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """One price of the catalogue or a stack's own quote; `value` None: not priced, which is never zero."""
+    """One price of the catalogue, or a quote of a stack. `value` is None if there is no price; that is not zero."""
 
     id: str
     value: Decimal | None

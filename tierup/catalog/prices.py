@@ -1,4 +1,4 @@
-"""Which prices are known: those of prices.yaml, and what each server costs by servers.yaml."""
+"""The catalogue's prices: those of prices.yaml, and the servers' of servers.yaml."""
 
 import datetime
 import functools
@@ -29,8 +29,8 @@ Unit = Literal[
     "ratio/year",
 ]
 Amount = Annotated[Decimal, Field(ge=0)]
-STORAGE = "storage"  # `storage-CLASS` is the price of one class
-# What a factor can be at all; a price is bounded by nothing but zero.
+STORAGE = "storage"  # `storage-CLASS` is the price of a storage class
+# The possible range of factors; a price only has to be 0 or more.
 LIMITS = {
     "pue": (Decimal(1), Decimal(5)),
     "life": (Decimal(1), Decimal(240)),
@@ -41,7 +41,7 @@ LIMITS = {
 
 
 class Offer(_Strict):
-    """What a rent price is for: one machine of a provider with so many GPUs."""
+    """What is rented at a price: one machine of a provider with `gpus` GPUs."""
 
     gpu: Text
     gpus: Annotated[Decimal, Field(ge=1, multiple_of=1)]
@@ -50,7 +50,7 @@ class Offer(_Strict):
 
 
 class PriceEntry(_Strict):
-    """One row of prices.yaml; its head says what the keys mean."""
+    """One row of prices.yaml; the keys are explained in the head of that file."""
 
     what: Text
     value: Amount | None
@@ -78,38 +78,38 @@ class PriceEntry(_Strict):
 
 @dataclass(frozen=True, slots=True)
 class Prices:
-    """The catalogue's prices by id (a server's is its own id), what each is, what is rented, and the servers."""
+    """The catalogue's prices by id (a server has its own id), their descriptions, rental offers, and the servers."""
 
     by_id: Mapping[str, Price]
     what: Mapping[str, str]
     offers: Mapping[str, Offer]
     servers: Mapping[str, Server]
 
-    def knows(self, name: str) -> bool:
+    def can_quote(self, name: str) -> bool:
         """Whether a stack may quote this id."""
         return name in self.by_id or name.startswith(f"{STORAGE}-")
 
     def server(self, name: str | None) -> Server | None:
-        """The catalogue's entry of a bill's server; None where there is none."""
+        """The catalogue's entry of a server; None if there is none."""
         return None if name is None else self.servers.get(name)
 
     def find(self, name: str, quotes: Mapping[str, Price]) -> Price | None:
-        """A stack's own quote before the catalogue's price; None for an id that nobody knows."""
+        """The stack's quote, else the catalogue's price; None for an unknown id."""
         return quotes.get(name, self.by_id.get(name))
 
     def unit(self, name: str) -> str:
-        """The unit of an id that is known."""
+        """The unit of a known id."""
         return self.by_id[name if name in self.by_id else STORAGE].unit
 
 
 class _DecimalLoader(_Loader):
-    """Numbers as they are written, never by way of a binary fraction."""
+    """Reads numbers as decimals, exactly as written."""
 
     def number(self, node: yaml.ScalarNode) -> object:
         try:
             return Decimal(node.value)
         except InvalidOperation:
-            return node.value  # not a plain number: reported in its place
+            return node.value  # not a plain number: reported with its path
 
 
 for _tag in ("int", "float"):
@@ -118,7 +118,7 @@ for _tag in ("int", "float"):
 
 @functools.cache
 def load_prices() -> Prices:
-    """The prices beside this module, with the catalogue's servers."""
+    """The prices of prices.yaml and of the catalogue's servers."""
     text = Path(__file__).with_name("prices.yaml").read_text(encoding="utf-8")
     return with_servers(parse_prices(text), load_catalog().servers)
 
@@ -137,7 +137,7 @@ def parse_prices(text: str) -> Mapping[str, PriceEntry]:
 
 
 def with_servers(entries: Mapping[str, PriceEntry], servers: Mapping[str, Server]) -> Prices:
-    """The rows and the servers' own prices, under one set of ids."""
+    """The rows and the prices of the servers, under one set of ids."""
     rows = {
         name: Price(
             name,
@@ -151,19 +151,19 @@ def with_servers(entries: Mapping[str, PriceEntry], servers: Mapping[str, Server
         )
         for name, row in entries.items()
     }
-    bought = {name: server_price(name, server) for name, server in servers.items()}
+    server_prices = {name: server_price(name, server) for name, server in servers.items()}
     what = {name: row.what for name, row in entries.items()} | {
         name: f"one server: {server.title}" for name, server in servers.items()
     }
     offers = {name: row.rent for name, row in entries.items() if row.rent is not None}
-    return Prices(rows | bought, what, offers, servers)
+    return Prices(rows | server_prices, what, offers, servers)
 
 
 def server_price(name: str, server: Server) -> Price:
-    """What one server costs to buy, as servers.yaml has it in whole dollars."""
-    said = server.capex_usd
+    """The purchase price of a server of servers.yaml, in whole dollars."""
+    capex = server.capex_usd
     value, low, high = (
         None if usd is None else Decimal(str(usd)).quantize(Decimal(1))
-        for usd in (said.value, said.low, said.high)
+        for usd in (capex.value, capex.low, capex.high)
     )
-    return Price(name, value, "USD", said.source.title, said.as_of, said.confidence, low, high)
+    return Price(name, value, "USD", capex.source.title, capex.as_of, capex.confidence, low, high)

@@ -1,4 +1,4 @@
-"""Which storage provisioners cannot give one file system to several nodes; the data stands in provisioners.yaml."""
+"""Storage provisioners that cannot share one file system between nodes; the data is in provisioners.yaml."""
 
 import functools
 from fnmatch import fnmatchcase
@@ -12,15 +12,15 @@ ONE_NODE: Limit = "one-node"
 BY_HAND: Limit = "by-hand"
 
 
-def limits_of(provisioner: str) -> Limit | None:
-    """What is known of a StorageClass's provisioner; None for all others, which may well serve many nodes."""
-    known = (entry.value for name, entry in load_provisioners().items() if fnmatchcase(provisioner, name))
-    return next(known, None)
+def limit_of(provisioner: str) -> Limit | None:
+    """The limit of a StorageClass's provisioner; None if it is not in the table, so it may serve many nodes."""
+    limits = (entry.value for name, entry in load_provisioners().items() if fnmatchcase(provisioner, name))
+    return next(limits, None)
 
 
 @functools.cache
 def load_provisioners() -> dict[str, Sourced[Limit]]:
-    """The table beside this module; raises `CatalogError` with everything wrong in it."""
+    """The table of provisioners.yaml; raises `CatalogError` with all problems."""
     problems: list[str] = []
     text = Path(__file__).with_name("provisioners.yaml").read_text(encoding="utf-8")
     table = parse_table("provisioners", Sourced[Limit], text, problems)

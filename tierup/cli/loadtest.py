@@ -71,7 +71,7 @@ def loadtest(  # noqa: PLR0917 - the options of a command are its arguments
     An API key is read from the variable TIERUP_API_KEY. Ctrl-C ends the run and tells what was measured.
     Exit code 0: every promise kept and no request failed; 1: not; 130: interrupted.
     """
-    from loadtest.profile import Profile, Words, kinds_of, patience_of, users_of, warmup_of
+    from loadtest.profile import Profile, TokenRatio, request_classes, timeout_of, users_of, warmup_of
     from loadtest.report import render
     from tierup.cli.loadtest_page import show
 
@@ -81,15 +81,15 @@ def loadtest(  # noqa: PLR0917 - the options of a command are its arguments
     profile = Profile(
         url=host.rstrip("/"),
         model=model if model is not None else chosen.name,
-        kinds=kinds_of(plan),
-        words=Words(),
+        classes=request_classes(plan),
+        token_ratio=TokenRatio(),
         arrival=arrival,
         users=users if users is not None else users_of(plan),
         rate=rate if rate is not None else 0.0,
         think=plan.think_seconds,
         warmup=seconds(warmup) if warmup is not None else warmup_of(plan),
         seconds=seconds(time),
-        patience=patience_of(plan),
+        timeout=timeout_of(plan),
         ignore_eos=ignore_eos,
     )
     files = [(file, text) for file, text in ((json_file, Results.text), (report, render)) if file is not None]
@@ -107,7 +107,7 @@ def loadtest(  # noqa: PLR0917 - the options of a command are its arguments
 def _run(plan: Plan, model: ModelPlan, profile: "Profile", compare: bool) -> Results:
     from loadtest.outcome import measured_time, results
     from loadtest.prediction import predict
-    from loadtest.run import LoadTestError, conduct
+    from loadtest.run import LoadTestError, run_load_test
     from tierup.cli.loadtest_page import progress
 
     expected, told = None, Console(stderr=True)
@@ -117,15 +117,15 @@ def _run(plan: Plan, model: ModelPlan, profile: "Profile", compare: bool) -> Res
         expected = predict(plan, model, rate=profile.rate)
     started = datetime.now(UTC).isoformat(timespec="seconds")
     try:
-        heard = conduct(profile, lambda heard: progress(profile, heard, told))
+        recording = run_load_test(profile, lambda recording: progress(profile, recording, told))
     except LoadTestError as error:
         print(f"error: {profile.url}: {error}", file=sys.stderr)
         raise typer.Exit(EXIT_FINDINGS) from error
-    window = measured_time(profile, heard)
+    window = measured_time(profile, recording)
     if window is None:
         print("interrupted during the warm-up: nothing was measured", file=sys.stderr)
         raise typer.Exit(EXIT_INTERRUPTED)
-    return results(plan, model, profile, heard, window, prediction=expected, started_at=started)
+    return results(plan, model, profile, recording, window, prediction=expected, started_at=started)
 
 
 def _model(plan: Plan, name: str | None) -> ModelPlan:

@@ -7,7 +7,7 @@ from rich.console import Console
 
 from loadtest import rows
 from loadtest.profile import Profile
-from loadtest.run import Heard
+from loadtest.run import Recording
 from loadtest.samples import Outcome
 from tierup.cli.tables import print_table
 from tierup.tuning.results import Results
@@ -15,19 +15,19 @@ from tierup.tuning.results import Results
 _EVERY_SECONDS = 10
 
 
-def progress(profile: Profile, heard: Heard, out: Console) -> None:
+def progress(profile: Profile, recording: Recording, out: Console) -> None:
     """A line every ten seconds; told about once a second."""
-    if int(heard.seconds) % _EVERY_SECONDS:
+    if int(recording.seconds) % _EVERY_SECONDS:
         return
-    count = Counter(sample.outcome for sample in heard.samples)
-    left = profile.warmup + profile.seconds - heard.seconds
-    if heard.seconds < profile.warmup:
+    count = Counter(sample.outcome for sample in recording.samples)
+    left = profile.warmup + profile.seconds - recording.seconds
+    if recording.seconds < profile.warmup:
         phase = "warm-up"
     else:
         phase = f"{left:.0f} s left" if left > 0 else "waiting for the last answers"
     told = ", ".join(f"{count[outcome]} {outcome}" for outcome in Outcome if outcome is not Outcome.CUT)
     out.print(
-        f"{heard.seconds:5.0f} s  {told}, {heard.in_flight} in flight ({phase})",
+        f"{recording.seconds:5.0f} s  {told}, {recording.in_flight} in flight ({phase})",
         highlight=False,
         soft_wrap=True,
     )
@@ -44,7 +44,7 @@ def show(found: Results, out: Console) -> None:
     _table("promises", rows.VERDICT, rows.verdict(found), out)
     for line in rows.notes(found):
         out.print(f"note: {line}", highlight=False, markup=False, soft_wrap=True)
-    out.print(f"verdict: {rows.in_a_word(found)}", style="bold", highlight=False, markup=False)
+    out.print(f"verdict: {rows.summary(found)}", style="bold", highlight=False, markup=False)
 
 
 def _table(title: str, columns: Iterable[str], lines: Iterable[rows.Row], out: Console) -> None:

@@ -98,10 +98,10 @@ def _change(model: ModelPlan) -> str:
 def _memory(model: ModelPlan, known: ModelCapacity) -> Iterator[str]:
     room = known.memory
     used = min(room.kv, room.kv * model.slots * known.request_tokens / room.kv_tokens)
-    parts = (("█", room.weights), ("▓", room.beside), ("▒", used), ("░", room.kv - used))
+    parts = (("█", room.weights), ("▓", room.overhead), ("▒", used), ("░", room.kv - used))
     bar = "".join(sign * round(size / room.visible * _BAR) for sign, size in parts)[:_BAR].ljust(_BAR, "·")
     yield (
-        f"  GPU       [{bar}] {room.visible:.1f} GiB: █ {room.weights:.1f} weights, ▓ {room.beside:.1f} engine, "
+        f"  GPU       [{bar}] {room.visible:.1f} GiB: █ {room.weights:.1f} weights, ▓ {room.overhead:.1f} engine, "
         f"▒ {used:.1f} KV cache of {model.slots} slots, ░ {room.kv - used:.1f} more of it"
     )
     yield (

@@ -202,9 +202,9 @@ def _recommend(ask: SizingInput, catalog: Catalog, target: tuple[float, float], 
                 "server": option.server,
                 "servers": option.servers,
                 "capex_usd": option.capex_usd,
-                "precision": str(option.ask.precision),
-                "tp": option.ask.tensor,
-                "replicas": option.ask.replicas,
+                "precision": str(option.inputs.precision),
+                "tp": option.inputs.tensor,
+                "replicas": option.inputs.replicas,
                 "reason": option.reason,
                 "sizing": summary(option.sizing),
             }
@@ -220,7 +220,7 @@ def _recommend(ask: SizingInput, catalog: Catalog, target: tuple[float, float], 
         raise typer.Exit(1)
     table = Table("servers", "USD", "setting", "why", box=None)
     for option in options:
-        setting = f"{option.ask.precision}, TP {option.ask.tensor} x {option.ask.replicas}"
+        setting = f"{option.inputs.precision}, TP {option.inputs.tensor} x {option.inputs.replicas}"
         table.add_row(
             f"{option.servers} x {option.server}", f"{option.capex_usd:,.0f}", setting, option.reason
         )

@@ -1,4 +1,4 @@
-"""Decides what the sizing model says to each single figure of the guide, in the very same setting."""
+"""Computes each single figure of the hardware guide with the sizing model, in the same setting."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -11,12 +11,12 @@ from tierup.plan.capacity import End, known, largest, scaled
 from tierup.sizing import Range, SizingInput, load_shapes, size
 from tierup.sizing.memory import GB_PER_GIB
 
-_WEIGHTS = 0.03  # weights in published start-up logs are met within this (docs/accuracy.md)
+_WEIGHTS = 0.03  # relative error of the weights against published start-up logs (docs/accuracy.md)
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
-    """A claim and our figure in its unit."""
+class CheckedClaim:
+    """A claim, and the computed figure in its unit."""
 
     id: str
     claim: GuideClaim
@@ -24,59 +24,61 @@ class Checked:
     verdict: Verdict
 
 
-def checked(name: str, claim: GuideClaim, catalog: Catalog) -> Checked:
-    """Our figure for a claim, and whether the claim holds."""
-    said, where = claim.said, claim.setting
-    ask = SizingInput(
-        model=load_shapes()[where.model],
-        gpu_id=where.gpu,
-        gpu=catalog.gpus[where.gpu],
-        precision=where.precision,
-        tensor=where.tensor,
-        pipeline=where.pipeline,
-        prompt=where.prompt,
-        answer=where.answer,
-        concurrency=where.in_flight,
+def check_claim(name: str, claim: GuideClaim, catalog: Catalog) -> CheckedClaim:
+    """Compute the figure of a claim, and check whether the claim holds."""
+    claimed, setting = claim.claimed, claim.setting
+    inputs = SizingInput(
+        model=load_shapes()[setting.model],
+        gpu_id=setting.gpu,
+        gpu=catalog.gpus[setting.gpu],
+        precision=setting.precision,
+        tensor=setting.tensor,
+        pipeline=setting.pipeline,
+        prompt=setting.prompt,
+        answer=setting.answer,
+        concurrency=setting.in_flight,
     )
-    computed = _COMPUTED[claim.figure](claim, ask)
+    computed = _COMPUTED[claim.figure](claim, inputs)
     if claim.figure is Figure.WEIGHTS:
-        written = range_of(said)
-        verdict = exactly(written.low, written.high, computed)
+        bounds = range_of(claimed)
+        verdict = exactly(bounds.low, bounds.high, computed)
     elif claim.figure is Figure.FIRST_TOKEN:
-        verdict = at_most(said.value, computed)
+        verdict = at_most(claimed.value, computed)
     else:
-        verdict = at_least(said.value, computed)
-    return Checked(name, claim, computed, verdict)
+        verdict = at_least(claimed.value, computed)
+    return CheckedClaim(name, claim, computed, verdict)
 
 
-def _weights(claim: GuideClaim, ask: SizingInput) -> Range:
-    gigabytes = size(ask).weights_gib_per_gpu * GB_PER_GIB
+def _weights(claim: GuideClaim, inputs: SizingInput) -> Range:
+    gigabytes = size(inputs).weights_gib_per_gpu * GB_PER_GIB
     return Range(gigabytes, gigabytes * (1 - _WEIGHTS), gigabytes * (1 + _WEIGHTS))
 
 
-def _in_flight(claim: GuideClaim, ask: SizingInput) -> Range:
-    """The most requests at once whose first token comes in time, for each end of its range."""
+def _in_flight(claim: GuideClaim, inputs: SizingInput) -> Range:
+    """The most requests at once with the first token in time, for the middle and both ends of its range."""
     latency = claim.setting.latency_ms
     if latency is None:
-        raise ValueError("the catalogue refuses this figure without a latency")
+        raise ValueError("this figure needs a latency in the catalogue")
 
     def most(end: End) -> float:
-        return largest(ask.slots, lambda n: end(known(size(replace(ask, concurrency=n)).ttft_ms)) <= latency)
+        return largest(
+            inputs.slots, lambda n: end(known(size(replace(inputs, concurrency=n)).ttft_ms)) <= latency
+        )
 
     return Range(most(lambda ttft: ttft.p50), most(lambda ttft: ttft.high), most(lambda ttft: ttft.low))
 
 
-def _speedup(claim: GuideClaim, ask: SizingInput) -> Range:
-    """All cards against one: both rates err together, so the ratio has the error of one of them."""
-    alone = replace(ask, tensor=1, pipeline=1, concurrency=claim.setting.base_in_flight)
-    rate = known(size(ask).output_tok_s)
+def _speedup(claim: GuideClaim, inputs: SizingInput) -> Range:
+    """The rate of all cards over that of one. Both have the same error, so the ratio has the error of one of them."""
+    alone = replace(inputs, tensor=1, pipeline=1, concurrency=claim.setting.base_in_flight)
+    rate = known(size(inputs).output_tok_s)
     return scaled(rate, rate.p50 / known(size(alone).output_tok_s).p50)
 
 
 _COMPUTED: dict[Figure, Callable[[GuideClaim, SizingInput], Range]] = {
     Figure.WEIGHTS: _weights,
-    Figure.OUTPUT_RATE: lambda _, ask: known(size(ask).output_tok_s),
+    Figure.OUTPUT_RATE: lambda _, inputs: known(size(inputs).output_tok_s),
     Figure.IN_FLIGHT: _in_flight,
     Figure.SPEEDUP: _speedup,
-    Figure.FIRST_TOKEN: lambda _, ask: known(size(ask).ttft_ms),
+    Figure.FIRST_TOKEN: lambda _, inputs: known(size(inputs).ttft_ms),
 }

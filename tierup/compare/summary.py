@@ -1,19 +1,22 @@
-"""Decides which figures of a comparison a program reads: those that a person sees, with their units in the keys."""
+"""A comparison as plain data for programs: the same figures as in the table, with units in the keys."""
 
 from dataclasses import asdict
 
-from tierup.compare import Checked, Comparison, Tier
+from tierup.compare import CheckedClaim, Comparison, Tier
 from tierup.sizing import Range
 from tierup.sizing.types import rounded
 
 
-def summary(found: Comparison) -> dict[str, object]:
+def summary(comparison: Comparison) -> dict[str, object]:
     """The comparison as plain data."""
-    return {"tiers": [_tier(tier) for tier in found.tiers], "claims": [_claim(item) for item in found.claims]}
+    return {
+        "tiers": [_tier(tier) for tier in comparison.tiers],
+        "claims": [_claim(item) for item in comparison.claims],
+    }
 
 
 def _tier(tier: Tier) -> dict[str, object]:
-    nodes, seen = tier.plan.nodes, tier.urgent
+    nodes, urgent = tier.plan.nodes, tier.urgent
     audience = nodes.server.audience
     return {
         "stack": tier.name,
@@ -38,13 +41,13 @@ def _tier(tier: Tier) -> dict[str, object]:
             "givesWay": tier.capacity.gives_way,
             "bottleneck": str(tier.capacity.bottleneck),
             "users": tier.plan.users,
-            "class": seen.name,
-            "ttftMs": seen.ttft_ms.rounded(),
-            "ttftPromisedMs": seen.ttft_target_ms,
-            "tpotMs": seen.tpot_ms.rounded(),
-            "tpotPromisedMs": seen.tpot_target_ms,
-            "e2eMs": seen.e2e_ms.rounded(),
-            "answerTokens": tier.plan.classes[seen.name].answer_tokens,
+            "class": urgent.name,
+            "ttftMs": urgent.ttft_ms.rounded(),
+            "ttftPromisedMs": urgent.ttft_target_ms,
+            "tpotMs": urgent.tpot_ms.rounded(),
+            "tpotPromisedMs": urgent.tpot_target_ms,
+            "e2eMs": urgent.e2e_ms.rounded(),
+            "answerTokens": tier.plan.classes[urgent.name].answer_tokens,
             "basis": list(tier.capacity.sizing.basis),
             "extrapolated": tier.capacity.sizing.extrapolated,
         },
@@ -66,15 +69,15 @@ def _tier(tier: Tier) -> dict[str, object]:
     }
 
 
-def _claim(item: Checked) -> dict[str, object]:
+def _claim(item: CheckedClaim) -> dict[str, object]:
     claim = item.claim
     return {
         "id": item.id,
         "what": claim.what,
         "reading": claim.reading,
         "figure": str(claim.figure),
-        "said": {"value": claim.said.value, "low": claim.said.low, "high": claim.said.high},
-        "source": claim.said.source.title,
+        "said": {"value": claim.claimed.value, "low": claim.claimed.low, "high": claim.claimed.high},
+        "source": claim.claimed.source.title,
         "setting": claim.setting.model_dump(mode="json", exclude_none=True),
         "computed": item.computed.rounded(),
         "verdict": str(item.verdict),
@@ -82,5 +85,5 @@ def _claim(item: Checked) -> dict[str, object]:
 
 
 def _people(figure: Range) -> dict[str, int]:
-    """Users are whole, and the next one is too many."""
+    """Whole users, rounded down."""
     return {key: int(value) for key, value in asdict(figure).items()}

@@ -1,9 +1,9 @@
-"""Decides in which rows and words a comparison is told to people, whatever the page."""
+"""The rows and notes of a comparison, for the terminal and for Markdown."""
 
 from collections.abc import Callable, Iterator
 
 from tierup.catalog.claims import Figure, GuideClaim
-from tierup.compare import Checked, Comparison, Tier
+from tierup.compare import CheckedClaim, Comparison, Tier
 from tierup.compare.tiers import price
 from tierup.compare.verdict import Verdict
 from tierup.sizing import Range
@@ -18,46 +18,52 @@ _UNITS = {
 CLAIM_COLUMNS = ("figure", "guide", "computed", "claim", "read as")
 
 
-def tier_rows(found: Comparison) -> Iterator[tuple[str, list[str]]]:
-    """Every row's heading and its cell for each tier."""
+def tier_rows(comparison: Comparison) -> Iterator[tuple[str, list[str]]]:
+    """The heading of each row and its cell for each tier."""
     for heading, cell in _ROWS:
-        cells = [cell(tier) for tier in found.tiers]
+        cells = [cell(tier) for tier in comparison.tiers]
         if any(cells):
             yield heading, cells
 
 
-def claim_rows(found: Comparison) -> Iterator[tuple[str, ...]]:
-    """The guide's single figures next to ours."""
-    for item in found.claims:
-        yield item.claim.what, said(item.claim), computed(item), str(item.verdict), item.claim.reading
+def claim_rows(comparison: Comparison) -> Iterator[tuple[str, ...]]:
+    """The guide's single figures next to the computed ones."""
+    for item in comparison.claims:
+        yield (
+            item.claim.what,
+            claimed_text(item.claim),
+            computed_text(item),
+            str(item.verdict),
+            item.claim.reading,
+        )
 
 
-def notes(found: Comparison) -> Iterator[str]:
-    """How the figures are to be read."""
+def notes(comparison: Comparison) -> Iterator[str]:
+    """Notes on how to read the figures."""
     yield (
-        "computed: the middle, in brackets the range that four of five published measurements of the GPU's class "
-        "fall into; a claim is optimistic if it is better than the best end of that range"
+        "computed: the middle, in brackets the range that contains four of five published measurements of the GPU "
+        "class; a claim is optimistic if it is better than the best end of that range"
     )
     yield (
-        "users: the most at which every class has what the stack file promises it, in brackets where the slow and "
-        "the fast end of the ranges still do; a user that never pauses is a request at any time"
+        "users: the most users for which every class keeps the promises of the stack file, in brackets for the slow "
+        "and the fast end of the ranges; a user who never pauses always has one request in flight"
     )
-    yield "latencies: of the most urgent class, at the users of the stack file"
-    for tier in found.tiers:
+    yield "latencies: of the class with the highest priority, with the users of the stack file"
+    for tier in comparison.tiers:
         for line in tier.capacity.sizing.basis:
             if line.startswith("extrapolated") or "not validated" in line:
                 yield f"{tier.name}: {line}"
 
 
-def said(claim: GuideClaim) -> str:
-    """The claim as the guide writes it: a range if it is one, no rounding."""
-    figure, rounding = claim.said, claim.figure in (Figure.WEIGHTS, Figure.SPEEDUP)
+def claimed_text(claim: GuideClaim) -> str:
+    """The claim as in the guide: a range if the guide gives one, without rounding."""
+    figure, rounding = claim.claimed, claim.figure in (Figure.WEIGHTS, Figure.SPEEDUP)
     if rounding or figure.low is None or figure.high is None:
         return f"{figure.value:g}{_UNITS[claim.figure]}"
     return f"{figure.low:g}-{figure.high:g}{_UNITS[claim.figure]}"
 
 
-def computed(item: Checked) -> str:
+def computed_text(item: CheckedClaim) -> str:
     return f"{number(item.computed.p50)}{_UNITS[item.claim.figure]} ({span(item.computed)})"
 
 
@@ -66,12 +72,12 @@ def span(figure: Range) -> str:
 
 
 def number(value: float) -> str:
-    """As many digits as say something."""
+    """A number without decimals from 10, else with two significant digits."""
     return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"
 
 
 def _people(figure: Range) -> str:
-    """Users are whole, and the next one is too many."""
+    """Whole users, rounded down, with their range."""
     return f"{int(figure.p50)} ({int(figure.low)}-{int(figure.high)})"
 
 
@@ -95,8 +101,8 @@ def _servers(tier: Tier) -> str:
     return f"{_thousands(tier.capex_usd)} for {_counted(len(nodes.in_service), 'server')}{spares}"
 
 
-def _judged(text: str, verdict: Verdict | None) -> str:
-    """A figure of ours, and what it says of the guide's."""
+def _with_verdict(text: str, verdict: Verdict | None) -> str:
+    """A computed figure, and whether the guide's claim holds."""
     if verdict is None:
         return text
     return f"{text}; claim {'holds' if verdict is Verdict.HOLDS else 'is optimistic'}"
@@ -104,34 +110,36 @@ def _judged(text: str, verdict: Verdict | None) -> str:
 
 def _users(tier: Tier) -> str:
     text = f"{_people(tier.most_users)}, {tier.plan.think_seconds:g} s pause"
-    return _judged(text, tier.verdicts.users if tier.verdicts else None)
+    return _with_verdict(text, tier.verdicts.users if tier.verdicts else None)
 
 
 def _at_once(tier: Tier) -> str:
-    return _judged(_people(tier.most_in_flight), tier.verdicts.users_without_pause if tier.verdicts else None)
+    return _with_verdict(
+        _people(tier.most_in_flight), tier.verdicts.users_without_pause if tier.verdicts else None
+    )
 
 
-def _first(tier: Tier) -> str:
-    seen = tier.urgent
-    text = f"{number(seen.ttft_ms.p50)} ms ({span(seen.ttft_ms)}), promised {seen.ttft_target_ms:g}"
-    return _judged(text, tier.verdicts.first_token if tier.verdicts else None)
+def _first_token(tier: Tier) -> str:
+    urgent = tier.urgent
+    text = f"{number(urgent.ttft_ms.p50)} ms ({span(urgent.ttft_ms)}), promised {urgent.ttft_target_ms:g}"
+    return _with_verdict(text, tier.verdicts.first_token if tier.verdicts else None)
 
 
-def _each(tier: Tier) -> str:
-    seen = tier.urgent
-    return f"{number(seen.tpot_ms.p50)} ms ({span(seen.tpot_ms)}), promised {seen.tpot_target_ms:g}"
+def _further_tokens(tier: Tier) -> str:
+    urgent = tier.urgent
+    return f"{number(urgent.tpot_ms.p50)} ms ({span(urgent.tpot_ms)}), promised {urgent.tpot_target_ms:g}"
 
 
 def _answer(tier: Tier) -> str:
-    whole, tokens = tier.urgent.e2e_ms, tier.plan.classes[tier.urgent.name].answer_tokens
-    seconds = Range(whole.p50 / 1000, whole.low / 1000, whole.high / 1000)
+    e2e, tokens = tier.urgent.e2e_ms, tier.plan.classes[tier.urgent.name].answer_tokens
+    seconds = Range(e2e.p50 / 1000, e2e.low / 1000, e2e.high / 1000)
     text = f"{number(seconds.p50)} s ({span(seconds)}) for {tokens} tokens"
-    return _judged(text, tier.verdicts.whole_answer if tier.verdicts else None)
+    return _with_verdict(text, tier.verdicts.whole_answer if tier.verdicts else None)
 
 
 def _audience(tier: Tier) -> str:
-    said = tier.plan.nodes.server.audience
-    return "" if said is None else said.value
+    audience = tier.plan.nodes.server.audience
+    return "" if audience is None else audience.value
 
 
 def _guide_users(tier: Tier) -> str:
@@ -153,11 +161,11 @@ _ROWS: tuple[tuple[str, Callable[[Tier], str]], ...] = (
     ("model", _model),
     ("guide: users", _guide_users),
     ("computed: users", _users),
-    ("computed: users that never pause", _at_once),
-    ("what gives way first", lambda tier: f"{tier.capacity.gives_way} ({tier.capacity.bottleneck})"),
+    ("computed: users who never pause", _at_once),
+    ("first limit", lambda tier: f"{tier.capacity.gives_way} ({tier.capacity.bottleneck})"),
     ("guide: latency", _guide_latency),
     ("computed: latency with users", lambda tier: f"{tier.plan.users}"),
-    ("- first token", _first),
-    ("- each further token", _each),
+    ("- first token", _first_token),
+    ("- each further token", _further_tokens),
     ("- whole answer", _answer),
 )

@@ -1,4 +1,4 @@
-"""Decides whether a claim holds against our range."""
+"""The verdict on a claim: whether it is compatible with the computed range."""
 
 from enum import StrEnum
 
@@ -6,7 +6,7 @@ from tierup.sizing import Range
 
 
 class Verdict(StrEnum):
-    """`optimistic`: better than the best end of our range. `not what is computed`: a fixed quantity outside of it."""
+    """`optimistic`: better than the best end of the range. `not what is computed`: a fixed quantity outside of it."""
 
     HOLDS = "holds"
     OPTIMISTIC = "optimistic"
@@ -14,15 +14,15 @@ class Verdict(StrEnum):
 
 
 def at_least(claimed: float, computed: Range) -> Verdict:
-    """A promise of so many: it holds unless even the best end of our range is fewer."""
+    """A claim of at least so much holds unless even the best end of the range is lower."""
     return Verdict.HOLDS if claimed <= computed.high else Verdict.OPTIMISTIC
 
 
 def at_most(claimed: float, computed: Range) -> Verdict:
-    """A promise of so little: it holds unless even the best end of our range is more."""
+    """A claim of at most so much holds unless even the best end of the range is higher."""
     return Verdict.HOLDS if claimed >= computed.low else Verdict.OPTIMISTIC
 
 
 def exactly(low: float, high: float, computed: Range) -> Verdict:
-    """A quantity that is what it is: the claim, as roundly as it is written, overlaps our range or not."""
+    """A claim of a fixed quantity holds if its bounds overlap the computed range."""
     return Verdict.HOLDS if low <= computed.high and high >= computed.low else Verdict.OTHER

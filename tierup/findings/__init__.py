@@ -1,1 +1,1 @@
-"""What can be wrong with a stack, and how it is told."""
+"""Findings: the problems of a stack, with their codes and explanations."""

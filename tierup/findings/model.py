@@ -1,4 +1,4 @@
-"""Decides how a problem is told: one stable code, one path, one message, one fix, and never a secret."""
+"""A finding: one problem with a stable code, a path, a message and a fix; it never shows a secret."""
 
 import re
 from collections.abc import Iterable
@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class Severity(StrEnum):
-    """How far a finding goes: an error stops the preview, a warning is shown, a note explains."""
+    """An error stops the preview; warnings and notes are only shown."""
 
     ERROR = "error"
     WARNING = "warning"
@@ -15,12 +15,11 @@ class Severity(StrEnum):
 
 
 class Code(StrEnum):
-    """Every problem this bundle can name. A code never changes its meaning and is never used again.
+    """Every problem that tierup can report. A code never changes its meaning and is never reused.
 
-    Retired: TIER044, told of the second engine until it was there.
+    Retired: TIER044, reported before TensorRT-LLM was supported. Groups: `tierup.findings.explanations.GROUPS`.
     """
 
-    # The file itself
     YAML_SYNTAX = "TIER001"
     DUPLICATE_KEY = "TIER002"
     UNKNOWN_KEY = "TIER003"
@@ -34,15 +33,12 @@ class Code(StrEnum):
     NOT_FOUND = "TIER011"
     NOT_ACCEPTABLE = "TIER012"
     STALE_ACCEPTANCE = "TIER013"
-    # What the cluster lacks
     NO_CUSTOM_METRICS = "TIER014"
-    # What the catalogue does not know
     UNKNOWN_SERVER = "TIER020"
     UNKNOWN_MODEL = "TIER021"
     UNKNOWN_PRECISION = "TIER022"
     NO_REVISION = "TIER023"
     DUPLICATE_NAME = "TIER024"
-    # What the GPUs cannot do
     TP_HEADS = "TIER030"
     TP_EXCEEDS_NODE = "TIER031"
     TP_GROUPS = "TIER032"
@@ -53,7 +49,6 @@ class Code(StrEnum):
     TP_WITHOUT_P2P = "TIER037"
     CONTEXT_TOO_LONG = "TIER038"
     GPUS_FRAGMENTED = "TIER039"
-    # What the engine cannot do
     GGUF_IMAGE = "TIER040"
     ENGINE_TOO_NEW = "TIER041"
     FLOATING_IMAGE = "TIER042"
@@ -61,7 +56,6 @@ class Code(StrEnum):
     CONTEXT_TOO_SHORT = "TIER045"
     LONG_DRAIN = "TIER046"
     KV_FP8_BACKEND = "TIER047"
-    # What the servers cannot hold
     CPU_EXCEEDED = "TIER050"
     MEMORY_EXCEEDED = "TIER051"
     ONE_FAILURE_DOMAIN = "TIER052"
@@ -71,13 +65,11 @@ class Code(StrEnum):
     SLOW_FETCH = "TIER056"
     BUSY_NETWORK = "TIER057"
     ROLLOUT_DIP = "TIER058"
-    # Nodes
     NODE_NAMES = "TIER060"
     PROVIDER_NOT_BUILT = "TIER061"
     STANDBY = "TIER062"
     STANDBY_SHORT = "TIER063"
     RAID_LEVEL = "TIER064"
-    # Service
     AUTOSCALER_RANGE = "TIER070"
     LONGFORM_CAP = "TIER071"
     CACHE_KIND = "TIER072"
@@ -88,7 +80,6 @@ class Code(StrEnum):
     QUEUE_WAIT = "TIER077"
     SOURCE_RANGES = "TIER078"
     SLO_BUCKET = "TIER079"
-    # What the cluster says
     CLUSTER_UNREACHABLE = "TIER080"
     FOREIGN_OBJECT = "TIER081"
     NODE_MISSING = "TIER082"
@@ -99,7 +90,6 @@ class Code(StrEnum):
     CLUSTER_TOO_OLD = "TIER087"
     ONE_WRITER = "TIER088"
     SECOND_SCALER = "TIER089"
-    # What the users will see
     SLOW_FIRST_TOKEN = "TIER090"
     SLOW_TOKENS = "TIER091"
     LITTLE_HEADROOM = "TIER092"
@@ -110,13 +100,11 @@ class Code(StrEnum):
     AUTOSCALER_TARGET = "TIER097"
     SCALE_DOWN_WINDOW = "TIER098"
     COLD_START = "TIER099"
-    # What a second engine cannot do
     ENGINE_LOADS_NOT = "TIER100"
     ENGINE_NOT_PROVEN = "TIER101"
     ENGINE_IN_ORDER = "TIER102"
     ENGINE_NOT_SCALED = "TIER103"
     ENGINE_NAME = "TIER104"
-    # Callers, classes and names at the gateway
     NO_SECRET = "TIER105"
     UNUSED_KEY = "TIER106"
     OPEN_TO_ALL = "TIER107"
@@ -125,7 +113,6 @@ class Code(StrEnum):
     UNKNOWN_NAME = "TIER115"
     ALIAS = "TIER116"
     LARGE_BODIES = "TIER117"
-    # Cost
     STALE_PRICE = "TIER118"
     OVER_MONTHLY_BUDGET = "TIER119"
     UNKNOWN_QUOTE = "TIER120"
@@ -133,15 +120,15 @@ class Code(StrEnum):
     OVER_INCREASE = "TIER122"
 
 
-# Told where a limit of the stack's budget is exceeded; alone they have an exit code of their own.
+# A limit of the stack's budget is exceeded. If there are no other errors, the exit code is a special one.
 BUDGET_CODES = frozenset({Code.OVER_BUDGET, Code.OVER_MONTHLY_BUDGET, Code.OVER_INCREASE})
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One problem, told as `path: what is wrong (got X; allowed Y) - fix`.
+    """One problem, shown as `path: what is wrong (got X; allowed Y) - fix`.
 
-    `accepted` is the reason for which the stack file accepts it; then that stands in place of the fix.
+    `accepted` is the reason why the stack file accepts it; it is shown instead of the fix.
     """
 
     code: Code
@@ -155,7 +142,7 @@ class Finding:
 
     @property
     def what(self) -> str:
-        """What is wrong, with the values."""
+        """What is wrong, with the given and the allowed values."""
         values = "; ".join(
             f"{word} {value}"
             for word, value in (("got", self.got), ("allowed", self.allowed))
@@ -164,16 +151,16 @@ class Finding:
         return redacted(f"{self.problem}{f' ({values})' if values else ''}")
 
     @property
-    def then(self) -> str:
-        """What to do about it, or why nothing is done."""
+    def fix_or_reason(self) -> str:
+        """The fix, or the reason why the finding is accepted."""
         return redacted(self.fix if self.accepted is None else f"accepted: {self.accepted}")
 
     def __str__(self) -> str:
-        return redacted(f"{self.code} {self.path}: {self.what} - {self.then}")
+        return redacted(f"{self.code} {self.path}: {self.what} - {self.fix_or_reason}")
 
 
 class TierError(Exception):
-    """A user's mistake, with every problem that was found; its message is all that is shown."""
+    """Mistakes of the user: the message lists every finding, and nothing else is shown."""
 
     def __init__(self, findings: Iterable[Finding], subject: str = "the stack file") -> None:
         self.findings = tuple(findings)
@@ -183,7 +170,7 @@ class TierError(Exception):
 
 
 def warning(code: Code, path: str, problem: str, fix: str, got: str | None = None) -> Finding:
-    """A finding that is shown and stops nothing."""
+    """A finding that is shown but does not stop a deployment."""
     return Finding(code, path, problem, fix, got, severity=Severity.WARNING)
 
 
@@ -198,21 +185,25 @@ def open_warnings(findings: Iterable[Finding]) -> tuple[Finding, ...]:
 
 
 def did_you_mean(word: str, allowed: Iterable[str]) -> str:
-    """`did you mean 'x'?` when something close is allowed, else nothing; case, '_' and '-' do not count."""
-    # Imported here: difflib costs 10 ms and most configurations have no mistake.
+    """`did you mean 'x'?` if an allowed word is similar, else an empty text; case, '_' and '-' are ignored."""
+    # Imported here because difflib takes 10 ms to load and most configurations have no mistake.
     from difflib import get_close_matches
 
-    known = {_plain(name): name for name in allowed}
-    part_of = [name for name in known if len(_plain(word)) > 2 and _plain(word) in name]
-    close = part_of if len(part_of) == 1 else get_close_matches(_plain(word), list(known), n=1, cutoff=0.6)
-    return f"did you mean '{known[close[0]]}'?" if close else ""
+    by_plain_name = {_plain(name): name for name in allowed}
+    containing = [name for name in by_plain_name if len(_plain(word)) > 2 and _plain(word) in name]
+    close = (
+        containing
+        if len(containing) == 1
+        else get_close_matches(_plain(word), list(by_plain_name), n=1, cutoff=0.6)
+    )
+    return f"did you mean '{by_plain_name[close[0]]}'?" if close else ""
 
 
 def _plain(word: str) -> str:
     return word.lower().replace("_", "").replace("-", "")
 
 
-# Tokens of model hubs and services, source hosts and clouds, private keys: messages land in build logs.
+# Tokens of model hubs, services, source hosts and clouds, and private keys: messages end up in build logs.
 _TOKEN = re.compile(
     r"\b(?:hf_[A-Za-z0-9]{20,}|sk-[A-Za-z0-9_-]{20,}|gh[pousr]_[A-Za-z0-9]{20,}|AKIA[A-Z0-9]{16})"
     r"|-----BEGIN [A-Z ]+-----"
@@ -220,10 +211,10 @@ _TOKEN = re.compile(
 
 
 def holds_token(text: str) -> bool:
-    """Whether a text has the form of a well-known kind of secret in it."""
+    """Whether a text contains something with the form of a well-known kind of secret."""
     return _TOKEN.search(text) is not None
 
 
 def redacted(text: str) -> str:
-    """The text without such secrets."""
+    """The text with such secrets replaced by `(a secret)`."""
     return _TOKEN.sub("(a secret)", text)

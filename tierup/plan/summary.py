@@ -61,7 +61,7 @@ def _capacity(capacity: ModelCapacity) -> dict[str, object]:
         "gpuMemoryGib": {
             "visible": round(room.visible, 2),
             "weights": round(room.weights, 2),
-            "engine": round(room.beside, 2),
+            "engine": round(room.overhead, 2),
             "kvCache": round(room.kv, 2),
         },
         "kvTokens": room.kv_tokens,

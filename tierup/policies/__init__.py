@@ -1,4 +1,4 @@
-"""Decides which resources may be deployed, whoever wrote them: rules over what Pulumi plans or holds."""
+"""Policies: rules over the resources in a Pulumi plan or state, whichever program declares them."""
 
 from collections.abc import Iterable, Iterator
 
@@ -28,50 +28,50 @@ RESOURCE_POLICIES = (
     ResourcePolicy(
         "pod-security",
         Level.MANDATORY,
-        "Pods meet Pod Security `restricted`, or say why they cannot.",
-        f"restrict it, or write the reason into the annotation {EXCEPTION}",
+        "Pods meet Pod Security `restricted`, or give a reason why they cannot.",
+        f"restrict the pod, or give the reason in the annotation {EXCEPTION}",
         pod_security,
     ),
     ResourcePolicy(
         "pod-security-exception",
         Level.ADVISORY,
-        "Pods that do not meet Pod Security `restricted` are told, with their reason.",
-        "keep it in a namespace of its own, or restrict it",
+        "Pods that are excepted from Pod Security `restricted` are listed, with the reason.",
+        "keep the pod in a separate namespace, or restrict it",
         exceptions,
     ),
     ResourcePolicy(
         "requests-and-limits",
         Level.MANDATORY,
         "Containers request CPU and memory and limit memory.",
-        "say them, so that the scheduler can place it and no neighbour suffers",
+        "set them, so that the scheduler can place the pod and other pods are not affected",
         requests_and_limits,
     ),
     ResourcePolicy(
         "gpu-parallelism",
         Level.MANDATORY,
         "An engine's tensor x pipeline parallelism equals the GPUs of its pods.",
-        "give it as many GPUs as it takes, or change the parallelism",
+        "request as many GPUs as the engine uses, or change the parallelism",
         parallelism,
     ),
     ResourcePolicy(
         "load-balancer-ranges",
         Level.MANDATORY,
-        "A Service of type LoadBalancer says who may call it.",
+        "A Service of type LoadBalancer limits its source ranges.",
         "list the clients' networks in loadBalancerSourceRanges",
         load_balancers,
     ),
     ResourcePolicy(
         "no-secrets-in-clear",
         Level.MANDATORY,
-        "No secret stands in a pod's environment or command line.",
-        "put it into a Secret and use valueFrom.secretKeyRef or a volume",
+        "No secret is in a pod's environment or command line in plain text.",
+        "use a Secret with valueFrom.secretKeyRef or a volume",
         secrets_in_clear,
     ),
 )
 
 
 def violations(resources: Iterable[Resource]) -> Iterator[Violation]:
-    """Where the policies over single resources do not hold, in the order of the resources."""
+    """Violations of the resource policies, in the order of the resources."""
     for resource in resources:
         for policy in RESOURCE_POLICIES:
             yield from policy.violations(resource)

@@ -1,4 +1,4 @@
-"""Decides whether all that a program holds costs more than its tier's budget, and how that stands in Pulumi's plan."""
+"""The budget policy: whether all resources of a stack cost more than the budget of its tier."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -15,60 +15,60 @@ from tierup.resources.model import Resource
 from tierup.stack.sections import Budget
 
 BEFORE = "usdPerMonthBefore"
-_SAYS = "All that a stack holds, and what one change adds, stays within its tier's budget."
-_FIX = "use less, or raise the budget"
+_RULE = "The cost of a whole stack, and the increase by one change, stay within the tier's budget."
+_FIX = "use fewer resources, or raise the budget"
 BUDGETS = {
-    Severity.ERROR: Policy("budget", Level.MANDATORY, _SAYS, _FIX),
-    Severity.WARNING: Policy("budget-advisory", Level.ADVISORY, _SAYS, _FIX),
+    Severity.ERROR: Policy("budget", Level.MANDATORY, _RULE, _FIX),
+    Severity.WARNING: Policy("budget-advisory", Level.ADVISORY, _RULE, _FIX),
 }
 
 
 def to_props(budget: BudgetPlan) -> dict[str, object]:
-    """What the tier's component is given besides its other inputs: nothing where a month has no limit."""
+    """The budget as inputs of the tier's component; empty if no monthly limit is set."""
     limits = {
         "monthlyUsd": budget.monthly_usd,
         "maxIncreaseUsdPerMonth": budget.max_increase_usd_per_month,
     }
-    said = {key: str(limit) for key, limit in limits.items() if limit is not None}
-    return {"budget": {**said, "mode": str(budget.mode)}} if said else {}
+    props = {key: str(limit) for key, limit in limits.items() if limit is not None}
+    return {"budget": {**props, "mode": str(budget.mode)}} if props else {}
 
 
 def past_to_outputs(usd_per_month: Decimal | None) -> dict[str, object]:
-    """What a tier tells of its stack's cost before this run. An output, because an input that changes is a change."""
+    """The stack's cost before this run as an output of the tier. As an input it would show as a change."""
     return {BEFORE: str(usd_per_month)} if usd_per_month is not None else {}
 
 
 def past_of(tier: Resource) -> Decimal | None:
-    """What a tier tells of its stack's cost before; None where it does not."""
-    said = tier.inputs.get(BEFORE)
+    """The stack's cost before this run, from the tier's outputs; None if the tier does not state it."""
+    text = tier.inputs.get(BEFORE)
     try:
-        past = Decimal(said) if isinstance(said, str) else None
+        past = Decimal(text) if isinstance(text, str) else None
     except InvalidOperation:
         return None
     return past if past is not None and past.is_finite() else None
 
 
 def from_props(inputs: Mapping[str, object]) -> BudgetPlan | None:
-    """The budget in a tier's inputs; None where there is none that can be read."""
+    """The budget in a tier's inputs; None if it is missing or unreadable."""
     try:
-        said = Budget.model_validate_json(json.dumps(inputs.get("budget")))
+        budget = Budget.model_validate_json(json.dumps(inputs.get("budget")))
     except (TypeError, ValueError):
         return None
-    if said.mode is None:
+    if budget.mode is None:
         return None
-    return BudgetPlan(None, said.monthly_usd, said.max_increase_usd_per_month, said.mode)
+    return BudgetPlan(None, budget.monthly_usd, budget.max_increase_usd_per_month, budget.mode)
 
 
 def usd_per_month(resources: Iterable[Resource]) -> Decimal:
-    """What resources cost a month; what has no price is not counted."""
+    """The monthly cost of resources, USD; resources without a price are not included."""
     return price(bill_of_resources(resources), load_prices()).usd_per_month
 
 
 def over_budget(now: Sequence[Resource], past: Sequence[Resource] = ()) -> Iterator[Violation]:
-    """Where the budget of a tier among the resources is exceeded by all of them.
+    """Violations of a tier's budget by the cost of all resources together.
 
-    `past` is what the stack held before the change. Without it a tier tells what that cost, if anybody knows. What is
-    made first is no increase.
+    `past` are the resources of the stack before the change. Without them, the tier's outputs state the cost before, if
+    it is known. The first deployment does not count as an increase.
     """
     cost = None
     for tier in now:
@@ -79,5 +79,5 @@ def over_budget(now: Sequence[Resource], past: Sequence[Resource] = ()) -> Itera
         before = usd_per_month(past) if past else past_of(tier)
         more = [] if before is None else increase(budget, before, cost.usd_per_month)
         for item in (*over_month(budget, cost), *more):
-            problem = Problem(item.path, item.what, fix=item.then)
+            problem = Problem(item.path, item.what, fix=item.fix_or_reason)
             yield Violation(BUDGETS[item.severity], tier.urn, tier.name, problem)

@@ -1,4 +1,4 @@
-"""Decides what every container must say: a pinned image, what it needs and may use, and no secret in clear."""
+"""Policies over containers: pinned images, requests and limits, and no secrets in plain text."""
 
 import re
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from tierup.resources.model import SECRET, Resource
 from tierup.resources.reading import dig, elements, is_hidden, mappings
 from tierup.rules.images import FLOATS, floats
 
-# What must be said, and where: a limit without a request counts as both.
+# What is required, and where it may be set: a limit without a request counts as both.
 _NEEDS = {
     "CPU request": (("requests", "cpu"), ("limits", "cpu")),
     "memory request": (("requests", "memory"), ("limits", "memory")),
@@ -23,7 +23,7 @@ _NO_SECRET = re.compile(r"[0-9.]*|true|false|none|\$\([^)]*\)|/\S*", re.IGNORECA
 
 
 def images(resource: Resource) -> Iterator[Problem]:
-    """Images, those of volumes too, whose name may mean another image tomorrow."""
+    """Images of containers and volumes that are not pinned."""
     for pod in pods(resource):
         named = [(f"{item.path}.image", item.spec.get("image")) for item in containers(pod)]
         for index, volume in mappings(pod.spec.get("volumes")):
@@ -34,24 +34,24 @@ def images(resource: Resource) -> Iterator[Problem]:
 
 
 def requests_and_limits(resource: Resource) -> Iterator[Problem]:
-    """Containers that do not say what they need or may use, where their pod does not say it for all of them."""
+    """Containers without requests or limits, unless their pod sets them for all containers."""
     for pod in pods(resource):
         for item in containers(pod):
-            if "ephemeralContainers" in item.path:  # the API allows them none
+            if "ephemeralContainers" in item.path:  # the API allows no resources here
                 continue
-            lacking = [name for name, places in _NEEDS.items() if not _says(item, pod, places)]
-            if lacking:
-                yield Problem(f"{item.path}.resources", f"says no {', no '.join(lacking)}")
+            missing = [name for name, places in _NEEDS.items() if not _is_set(item, pod, places)]
+            if missing:
+                yield Problem(f"{item.path}.resources", f"missing {', '.join(missing)}")
 
 
-def _says(item: Part, pod: Part, places: tuple[tuple[str, str], ...]) -> bool:
+def _is_set(item: Part, pod: Part, places: tuple[tuple[str, str], ...]) -> bool:
     return any(dig(part.spec, "resources", *place) is not None for part in (item, pod) for place in places)
 
 
 def secrets_in_clear(resource: Resource) -> Iterator[Problem]:
-    """Values in a pod's own text that are secrets by form, by name, or because Pulumi was told so.
+    """Values in a pod that are secrets by their form, by their name, or because Pulumi marks them as secret.
 
-    Whoever may read the pod reads them. The value itself is never told.
+    Anyone who may read the pod can read them. The value itself is never shown.
     """
     for pod in pods(resource):
         for item in containers(pod):
@@ -66,10 +66,12 @@ def secrets_in_clear(resource: Resource) -> Iterator[Problem]:
 def _in_clear(path: str, value: object, name: object) -> Iterator[Problem]:
     if not isinstance(value, str):
         return
-    said = f"{name}: " if isinstance(name, str) else ""
+    prefix = f"{name}: " if isinstance(name, str) else ""
     if value == SECRET:
-        yield Problem(path, f"{said}a Pulumi secret becomes plain text in the pod")
+        yield Problem(path, f"{prefix}a Pulumi secret becomes plain text in the pod")
     elif holds_token(value):
-        yield Problem(path, f"{said}has the form of a secret")
-    elif said and not is_hidden(value) and _SECRET_NAME.search(str(name)) and not _NO_SECRET.fullmatch(value):
-        yield Problem(path, f"{said}is a secret by its name")
+        yield Problem(path, f"{prefix}has the form of a secret")
+    elif (
+        prefix and not is_hidden(value) and _SECRET_NAME.search(str(name)) and not _NO_SECRET.fullmatch(value)
+    ):
+        yield Problem(path, f"{prefix}has the name of a secret")

@@ -1,4 +1,4 @@
-"""Decides whether a Service lets everybody in."""
+"""The policy over load balancers: source ranges are required."""
 
 from collections.abc import Iterator
 
@@ -8,19 +8,19 @@ from tierup.resources.model import Resource
 from tierup.resources.reading import dig, elements, is_hidden
 
 RANGES = "loadBalancerSourceRanges"
-_ANNOTATION = "service.beta.kubernetes.io/load-balancer-source-ranges"  # the older way to say the same
+_ANNOTATION = "service.beta.kubernetes.io/load-balancer-source-ranges"  # the older form of the same setting
 _EVERYBODY = ("0.0.0.0/0", "::/0")
 
 
 def load_balancers(resource: Resource) -> Iterator[Problem]:
-    """Load balancers that say no source ranges, or all of the internet."""
+    """Load balancers without source ranges, or with a range that is the whole internet."""
     if kind_of(resource) != ("core", "Service") or dig(resource.inputs, "spec", "type") != "LoadBalancer":
         return
-    path, said = f"spec.{RANGES}", dig(resource.inputs, "spec", RANGES)
-    noted = dig(resource.inputs, "metadata", "annotations", _ANNOTATION)
-    if is_hidden(said) or is_hidden(noted):
+    path, listed = f"spec.{RANGES}", dig(resource.inputs, "spec", RANGES)
+    annotated = dig(resource.inputs, "metadata", "annotations", _ANNOTATION)
+    if is_hidden(listed) or is_hidden(annotated):
         return
-    ranges = elements(said) or (noted.split(",") if isinstance(noted, str) else ())
+    ranges = elements(listed) or (annotated.split(",") if isinstance(annotated, str) else ())
     if not ranges:
         yield Problem(path, "a load balancer without source ranges is open to everybody")
     for cidr in ranges:

@@ -1,4 +1,4 @@
-"""Decides whether an engine's parallelism is what its pods have GPUs for, read off its command line."""
+"""The policy over parallelism: an engine's command line must use as many GPUs as its pods have."""
 
 import re
 import shlex
@@ -25,7 +25,7 @@ _VARIABLE = re.compile(r"\$\((\w+)\)|\$\{(\w+)\}|\$(\w+)")
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """An engine's parallelism: `gpus` is what one server of it takes, over `nodes` pods; `ray` finds them itself."""
+    """An engine's parallelism. One server uses `gpus` GPUs over `nodes` pods; `ray` may use other pods too."""
 
     tensor: int
     pipeline: int
@@ -43,34 +43,34 @@ class Engine:
 
 
 def parallelism(resource: Resource) -> Iterator[Problem]:
-    """Engines whose GPUs are more or fewer than their pods'; what cannot be told is passed over."""
+    """Engines that use more or fewer GPUs than their pods have; engines whose GPUs are unknown are skipped."""
     grouped = kind_of(resource) == LEADER_WORKER_SET
     group = _group_gpus(resource) if grouped else None
     for pod in pods(resource):
         for item in containers(pod):
             own, engine = container_gpus(item), engine_of(item)
-            found_elsewhere = engine is not None and engine.ray and not grouped
-            if not own or engine is None or found_elsewhere or (grouped and group is None):
+            ray_finds_gpus = engine is not None and engine.ray and not grouped
+            if not own or engine is None or ray_finds_gpus or (grouped and group is None):
                 continue
-            # In a group, an engine runs on all of it, or beside others in one pod of it.
+            # In a group, an engine runs on the whole group, or on one of its pods.
             if engine.gpus not in ((own, group) if grouped else (own * engine.nodes,)):
                 pods_of = f"{engine.nodes} pods of " if engine.nodes > 1 and not grouped else ""
                 got = f"{pods_of}{own} GPUs" + (f", {group} in the group" if grouped else "")
-                yield Problem(f"{item.path}.resources", f"the engine takes {engine}", got)
+                yield Problem(f"{item.path}.resources", f"the engine uses {engine}", got)
 
 
 def container_gpus(item: Part) -> int | None:
-    """GPUs that a container is given; None where the plan does not tell."""
+    """GPUs of a container; None if the plan does not show them."""
     limits = dig(item.spec, "resources", "limits")
-    counts = [_number(_said(dig(limits, name), 0)) for name in GPUS]
+    counts = [_number(_default(dig(limits, name), 0)) for name in GPUS]
     return None if None in counts else sum(filter(None, counts))
 
 
 def _group_gpus(resource: Resource) -> int | None:
-    """GPUs of one leader and its workers; the leader is a worker where it has no template of its own."""
-    size = _number(_said(dig(resource.inputs, "spec", "leaderWorkerTemplate", "size"), 1))
+    """GPUs of a leader and its workers; a leader without a template uses that of the workers."""
+    size = _number(_default(dig(resource.inputs, "spec", "leaderWorkerTemplate", "size"), 1))
     worker = dig(resource.inputs, *WORKER)
-    first, others = _pod_gpus(_said(dig(resource.inputs, *LEADER), worker)), _pod_gpus(worker)
+    first, others = _pod_gpus(_default(dig(resource.inputs, *LEADER), worker)), _pod_gpus(worker)
     return None if size is None or first is None or others is None else first + (size - 1) * others
 
 
@@ -82,12 +82,12 @@ def _pod_gpus(spec: object) -> int | None:
     return None if None in counts else sum(filter(None, counts))
 
 
-def _said(value: Any, otherwise: Any) -> Any:
-    return value if value is not None else otherwise
+def _default(value: Any, default: Any) -> Any:
+    return value if value is not None else default
 
 
 def engine_of(item: Part) -> Engine | None:
-    """The engine that a container starts; None where there is none, or the plan does not tell how it is started."""
+    """The engine that a container starts; None if there is none, or its command line is unknown."""
     words = _words(item)
     if words is None:
         return None
@@ -110,25 +110,25 @@ def engine_of(item: Part) -> Engine | None:
 
 
 def _lines() -> list[CommandLine]:
-    """The command lines of the engines that are known."""
+    """The command line of each engine that has one in the catalogue."""
     lines = (facts.command_line.value for facts in load_engines().values())
     return [line for line in lines if line is not None]
 
 
 def _starts(words: Sequence[str]) -> Iterator[tuple[int, CommandLine]]:
-    """Every place where an engine's own arguments begin."""
+    """Each index at which an engine's own arguments begin, with that engine's command line."""
     for place, word in enumerate(words):
         for line in _lines():
             for start in line.starts:
                 patterns = start.split()
-                found = [PurePosixPath(word).name, *words[place + 1 : place + len(patterns)]]
-                if len(found) == len(patterns) and all(map(fnmatchcase, found, patterns)):
+                given = [PurePosixPath(word).name, *words[place + 1 : place + len(patterns)]]
+                if len(given) == len(patterns) and all(map(fnmatchcase, given, patterns)):
                     yield place + len(patterns), line
 
 
 def _options(words: Sequence[str]) -> dict[str, str]:
-    """Options with their values, up to the end of the command; a switch has the next option as its value."""
-    found: dict[str, str] = {}
+    """Options with their values, up to the end of the command; the value of a switch is the next option."""
+    options: dict[str, str] = {}
     for place, word in enumerate(words):
         if word in _ENDS:
             break
@@ -136,12 +136,12 @@ def _options(words: Sequence[str]) -> dict[str, str]:
             name, equals, value = word.partition("=")
             following = words[place + 1] if place + 1 < len(words) else ""
             plain = name.replace("_", "-") if name.startswith("--") else name
-            found[plain] = value if equals else following
-    return found
+            options[plain] = value if equals else following
+    return options
 
 
 def _size(options: Mapping[str, str], names: Sequence[str], *files: str) -> int | None:
-    """A degree of parallelism, 1 if it is not said; None where one of the files or a variable may say it."""
+    """A degree of parallelism, 1 by default; None if a file or an unknown variable may set it."""
     for name in names:
         if name in options:
             return _number(options[name])
@@ -149,7 +149,7 @@ def _size(options: Mapping[str, str], names: Sequence[str], *files: str) -> int 
 
 
 def _words(item: Part) -> list[str] | None:
-    """The command line as the engine gets it, variables of the pod filled in; None where it is not all known."""
+    """The command line that the engine receives, with variables filled in; None if a part of it is unknown."""
     words = [*elements(item.spec.get("command")), *elements(item.spec.get("args"))]
     if any(not isinstance(word, str) or is_hidden(word) for word in words):
         return None
@@ -158,14 +158,14 @@ def _words(item: Part) -> list[str] | None:
         for _, variable in mappings(item.spec.get("env"))
         if variable.get("value") is not None and not is_hidden(variable["value"])
     }
-    words = [_filled(word, values) for word in words]
+    words = [_fill_variables(word, values) for word in words]
     if len(words) > 2 and PurePosixPath(words[0]).name in _SHELLS and re.fullmatch(r"-\w*c", words[1]):
         return _script(words[2])
     return words
 
 
-def _filled(word: str, values: Mapping[str, str]) -> str:
-    return _VARIABLE.sub(lambda found: values.get(next(filter(None, found.groups())), found[0]), word)
+def _fill_variables(word: str, values: Mapping[str, str]) -> str:
+    return _VARIABLE.sub(lambda match: values.get(next(filter(None, match.groups())), match[0]), word)
 
 
 def _script(text: str) -> list[str] | None:
@@ -173,7 +173,7 @@ def _script(text: str) -> list[str] | None:
         lexer = shlex.shlex(text.replace("\\\n", " "), posix=True, punctuation_chars=";&|()\n")
         lexer.whitespace, lexer.whitespace_split = " \t\r", True
         return list(lexer)
-    except ValueError:  # quotes that do not end
+    except ValueError:  # unclosed quotes
         return None
 
 
@@ -183,7 +183,7 @@ def _repository(item: Part) -> str:
 
 
 def _number(value: object) -> int | None:
-    """A whole number, also as text or as JSON's 2.0."""
+    """A whole number, also from text or from JSON's 2.0; None for anything else."""
     if isinstance(value, float) and value.is_integer():
         return int(value)
     if isinstance(value, int) and not isinstance(value, bool):

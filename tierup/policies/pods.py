@@ -1,4 +1,4 @@
-"""Decides where a resource has pods: in workloads of Kubernetes, whoever made them, and in LeaderWorkerSets."""
+"""Finds the pods and containers in a resource: Kubernetes workloads and LeaderWorkerSets."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ _TEMPLATE: Keys = ("spec", "template", "spec")
 _GROUP: Keys = ("spec", "leaderWorkerTemplate")
 LEADER, WORKER = (*_GROUP, "leaderTemplate", "spec"), (*_GROUP, "workerTemplate", "spec")
 LEADER_WORKER_SET = ("leaderworkerset.x-k8s.io", "LeaderWorkerSet")
-# Resources that patch are left out: they say only what they change.
+# Patch resources are left out: they contain only what they change.
 _PODS: dict[tuple[str, str], tuple[Keys, ...]] = {
     ("core", "Pod"): (("spec",),),
     ("core", "PodTemplate"): (("template", "spec"),),
@@ -31,14 +31,14 @@ _CONTAINERS = ("initContainers", "containers", "ephemeralContainers")
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A part of a resource's inputs: a pod's spec or a container, and its path."""
+    """A part of a resource's inputs, with its path: the spec of a pod, or a container."""
 
     path: str
     spec: Mapping[str, Any]
 
 
 def pods(resource: Resource) -> Iterator[Part]:
-    """The specs of the pods that a resource is or makes."""
+    """The specs of the pods that a resource is or creates."""
     for keys in _PODS.get(kind_of(resource), ()):
         spec = fields(dig(resource.inputs, *keys))
         if spec:

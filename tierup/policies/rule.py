@@ -1,4 +1,4 @@
-"""Decides what a policy is, and how what it refuses is told."""
+"""A policy, and its violations."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from tierup.resources.model import Resource
 
 
 class Level(StrEnum):
-    """Whether a violation is only told, or stops the deployment."""
+    """Whether a violation is only shown, or stops the deployment."""
 
     ADVISORY = "advisory"
     MANDATORY = "mandatory"
@@ -17,7 +17,7 @@ class Level(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What is wrong at one place of a resource's inputs; `fix` where it is not the policy's own."""
+    """What is wrong at one path of a resource's inputs; `fix` replaces the fix of the policy."""
 
     path: str
     what: str
@@ -27,17 +27,17 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """One rule: `name` is stable, `says` is what must hold, `fix` what to do where it does not."""
+    """One policy: `name` is stable, `rule` is what must hold, `fix` is what to do otherwise."""
 
     name: str
     level: Level
-    says: str
+    rule: str
     fix: str
 
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """One place where a policy does not hold."""
+    """One violation of a policy by a resource."""
 
     policy: Policy
     urn: str
@@ -46,29 +46,29 @@ class Violation:
 
     @property
     def message(self) -> str:
-        """`path: what is wrong (got X) - fix`, free of well-known kinds of secrets."""
+        """`path: what is wrong (got X) - fix`, without well-known kinds of secrets."""
         return redacted(f"{self.problem.path}: {self.what} - {self.fix}")
 
     @property
     def what(self) -> str:
-        """What is wrong, with the value found."""
+        """What is wrong, with the given value."""
         return redacted(
             self.problem.what + (f" (got {self.problem.got})" if self.problem.got is not None else "")
         )
 
     @property
     def fix(self) -> str:
-        """What to do about it."""
+        """What to do about the violation."""
         return redacted(self.problem.fix if self.problem.fix is not None else self.policy.fix)
 
 
 @dataclass(frozen=True, slots=True)
 class ResourcePolicy(Policy):
-    """A rule over each resource by itself; `check` takes resources of every type and never raises."""
+    """A policy that checks each resource separately; `check` accepts resources of every type and never raises."""
 
     check: Callable[[Resource], Iterator[Problem]]
 
     def violations(self, resource: Resource) -> Iterator[Violation]:
-        """Where it does not hold in one resource."""
+        """The violations by one resource."""
         for problem in self.check(resource):
             yield Violation(self, resource.urn, resource.name, problem)

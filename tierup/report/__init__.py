@@ -1,4 +1,4 @@
-"""Decides what every report of a plan holds, whatever its format; the formats are its modules."""
+"""A report of a plan: the same content for every format. Each format is a module of this package."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,15 +6,15 @@ from typing import Any
 
 from tierup.findings.model import Finding, Severity, errors, open_warnings, redacted
 
-MOST_GRAVE_FIRST = (Severity.ERROR, Severity.WARNING, Severity.NOTE)
+WORST_FIRST = (Severity.ERROR, Severity.WARNING, Severity.NOTE)
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a run of `tierup plan` found; `file` is relative to the project.
+    """The result of a run of `tierup plan`; `file` is relative to the project.
 
-    `lines` has the line of the file for each finding, None where it is not known; `summary` is the plan as plain
-    data and `headline` the same in a few lines, both empty when there is an error.
+    `lines` holds the line in the file for each finding, None if it is unknown. `summary` is the plan as plain data and
+    `headline` the same in a few lines; both are empty if there is an error.
     """
 
     stack: str
@@ -26,18 +26,18 @@ class Report:
 
     def __post_init__(self) -> None:
         if len(self.lines) != len(self.findings):
-            raise ValueError("each finding has its line, or None")
+            raise ValueError("each finding needs an entry in `lines`")
 
     @property
-    def told(self) -> list[tuple[Finding, int | None]]:
-        """Findings with their lines: errors first, then warnings and notes, accepted ones last."""
+    def ordered(self) -> list[tuple[Finding, int | None]]:
+        """Findings with their lines: errors first, then warnings, then notes; accepted ones last."""
         pairs = zip(self.findings, self.lines, strict=True)
         return sorted(
-            pairs, key=lambda pair: (pair[0].accepted is not None, MOST_GRAVE_FIRST.index(pair[0].severity))
+            pairs, key=lambda pair: (pair[0].accepted is not None, WORST_FIRST.index(pair[0].severity))
         )
 
     def count(self) -> dict[str, int]:
-        """How many of each kind are open, and how many are accepted."""
+        """The number of open findings of each kind, and of accepted ones."""
         notes = [item for item in self.findings if item.severity is Severity.NOTE and item.accepted is None]
         return {
             "errors": len(errors(self.findings)),
@@ -48,7 +48,7 @@ class Report:
 
 
 def clean(value: Any) -> Any:
-    """Plain data with every text in it, keys too, redacted of secrets."""
+    """Plain data with secrets redacted in every text, keys included."""
     if isinstance(value, str):
         return redacted(value)
     if isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""Decides how docs/findings.md reads: every code under its heading, what it means and how it is mended."""
+"""Writes docs/findings.md: every code under its heading, with its meaning and a fix."""
 
 from itertools import groupby
 
@@ -10,28 +10,29 @@ _HEAD = """\
 
 Written by `make generate` from `tierup/findings/explanations.py`; do not edit.
 
-Every problem that tierup can name has a code, which keeps its meaning and is never used again. A finding reads
-`CODE path: what is wrong (got X; allowed Y) - fix`.
+Every problem that tierup reports has a code. A code never changes its meaning and is never reused. A finding has the
+form `CODE path: what is wrong (got X; allowed Y) - fix`.
 
-- An **error** cannot work. `pulumi preview` fails, and `tierup plan` ends with exit code 1 (3 if being over budget is
-  all there is).
-- A **warning** works with a catch. It is shown and stops nothing. Where it is meant, the stack file says why:
+- An **error** means that the service cannot work. `pulumi preview` fails, and `tierup plan` ends with exit code 1 (or
+  3, if the only errors are about the budget).
+- A **warning** means that the service works, but with a disadvantage. It is shown and does not stop a deployment. If
+  you accept the disadvantage, say why in the stack file:
 
   ```yaml
   tierup:accept:
     - code: TIER052
-      path: nodes.count # optional: only there
+      path: nodes.count # optional: only at this path
       reason: a test tier, an outage costs nothing
   ```
 
-  It is still shown, as `accepted: <reason>`, and no longer counts as open. Errors cannot be accepted, and an acceptance
-  of a warning that is not told any more is itself a warning.
-- A **note** explains. It needs no acceptance; one does no harm.
+  The warning is still shown, as `accepted: <reason>`, but no longer counts as open. Errors cannot be accepted. An
+  acceptance of a warning that is no longer reported is itself a warning.
+- A **note** is for information. It may be accepted, but need not be.
 """
 
 
 def page() -> str:
-    """The page as Markdown; the anchor of a code is the code in small letters."""
+    """The page as Markdown; the anchor of a code is the code in lower case."""
     parts = [_HEAD]
     for heading, codes in groupby(Code, key=group_of):
         parts.append(f"## {heading}\n")
@@ -40,6 +41,6 @@ def page() -> str:
 
 
 def _entry(code: Code) -> str:
-    said = EXPLAINED[code]
-    severity = " or ".join(map(str, said.severities))
-    return f"### {code}\n\n**{said.title}** ({severity}). {said.meaning}\n\nFix: {said.fix}\n"
+    explanation = EXPLAINED[code]
+    severity = " or ".join(map(str, explanation.severities))
+    return f"### {code}\n\n**{explanation.title}** ({severity}). {explanation.meaning}\n\nFix: {explanation.fix}\n"

@@ -1,4 +1,4 @@
-"""Decides what a program reads of a plan: one JSON object (docs/plan-json.md says what each key means)."""
+"""A plan as one JSON object for programs; docs/plan-json.md documents the keys."""
 
 import json
 
@@ -7,21 +7,21 @@ from tierup.report import Report, clean
 
 
 def render(report: Report) -> str:
-    """The object as text; `ok` is whether nothing is an error, and then the plan's own keys are there too."""
+    """The object as text. `ok` is true if there are no errors; only then the keys of the plan are included."""
     counts = report.count()
     tree = {
         "stack": report.stack,
         "file": report.file,
         "ok": not counts["errors"],
         "counts": counts,
-        "findings": [as_data(finding, line) for finding, line in report.told],
+        "findings": [as_data(finding, line) for finding, line in report.ordered],
         **{key: value for key, value in report.summary.items() if key != "stack"},
     }
     return json.dumps(clean(tree), indent=2) + "\n"
 
 
 def as_data(finding: Finding, line: int | None) -> dict[str, object]:
-    """One finding, with its line in the stack file where it is known."""
+    """One finding as plain data, with its line in the stack file if known."""
     return {
         "code": str(finding.code),
         "name": finding.code.name,

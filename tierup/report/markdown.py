@@ -1,4 +1,4 @@
-"""Decides how a plan reads as a comment of a pull request: a heading that stays, a table of findings, the tier."""
+"""A plan as a comment on a pull request: a fixed heading, a table of findings, and the tier in a few lines."""
 
 import html
 import re
@@ -10,11 +10,11 @@ _SIGNS = re.compile(r"([\\`*_\[\]|~#])")
 
 
 def render(report: Report) -> str:
-    """The comment; its first line, which is not shown, lets a later run find and replace it."""
+    """The comment. Its first line is hidden; a later run uses it to find and replace the comment."""
     stack = _plain(report.stack)
     parts = [f"<!-- tierup plan: {stack} -->\n## tierup plan: {stack}", _verdict(report)]
     if report.findings:
-        parts.append("\n".join(["| | where | what | fix |", "|---|---|---|---|", *_rows(report)]))
+        parts.append("\n".join(["| | where | problem | fix |", "|---|---|---|---|", *_rows(report)]))
     if report.headline:
         parts.append("\n".join(f"- {_plain(line.strip())}" for line in report.headline))
     return "\n\n".join(parts) + "\n"
@@ -22,21 +22,21 @@ def render(report: Report) -> str:
 
 def _verdict(report: Report) -> str:
     counts = report.count()
-    said = [_counted(counts[kind], kind) for kind in ("errors", "warnings", "notes") if counts[kind]]
+    parts = [_count(counts[kind], kind) for kind in ("errors", "warnings", "notes") if counts[kind]]
     if counts["accepted"]:
-        said.append(f"{counts['accepted']} accepted")
+        parts.append(f"{counts['accepted']} accepted")
     verdict = "This cannot be deployed" if counts["errors"] else "This can be deployed"
-    return f"**{verdict}**: {', '.join(said) or 'nothing to warn about'} in `{_plain_code(report.file)}`."
+    return f"**{verdict}**: {', '.join(parts) or 'nothing to warn about'} in `{_plain_code(report.file)}`."
 
 
-def _counted(count: int, kind: str) -> str:
+def _count(count: int, kind: str) -> str:
     return f"{count} {kind if count != 1 else kind.removesuffix('s')}"
 
 
 def _rows(report: Report) -> list[str]:
     rows = []
-    for finding, line in report.told:
-        cells = (_kind(finding), _where(finding, line), _plain(finding.what), _plain(finding.then))
+    for finding, line in report.ordered:
+        cells = (_kind(finding), _where(finding, line), _plain(finding.what), _plain(finding.fix_or_reason))
         rows.append(f"| {' | '.join(cells)} |")
     return rows
 
@@ -50,7 +50,7 @@ def _where(finding: Finding, line: int | None) -> str:
 
 
 def _plain(text: str) -> str:
-    """Text that nothing in it can turn into a link, a tag, an end of the cell, or a secret."""
+    """The text escaped, so that it cannot become a link, a tag or the end of a cell, and without secrets."""
     escaped = _SIGNS.sub(r"\\\1", html.escape(redacted(text), quote=False))
     return " ".join(escaped.split())
 

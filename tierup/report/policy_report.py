@@ -1,4 +1,4 @@
-"""Decides how violations of policies are told: as lines, as JSON (docs/policies.md), as SARIF."""
+"""A report of policy violations: as lines, as JSON (docs/policies.md) or as SARIF."""
 
 import json
 from collections import Counter
@@ -16,15 +16,15 @@ _LEVELS = {Level.MANDATORY: "error", Level.ADVISORY: "warning"}  # as SARIF has 
 
 @dataclass(frozen=True, slots=True)
 class PolicyReport:
-    """What the policies say of `resources` resources; `file` stands for them in a code scanner."""
+    """The violations in `resources` checked resources; `file` is their location in a code scanner."""
 
     file: str
     resources: int
     violations: tuple[Violation, ...]
 
     @property
-    def told(self) -> list[Violation]:
-        """Mandatory ones first."""
+    def ordered(self) -> list[Violation]:
+        """The violations, mandatory ones first."""
         return sorted(self.violations, key=lambda item: item.policy.level is not Level.MANDATORY)
 
     def count(self, level: Level) -> int:
@@ -32,15 +32,15 @@ class PolicyReport:
 
 
 def lines(report: PolicyReport) -> Iterator[str]:
-    """One line for each violation, and how many there are."""
-    for item in report.told:
+    """One line per violation, then a line with the counts."""
+    for item in report.ordered:
         yield f"{item.policy.level} {item.policy.name}: {_kind(item)} {item.resource}: {item.message}"
     counts = ", ".join(f"{report.count(level)} {level}" for level in (Level.MANDATORY, Level.ADVISORY))
     yield f"resources: {report.resources}, violations: {len(report.violations)} ({counts})"
 
 
 def as_json(report: PolicyReport) -> str:
-    """One object as text; `ok` is whether nothing mandatory is violated."""
+    """One JSON object as text; `ok` is true if no mandatory policy is violated."""
     tree = {
         "ok": not report.count(Level.MANDATORY),
         "resources": report.resources,
@@ -56,16 +56,16 @@ def as_json(report: PolicyReport) -> str:
                 "fix": item.fix,
                 "message": item.message,
             }
-            for item in report.told
+            for item in report.ordered
         ],
     }
     return json.dumps(clean(tree), indent=2) + "\n"
 
 
 def as_sarif(report: PolicyReport, version: str) -> str:
-    """A log of one run; `version` is the tool's own."""
-    seen: Counter[str] = Counter()
-    results = [_result(report.file, item, seen) for item in report.told]
+    """The log of one run; `version` is the version of tierup."""
+    counts: Counter[str] = Counter()
+    results = [_result(report.file, item, counts) for item in report.ordered]
     return log("tierup-policy/", [_rule(policy) for policy in POLICIES], results, version)
 
 
@@ -76,20 +76,20 @@ def _kind(item: Violation) -> str:
 def _rule(policy: Policy) -> dict[str, Any]:
     return {
         "id": policy.name,
-        "shortDescription": {"text": policy.says},
-        "help": {"text": f"{policy.says} Fix: {policy.fix}. See docs/policies.md."},
+        "shortDescription": {"text": policy.rule},
+        "help": {"text": f"{policy.rule} Fix: {policy.fix}. See docs/policies.md."},
         "defaultConfiguration": {"level": _LEVELS[policy.level]},
     }
 
 
-def _result(file: str, item: Violation, seen: Counter[str]) -> dict[str, Any]:
+def _result(file: str, item: Violation, counts: Counter[str]) -> dict[str, Any]:
     name = f"{item.urn} {item.policy.name} {item.problem.path}"
-    seen[name] += 1
+    counts[name] += 1
     return {
         "ruleId": item.policy.name,
         "ruleIndex": [policy.name for policy in POLICIES].index(item.policy.name),
         "level": _LEVELS[item.policy.level],
         "message": {"text": f"{item.resource}: {item.message}"},
         "locations": [location(file, f"{item.urn} {item.problem.path}")],
-        "partialFingerprints": {"tierupPolicy/v1": f"{name} {seen[name]}"},
+        "partialFingerprints": {"tierupPolicy/v1": f"{name} {counts[name]}"},
     }

@@ -7,7 +7,7 @@ warning or a note. Acceptances speak of what the rules say, not of each other.
 import dataclasses
 from collections.abc import Iterable
 
-from tierup.findings.explanations import TOLD_ELSEWHERE, always_error
+from tierup.findings.explanations import NOT_IN_PLANS, always_error
 from tierup.findings.model import Code, Finding, Severity, warning
 from tierup.stack.sections import Acceptance
 
@@ -49,7 +49,7 @@ def _problem(item: Acceptance, at: str, told: tuple[Finding, ...], complete: boo
         fix = "mend its cause and remove this entry"
         allowed = "a warning or a note"
         return Finding(Code.NOT_ACCEPTABLE, f"{at}.code", problem, fix, str(item.code), allowed)
-    if covered or not complete or item.code in TOLD_ELSEWHERE:
+    if covered or not complete or item.code in NOT_IN_PLANS:
         return None
     places = sorted({finding.path for finding in told if finding.code is item.code})
     problem = "accepts a warning that is not told" + (" at this path" if places else "")

@@ -16,7 +16,7 @@ def quotes(said: Cost) -> Iterator[Finding]:
     prices = load_prices()
     for name, quote in (said.quotes if said.quotes is not None else {}).items():
         at = f"cost.quotes.{name}"
-        if prices.knows(name):
+        if prices.can_quote(name):
             yield from _quote(at, quote, prices.unit(name), LIMITS.get(name))
         else:
             fix = did_you_mean(name, prices.by_id) or "`tierup cost` lists those of this stack"

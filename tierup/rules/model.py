@@ -91,10 +91,13 @@ def memory_rules(plan: Plan, model: ModelPlan, at: str) -> Iterator[Finding]:
     """Weights, what the engine needs beside them, and one conversation of full length, in a GPU's memory."""
     room = memory(question(plan, model), load_calibration().values)
     share = f"{model.gpu_memory_utilization:.0%} of {plan.nodes.gpu.product_label.value}"
-    got, allowed = f"{room.weights:.1f} GiB", f"less than {room.budget - room.beside:.1f} GiB, {share}"
+    got, allowed = (
+        f"{room.weights:.1f} GiB",
+        f"less than {room.budget - room.overhead:.1f} GiB, {share}",
+    )
     if room.kv <= 0:
         problem = (
-            f"the weights of {model.precision} do not fit a GPU beside {room.beside:.1f} GiB for the engine"
+            f"the weights of {model.precision} do not fit a GPU beside {room.overhead:.1f} GiB for the engine"
         )
         fix = "use a smaller precision, or more GPUs per replica"
         yield Finding(Code.WEIGHTS_DO_NOT_FIT, at, problem, fix, got, allowed)

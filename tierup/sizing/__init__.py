@@ -1,8 +1,7 @@
-"""Decides what a model on given GPUs can hold and how fast it answers, before anything exists.
+"""Predicts what a model on given GPUs can hold and how fast it answers, before anything is deployed.
 
-`size(SizingInput(...))` returns a `Sizing`. The physical model is in `memory` and `step`, its few calibrated
-coefficients with their provenance in `catalog/measurements/coefficients.yaml`, its error in
-`docs/accuracy.md`.
+`size(SizingInput(...))` returns a `Sizing`. The physical model is in `memory` and `step`. Its few calibrated
+coefficients and their sources are in `catalog/measurements/coefficients.yaml`, its errors in `docs/accuracy.md`.
 """
 
 from tierup.sizing.shape import ModelShape, ShapeError, load_shapes, shape_from_config

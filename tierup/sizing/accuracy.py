@@ -1,6 +1,4 @@
-"""Decides how good the model is, and writes it down: errors with each group of measurements left out of
-the fit.
-"""
+"""Writes docs/accuracy.md: the errors of the model, with each group of measurements left out of the fit."""
 
 import collections
 import math
@@ -9,14 +7,14 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from tierup.catalog.engine import DEFAULT_ENGINE, engine_facts
-from tierup.sizing.calibrate import doubt_of, quantile, reported_metric, residuals, unseen_widths
+from tierup.sizing.calibrate import held_out_widths, load_uncertainty, quantile, reported_metric, residuals
 from tierup.sizing.coefficients import GPU_CLASSES, Calibration, gpu_class, load_calibration
 from tierup.sizing.fit import PRIOR
-from tierup.sizing.measurements import Measured, load_rows, load_startup_logs
+from tierup.sizing.measurements import Measurement, load_rows, load_startup_logs
 from tierup.sizing.memory import memory
-from tierup.sizing.size import spread_of
+from tierup.sizing.size import half_width
 
-SATURATED = 32  # requests in flight per replica from which throughput counts as saturated
+SATURATED = 32  # requests in flight per replica, from which throughput counts as saturated
 _METRICS = {
     "tpot_ms": "time per output token",
     "ttft_ms": "time to the first token",
@@ -36,32 +34,32 @@ _HEAD = """# How accurate the sizing is
 
 Written by `tierup size --accuracy` from the measurements in `tierup/catalog/measurements/`; do not edit.
 
-Every speed error is leave-one-group-out: the coefficients are fitted without the author or machine that
-published the row. Error = |predicted / published - 1|. A class that fewer than two groups speak for is
-*not validated*: the range of a prediction for it is wider. `tp_ratio` rows come from vLLM 0.5.4, whose CPU
-overhead hides most of the gain of tensor parallelism: shown, not a goal.
+Every speed error is leave-one-group-out: the coefficients are fitted without the rows of the same group, which is the
+author or the machine that published them. Error = |predicted / published - 1|. A class with measurements of fewer
+than two groups is *not validated*: its ranges are wider. `tp_ratio` rows come from vLLM 0.5.4, whose CPU overhead hides
+most of the gain of tensor parallelism, so they are shown but have no goal.
 
-"Inside the range" is nested: the range that a row is held against is as wide as the errors of the other groups
-make it, after fits that know neither the row's group nor theirs. It is no blind test all the same. The model's form,
-its priors, which rows to exclude and the least width of a range were settled while looking at these errors: a least
-half width of the first token of 0.60 gave 79.2 % inside and 81.2 % below 4x, 0.65 gave 81.2 % and 68.8 %, and 0.63
-was taken because it meets both goals.
+"Inside the range" is nested: the range of a row is as wide as the errors of the other groups make it, and the fits
+behind those errors use neither the row's group nor the one they predict. It is still not a blind test. The form of the
+model, its priors, the excluded rows and the least width of a range were chosen while looking at these errors: a least
+half width of 0.60 for the first token gave 79.2 % inside and 81.2 % below 4x, 0.65 gave 81.2 % and 68.8 %, and 0.63 was
+chosen because it meets both goals.
 
-One published sweep was tried and left out after its result was seen: Qwen2.5-0.5B on an L4 with four virtual CPUs
-(ai.wmx.dev/benchmarks, 1 to 32 users). Its times per output token came out within 4 % and its throughput within
-14 %, but its times to the first token, which are the HTTP server's work, half as long as published: two of six inside.
-With it, 77.8 % of the first tokens are inside and, as it widens every range, 11 % of the ranges below 4x: short
-prompts to small models on few CPUs are not covered. Nor are they on fast ones: an RTX 4090 with a 1.5B model answered
-in half the time predicted.
+One published sweep was tried and left out after its result was known: Qwen2.5-0.5B on an L4 with four virtual CPUs
+(ai.wmx.dev/benchmarks, 1 to 32 users). The predicted times per output token were within 4 % and the throughput within
+14 %. The times to the first token, where the HTTP server does most of the work, were half as long as published: two of
+six were inside. With this sweep, 77.8 % of the first tokens would be inside and, because it widens every range, 11 % of
+the ranges would be below 4x. So short prompts to small models on few CPUs are not covered. On fast CPUs they are not
+covered either: an RTX 4090 with a 1.5B model answered in half the predicted time.
 
-Figures of runs that name no author are neither shipped nor counted, and no coefficient was fitted to them, but they
-too were looked at while the form and the assumed constants (weight-only kernels, power limits, bunching) were
-settled. With the committed model: 18 times per output token (median error 10 %, all inside the range), 23 throughputs
-(5 %, all inside) and 20 times to the first token (38 %, 95 % inside, 70 % of the ranges below 4x wide); vLLM 0.4.3 to
-0.26 on L40S, A10G and RTX 4090, 1 to 256 users. The worst first tokens: staggered users, predicted three times too
-late on an L40S and seven times beyond the KV cache of an A10G. Most published clients let users send together, whose
-prompts then wait for each other; the range says so with a width that grows with the share of prefill, up to fifteen
-times from low to high for 50 users on one A100.
+Figures of runs without a named author are not shipped and not counted, and no coefficient was fitted to them. They were
+looked at while the form and the assumed constants (weight-only kernels, power limits, bunching) were chosen. With the
+committed model: 18 times per output token (median error 10 %, all inside the range), 23 throughputs (5 %, all inside)
+and 20 times to the first token (38 %, 95 % inside, 70 % of the ranges below 4x wide); vLLM 0.4.3 to 0.26 on L40S, A10G
+and RTX 4090, 1 to 256 users. The worst first tokens were those of staggered users: three times the real one on an L40S,
+and seven times beyond the KV cache of an A10G. In most published tests the users send together, so that their prompts
+wait for each other. The width of the range shows this: it grows with the share of prefill, up to fifteen times from low
+to high for 50 users on one A100.
 """
 
 
@@ -86,16 +84,16 @@ def _memory_table() -> str:
     lines.append(_row(*["---"] * 5))
     capacity = []
     for log in load_startup_logs():
-        ours = memory(log.ask, PRIOR)
-        name = f"{log.group}: {log.ask.model.name} {log.ask.precision}, {log.ask.gpu_id} x {log.ask.tensor}"
-        name += f", utilization {log.ask.gpu_memory_utilization:g}"
-        weights = "" if log.weights_gib is None else _percent(ours.weights / log.weights_gib - 1)
-        kv = "" if log.kv_gib is None else _percent(ours.kv / log.kv_gib - 1)
-        tokens = "" if log.kv_tokens is None else _percent(ours.kv_tokens / log.kv_tokens - 1)
+        predicted = memory(log.inputs, PRIOR)
+        name = f"{log.group}: {log.inputs.model.name} {log.inputs.precision}, {log.inputs.gpu_id} x {log.inputs.tensor}"
+        name += f", utilization {log.inputs.gpu_memory_utilization:g}"
+        weights = "" if log.weights_gib is None else _percent(predicted.weights / log.weights_gib - 1)
+        kv = "" if log.kv_gib is None else _percent(predicted.kv / log.kv_gib - 1)
+        tokens = "" if log.kv_tokens is None else _percent(predicted.kv_tokens / log.kv_tokens - 1)
         if log.grade in "AB" and log.kv_tokens is not None:
-            capacity.append(abs(ours.kv_tokens / log.kv_tokens - 1))
+            capacity.append(abs(predicted.kv_tokens / log.kv_tokens - 1))
         elif log.grade in "AB" and log.kv_gib is not None:
-            capacity.append(abs(ours.kv / log.kv_gib - 1))
+            capacity.append(abs(predicted.kv / log.kv_gib - 1))
         lines.append(_row(name, log.grade, weights, kv, tokens))
     within = sum(error <= 0.12 for error in capacity)
     lines += [
@@ -106,14 +104,14 @@ def _memory_table() -> str:
     return "\n".join(lines)
 
 
-def _goals(errors: list[tuple[Measured, float]]) -> str:
+def _goals(errors: list[tuple[Measurement, float]]) -> str:
     tpot = _sizes(e for row, e in errors if reported_metric(row) == "tpot_ms")
     own = _sizes(
-        e for row, e in errors if reported_metric(row) == "tpot_ms" and row.ask.engine == DEFAULT_ENGINE
+        e for row, e in errors if reported_metric(row) == "tpot_ms" and row.inputs.engine == DEFAULT_ENGINE
     )
     title = engine_facts(DEFAULT_ENGINE).title
     full = _sizes(e for row, e in errors if row.metric == "output_tok_s" and _saturated(row))
-    held, narrow = _held(errors)
+    inside, narrow = _inside_the_range(errors)
     excluded, used = sum(n for _, n in load_rows().excluded), len(load_rows().used)
     table = [
         ("TPOT, median error", _percent(statistics.median(tpot)), "15 %", len(tpot)),
@@ -128,7 +126,7 @@ def _goals(errors: list[tuple[Measured, float]]) -> str:
         ),
         *(
             (f"{_METRICS[m]} inside the range", _percent(sum(v) / len(v)), "80 %", len(v))
-            for m, v in held.items()
+            for m, v in inside.items()
         ),
         (
             "time to the first token, ranges below 4x wide",
@@ -142,42 +140,46 @@ def _goals(errors: list[tuple[Measured, float]]) -> str:
     return "\n".join([*lines, *(_row(*cells) for cells in table), ""])
 
 
-def _held(errors: list[tuple[Measured, float]]) -> tuple[dict[str, list[bool]], list[bool]]:
-    """Whether each row lies in the range that it would be given had its group never been seen, by metric; and
-    whether such a range of the first token is below 4x wide.
+def _inside_the_range(errors: list[tuple[Measurement, float]]) -> tuple[dict[str, list[bool]], list[bool]]:
+    """By metric, whether each row lies in the range predicted without its group; and for the first token, whether that
+    range is below 4x wide.
     """
-    known, widths = load_calibration(), unseen_widths(load_rows().used)
-    held: dict[str, list[bool]] = {"ttft_ms": [], "tpot_ms": [], "output_tok_s": []}
+    calibration, widths = load_calibration(), held_out_widths(load_rows().used)
+    inside: dict[str, list[bool]] = {"ttft_ms": [], "tpot_ms": [], "output_tok_s": []}
     narrow = []
     for row, error in errors:
         metric = reported_metric(row)
-        if (row.group, metric) not in widths or metric not in held:
+        if (row.group, metric) not in widths or metric not in inside:
             continue
         others = {
             key: replace(spread, q=0.0, groups=tuple(group for group in spread.groups if group != row.group))
-            for key, spread in known.spreads.items()
+            for key, spread in calibration.spreads.items()
         }
-        unseen = Calibration(known.values, others, {**known.anywhere, metric: widths[row.group, metric]})
-        half = spread_of(row.ask, metric, unseen, doubt_of(row))
-        held[metric].append(abs(error) <= half)
+        without_group = Calibration(
+            calibration.values, others, {**calibration.anywhere, metric: widths[row.group, metric]}
+        )
+        half = half_width(row.inputs, metric, without_group, load_uncertainty(row))
+        inside[metric].append(abs(error) <= half)
         if metric == "ttft_ms":
             narrow.append(math.exp(2 * half) < 4)
-    return held, narrow
+    return inside, narrow
 
 
-def _saturated(row: Measured) -> bool:
-    return (row.ask.concurrency or 0) / row.ask.replicas >= SATURATED
+def _saturated(row: Measurement) -> bool:
+    return (row.inputs.concurrency or 0) / row.inputs.replicas >= SATURATED
 
 
-def _class_table(errors: list[tuple[Measured, float]]) -> str:
+def _class_table(errors: list[tuple[Measurement, float]]) -> str:
     lines = ["## By metric and GPU class", ""]
     lines += [_row("metric", "class", "n", "groups", "median", "90th pct.", "bias", ""), _row(*["---"] * 8)]
-    found = collections.defaultdict(list)
+    by_class = collections.defaultdict(list)
     for row, error in errors:
-        found[reported_metric(row), gpu_class(row.ask.gpu_id, row.ask.gpu)].append((row.group, error))
+        by_class[reported_metric(row), gpu_class(row.inputs.gpu_id, row.inputs.gpu)].append(
+            (row.group, error)
+        )
     for metric, title in _METRICS.items():
         for chip, name in GPU_CLASSES.items():
-            rows = found.get((metric, chip), [])
+            rows = by_class.get((metric, chip), [])
             groups = len({group for group, _ in rows})
             verdict = "" if groups > 1 else "**not validated**"
             lines.append(_row(title, name, len(rows), groups, *_figures([e for _, e in rows]), verdict))
@@ -192,17 +194,17 @@ def _figures(errors: list[float]) -> tuple[str, str, str]:
     return (_percent(statistics.median(sizes)), _percent(quantile(sizes, 0.9)), f"{bias * 100:+.0f} %")
 
 
-def _group_table(errors: list[tuple[Measured, float]]) -> str:
+def _group_table(errors: list[tuple[Measurement, float]]) -> str:
     lines = [
         "## By group left out",
         "",
         _row("group", "metric", "n", "median", "90th pct.", "bias"),
         _row(*["---"] * 6),
     ]
-    found = collections.defaultdict(list)
+    by_group = collections.defaultdict(list)
     for row, error in errors:
-        found[row.group, reported_metric(row)].append(error)
-    for (group, metric), values in sorted(found.items()):
+        by_group[row.group, reported_metric(row)].append(error)
+    for (group, metric), values in sorted(by_group.items()):
         lines.append(_row(group, _METRICS[metric], len(values), *_figures(values)))
     return "\n".join([*lines, ""])
 
@@ -211,15 +213,19 @@ def _scope() -> str:
     rows = load_rows()
     lines = ["## Rows not used", "", "Excluded, though in scope:", ""]
     lines += [f"- {count} rows: {reason}" for reason, count in rows.excluded]
-    lines += ["", "Out of scope, because the model states no such figure or the run is counted already:", ""]
+    lines += [
+        "",
+        "Out of scope, because the model does not predict such a figure or the run is already counted:",
+        "",
+    ]
     lines += [f"- {count} rows: {reason}" for reason, count in rows.out_of_scope]
     lines += [
         "",
-        "Memory's few constants (sampler peak, CUDA graphs) were also looked up in start-up logs that name",
-        "no author; those are neither shipped nor counted. No speed coefficient was fitted to such rows. The",
-        "prefix-cache hit rate of aiconfigurator's H200 rows is our assumption (see the notes in speed.csv):",
-        "their published rates exceed the GPU's peak unless prompts repeat. Rows whose lengths are assumed",
-        "say so in their notes.",
+        "The few constants of memory (sampler peak, CUDA graphs) were also checked against start-up logs without a",
+        "named author; those are not shipped and not counted. No speed coefficient was fitted to such rows. The",
+        "prefix-cache hit rate of aiconfigurator's H200 rows is our assumption (see the notes in speed.csv): the",
+        "published rates exceed the peak of the GPU unless prompts repeat. Where the lengths of a row are assumed,",
+        "its notes say so.",
         "",
     ]
     return "\n".join(lines)

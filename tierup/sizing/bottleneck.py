@@ -1,4 +1,4 @@
-"""Decides what limits the next user: what requests wait for, or else what an output token's time goes to."""
+"""The bottleneck of a replica: what requests wait for or, if none waits, what takes most of an output token's time."""
 
 import math
 
@@ -8,20 +8,20 @@ from tierup.sizing.types import Bottleneck
 
 
 def bottleneck(replica: Replica, speed: Speed) -> Bottleneck:
-    """What to relieve first: space if requests wait for it, else the largest part of an output token's
+    """What to relieve first: the limit that requests wait for, else the largest part of an output token's
     time.
     """
-    ask = replica.ask
+    inputs = replica.inputs
     if math.isinf(speed.ttft):
         return Bottleneck.RATE
-    users = (ask.concurrency or 0.0) / ask.replicas if ask.rate is None else speed.running
-    if users > speed.limit or (ask.rate is not None and speed.running > 0.95 * speed.limit):
-        if speed.limit >= ask.slots:
+    users = (inputs.concurrency or 0.0) / inputs.replicas if inputs.rate is None else speed.running
+    if users > speed.limit or (inputs.rate is not None and speed.running > 0.95 * speed.limit):
+        if speed.limit >= inputs.slots:
             return Bottleneck.SLOTS
-        return Bottleneck.KV_SPACE if speed.limit >= replica.room else Bottleneck.PREFILL
+        return Bottleneck.KV_SPACE if speed.limit >= replica.admission_limit else Bottleneck.PREFILL
     weights = {k: v for k, v in replica.steps.decode(0, 0).items() if k.startswith("bandwidth")}
-    parts = {name: replica.k[name] * value for name, value in speed.terms.items()}
-    reading = total(weights, replica.k)
+    parts = {name: replica.coefficients[name] * value for name, value in speed.terms.items()}
+    reading = total(weights, replica.coefficients)
     sums = {
         Bottleneck.WEIGHTS: reading,
         Bottleneck.KV_READ: sum(v for k, v in parts.items() if k.startswith("bandwidth")) - reading,

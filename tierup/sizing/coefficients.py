@@ -1,6 +1,4 @@
-"""Decides nothing: reads the calibrated coefficients and the model's known errors, as `calibrate` wrote
-them.
-"""
+"""Reads the calibration file: the coefficients and the errors of the model, as `calibrate` wrote them."""
 
 import functools
 from collections.abc import Mapping
@@ -15,7 +13,7 @@ GPU_CLASSES = {"a100": "A100", "hopper": "Hopper", "ada": "Ada", "ga10x": "Amper
 
 
 def gpu_class(gpu_id: str, gpu: Gpu) -> str:
-    """The class whose measurements speak for a GPU: same chip family, same kind of memory."""
+    """The class whose measurements apply to a GPU: same chip family, same kind of memory."""
     architecture = gpu.architecture.value.value
     if architecture != "ampere":
         return architecture
@@ -23,14 +21,14 @@ def gpu_class(gpu_id: str, gpu: Gpu) -> str:
 
 
 def memory_kind(chip_class: str) -> str:
-    """HBM or GDDR: what the efficiency of memory access depends on."""
+    """`hbm` or `gddr`: the efficiency of memory access depends on it."""
     return "hbm" if chip_class in ("a100", "hopper") else "gddr"
 
 
 @dataclass(frozen=True)
 class Spread:
     """Error of a metric on a GPU class, leaving each group out in turn: `q` is the 81st percentile of
-    |ln(ours/theirs)|.
+    |ln(predicted / published)|.
     """
 
     q: float
@@ -41,6 +39,8 @@ class Spread:
 
 @dataclass(frozen=True)
 class Calibration:
+    """The coefficients, and the errors they leave: `spreads` by metric and GPU class, `anywhere` by metric over all."""
+
     values: Coefficients
     spreads: Mapping[tuple[str, str], Spread]
     anywhere: Mapping[str, float]

@@ -1,8 +1,8 @@
-"""Decides how requests share one replica: who runs, who waits, and what each of them then sees.
+"""How requests share one replica: how many run, how many wait, and the latency of each.
 
-Three kinds of load. Closed: N users, each sends again when answered. Burst: N requests at one moment,
-nothing after. Rate: requests arrive by chance at a mean rate. Running sequences are bounded by max_num_seqs
-and by the KV cache, of which a running sequence holds its prompt and on average half its answer.
+There are three kinds of load. Closed: N users, each sends the next request after the answer. Burst: N requests at
+the same moment and none after. Rate: requests arrive at random at a mean rate. Running sequences are bounded by
+max_num_seqs and by the KV cache. A running sequence holds its prompt and on average half of its answer there.
 """
 
 import math
@@ -10,20 +10,20 @@ from dataclasses import dataclass, replace
 
 from tierup.sizing.coefficients import Coefficients
 from tierup.sizing.memory import Memory
-from tierup.sizing.step import Steps, Terms, added, scaled, total
+from tierup.sizing.step import Steps, Terms, add, scale, total
 from tierup.sizing.types import SizingInput
 
 ROUNDS = 60  # bisection steps of the running sequences at an arrival rate
-# How far a published throughput is from ours four times in five; near capacity it decides the wait.
-_UNSURE = 0.2
+# Four of five published throughputs are within this share of the prediction; near capacity this decides the wait.
+_THROUGHPUT_ERROR = 0.2
 
 
 @dataclass(frozen=True)
 class Speed:
-    """One replica, milliseconds and requests per second; `terms` is what an output token costs, part by part.
+    """Speed of one replica in milliseconds and requests per second; `terms` are the parts of an output token's time.
 
-    `ttft` and `e2e` are infinite where requests arrive faster than they leave. `doubt` is what the load's
-    pattern adds to the error of the first token's time, as a natural logarithm.
+    `ttft` and `e2e` are infinite where requests arrive faster than they are answered. `uncertainty` is what the
+    load pattern adds to the error of the time to the first token, as a natural logarithm.
     """
 
     ttft: float
@@ -33,145 +33,158 @@ class Speed:
     running: float
     limit: float
     terms: Terms
-    doubt: float = 0.0
+    uncertainty: float = 0.0
 
 
 @dataclass(frozen=True)
 class Replica:
-    """One replica of the question on its memory."""
+    """One replica of a sizing input, with its memory and the coefficients of the model."""
 
-    ask: SizingInput
+    inputs: SizingInput
     memory: Memory
-    k: Coefficients
+    coefficients: Coefficients
 
     @property
     def steps(self) -> Steps:
-        return Steps(self.ask)
+        return Steps(self.inputs)
 
     @property
-    def held(self) -> float:
-        """KV tokens of a running sequence on average."""
-        return self.ask.prompt + self.ask.answer / 2
+    def mean_kv_tokens(self) -> float:
+        """KV tokens that a running sequence holds on average."""
+        return self.inputs.prompt + self.inputs.answer / 2
 
     @property
-    def space(self) -> float:
-        """Sequences that the KV cache holds."""
-        return self.memory.kv_tokens / self.held
+    def kv_limit(self) -> float:
+        """Sequences that fit in the KV cache."""
+        return self.memory.kv_tokens / self.mean_kv_tokens
 
     @property
     def prefill_limit(self) -> float:
-        """Sequences that decode at once at most: a step's tokens must hold one of each, and the prompts that
-        replace those that end.
+        """The most sequences that decode at once: the token budget of a step must hold one token of each, and the
+        prompts that replace finished sequences.
         """
-        new = self.ask.prompt * (1 - self.ask.prefix_hit)
-        return self.ask.batched_tokens / (1 + new / self.ask.answer)
+        new = self.inputs.prompt * (1 - self.inputs.prefix_hit)
+        return self.inputs.batched_tokens / (1 + new / self.inputs.answer)
 
     @property
-    def room(self) -> float:
-        """Sequences that are let in at once."""
-        return max(1.0, min(float(self.ask.slots), self.space))
+    def admission_limit(self) -> float:
+        """The most sequences that the engine admits at once."""
+        return max(1.0, min(float(self.inputs.slots), self.kv_limit))
 
     @property
     def limit(self) -> float:
-        """Sequences that run at once for long."""
-        return max(1.0, min(self.room, self.prefill_limit))
+        """The most sequences that run at once in a steady state."""
+        return max(1.0, min(self.admission_limit, self.prefill_limit))
 
     def token_terms(self, running: float, others: float, demand: float = 0.0) -> Terms:
-        """An output token beside `others` prefills in the time of one whole answer; `demand`: sequences that
-        want to run.
-        """
-        decode = self.steps.decode(running, self.held)
-        prefill = self.steps.prefill()
-        if again := self._recomputed(demand):
-            whole = Steps(replace(self.ask, prefix_hit=0.0)).prefill()
-            prefill = added(prefill, scaled(whole, again * self.held / self.ask.prompt))
-        return added(decode, scaled(prefill, others / self.ask.answer))
+        """The parts of an output token's time while `others` prompts are prefilled during one answer.
 
-    def _recomputed(self, demand: float) -> float:
-        """Preemptions per answer. Prompts are let in as long as they fit, then the answers grow into space that
-        is not there: that part of the sequences is thrown out and starts again.
+        `demand` is the number of sequences that run or want to run.
         """
-        wanted = min(demand, float(self.ask.slots)) / max(1.0, self.space)
+        decode = self.steps.decode(running, self.mean_kv_tokens)
+        prefill = self.steps.prefill()
+        if preemptions := self._preemptions(demand):
+            uncached = Steps(replace(self.inputs, prefix_hit=0.0)).prefill()
+            prefill = add(prefill, scale(uncached, preemptions * self.mean_kv_tokens / self.inputs.prompt))
+        return add(decode, scale(prefill, others / self.inputs.answer))
+
+    def _preemptions(self, demand: float) -> float:
+        """Preemptions per answer. Prompts are admitted as long as they fit. When the growing answers need more
+        space than there is, the engine preempts a part of the sequences, which start again.
+        """
+        wanted = min(demand, float(self.inputs.slots)) / max(1.0, self.kv_limit)
         crowded = min(1.0, max(0.0, 4 * (wanted - 1)))
-        return crowded * min(1.0, self.ask.answer / 2 / self.ask.prompt)
+        return crowded * min(1.0, self.inputs.answer / 2 / self.inputs.prompt)
 
     def prefill_ms(self) -> float:
-        """A prompt alone: its matrix work, at least one reading of the weights for each chunk."""
-        work = total(self.steps.prefill(), self.k)
-        return max(work, self._chunks * total(self.steps.decode(1, 1), self.k))
+        """Milliseconds of a prompt alone: its matrix work, or one read of the weights per chunk if longer."""
+        work = total(self.steps.prefill(), self.coefficients)
+        return max(work, self._chunks * total(self.steps.decode(1, 1), self.coefficients))
 
     @property
     def _chunks(self) -> int:
-        return max(1, math.ceil(self.ask.prompt * (1 - self.ask.prefix_hit) / self.ask.batched_tokens))
+        return max(
+            1, math.ceil(self.inputs.prompt * (1 - self.inputs.prefix_hit) / self.inputs.batched_tokens)
+        )
 
     def steady(self, running: float, demand: float = 0.0, by_chance: bool = False) -> Speed:
-        """`running` sequences at any time, no wait for a slot: all other requests prefill once per answer.
+        """Speed with `running` sequences at any time and no wait for a slot: each is prefilled once per answer.
 
-        A request that comes alone waits for half of the step in flight and then shares its own with the others'
-        decoding. Users of a closed loop whose answers end together also send together: the first token then
-        comes as late as in a burst. Published runs lie in between: a weighted geometric mean. Requests that
-        arrive by chance meet only a queue of prompts with one server (M/D/1).
+        A request that arrives alone waits for half of the current step, then shares its own steps with the decoding
+        of the others. In a closed loop, users whose answers end together also send together, and the first token
+        is as late as in a burst. Published runs lie in between: the result is a weighted geometric mean. Requests
+        that arrive at random (`by_chance`) wait only in a queue of prompts with one server (M/D/1).
         """
         terms = self.token_terms(running, max(0.0, running - 1), demand)
-        tpot, prefill = total(terms, self.k), self.prefill_ms()
+        tpot, prefill = total(terms, self.coefficients), self.prefill_ms()
         busy = 1 - 1 / max(1.0, running)
-        step = total(self.steps.decode(running, self.held), self.k)
-        alone = self.k["ttft.base"] + self.k["ttft.per_user"] * (running - 1) + prefill
+        step = total(self.steps.decode(running, self.mean_kv_tokens), self.coefficients)
+        alone = self.coefficients["ttft.base"] + self.coefficients["ttft.per_user"] * (running - 1) + prefill
         alone += busy * (tpot / 2 + self._chunks * step)
-        work = total(self.steps.prefill(), self.k)
-        share = min(0.99, running * work / (self.ask.answer * tpot + work))
-        bunched = min(1.0, self.k["ttft.bunching"] * share)
-        doubt = bunched * math.log(max(1.0, self._burst_ttft(running) / alone))
-        ttft = alone * math.exp(doubt)
+        work = total(self.steps.prefill(), self.coefficients)
+        share = min(0.99, running * work / (self.inputs.answer * tpot + work))
+        bunched = min(1.0, self.coefficients["ttft.bunching"] * share)
+        uncertainty = bunched * math.log(max(1.0, self._burst_ttft(running) / alone))
+        ttft = alone * math.exp(uncertainty)
         if by_chance:
-            ttft, doubt = min(ttft, alone + share / (2 * (1 - share)) * prefill), 0.0
-        e2e = ttft + (self.ask.answer - 1) * tpot
-        return Speed(ttft, tpot, e2e, running / e2e * 1e3, running, self.limit, terms, doubt)
+            ttft, uncertainty = min(ttft, alone + share / (2 * (1 - share)) * prefill), 0.0
+        e2e = ttft + (self.inputs.answer - 1) * tpot
+        return Speed(ttft, tpot, e2e, running / e2e * 1e3, running, self.limit, terms, uncertainty)
 
     def closed(self, users: float) -> Speed:
-        """`users` that each wait for their answer; beyond the limit the others queue (Little's law)."""
+        """Speed for `users` that each wait for their answer; those above the limit queue (Little's law)."""
         base = self.steady(max(1.0, min(users, self.limit)), users)
-        if users < 1:  # less than one request in flight: the same speed, seen less often
+        if users < 1:  # less than one request in flight: the same speed, fewer requests
             return replace(base, req_s=base.req_s * users, running=users)
         wait = max(0.0, users / base.req_s * 1e3 - base.e2e)
-        crowded = min(1.0, max(0.0, 5 * users / self.limit - 4)) if self.limit < self.ask.slots else 0.0
-        doubt = base.doubt + crowded * math.log1p(_UNSURE * (base.e2e + wait) / (base.ttft + wait))
-        return replace(base, ttft=base.ttft + wait, e2e=base.e2e + wait, doubt=doubt)
+        crowded = min(1.0, max(0.0, 5 * users / self.limit - 4)) if self.limit < self.inputs.slots else 0.0
+        uncertainty = base.uncertainty + crowded * math.log1p(
+            _THROUGHPUT_ERROR * (base.e2e + wait) / (base.ttft + wait)
+        )
+        return replace(base, ttft=base.ttft + wait, e2e=base.e2e + wait, uncertainty=uncertainty)
 
     def burst(self, users: float) -> Speed:
-        """`users` requests at one moment: prompts are taken in turn, so half of the others prefill after
-        mine.
+        """Speed for `users` requests at the same moment: prompts are prefilled in turn, so on average half of the
+        others come later.
         """
-        if users > self.room:
-            base = self.steady(self.room, users)
-            late = users - self.room
-            first = self._burst_ttft(self.room)
+        if users > self.admission_limit:
+            base = self.steady(self.admission_limit, users)
+            late = users - self.admission_limit
+            first = self._burst_ttft(self.admission_limit)
             wait = first + late / users * (late / 2 / base.req_s * 1e3 + base.e2e / 2)
             duration = late / base.req_s * 1e3 + base.e2e
-            e2e = wait + (self.ask.answer - 1) * base.tpot
-            doubt = math.log1p(_UNSURE * e2e / wait) if self.room < self.ask.slots else 0.0
+            e2e = wait + (self.inputs.answer - 1) * base.tpot
+            uncertainty = (
+                math.log1p(_THROUGHPUT_ERROR * e2e / wait)
+                if self.admission_limit < self.inputs.slots
+                else 0.0
+            )
             rate = users / duration * 1e3
-            return replace(base, ttft=wait, e2e=e2e, req_s=rate, limit=self.room, doubt=doubt)
+            return replace(
+                base, ttft=wait, e2e=e2e, req_s=rate, limit=self.admission_limit, uncertainty=uncertainty
+            )
         terms = self.token_terms(users, max(0.0, (users - 1) / 2))
-        tpot, ttft = total(terms, self.k), self._burst_ttft(users)
-        e2e = ttft + (self.ask.answer - 1) * tpot
-        return Speed(ttft, tpot, e2e, users / e2e * 1e3, users, self.room, terms)
+        tpot, ttft = total(terms, self.coefficients), self._burst_ttft(users)
+        e2e = ttft + (self.inputs.answer - 1) * tpot
+        return Speed(ttft, tpot, e2e, users / e2e * 1e3, users, self.admission_limit, terms)
 
     def _burst_ttft(self, users: float) -> float:
-        """Prompts in turn, as many in a step as its tokens hold; each step also decodes those that have
-        begun.
+        """Milliseconds to the first token in a burst: prompts in turn, as many in a step as its token budget
+        holds. Each step also decodes the sequences that have started.
         """
-        together = max(1.0, self.ask.batched_tokens / max(1.0, self.ask.prompt * (1 - self.ask.prefix_hit)))
+        together = max(
+            1.0, self.inputs.batched_tokens / max(1.0, self.inputs.prompt * (1 - self.inputs.prefix_hit))
+        )
         turns = (users + min(users, together)) / 2
-        work = total(self.steps.prefill(), self.k)
+        work = total(self.steps.prefill(), self.coefficients)
         if users > 1:
-            work += total(self.steps.decode(users / 2, self.ask.prompt), self.k) / together
-        base = self.k["ttft.base"] + self.k["ttft.per_user"] * (users - 1)
+            work += total(self.steps.decode(users / 2, self.inputs.prompt), self.coefficients) / together
+        base = self.coefficients["ttft.base"] + self.coefficients["ttft.per_user"] * (users - 1)
         return base + max(self.prefill_ms(), turns * work)
 
     def arriving(self, rate: float) -> Speed:
-        """`rate` requests per second by chance; the wait for a slot is that of a queue with as many
-        servers.
+        """Speed for `rate` requests per second at random; the wait for a slot is that of a queue with as many
+        servers as slots.
         """
         limit = self.limit
         capacity = self.steady(limit).req_s
@@ -188,14 +201,21 @@ class Replica:
         base = self.steady(max(1.0, high), by_chance=True)
         used = rate / capacity
         queue = used ** (math.sqrt(2 * (limit + 1)) - 1) / (limit * (1 - used)) * base.e2e
-        doubt = -_UNSURE * math.log(1 - used)
+        uncertainty = -_THROUGHPUT_ERROR * math.log(1 - used)
         return replace(
-            base, ttft=base.ttft + queue, e2e=base.e2e + queue, req_s=rate, running=high, doubt=doubt
+            base,
+            ttft=base.ttft + queue,
+            e2e=base.e2e + queue,
+            req_s=rate,
+            running=high,
+            uncertainty=uncertainty,
         )
 
     def speed(self) -> Speed:
-        """What the question's load sees on one of its replicas."""
-        if self.ask.rate is not None:
-            return self.arriving(self.ask.rate / self.ask.replicas)
-        users = (self.ask.concurrency if self.ask.concurrency is not None else 1.0) / self.ask.replicas
-        return self.burst(users) if self.ask.burst else self.closed(users)
+        """Speed of one replica under its part of the load."""
+        if self.inputs.rate is not None:
+            return self.arriving(self.inputs.rate / self.inputs.replicas)
+        users = (
+            self.inputs.concurrency if self.inputs.concurrency is not None else 1.0
+        ) / self.inputs.replicas
+        return self.burst(users) if self.inputs.burst else self.closed(users)

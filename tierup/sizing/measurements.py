@@ -1,4 +1,4 @@
-"""Which published measurements there are, each with its source, and what question each of them answers."""
+"""The published measurements, each with its group and the sizing input that it measured."""
 
 import csv
 import functools
@@ -11,27 +11,27 @@ from tierup.sizing.types import SizingInput
 
 
 @dataclass(frozen=True)
-class Measured:
+class Measurement:
     """One published figure. `group` is its author or machine: figures of one group share their errors."""
 
     group: str
     metric: str
     value: float
-    ask: SizingInput
+    inputs: SizingInput
     out_of_scope: str
     excluded: str
 
     @property
     def run(self) -> tuple[str, SizingInput]:
-        """What figures of one run have in common."""
-        return (self.group, self.ask)
+        """What the figures of one run have in common."""
+        return (self.group, self.inputs)
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Every row of the speed file; only those with a known GPU and both lengths can be asked of the model."""
+    """The rows of the speed file: those used, and how many are not used, by reason."""
 
-    used: tuple[Measured, ...]
+    used: tuple[Measurement, ...]
     excluded: tuple[tuple[str, int], ...]
     out_of_scope: tuple[tuple[str, int], ...]
 
@@ -44,13 +44,13 @@ class StartupLog:
 
     group: str
     grade: str
-    ask: SizingInput
+    inputs: SizingInput
     weights_gib: float | None
     kv_gib: float | None
     kv_tokens: int | None
 
 
-def _ask(row: dict[str, str], utilization: float) -> SizingInput:
+def _inputs(row: dict[str, str], utilization: float) -> SizingInput:
     return SizingInput(
         model=load_shapes()[row["model"]],
         gpu_id=row["gpu"],
@@ -75,23 +75,21 @@ def load_rows() -> Rows:
     """The speed measurements."""
     with (MEASUREMENTS / "speed.csv").open(encoding="utf-8", newline="") as file:
         table = list(csv.DictReader(file))
-    used, excluded, scope = [], dict[str, int](), dict[str, int]()
+    used, excluded, out_of_scope = [], dict[str, int](), dict[str, int]()
     for row in table:
         if row["out_of_scope"]:
-            scope[row["out_of_scope"]] = scope.get(row["out_of_scope"], 0) + 1
+            out_of_scope[row["out_of_scope"]] = out_of_scope.get(row["out_of_scope"], 0) + 1
         elif row["excluded"]:
             excluded[row["excluded"]] = excluded.get(row["excluded"], 0) + 1
         else:
-            ask = _ask(row, float(row["util"] or 0.9))
-            used.append(Measured(row["group"], row["metric"], float(row["value"]), ask, "", ""))
-    return Rows(tuple(used), tuple(sorted(excluded.items())), tuple(sorted(scope.items())))
+            inputs = _inputs(row, float(row["util"] or 0.9))
+            used.append(Measurement(row["group"], row["metric"], float(row["value"]), inputs, "", ""))
+    return Rows(tuple(used), tuple(sorted(excluded.items())), tuple(sorted(out_of_scope.items())))
 
 
 @functools.cache
 def load_startup_logs() -> tuple[StartupLog, ...]:
-    """The start-up logs that state GPU and memory utilization, or at least the model whose weights they
-    print.
-    """
+    """The start-up logs that state GPU and memory utilization, or at least a model and the size of its weights."""
     with (MEASUREMENTS / "kv.csv").open(encoding="utf-8", newline="") as file:
         table = list(csv.DictReader(file))
     logs = []
@@ -102,7 +100,7 @@ def load_startup_logs() -> tuple[StartupLog, ...]:
             StartupLog(
                 row["group"],
                 row["grade"],
-                _ask(row, float(row["util"])),
+                _inputs(row, float(row["util"])),
                 float(row["weights_gib"]) if row["weights_gib"] else None,
                 float(row["available_kv_gib"]) if row["available_kv_gib"] else None,
                 int(row["kv_tokens"]) if row["kv_tokens"] else None,

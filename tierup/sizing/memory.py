@@ -1,4 +1,4 @@
-"""Decides what of a GPU's memory is left for the KV cache, and how many sequences that holds."""
+"""How a GPU's memory is divided, and how many sequences the KV cache holds."""
 
 import math
 from dataclasses import dataclass
@@ -8,12 +8,12 @@ from tierup.sizing.types import SizingInput
 
 GIB = 2**30
 GB_PER_GIB = GIB / 1e9
-BLOCK = 16  # vLLM's block size: the KV cache is handed out in blocks of so many tokens
+BLOCK = 16  # tokens of a block of vLLM's KV cache, which is allocated in whole blocks
 
 
 @dataclass(frozen=True)
 class Memory:
-    """One GPU's memory in GiB, and what a replica's KV cache holds in tokens."""
+    """Memory of one GPU in GiB, and the size of a replica's KV cache in tokens."""
 
     visible: float
     budget: float
@@ -26,8 +26,8 @@ class Memory:
     max_context: int
 
     @property
-    def beside(self) -> float:
-        """What the engine needs beside weights and KV cache: its peak while computing, and CUDA graphs."""
+    def overhead(self) -> float:
+        """GiB that the engine needs besides weights and KV cache: its peak while computing, and CUDA graphs."""
         return self.reserve + self.cuda_graphs
 
     @property
@@ -36,7 +36,7 @@ class Memory:
 
 
 def version(text: str) -> tuple[int, int]:
-    """Major and minor of an engine version; what cannot be read counts as current."""
+    """Major and minor number of an engine version; text that is no version counts as current."""
     parts = text.lstrip("v").split(".")
     try:
         return int(parts[0]), int(parts[1])
@@ -44,32 +44,34 @@ def version(text: str) -> tuple[int, int]:
         return (99, 0)
 
 
-def memory(ask: SizingInput, k: Coefficients) -> Memory:
-    """What one replica has for its KV cache.
+def memory(inputs: SizingInput, coefficients: Coefficients) -> Memory:
+    """The memory of one GPU of a replica, and what its KV cache holds.
 
     budget = gpu_memory_utilization x what a CUDA process sees; KV = budget - weights - activation and
-    sampler peak - CUDA graphs. With pipeline parallelism the fullest stage decides: it holds an even part
-    of the layers and the embedding or the head.
+    sampler peak - CUDA graphs. With pipeline parallelism the fullest stage counts: it holds an equal part
+    of the layers, and the embedding or the head.
     """
-    model, stages = ask.model, ask.pipeline
-    visible = ask.gpu.memory_mib.value / 1024 * k["memory.visible"]
-    total = model.weight_bytes(ask.precision)
+    model, stages = inputs.model, inputs.pipeline
+    visible = inputs.gpu.memory_mib.value / 1024 * coefficients["memory.visible"]
+    total = model.weight_bytes(inputs.precision)
     ends = total - model.linear / (model.linear + 2 * model.head) * total if stages > 1 else 0.0
-    weights = ((total - ends) / stages + ends / 2) / ask.tensor if stages > 1 else total / ask.tensor
-    v0 = version(ask.engine_version) < (0, 8)
-    sampler = ask.slots * model.vocab * 4 * k["memory.sampler_v0" if v0 else "memory.sampler"]
-    layer = ask.batched_tokens * (3 * model.intermediate / ask.tensor + 4 * model.hidden) * 2
-    reserve = max(sampler, layer) / GIB + k["memory.non_torch_v0" if v0 else "memory.non_torch"]
-    deducted = not ask.enforce_eager and version(ask.engine_version) >= (0, 19)
-    graphs = k["memory.cuda_graph_per_layer"] * math.ceil(model.layers / stages) if deducted else 0.0
-    kv = ask.gpu_memory_utilization * visible - weights / GIB - reserve - graphs
-    per_token = model.kv_bytes_per_token(ask.kv_dtype) / min(ask.tensor, model.kv_heads) / stages
+    weights = ((total - ends) / stages + ends / 2) / inputs.tensor if stages > 1 else total / inputs.tensor
+    v0 = version(inputs.engine_version) < (0, 8)
+    sampler = inputs.slots * model.vocab * 4 * coefficients["memory.sampler_v0" if v0 else "memory.sampler"]
+    layer = inputs.batched_tokens * (3 * model.intermediate / inputs.tensor + 4 * model.hidden) * 2
+    reserve = max(sampler, layer) / GIB + coefficients["memory.non_torch_v0" if v0 else "memory.non_torch"]
+    deducted = not inputs.enforce_eager and version(inputs.engine_version) >= (0, 19)
+    graphs = (
+        coefficients["memory.cuda_graph_per_layer"] * math.ceil(model.layers / stages) if deducted else 0.0
+    )
+    kv = inputs.gpu_memory_utilization * visible - weights / GIB - reserve - graphs
+    per_token = model.kv_bytes_per_token(inputs.kv_dtype) / min(inputs.tensor, model.kv_heads) / stages
     tokens = max(0, int(kv * GIB / (per_token * BLOCK))) * BLOCK
-    context = ask.context if ask.context is not None else ask.prompt + ask.answer
+    context = inputs.context if inputs.context is not None else inputs.prompt + inputs.answer
     blocks = math.ceil(context / BLOCK) * BLOCK
     return Memory(
         visible=visible,
-        budget=ask.gpu_memory_utilization * visible,
+        budget=inputs.gpu_memory_utilization * visible,
         weights=weights / GIB,
         reserve=reserve,
         cuda_graphs=graphs,

@@ -1,6 +1,4 @@
-"""Decides what a model's shape costs: bytes of weights by precision, bytes of KV cache, operations per
-token.
-"""
+"""The shape of a model and what follows from it: bytes of weights, bytes of KV cache, operations per token."""
 
 import csv
 import functools
@@ -51,9 +49,7 @@ class ModelShape:
 
     @property
     def linear(self) -> int:
-        """Weights of the layers' matrices: what quantization packs and what every token is multiplied
-        with.
-        """
+        """Weights in the layers' matrices: quantization packs them, and every token is multiplied with them."""
         attention = self.hidden * self.head_dim * (2 * self.q_heads + 2 * self.kv_heads)
         return self.layers * (attention + 3 * self.hidden * self.intermediate)
 
@@ -63,29 +59,29 @@ class ModelShape:
         return self.vocab * self.hidden
 
     def weight_bytes(self, precision: Precision) -> float:
-        """All weights in memory; a tied embedding is there once."""
+        """Bytes of all weights in memory; a tied embedding counts once."""
         if precision in GGUF_BITS:
             return self.params * GGUF_BITS[precision] / 8
         return self.linear * _LINEAR_BITS[precision] / 8 + (self.params - self.linear) * 2
 
     def read_bytes(self, precision: Precision) -> float:
-        """Weights that one decoding step reads: the layers and the head; of the embedding only a few rows."""
+        """Bytes of weights that one decoding step reads: layers and head; of the embedding only a few rows."""
         if precision in GGUF_BITS:
             return (self.linear + self.head) * GGUF_BITS[precision] / 8
         return self.linear * _LINEAR_BITS[precision] / 8 + self.head * 2
 
     def kv_bytes_per_token(self, kv_dtype: str = "auto") -> int:
-        """Keys and values of one token over all layers and heads."""
+        """Bytes of keys and values of one token over all layers and heads."""
         return 2 * self.layers * self.kv_heads * self.head_dim * (1 if kv_dtype == "fp8" else 2)
 
     def attention_flops(self, tokens: float) -> float:
-        """Causal attention over a prompt: two products of tokens x tokens / 2 for every query head."""
+        """Operations of causal attention over a prompt: two products of tokens x tokens / 2 for every query head."""
         return 2.0 * self.layers * self.q_heads * self.head_dim * tokens * tokens
 
 
 @functools.cache
 def load_shapes() -> dict[str, ModelShape]:
-    """Every model that can be sized by name: the catalogue's, and those that only measurements name."""
+    """Every model that can be sized by name: those of the catalogue, and those that only measurements use."""
     shapes = _measured_shapes()
     return {**shapes, **catalog_shapes(load_catalog())}
 
@@ -126,7 +122,7 @@ def read_config(path: Path) -> ModelShape:
     """The shape that a Hugging Face config.json describes.
 
     Raises:
-        ShapeError: naming what is missing or not supported.
+        ShapeError: the file is unreadable, incomplete, or not of a dense decoder.
     """
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
@@ -148,7 +144,7 @@ def shape_from_config(config: Mapping[str, Any], name: str) -> ModelShape:
     needed = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "vocab_size")
     missing = [key for key in needed if not isinstance(config.get(key), int) or config[key] <= 0]
     if missing:
-        raise ShapeError(f"{name}: config.json lacks {', '.join(missing)} (whole numbers above 0)")
+        raise ShapeError(f"{name}: missing in config.json: {', '.join(missing)} (whole numbers above 0)")
     hidden, layers, q_heads, inter, vocab = (int(config[key]) for key in needed)
     kv_heads = int(config.get("num_key_value_heads") or q_heads)
     head_dim = int(config.get("head_dim") or hidden // q_heads)

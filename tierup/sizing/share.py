@@ -1,4 +1,4 @@
-"""Decides how much of an engine's time goes into prompts, the rest into answers, when every slot is taken."""
+"""The share of an engine's time that goes into prompts, with every slot in use; the rest goes into answers."""
 
 from tierup.sizing.coefficients import Calibration, load_calibration
 from tierup.sizing.load import Replica
@@ -7,11 +7,11 @@ from tierup.sizing.step import total
 from tierup.sizing.types import SizingInput
 
 
-def prefill_share(ask: SizingInput, calibration: Calibration | None = None) -> float:
-    """0..1: in the time of one whole answer all running sequences prefill once and decode it together."""
-    known = calibration if calibration is not None else load_calibration()
-    replica = Replica(ask, memory(ask, known.values), known.values)
+def prefill_share(inputs: SizingInput, calibration: Calibration | None = None) -> float:
+    """The share (0..1) of prefill: while one answer is decoded, every running sequence is prefilled once."""
+    calibration = calibration if calibration is not None else load_calibration()
+    replica = Replica(inputs, memory(inputs, calibration.values), calibration.values)
     running = replica.limit
-    prefill = running * total(replica.steps.prefill(), known.values)
-    decode = ask.answer * total(replica.steps.decode(running, replica.held), known.values)
+    prefill = running * total(replica.steps.prefill(), calibration.values)
+    decode = inputs.answer * total(replica.steps.decode(running, replica.mean_kv_tokens), calibration.values)
     return prefill / (prefill + decode)

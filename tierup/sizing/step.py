@@ -1,9 +1,9 @@
-"""Decides how long one step of the engine takes, as terms that are linear in the calibrated coefficients.
+"""The time of one engine step, as terms that are linear in the calibrated coefficients.
 
-A decoding step of B sequences costs a fixed overhead per layer, the weights and the KV cache read at the
-memory's bandwidth, B tokens of matrix work, and with tensor parallelism two all-reduces a layer; the
-prefills of the others are mixed into the steps. Terms are milliseconds at the data sheet's peak; a
-coefficient is an inverse efficiency.
+A decoding step of B sequences has a fixed overhead per layer, reads the weights and the KV cache at the bandwidth of
+the memory, does the matrix work of B tokens and, with tensor parallelism, two all-reduces per layer. Prefills of
+other requests share the steps. Terms are milliseconds at the peak rates of the data sheet; a coefficient is an
+inverse efficiency.
 """
 
 from dataclasses import dataclass
@@ -14,18 +14,17 @@ from tierup.sizing.coefficients import Coefficients, gpu_class, memory_kind
 from tierup.sizing.shape import GGUF_BITS
 from tierup.sizing.types import SizingInput
 
-# Microseconds of one small all-reduce, relative to NVLink, and GB/s it moves: through PCIe, and through
-# host memory.
+# Latency of a small all-reduce relative to NVLink, and GB/s of a large one: over NVLink, PCIe, and through host memory.
 _LINKS = {"nvlink": (1.0, 250.0), "pcie": (2.0, 20.0), "host": (4.0, 8.0)}
-# Decoding by GGUF's kernels: the plugin dequantizes first, no measurement of it in vLLM was found.
+# GGUF kernels: the plugin dequantizes before it decodes. We found no measurement of it in vLLM.
 _GGUF_PENALTY = 2.0
 # Matrix work, relative to that of 16-bit weights at the format's own peak. Weight-only kernels unpack before they
 # multiply (assumption); 8-bit ones scale their activations: TensorRT-LLM 0.15 publishes 45 % of an H100's peak in
 # FP8 where BF16 reaches 51 % (Llama-3.1-8B, 2048 tokens in, 128 out).
 _WEIGHT_ONLY = 1.1
 _EIGHT_BIT = 1.1
-# Cards whose power does not feed the data sheet's rate: the same table has 65 % of peak on the A100 SXM, 52 % on the
-# PCIe card, 37 % on the L40S. L4 and H100 PCIe by analogy of their watts.
+# Cards whose power limit keeps them below the rate of the data sheet: the same table shows 65 % of peak on the A100
+# SXM, 52 % on the PCIe card, 37 % on the L40S. L4 and H100 PCIe are estimated from their power limits.
 _POWER_LIMITED = {
     "a100-40g-pcie": 1.25,
     "a100-80g-pcie": 1.25,
@@ -38,8 +37,9 @@ Terms = dict[str, float]
 
 
 def peak_tflops(gpu: Gpu, precision: Precision) -> float:
-    """Dense peak for the matrices: weight-only formats, and FP8 where the chip lacks it, compute in 16
-    bits; 8 bits are at most twice as fast, also where GeForce sheets promise four times.
+    """Dense peak TFLOPS of the matrix work. Weight-only formats, and FP8 on chips without it, compute in 16 bits.
+
+    8 bits count at most twice as fast, although data sheets of GeForce cards state four times.
     """
     dense = gpu.dense_tflops
     sixteen, eight = float(dense.bf16.value), None
@@ -49,98 +49,102 @@ def peak_tflops(gpu: Gpu, precision: Precision) -> float:
 
 
 def matrix_factor(gpu_id: str, gpu: Gpu, precision: Precision) -> float:
-    """How much slower than 16-bit weights on a card with full power the matrices are, at the same peak."""
+    """How much slower matrix work is than with 16-bit weights on a card without a power limit, at the same peak."""
     factor = _POWER_LIMITED.get(gpu_id, 1.0)
     if precision in GGUF_BITS:
         return factor * _GGUF_PENALTY
     if precision in (Precision.BF16, Precision.FP16):
         return factor
-    computes = precision is Precision.INT8 or (
+    native = precision is Precision.INT8 or (
         precision is Precision.FP8 and gpu.dense_tflops.fp8.value is not None
     )
-    return factor * (_EIGHT_BIT if computes else _WEIGHT_ONLY)
+    return factor * (_EIGHT_BIT if native else _WEIGHT_ONLY)
 
 
-def total(terms: Terms, k: Coefficients) -> float:
+def total(terms: Terms, coefficients: Coefficients) -> float:
     """Milliseconds: every term times its coefficient."""
-    return sum(k[name] * value for name, value in terms.items())
+    return sum(coefficients[name] * value for name, value in terms.items())
 
 
 @dataclass(frozen=True)
 class Steps:
-    """The engine's steps for one question; all times in milliseconds at peak."""
+    """The engine's steps for one sizing input; all times in milliseconds at peak rates."""
 
-    ask: SizingInput
+    inputs: SizingInput
 
     @property
     def chip(self) -> str:
-        return gpu_class(self.ask.gpu_id, self.ask.gpu)
+        return gpu_class(self.inputs.gpu_id, self.inputs.gpu)
 
     @property
     def _rate(self) -> float:
-        """Operations per millisecond of the matrices, before the coefficient."""
-        ask = self.ask
-        return peak_tflops(ask.gpu, ask.precision) * 1e9 / matrix_factor(ask.gpu_id, ask.gpu, ask.precision)
+        """Operations of matrix work per millisecond, before the coefficient."""
+        inputs = self.inputs
+        return (
+            peak_tflops(inputs.gpu, inputs.precision)
+            * 1e9
+            / matrix_factor(inputs.gpu_id, inputs.gpu, inputs.precision)
+        )
 
     def _link(self) -> tuple[float, float]:
-        link = self.ask.gpu.link
+        link = self.inputs.gpu.link
         return _LINKS["host" if not link.p2p.value else link.kind.value]
 
     def _transfer_ms(self, tokens: float) -> float:
-        """Time that the all-reduces' bytes take on the link; no coefficient."""
-        model, tp = self.ask.model, self.ask.tensor
-        moved = 2 * model.layers * tokens * model.hidden * 2 * 2 * (tp - 1) / tp
-        return moved / (self._link()[1] * 1e9) * 1e3
+        """Milliseconds that the bytes of the all-reduces take on the link, before the coefficient."""
+        model, tp = self.inputs.model, self.inputs.tensor
+        transferred = 2 * model.layers * tokens * model.hidden * 2 * 2 * (tp - 1) / tp
+        return transferred / (self._link()[1] * 1e9) * 1e3
 
     def decode(self, sequences: float, context: float) -> Terms:
         """One step that gives each of `sequences` a token, at a mean context of `context` tokens."""
-        ask, model = self.ask, self.ask.model
-        batch = sequences / ask.pipeline  # stages work on different parts of the batch at once
+        inputs, model = self.inputs, self.inputs.model
+        batch = sequences / inputs.pipeline  # stages work on different parts of the batch at once
         kind = memory_kind(self.chip)
-        bandwidth = ask.gpu.bandwidth_gb_s.value * 1e9
-        kv_split = min(ask.tensor, model.kv_heads)
-        kv_bytes = batch * context * model.kv_bytes_per_token(ask.kv_dtype) / kv_split
-        penalty = _GGUF_PENALTY if ask.precision in GGUF_BITS else 1.0
-        weights = model.read_bytes(ask.precision) / ask.tensor * penalty
-        flops = 2 * (model.linear + model.head) * batch / ask.tensor
+        bandwidth = inputs.gpu.bandwidth_gb_s.value * 1e9
+        kv_split = min(inputs.tensor, model.kv_heads)
+        kv_bytes = batch * context * model.kv_bytes_per_token(inputs.kv_dtype) / kv_split
+        penalty = _GGUF_PENALTY if inputs.precision in GGUF_BITS else 1.0
+        weights = model.read_bytes(inputs.precision) / inputs.tensor * penalty
+        flops = 2 * (model.linear + model.head) * batch / inputs.tensor
         terms = {
             self._overhead(): model.layers / 28,
             f"bandwidth.{kind}": (weights + kv_bytes) / bandwidth * 1e3,
             "compute.decode": flops / self._rate,
         }
-        if engine_facts(ask.engine).overhead.per_sequence:
+        if engine_facts(inputs.engine).overhead.per_sequence:
             terms["overhead.sequence"] = sequences
-        if ask.enforce_eager:
+        if inputs.enforce_eager:
             terms["overhead.eager"] = model.layers / 28
-        if ask.tensor > 1:
+        if inputs.tensor > 1:
             terms["link.all_reduce"] = self._link()[0] * model.layers / 28
             terms["link.transfer"] = self._transfer_ms(batch)
         return terms
 
     def _overhead(self) -> str:
-        if engine_facts(self.ask.engine).overhead.step_ms is not None:
-            return f"overhead.{self.ask.engine}"
+        if engine_facts(self.inputs.engine).overhead.step_ms is not None:
+            return f"overhead.{self.inputs.engine}"
         return f"overhead.{self.chip if self.chip in ('a100', 'hopper') else 'gddr'}"
 
     def prefill(self) -> Terms:
-        """The whole prompt of one request, less what the prefix cache has."""
-        ask, model = self.ask, self.ask.model
-        share = 1 - ask.prefix_hit
-        new = ask.prompt * share
-        split = ask.tensor * ask.pipeline
+        """The prompt of one request, without the part in the prefix cache."""
+        inputs, model = self.inputs, self.inputs.model
+        share = 1 - inputs.prefix_hit
+        new = inputs.prompt * share
+        split = inputs.tensor * inputs.pipeline
         matrices = 2 * model.linear * new / self._rate
-        attention = model.attention_flops(ask.prompt) * share / (ask.gpu.dense_tflops.bf16.value * 1e9)
+        attention = model.attention_flops(inputs.prompt) * share / (inputs.gpu.dense_tflops.bf16.value * 1e9)
         terms = {f"prefill.{self.chip}": (matrices + attention) / split}
-        if ask.tensor > 1:
+        if inputs.tensor > 1:
             terms["link.transfer"] = self._transfer_ms(new)
         return terms
 
 
-def scaled(terms: Terms, factor: float) -> Terms:
+def scale(terms: Terms, factor: float) -> Terms:
     return {name: value * factor for name, value in terms.items()}
 
 
-def added(*many: Terms) -> Terms:
+def add(*many: Terms) -> Terms:
     result: Terms = {}
     for terms in many:
         for name, value in terms.items():

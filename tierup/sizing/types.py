@@ -1,4 +1,4 @@
-"""What a sizing question and its answer are, with units."""
+"""The input and the result of a sizing, with units."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -10,7 +10,7 @@ from tierup.sizing.shape import ModelShape
 
 
 class Bottleneck(StrEnum):
-    """What limits the next user: the first three are bandwidth and compute, the others are space and load."""
+    """What limits the next user: bandwidth and compute first, then space and load."""
 
     WEIGHTS = "weight bandwidth"
     KV_READ = "KV cache bandwidth"
@@ -26,13 +26,12 @@ class Bottleneck(StrEnum):
 
 @dataclass(frozen=True)
 class SizingInput:
-    """One question. Load is `concurrency` (users that each wait for their answer) or `rate` (req/s), over all
-    replicas; neither: one user.
+    """What to size. Load is `concurrency` (users that each wait for their answer) or `rate` (req/s), over all
+    replicas; without either it is one user.
 
-    `prompt` and `answer` are tokens; `prefix_hit` is the share of prompt tokens found in the prefix cache
-    (0..1); `burst`: all users send at the same moment, once. `context` is the engine's max_model_len.
-    `max_num_seqs` and `max_num_batched_tokens` unset: the engine's defaults for the GPU. `engine` is a name of the
-    engine facts.
+    `prompt` and `answer` are tokens; `prefix_hit` is the share of prompt tokens in the prefix cache (0..1). With
+    `burst` all users send once, at the same moment. `context` is the engine's max_model_len. `max_num_seqs` and
+    `max_num_batched_tokens` default to the engine's values for the GPU. `engine` is a name of the engine facts.
     """
 
     model: ModelShape
@@ -59,14 +58,14 @@ class SizingInput:
 
     @property
     def slots(self) -> int:
-        """Sequences that one replica runs at once at most (vLLM: 1024 on 80 GB Hopper and up, else 256)."""
+        """The most sequences that one replica runs at once (vLLM: 1024 on Hopper with 80 GB or more, else 256)."""
         return self.max_num_seqs if self.max_num_seqs is not None else (1024 if self._large else 256)
 
     @property
     def batched_tokens(self) -> int:
-        """Tokens of one step at most (vLLM: 8192 on 80 GB Hopper and up, else 2048)."""
-        said = self.max_num_batched_tokens
-        return said if said is not None else (8192 if self._large else 2048)
+        """The most tokens of one step (vLLM: 8192 on Hopper with 80 GB or more, else 2048)."""
+        limit = self.max_num_batched_tokens
+        return limit if limit is not None else (8192 if self._large else 2048)
 
     @property
     def _large(self) -> bool:
@@ -75,30 +74,29 @@ class SizingInput:
 
 @dataclass(frozen=True)
 class Range:
-    """A figure and the bounds that four of five published measurements of its class fall into."""
+    """A figure and its bounds: four of five published measurements of the GPU class fall between them."""
 
     p50: float
     low: float
     high: float
 
     def rounded(self) -> dict[str, float]:
-        """As plain data."""
+        """The three figures by name, rounded."""
         return {"p50": rounded(self.p50), "low": rounded(self.low), "high": rounded(self.high)}
 
 
 def rounded(value: float) -> float:
-    """Four significant digits: more would promise what the model does not know."""
+    """Four significant digits: the model is not more accurate than that."""
     return float(f"{value:.4g}")
 
 
 @dataclass(frozen=True)
 class Sizing:
-    """One answer. Memory is per GPU in GiB; `kv_tokens`, sequences and context are per replica.
+    """The result. Memory is GiB per GPU; `kv_tokens`, sequences and context are per replica.
 
-    Latencies are milliseconds per request; `output_tok_s` and `req_s` are over all replicas. They are None
-    if the model does not fit, and the time to the first token and end to end also if requests arrive faster
-    than they leave.
-    `basis` names the measurements behind the speed figures; `extrapolated` says that none covers this case.
+    Latencies are milliseconds per request; `output_tok_s` and `req_s` are over all replicas. All of them are None
+    if the model does not fit. `ttft_ms` and `e2e_ms` are also None if requests arrive faster than they are answered.
+    `basis` lists the measurements behind the speed figures; `extrapolated` is true if none of them covers the input.
     """
 
     fits: bool

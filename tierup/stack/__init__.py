@@ -1,1 +1,1 @@
-"""What a stack file may say: its sections, how they are read, and mistakes of form."""
+"""The stack file: the schema of its sections, the parser, and messages about invalid values."""

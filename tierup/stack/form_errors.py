@@ -1,4 +1,4 @@
-"""Decides how a validation error of a section reads to the person who wrote the stack file."""
+"""Turns validation errors of a section into findings for the author of the stack file."""
 
 import json
 from collections.abc import Iterable
@@ -43,9 +43,9 @@ _TYPE_FIXES = {
 _BOUNDS = {"greater_than", "greater_than_equal", "less_than", "less_than_equal"}
 _EMPTY = {"too_short", "string_too_short"}
 _ENUM = {"enum"}
-_MOST_CHOICES = 20  # more are told by the first and the last
+_MOST_CHOICES = 20  # of longer lists only the first and the last are shown
 _YES_NO = {"yes": "true", "on": "true", "y": "true", "no": "false", "off": "false", "n": "false"}
-# What a field's text looks like, for fields that have a form.
+# The format of text fields that have one.
 _FORMS = {
     "revision": "a commit: 40 hexadecimal digits",
     "names": "lower-case letters, digits, '-' and '.', as Kubernetes names a node",
@@ -55,7 +55,7 @@ _FORMS = {
     "sourceRanges": "networks with a prefix length, such as 10.0.0.0/8",
     "gpuExporter": "name:port",
     "nodeExporter": "name:port",
-    "source": "who said so: a text of 3 characters or more",
+    "source": "the source of the price: a text of 3 characters or more",
     "reason": "a reason of 10 characters or more",
     "name": "letters, digits, '.', '_', '-' and '/', at most 45 characters",
 }
@@ -64,7 +64,7 @@ _NAME_FORM = "lower-case letters, digits and '-', at most 40 characters"
 
 
 def findings_of(error: ValidationError, model: type[BaseModel], section: str) -> list[Finding]:
-    """Every problem of one section, in the order in which the section's model has its fields."""
+    """Every problem of one section, in the order of the fields of its model."""
     return [_finding(details, model, section) for details in error.errors(include_url=False)]
 
 
@@ -93,7 +93,9 @@ def _finding(error: ErrorDetails, model: type[BaseModel], section: str) -> Findi
         )
     if kind in _ENUM:
         choices = [str(item.value) for item in _type_at(model, location)]
-        shortly = ", ".join(choices) if len(choices) <= _MOST_CHOICES else f"{choices[0]} to {choices[-1]}"
+        choices_text = (
+            ", ".join(choices) if len(choices) <= _MOST_CHOICES else f"{choices[0]} to {choices[-1]}"
+        )
         fix = did_you_mean(str(error["input"]), choices) or "use one of the choices"
         return Finding(
             Code.NOT_ALLOWED,
@@ -101,16 +103,15 @@ def _finding(error: ErrorDetails, model: type[BaseModel], section: str) -> Findi
             "is not one of the choices",
             fix,
             shown(error["input"]),
-            shortly,
+            choices_text,
         )
     if kind in _EMPTY:
         return Finding(Code.MISSING, path, "is empty", "give at least one entry, or leave the key out")
-    fix = "write it in that form"
     return Finding(
         Code.BAD_FORMAT,
         path,
-        "is not written in the form it must have",
-        fix,
+        "has the wrong format",
+        "use that format",
         shown(error["input"]),
         _form(path, location),
     )
@@ -119,13 +120,13 @@ def _finding(error: ErrorDetails, model: type[BaseModel], section: str) -> Findi
 def _path(section: str, location: Iterable[int | str]) -> str:
     path = section
     for part in location:
-        # "[key]" is how the validator says that a mapping's key itself is meant.
+        # With "[key]" the validator refers to the key of a mapping itself.
         path += "" if part == "[key]" else f"[{part}]" if isinstance(part, int) else f".{part}"
     return path
 
 
 def shown(value: object) -> str:
-    """A value of the file as a person would say it; long ones are cut."""
+    """A value of the file for a message, with its type; at most 60 characters."""
     if isinstance(value, (dict, list)):
         return "a mapping" if isinstance(value, dict) else "a list"
     if isinstance(value, Decimal):

@@ -1,4 +1,4 @@
-"""Decides what of a stack file can be used, and reports every mistake of its form at once."""
+"""Parses a stack file section by section and reports all invalid values together."""
 
 import json
 import re
@@ -85,7 +85,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class TierConfig:
-    """What a stack file says, checked section by section; `secrets` holds names only, never values."""
+    """The content of a valid stack file; `secrets` holds names only, never values."""
 
     stack: str
     workload: Workload
@@ -104,9 +104,9 @@ class TierConfig:
 
 @dataclass(frozen=True, slots=True)
 class RawStack:
-    """A stack's `tierup:` values as they stand in the file or as the engine hands them over.
+    """The `tierup:` values of a stack, from the file or from the Pulumi engine.
 
-    `readable` is false when the text could not be read at all: then what is missing in it is no news.
+    `readable` is false if the file could not be read at all; then missing sections are not reported.
     """
 
     stack: str
@@ -155,10 +155,10 @@ _S = TypeVar("_S", bound=Strict)
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
-    """What could be read of a stack file, and every problem of its form.
+    """The valid parts of a stack file, and every problem in the others.
 
-    `sections` holds the sections that are good, `models` one entry per entry of the file, None where it has a
-    problem; `broken` names the sections (and `models`) with a problem.
+    `sections` holds the valid sections. `models` has one entry per entry of the file, None if that entry is invalid.
+    `broken` names the sections (and `models`) that are missing or invalid.
     """
 
     raw: RawStack
@@ -168,7 +168,7 @@ class Parsed:
     broken: frozenset[str] = frozenset()
 
     def config(self) -> TierConfig:
-        """The whole configuration; raises `TierError` with all findings when a part is unusable."""
+        """The complete configuration; raises `TierError` with all findings if there are any."""
         if self.findings:
             raise TierError(self.findings, f"stack '{self.raw.stack}'")
         models = tuple(model for model in self.models if model is not None)
@@ -176,24 +176,24 @@ class Parsed:
 
 
 def parse(raw: RawStack) -> Parsed:
-    """Read every section that can be read; never raises."""
+    """Parse every section that is valid; never raises."""
     if not raw.readable:
         return Parsed(raw, {}, (), raw.findings)
-    found = [*raw.findings, *_unknown_keys(raw)]
+    findings = [*raw.findings, *_unknown_keys(raw)]
     sections: dict[str, Any] = {}
     broken = set()
     for key, model in SECTIONS.items():
         if key in LISTS:
             continue
         if key in raw.values:
-            section = _read(model, raw.values[key], key, found)
+            section = _read(model, raw.values[key], key, findings)
             if section is None:
                 broken.add(key)
             else:
                 sections[key] = section
         elif key in REQUIRED:
             broken.add(key)
-            found.append(
+            findings.append(
                 Finding(
                     Code.MISSING,
                     key,
@@ -201,33 +201,33 @@ def parse(raw: RawStack) -> Parsed:
                     f"write `tierup:{key}:`, as the files in stacks/ do",
                 )
             )
-    models = _read_models(raw.values.get("models"), found)
+    models = _read_models(raw.values.get("models"), findings)
     if not models or None in models:
         broken.add("models")
     if "accept" in raw.values:
-        accept = _read_list(Acceptance, raw.values["accept"], "accept", found)
+        accept = _read_list(Acceptance, raw.values["accept"], "accept", findings)
         if accept is None or None in accept:
             broken.add("accept")
         else:
             sections["accept"] = accept
-    return Parsed(raw, sections, models, _told_once(found, raw.findings), frozenset(broken))
+    return Parsed(raw, sections, models, _without_consequences(findings, raw.findings), frozenset(broken))
 
 
-def _read(model: type[_S], value: object, path: str, found: list[Finding]) -> _S | None:
-    # As JSON text, because there strict models take enumerations by their value.
+def _read(model: type[_S], value: object, path: str, findings: list[Finding]) -> _S | None:
+    # As JSON text, because strict models accept enumeration values only from JSON.
     try:
         return model.model_validate_json(json.dumps(value))
     except ValidationError as error:
-        found.extend(findings_of(error, model, path))
+        findings.extend(findings_of(error, model, path))
         return None
 
 
-def _read_models(value: object, found: list[Finding]) -> tuple[Model | None, ...]:
+def _read_models(value: object, findings: list[Finding]) -> tuple[Model | None, ...]:
     if value is None or value == []:
         fix = _LIST_FIXES["models"]
-        found.append(Finding(Code.MISSING, "models", "there is no model to serve", fix))
+        findings.append(Finding(Code.MISSING, "models", "there is no model to serve", fix))
         return ()
-    models = _read_list(Model, value, "models", found)
+    models = _read_list(Model, value, "models", findings)
     return models if models is not None else ()
 
 
@@ -238,22 +238,22 @@ _LIST_FIXES = {
 
 
 def _read_list(
-    model: type[_S], value: object, key: str, found: list[Finding]
+    model: type[_S], value: object, key: str, findings: list[Finding]
 ) -> tuple[_S | None, ...] | None:
-    """One entry per entry of the file, None where it has a problem; None where it is no list."""
+    """One entry per entry of the file, None if that entry is invalid; None if the value is not a list."""
     if not isinstance(value, list):
         got = "a mapping" if isinstance(value, dict) else "nothing" if value is None else f"{value!r}"
-        found.append(Finding(Code.WRONG_TYPE, key, "has the wrong type", _LIST_FIXES[key], got, "a list"))
+        findings.append(Finding(Code.WRONG_TYPE, key, "has the wrong type", _LIST_FIXES[key], got, "a list"))
         return None
-    return tuple(_read(model, item, f"{key}[{index}]", found) for index, item in enumerate(value))
+    return tuple(_read(model, item, f"{key}[{index}]", findings) for index, item in enumerate(value))
 
 
 def _unknown_keys(raw: RawStack) -> list[Finding]:
-    known, found = sorted(SECTIONS), []
+    known, findings = sorted(SECTIONS), []
     for key in raw.values:
         if key not in known:
             fix = did_you_mean(key, known) or "remove it"
-            found.append(
+            findings.append(
                 Finding(Code.UNKNOWN_KEY, key, "there is no such section", fix, allowed=", ".join(known))
             )
     for name in sorted(name for name in raw.secrets if not is_secret(name)):
@@ -261,20 +261,20 @@ def _unknown_keys(raw: RawStack) -> list[Finding]:
             did_you_mean(name, SECRETS) or "remove it",
             ", ".join([*sorted(SECRETS), f"{API_KEY_PREFIX}NAME"]),
         )
-        found.append(
+        findings.append(
             Finding(Code.UNKNOWN_KEY, SECRET_PREFIX + name, "there is no such secret", fix, name, allowed)
         )
-    return found
+    return findings
 
 
-def _told_once(found: list[Finding], of_the_file: tuple[Finding, ...]) -> tuple[Finding, ...]:
-    """Without what only follows from a secret that stands where it must not: that was told."""
-    hidden = tuple(finding.path for finding in of_the_file if finding.code is Code.SECRET_IN_CLEAR)
+def _without_consequences(findings: list[Finding], file_findings: tuple[Finding, ...]) -> tuple[Finding, ...]:
+    """The findings without those inside a value that was already reported as a secret in plain text."""
+    secret_paths = tuple(finding.path for finding in file_findings if finding.code is Code.SECRET_IN_CLEAR)
 
-    def follows(finding: Finding) -> bool:
+    def is_consequence(finding: Finding) -> bool:
         inside = any(
-            finding.path == path or finding.path.startswith((f"{path}.", f"{path}[")) for path in hidden
+            finding.path == path or finding.path.startswith((f"{path}.", f"{path}[")) for path in secret_paths
         )
         return inside and finding.code is not Code.SECRET_IN_CLEAR
 
-    return tuple(finding for finding in found if not follows(finding))
+    return tuple(finding for finding in findings if not is_consequence(finding))

@@ -1,4 +1,4 @@
-"""Decides what an editor knows of a stack file: its JSON Schema, from the same models that check it."""
+"""The JSON Schema of a stack file for editors, generated from the models that validate it."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from tierup.stack.sections import DECIMAL, Strict
 
 Schema = dict[str, Any]
 _NAMESPACE = "tierup:"
-# pydantic leaves these as they are where a validator of ours stands before the bounds
+# pydantic does not translate these bounds if a validator of ours runs before them
 _BOUNDS = {"gt": "exclusiveMinimum", "ge": "minimum", "lt": "exclusiveMaximum", "le": "maximum"}
 _SECURE: Schema = {
     "type": "object",
@@ -23,13 +23,13 @@ _SECURE: Schema = {
 
 
 def json_schema() -> Schema:
-    """The schema (draft 7, which editors know best) of a whole stack file.
+    """The schema of a whole stack file (draft 7, which editors support best).
 
-    It says what a file may be made of; what goes together (sizes, counts, prices) is left to `tierup plan`.
+    It covers keys, types and ranges. Whether values fit together (sizes, counts, prices) is checked by `tierup plan`.
     """
     kinds: list[type[Strict]] = list(SECTIONS.values())
-    references, whole = models_json_schema([(kind, "validation") for kind in kinds], by_alias=True)
-    parts: Schema = _tidy(whole["$defs"])
+    references, generated = models_json_schema([(kind, "validation") for kind in kinds], by_alias=True)
+    parts: Schema = _tidy(generated["$defs"])
     _complete(parts, load_catalog())
     sections: Schema = {name: references[kind, "validation"] for name, kind in SECTIONS.items()}
     for name in LISTS:
@@ -62,7 +62,7 @@ def json_schema() -> Schema:
 
 
 def _tidy(part: Any) -> Any:
-    """Without titles that repeat the keys and defaults that say "not said"; decimals may be text."""
+    """The schema without titles that repeat keys and without null defaults; decimals may be text."""
     if isinstance(part, list):
         return [_tidy(item) for item in part]
     if not isinstance(part, dict):
@@ -81,7 +81,7 @@ def _tidy(part: Any) -> Any:
 
 
 def _complete(parts: Schema, catalog: Catalog) -> None:
-    """Add the catalogue's names, which precisions each model has, and which findings are no errors."""
+    """Add the ids of the catalogue, the precisions of each model, and the codes that can be accepted."""
     parts["Acceptance"]["properties"]["code"] = {
         "description": parts["Acceptance"]["properties"]["code"]["description"],
         "enum": [str(code) for code in ACCEPTABLE],

@@ -1,6 +1,6 @@
-"""Decides what each section of a stack file may say: strict models, no defaults.
+"""The schema of each section of a stack file: strict models without defaults.
 
-A field that is `None` was not said; what is used then is decided, with its reason, in `tierup.plan.resolve`.
+A field that is not set is `None`; `tierup.plan.resolve` chooses its value and gives a reason.
 """
 
 import datetime
@@ -34,16 +34,16 @@ def _number(value: object) -> object:
 
 
 def _money(value: object) -> object:
-    """A number by its shortest text, which is what the file says; text by its digits."""
+    """A decimal with exactly the digits of the file."""
     if isinstance(value, str):
         return Decimal(value) if re.fullmatch(DECIMAL, value) else value
     return Decimal(str(value)) if isinstance(value, (int, float)) and not isinstance(value, bool) else value
 
 
 def _cidr(value: str) -> str:
-    ip_network(value)  # a ValueError is told as a problem of form
+    ip_network(value)  # a ValueError is reported as a wrong format
     if "/" not in value:
-        raise ValueError("a load balancer takes networks with a prefix length only")
+        raise ValueError("a load balancer needs networks with a prefix length")
     return value
 
 
@@ -60,7 +60,7 @@ Size = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,5}[km]$")]
 
 
 def size_bytes(text: str) -> int:
-    """Bytes of a `Size`, as Nginx reads it."""
+    """Bytes of a `Size` in the notation of Nginx."""
     return int(text[:-1]) * {"k": 1024, "m": 1024**2}[text[-1]]
 
 
@@ -70,12 +70,12 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, alias_generator=to_camel)
 
 
-# Half of the 0..100 that a class may have: where a request without a priority stands. Classes below it may wait.
+# The priority of a request without one: the middle of 0..100. Classes below it may wait.
 NEUTRAL_PRIORITY = 50
 
 
 class GeneratePath(StrEnum):
-    """What clients may ask an engine for."""
+    """API paths that generate an answer."""
 
     CHAT = "/v1/chat/completions"
     COMPLETIONS = "/v1/completions"
@@ -84,54 +84,55 @@ class GeneratePath(StrEnum):
 
 
 class ClassMatch(Strict):
-    """By what the gateway knows a class: all that is said must hold."""
+    """How the gateway recognises requests of a class: all given conditions must hold."""
 
     max_tokens_from: Annotated[
-        int | None, Field(ge=1, le=1_000_000, description="Asks for at least so many answer tokens")
+        int | None, Field(ge=1, le=1_000_000, description="The request allows at least so many answer tokens")
     ] = None
     stream: bool | None = None
     paths: Annotated[list[GeneratePath] | None, Field(min_length=1)] = None
     models: Annotated[
-        list[ModelName] | None, Field(min_length=1, description="Names as clients ask for them")
+        list[ModelName] | None, Field(min_length=1, description="Model names that clients use")
     ] = None
 
 
 class WorkloadClass(Strict):
-    """One kind of request: its size and what its users are promised."""
+    """One kind of request: its size and its promised latency."""
 
     prompt_tokens: Annotated[int, Field(ge=1, le=1_000_000)]
     answer_tokens: Annotated[int, Field(ge=1, le=1_000_000)]
-    ttft_ms: Annotated[
-        Number, Field(gt=0, le=600_000, description="Time to first token that users are promised, ms")
-    ]
-    tpot_ms: Annotated[
-        Number, Field(gt=0, le=60_000, description="Time per output token that users are promised, ms")
-    ]
-    share: Annotated[Number, Field(gt=0, le=1, description="Part of the requests, 0..1")]
+    ttft_ms: Annotated[Number, Field(gt=0, le=600_000, description="Promised time to the first token, ms")]
+    tpot_ms: Annotated[Number, Field(gt=0, le=60_000, description="Promised time per output token, ms")]
+    share: Annotated[Number, Field(gt=0, le=1, description="Share of the requests, 0..1")]
     priority: Annotated[
         int,
-        Field(ge=0, le=100, description="Higher goes first, whatever the engine's sign; below 50 may wait"),
+        Field(
+            ge=0,
+            le=100,
+            description="Requests with a higher value are served first, on any engine; below 50 they may wait",
+        ),
     ]
     match: ClassMatch | None = None
 
     @property
     def answer_seconds(self) -> float:
-        """How long a whole answer takes at the promised pace, s."""
+        """Seconds that a whole answer takes at the promised time per token."""
         return self.answer_tokens * self.tpot_ms / 1000
 
 
 class Workload(Strict):
     """Who uses the service."""
 
-    users: Annotated[int, Field(ge=1, le=100_000, description="People using the service at the same time")]
+    users: Annotated[int, Field(ge=1, le=100_000, description="People who use the service at the same time")]
     think_seconds: Annotated[
-        Number | None, Field(ge=0, le=3600, description="From a user's answer to their next request, s")
+        Number | None,
+        Field(ge=0, le=3600, description="Pause between an answer and the user's next request, s"),
     ] = None
     classes: Annotated[dict[DnsName, WorkloadClass] | None, Field(min_length=1)] = None
 
 
 class Provider(StrEnum):
-    """Where GPU servers come from: there already, bare metal through metal3, or a cloud through Karpenter."""
+    """Where GPU servers come from: existing nodes, bare metal through metal3, or a cloud through Karpenter."""
 
     EXISTING = "existing"
     METAL3 = "metal3"
@@ -139,7 +140,7 @@ class Provider(StrEnum):
 
 
 class StandbyMode(StrEnum):
-    """How ready a spare is: powered off, running but avoided, or not there."""
+    """The state of spares: powered off, running without pods, or no spares."""
 
     COLD = "cold"
     WARM = "warm"
@@ -147,7 +148,7 @@ class StandbyMode(StrEnum):
 
 
 class Standby(Strict):
-    """Spare servers that take over when one fails or load grows."""
+    """Spare servers that take over when a server fails or the load grows."""
 
     mode: StandbyMode | None = None
     count: Annotated[int | None, Field(ge=0, le=100)] = None
@@ -159,7 +160,7 @@ class Nodes(Strict):
     server: Annotated[str, Field(description="A server of the catalogue")]
     provider: Provider | None = None
     count: Annotated[
-        int | None, Field(ge=1, le=1000, description="GPU servers in service, spares not counted")
+        int | None, Field(ge=1, le=1000, description="GPU servers in service, without spares")
     ] = None
     standby: Standby | None = None
     names: Annotated[
@@ -180,14 +181,14 @@ else:
 
 
 class KvCacheDtype(StrEnum):
-    """How the KV cache is stored: as the model computes, or in eight bits."""
+    """How the KV cache is stored: in the model's data type, or in 8 bits."""
 
     AUTO = "auto"
     FP8 = "fp8"
 
 
 class CacheKind(StrEnum):
-    """Where model files live: one shared claim, each node, each replica, or an image volume."""
+    """Where model files are stored: in one shared volume, on each node, for each replica, or in an image volume."""
 
     SHARED = "shared"
     NODE = "node"
@@ -203,17 +204,17 @@ class Parallelism(Strict):
 
 
 class Cache(Strict):
-    """Where a model's files are kept."""
+    """Where the files of a model are stored."""
 
     kind: CacheKind | None = None
     storage_class: NodeName | None = None
 
 
 class Model(Strict):
-    """One served model; several entries with the same id and other precisions stand side by side."""
+    """One served model; several entries may have the same id with different precisions."""
 
     id: Annotated[str, Field(description="A model of the catalogue")]
-    name: Annotated[ModelName | None, Field(description="The name clients ask for")] = None
+    name: Annotated[ModelName | None, Field(description="The name that clients use")] = None
     precision: Precision | None = None
     revision: Annotated[
         str | None, Field(pattern=r"^[0-9a-f]{40}$", description="Commit of the repository")
@@ -221,13 +222,13 @@ class Model(Strict):
     engine: Engine | None = None
     parallelism: Parallelism | None = None
     replicas: Annotated[
-        int | None, Field(ge=1, le=1000, description="Replicas at rest; the autoscaler adds")
+        int | None, Field(ge=1, le=1000, description="Minimum number of replicas; the autoscaler adds more")
     ] = None
-    context: Annotated[int | None, Field(ge=256, le=10_000_000, description="Tokens, prompt and answer")] = (
-        None
-    )
+    context: Annotated[
+        int | None, Field(ge=256, le=10_000_000, description="Tokens of prompt and answer together")
+    ] = None
     max_num_seqs: Annotated[
-        int | None, Field(ge=1, le=4096, description="Slots: requests a replica runs at once")
+        int | None, Field(ge=1, le=4096, description="Slots: requests that a replica runs at once")
     ] = None
     gpu_memory_utilization: Annotated[Number | None, Field(ge=0.1, le=0.98)] = None
     kv_cache_dtype: KvCacheDtype | None = None
@@ -235,27 +236,28 @@ class Model(Strict):
 
 
 class ServiceType(StrEnum):
-    """How the gateway is reached: inside the cluster only, or through a load balancer."""
+    """How clients reach the gateway: only inside the cluster, or through a load balancer."""
 
     CLUSTER_IP = "ClusterIP"
     LOAD_BALANCER = "LoadBalancer"
 
 
 class ApiKey(Strict):
-    """What one caller may do; the key itself is the secret `key-NAME`, several values while it is rotated."""
+    """What one caller may do. The key itself is the secret `key-NAME`, with several values while it is rotated."""
 
     classes: Annotated[list[DnsName] | None, Field(min_length=1, description="Default: all")] = None
     requests_per_second: Annotated[Number | None, Field(gt=0, le=100_000)] = None
     in_flight: Annotated[
-        int | None, Field(ge=1, le=65_535, description="Requests that run or wait at once")
+        int | None, Field(ge=1, le=65_535, description="Requests that may run or wait at once")
     ] = None
     sets_priority: Annotated[
-        bool | None, Field(description="Whether the `priority` of its requests counts; else the class's does")
+        bool | None,
+        Field(description="Whether the `priority` of a request is used instead of that of its class"),
     ] = None
 
 
 class Alias(Strict):
-    """One name for several models: split by weight, or by class."""
+    """One name for several models: requests are split by weight or by class."""
 
     weights: Annotated[
         dict[ModelName, Annotated[Number, Field(gt=0, le=1e6)]] | None, Field(min_length=1)
@@ -264,7 +266,7 @@ class Alias(Strict):
 
 
 class Gateway(Strict):
-    """The Nginx in front."""
+    """The Nginx gateway in front of the model servers."""
 
     replicas: Annotated[int | None, Field(ge=1, le=20)] = None
     keepalive_timeout_seconds: Annotated[int | None, Field(ge=1, le=3600)] = None
@@ -274,14 +276,15 @@ class Gateway(Strict):
         int | None, Field(ge=0, le=100_000, description="Requests that may wait, per model")
     ] = None
     longform_cap: Annotated[
-        Number | None, Field(gt=0, lt=1, description="Part of the slots that long jobs may hold")
+        Number | None, Field(gt=0, lt=1, description="Share of the slots that long jobs may use")
     ] = None
     service_type: ServiceType | None = None
     source_ranges: Annotated[list[Cidr] | None, Field(description="CIDRs that may reach a load balancer")] = (
         None
     )
     keys: Annotated[
-        dict[DnsName, ApiKey] | None, Field(min_length=1, description="Callers; default: whoever gets there")
+        dict[DnsName, ApiKey] | None,
+        Field(min_length=1, description="Callers; default: no keys, everyone with network access may call"),
     ] = None
     aliases: Annotated[dict[ModelName, Alias] | None, Field(min_length=1)] = None
     tls: Annotated[
@@ -290,11 +293,11 @@ class Gateway(Strict):
 
 
 class Autoscaling(Strict):
-    """HorizontalPodAutoscaler of the model servers."""
+    """The HorizontalPodAutoscaler of the model servers."""
 
     enabled: bool | None = None
     max_replicas: Annotated[int | None, Field(ge=1, le=1000, description="Per model")] = None
-    in_flight_target: Annotated[Number | None, Field(gt=0, le=1, description="Part of the slots in use")] = (
+    in_flight_target: Annotated[Number | None, Field(gt=0, le=1, description="Share of the slots in use")] = (
         None
     )
     queue_time_target_ms: Annotated[int | None, Field(ge=1, le=600_000)] = None
@@ -304,7 +307,7 @@ class Autoscaling(Strict):
 
 
 class MonitoringMode(StrEnum):
-    """Who runs Prometheus and Grafana: this bundle, or an operator that is in the cluster."""
+    """Who runs Prometheus and Grafana: tierup, or an operator in the cluster."""
 
     BUNDLED = "bundled"
     OPERATOR = "operator"
@@ -330,43 +333,49 @@ class Monitoring(Strict):
 
 
 class BudgetMode(StrEnum):
-    """What happens above the budget: a warning, or an error that stops the deployment."""
+    """What exceeding the budget causes: a warning, or an error that stops the deployment."""
 
     ADVISORY = "advisory"
     MANDATORY = "mandatory"
 
 
 class Budget(Strict):
-    """What the stack may cost."""
+    """Limits on the cost of the stack."""
 
     capex_usd: Annotated[
-        Money | None, Field(gt=0, le=1_000_000_000, description="What is bought, spares counted, USD")
+        Money | None,
+        Field(gt=0, le=1_000_000_000, description="Purchase price of the hardware, spares included, USD"),
     ] = None
     monthly_usd: Annotated[
         Money | None,
-        Field(gt=0, le=1_000_000_000, description="A month with its part of what was bought, USD"),
+        Field(gt=0, le=1_000_000_000, description="Cost of a month, amortisation included, USD"),
     ] = None
     max_increase_usd_per_month: Annotated[
-        Money | None, Field(ge=0, le=1_000_000_000, description="What one change may add to a month, USD")
+        Money | None,
+        Field(ge=0, le=1_000_000_000, description="Increase of the monthly cost by one change, USD"),
     ] = None
     mode: BudgetMode | None = None
 
 
 class Quote(Strict):
-    """A price of your own, which stands in place of the catalogue's."""
+    """Your own price, which replaces the catalogue's."""
 
     value: Annotated[Money, Field(ge=0, le=1_000_000_000)]
-    unit: Annotated[str | None, Field(min_length=1, description="As the catalogue has it; to be sure")] = None
-    source: Annotated[str, Field(pattern=r"^\s*\S[\s\S]+\S\s*$", description="Who said so, in what document")]
-    as_of: Annotated[datetime.date, Field(description="The day of the quote")]
+    unit: Annotated[
+        str | None, Field(min_length=1, description="Unit of the price; must be the catalogue's")
+    ] = None
+    source: Annotated[
+        str, Field(pattern=r"^\s*\S[\s\S]+\S\s*$", description="Who gave the price, and in which document")
+    ]
+    as_of: Annotated[datetime.date, Field(description="The date of the quote")]
 
 
 class Cost(Strict):
-    """Prices and cost factors that are not the catalogue's."""
+    """Your own prices and cost factors."""
 
     quotes: Annotated[
         dict[NodeName, Quote] | None,
-        Field(min_length=1, description="By an id of tierup/catalog/prices.yaml, or a server's"),
+        Field(min_length=1, description="Prices by an id of tierup/catalog/prices.yaml or of a server"),
     ] = None
 
 
@@ -374,7 +383,7 @@ class ImagesSection(Strict):
     """Container images, pinned by version or digest."""
 
     def by_key(self) -> dict[str, str | None]:
-        """Every key that the section may have, and the image where the file names one."""
+        """Each key of the section with its image; None where the file names none."""
         return {key: getattr(self, key) for key in type(self).model_fields}
 
 
@@ -385,7 +394,7 @@ def _image_keys() -> dict[str, str | None]:
         keys[facts.image.key] = None
         keys.update({image.key: image.about for image in facts.format_images.values()})
     others = {"nginx": None, "prometheus": None, "grafana": None}
-    return {**keys, **others, "reloader": "Python, for the process beside Nginx"}
+    return {**keys, **others, "reloader": "Python image of the sidecar of Nginx"}
 
 
 _IMAGE_FIELDS: dict[str, Any] = {
@@ -395,9 +404,9 @@ Images = create_model("Images", __base__=ImagesSection, __doc__=ImagesSection.__
 
 
 class Cluster(Strict):
-    """Which cluster the stack goes to."""
+    """The cluster of the stack."""
 
-    kubeconfig: Annotated[str | None, Field(min_length=1, description="Path; default: the ambient one")] = (
+    kubeconfig: Annotated[str | None, Field(min_length=1, description="Path; default: that of kubectl")] = (
         None
     )
     context: Annotated[str | None, Field(min_length=1)] = None
@@ -405,13 +414,13 @@ class Cluster(Strict):
 
 
 class Acceptance(Strict):
-    """A warning that was read and is lived with; what it is about stays shown, with the reason."""
+    """A warning that is accepted. It is still shown, with the reason."""
 
     code: Annotated[Code, Field(description="A warning, see docs/findings.md")]
     path: Annotated[
         str | None,
-        Field(min_length=1, description="The path the warning names; default: wherever it is told"),
+        Field(min_length=1, description="The path of the warning; default: any path"),
     ] = None
     reason: Annotated[
-        str, Field(pattern=r"^\s*\S[\s\S]{8,}\S\s*$", description="Why, for whoever reads the file next")
+        str, Field(pattern=r"^\s*\S[\s\S]{8,}\S\s*$", description="The reason, for readers of the file")
     ]

@@ -1,1 +1,1 @@
-"""What a load test found, and what follows from it for the stack file."""
+"""The results of load tests, and the changes to the stack file that follow from them."""

@@ -1,4 +1,4 @@
-"""Decides what the result file of a load test says: strict models with a version, read by `tierup tune`.
+"""The result file of a load test: strict models with a version, read by `tierup tune`.
 
 Times are milliseconds where the name ends in `ms`, else seconds; rates are per second of the measured time.
 """
@@ -13,14 +13,14 @@ from pydantic.alias_generators import to_camel
 from tierup.stack.sections import Strict
 
 VERSION: Final = 1
-# The fewest values with one of them above the 95th percentile: with fewer, p95 is the slowest request.
-ENOUGH = 20
+# With fewer values, the 95th percentile by nearest rank is simply the largest value.
+MIN_ANSWERS = 20
 Count = Annotated[int, Field(ge=0)]
 Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class Record(Strict):
-    """Keys are camelCase in files; code makes records by the names it has for their fields."""
+    """Keys are camelCase in files; code uses the snake_case field names."""
 
     model_config = ConfigDict(
         populate_by_name=True, alias_generator=lambda name: to_camel(name).replace("2E", "2e")
@@ -28,14 +28,14 @@ class Record(Strict):
 
 
 class Arrival(StrEnum):
-    """Closed: so many users, each waits for its answer. Open: requests come whether or not others are answered."""
+    """Closed: a number of users, each waits for its answer. Open: requests arrive independently of answers."""
 
     CLOSED = "closed"
     OPEN = "open"
 
 
 class Load(Record):
-    """What was sent. `seconds` was measured, after `warmup_seconds` that were not; `interrupted`: ended early."""
+    """The load that was sent. `seconds` is the measured time, after the warm-up; `interrupted`: the run ended early."""
 
     arrival: Arrival
     users: Annotated[int | None, Field(ge=1)]
@@ -48,7 +48,7 @@ class Load(Record):
 
 
 class Setting(Record):
-    """What the stack file said then of what a load test can judge."""
+    """The settings of the stack file at the time of the run that a load test can judge."""
 
     replicas: Annotated[int, Field(ge=1)]
     slots: Annotated[int, Field(ge=1)]
@@ -57,7 +57,7 @@ class Setting(Record):
 
 
 class Spread(Record):
-    """How a time is distributed over the requests (or over the gaps between chunks), ms."""
+    """The distribution of a time over the requests (or over the gaps between chunks), ms."""
 
     p50: Amount
     p90: Amount
@@ -68,14 +68,14 @@ class Spread(Record):
 
 
 class Refused(Record):
-    """Requests that the queue had no room for (429): how many, and how many did not say when to come again."""
+    """Requests refused with 429 because the queue was full, and how many of them had no Retry-After."""
 
     count: Count
     without_retry_after: Count
 
 
 class Slice(Record):
-    """A part of the measured time, `at` seconds after its begin; requests by the moment they were sent."""
+    """A part of the measured time that starts `at` seconds after its begin; requests count when they were sent."""
 
     at: Amount
     answered: Count
@@ -87,9 +87,9 @@ class Slice(Record):
 
 
 class MeasuredClass(Record):
-    """One workload class: what was wanted and promised, what came. A spread is None where nothing was measured.
+    """One workload class: what was planned and promised, and what was measured. A spread is None without measurements.
 
-    `answered` + `refused` + `failed` + `cut` is `sent`; `cut` is what an interrupted run did not wait for.
+    `answered` + `refused` + `failed` + `cut` is `sent`; `cut` requests were running when the run was interrupted.
     `ttft_steps_ms` are the 0th, 5th ... 100th percentile. `in_flight` is the mean over the measured time.
     """
 
@@ -119,12 +119,12 @@ class MeasuredClass(Record):
 
     @property
     def failures(self) -> int:
-        """Failed requests, whatever the reason."""
+        """The number of failed requests, for any reason."""
         return sum(self.failed.values())
 
 
 class Promise(Record):
-    """One promise of one class; `measured_p95_ms` is None, and `kept` false, where nothing was answered."""
+    """One promise of one class. Without answers, `measured_p95_ms` is None and `kept` is false."""
 
     workload_class: str
     figure: Literal["ttft", "tpot"]
@@ -143,7 +143,7 @@ class Span(Record):
 
 
 class PredictedClass(Record):
-    """What the plan expects of one class at this load, ms."""
+    """The prediction for one class at this load, ms."""
 
     ttft_ms: Span
     tpot_ms: Span
@@ -151,7 +151,7 @@ class PredictedClass(Record):
 
 
 class Prediction(Record):
-    """The plan's capacity model at this load, and for which hardware it speaks."""
+    """The prediction of the plan at this load; `of` names the model and the hardware it is for."""
 
     of: str
     in_flight: Amount
@@ -161,7 +161,7 @@ class Prediction(Record):
 
 
 class Results(Record):
-    """One run. `model` is the name that was asked for, `stack_model` the stack's model whose part it stands for."""
+    """The results of one run. `model` is the requested name, `stack_model` the model of the stack behind it."""
 
     version: Literal[1]
     stack: str
@@ -181,7 +181,7 @@ class Results(Record):
         return self.model_dump_json(by_alias=True, indent=2) + "\n"
 
     @property
-    def began(self) -> datetime:
+    def started(self) -> datetime:
         """When the first request was sent."""
         return datetime.fromisoformat(self.started_at)
 
@@ -197,5 +197,5 @@ class Results(Record):
 
 
 def read(text: str) -> Results:
-    """The results in a file's text; raises `pydantic.ValidationError` (a ValueError) with all that is wrong."""
+    """The results from the text of a file; raises `pydantic.ValidationError` (a ValueError) with all problems."""
     return Results.model_validate_json(text)

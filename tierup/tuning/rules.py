@@ -1,23 +1,23 @@
-"""Decides which setting a load test asks to change, and which measured figure asks for it.
+"""The tuning rules: which setting to change after a load test, and which measured figure is the reason.
 
-One cause gives one change: what it does has to be measured before the next. The expectations behind the sizes of
-the steps: the time per token grows at most in proportion to the requests that run at once, and the last of a queue
-waits its length divided by the rate at which requests are answered (Little's law).
+A run gives at most one change, whose effect must be measured before the next. The sizes of the steps rest on two
+assumptions: the time per token grows at most in proportion to the running requests, and the last request of a queue
+waits for the length of the queue divided by the rate of answers (Little's law).
 """
 
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from tierup.tuning.facts import FULL, Facts, first
+from tierup.tuning.facts import FULL, Facts, ttft_ratio
 
-MOST_STEP = 2  # slots are at most doubled before the next measurement
-ROOM = 0.5  # of its promise: what a class may use before another takes from it
+MAX_SLOT_FACTOR = 2  # slots are at most doubled before the next measurement
+HEADROOM = 0.5  # of its promise: a class below it can give slots to another
 
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """One change, `path: old -> new`: the measured figure, the rule, and what it should change."""
+    """One change, `path: old -> new`, with the measured figure, the rule and the expected effect."""
 
     path: str
     old: float
@@ -28,12 +28,12 @@ class Proposal:
 
     @property
     def change(self) -> str:
-        """As a line of a patch of the stack file's keys."""
+        """The change as one line."""
         return f"{self.path}: {self.old:g} -> {self.new:g}"
 
 
 def proposals(facts: Facts) -> Iterator[Proposal]:
-    """The one change that the run asks for, if any."""
+    """The change that follows from the run, if any."""
     if facts.tpot > 1:
         yield from _slow_tokens(facts)
     elif facts.ttft > 1:
@@ -41,46 +41,46 @@ def proposals(facts: Facts) -> Iterator[Proposal]:
     elif facts.refused:
         yield from _refusals(facts)
     else:
-        yield from _room(facts)
+        yield from _spare_replica(facts)
 
 
 def _slow_tokens(facts: Facts) -> Iterator[Proposal]:
-    """Smaller batches are faster, where those that then wait have the time and one request alone is fast enough."""
+    """Make batches smaller, if the requests that then wait have time and a single request is fast enough."""
     running = min(facts.slots, facts.run.in_flight / facts.replicas)
     new = math.floor(running / facts.tpot)
     if facts.ttft > 1 or new < 1:
-        yield from _more_replicas(facts, f"p95 of the time per token is {facts.tpot:.2f} of its promise")
+        yield from _more_replicas(facts, f"p95 of the time per token is {facts.tpot:.2f} times its promise")
         return
     yield Proposal(
-        f"{facts.at}.maxNumSeqs",
+        f"{facts.path}.maxNumSeqs",
         facts.slots,
         new,
-        f"p95 of the time per token is {facts.tpot:.2f} of its promise with {running:.1f} requests running a replica",
-        "the time per token grows at most in proportion to the requests that run: running / that part",
-        f"time per token within its promise; more requests wait, the first token is at {facts.ttft:.2f} of its",
+        f"p95 of the time per token is {facts.tpot:.2f} times its promise, {running:.1f} requests run per replica",
+        "the time per token grows at most in proportion to the running requests: running requests / that ratio",
+        f"the time per token keeps its promise; more requests wait, TTFT is at {facts.ttft:.2f} times its promise",
     )
 
 
 def _slow_first_tokens(facts: Facts) -> Iterator[Proposal]:
-    """Long jobs give way first, then slots are added, then replicas; a queue nobody can wait for is shortened."""
+    """Lower the cap of long jobs first, then add slots, then replicas; else shorten a queue that is too long."""
     why = (
-        f"p95 of the time to the first token is {facts.ttft:.2f} of its promise, "
+        f"p95 of the time to the first token is {facts.ttft:.2f} times its promise, "
         f"{facts.in_use:.0%} of the slots in use"
     )
     if _long_jobs_in_the_way(facts):
-        yield _cap(facts, -1, why, "chat finds a free slot sooner; long jobs wait longer")
+        yield _cap(facts, -1, why, "chat gets a free slot sooner; long jobs wait longer")
         return
-    most = min(MOST_STEP * facts.slots, facts.kv_slots)
+    most = min(MAX_SLOT_FACTOR * facts.slots, facts.kv_slots)
     if facts.tpot:
         most = min(most, math.floor(facts.slots / facts.tpot))
     if facts.waited and most > facts.slots:
         yield Proposal(
-            f"{facts.at}.maxNumSeqs",
+            f"{facts.path}.maxNumSeqs",
             facts.slots,
             most,
-            f"{why}, p95 of the time per token {facts.tpot:.2f} of its",
-            f"requests wait for slots: up to twice as many, as far as the time per token has room and the KV cache "
-            f"holds them ({facts.kv_slots})",
+            f"{why}, p95 of the time per token is {facts.tpot:.2f} times its promise",
+            f"requests wait for slots: add up to twice as many, as far as the time per token and the KV cache "
+            f"({facts.kv_slots} requests) allow",
             "fewer requests wait for a slot; the time per token grows, at most in proportion",
         )
         return
@@ -89,23 +89,23 @@ def _slow_first_tokens(facts: Facts) -> Iterator[Proposal]:
 
 
 def _long_jobs_in_the_way(facts: Facts) -> bool:
-    """Long jobs hold what they may while chat waits, and have time themselves."""
-    late = any(first(item) > 1 for item in facts.urgent)
-    patient = all(first(item) <= 1 for item in facts.long_jobs)
+    """Whether long jobs use all slots of their cap while chat waits, and have time themselves."""
+    late = any(ttft_ratio(item) > 1 for item in facts.urgent)
+    patient = all(ttft_ratio(item) <= 1 for item in facts.long_jobs)
     return bool(facts.long_jobs) and late and patient and facts.cap_in_use >= FULL and facts.long_slots > 1
 
 
 def _refusals(facts: Facts) -> Iterator[Proposal]:
-    """A cap in the way is raised where chat has room, else a queue that could be longer, else replicas are added."""
+    """Raise the cap if it refuses long jobs and chat has headroom; else lengthen the queue; else add a replica."""
     why = f"{facts.refused} of {sum(item.sent for item in facts.run.classes.values())} requests were refused"
     long_only = not any(item.refused.count for item in facts.urgent)
-    chat = max(map(first, facts.urgent))
-    if long_only and facts.cap_in_use >= FULL and chat <= ROOM and facts.long_slots < facts.slots - 1:
+    chat = max(map(ttft_ratio, facts.urgent))
+    if long_only and facts.cap_in_use >= FULL and chat <= HEADROOM and facts.long_slots < facts.slots - 1:
         yield _cap(
             facts,
             1,
-            f"{why}, all of them long jobs, which held {facts.cap_in_use:.0%} of their slots; chat's "
-            f"first token is at {chat:.2f} of its promise",
+            f"{why}, all of them long jobs, which used {facts.cap_in_use:.0%} of their slots; chat's "
+            f"first token is at {chat:.2f} times its promise",
             "fewer long jobs are refused; chat waits longer",
         )
         return
@@ -114,7 +114,7 @@ def _refusals(facts: Facts) -> Iterator[Proposal]:
 
 
 def _queue(facts: Facts, why: str, *, longer: bool) -> Iterator[Proposal]:
-    """As many may wait as are answered within the longest promise; only in the direction that is wanted."""
+    """A queue as long as can be answered within the longest promise; nothing if that is not `longer` (or shorter)."""
     promised = max(item.promised_ttft_ms for item in facts.run.classes.values()) / 1000
     old, new = facts.run.setting.queue_length, math.floor(facts.rate * promised)
     if (new > old) if longer else (new < old):
@@ -123,8 +123,10 @@ def _queue(facts: Facts, why: str, *, longer: bool) -> Iterator[Proposal]:
             old,
             new,
             f"{why}; {facts.rate:.2f} answers per second",
-            f"the last of the queue waits its length / that rate: at most the longest promise, {promised:g} s",
-            "fewer are refused, the last still in time" if longer else "who would wait too long is told so",
+            f"the last request waits for queue length / rate: at most the longest promise, {promised:g} s",
+            "fewer requests are refused, and the last one is still in time"
+            if longer
+            else "requests that would wait too long are refused",
         )
 
 
@@ -133,27 +135,27 @@ def _cap(facts: Facts, slots: int, why: str, effect: str) -> Proposal:
         "gateway.longformCap",
         facts.run.setting.longform_cap,
         round((facts.long_slots + slots) / facts.slots, 3),
-        f"{why}; long jobs held {facts.cap_in_use:.0%} of their {facts.long_slots} slots a replica",
-        "one slot of each replica at a time",
+        f"{why}; long jobs used {facts.cap_in_use:.0%} of their {facts.long_slots} slots per replica",
+        "one slot per replica at a time",
         effect,
     )
 
 
 def _more_replicas(facts: Facts, why: str) -> Iterator[Proposal]:
-    """One more, if there are GPUs for it."""
+    """Add one replica, if there are free GPUs."""
     if facts.free_gpus >= facts.model.gpus:
         yield Proposal(
-            f"{facts.at}.replicas",
+            f"{facts.path}.replicas",
             facts.replicas,
             facts.replicas + 1,
             why,
             f"no setting of one replica helps, and {facts.free_gpus} GPUs are free",
-            f"each replica has {facts.replicas}/{facts.replicas + 1} of the load",
+            f"each replica gets {facts.replicas}/{facts.replicas + 1} of its load",
         )
 
 
-def _room(facts: Facts) -> Iterator[Proposal]:
-    """Everything is kept: one replica fewer, if the others would keep it in the worst case."""
+def _spare_replica(facts: Facts) -> Iterator[Proposal]:
+    """All promises are kept: remove one replica, if the others keep them even in the worst case."""
     fewer = facts.replicas - 1
     if fewer == 0:
         return
@@ -161,11 +163,11 @@ def _room(facts: Facts) -> Iterator[Proposal]:
     target = facts.plan.autoscaling.in_flight_target
     if max(facts.ttft, facts.tpot) * worse <= 1 and facts.in_use * worse <= target:
         yield Proposal(
-            f"{facts.at}.replicas",
+            f"{facts.path}.replicas",
             facts.replicas,
             fewer,
-            f"p95 at most {max(facts.ttft, facts.tpot):.2f} of its promise, {facts.in_use:.0%} of the slots in use",
-            f"with {worse:.2f} times the load each, times stay within promises and the slots below the autoscaler's "
+            f"p95 at most {max(facts.ttft, facts.tpot):.2f} times its promise, {facts.in_use:.0%} of the slots in use",
+            f"with {worse:.2f} times the load, replicas keep all promises and stay below the autoscaler's "
             f"target ({target:.0%})",
             f"frees {facts.model.gpus} GPUs; no replica to spare if one fails"
             if fewer == 1

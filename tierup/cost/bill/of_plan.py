@@ -42,7 +42,7 @@ def quotes_of(quotes: Mapping[str, Quote]) -> dict[str, Price]:
     return {
         name: Price(name, quote.value, prices.unit(name), quote.source, quote.as_of, "high", quoted=True)
         for name, quote in quotes.items()
-        if prices.knows(name)
+        if prices.can_quote(name)
     }
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from tierup.catalog.provisioners import BY_HAND, ONE_NODE, limits_of
+from tierup.catalog.provisioners import BY_HAND, ONE_NODE, limit_of
 from tierup.findings.model import Code, Finding
 from tierup.io.cluster.client import Cluster
 from tierup.manifests.common import Manifest
@@ -45,7 +45,7 @@ def _one_writer(
 ) -> list[Finding]:
     """A class whose provisioner is known to make volumes for one node only, when many nodes are to mount one."""
     provisioner = storage_class["provisioner"]
-    limit = limits_of(provisioner)
+    limit = limit_of(provisioner)
     nodes = len(plan.nodes.in_service) + len(plan.nodes.standby)
     if limit is None or (limit == ONE_NODE and nodes == 1):
         return []
