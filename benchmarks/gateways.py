@@ -196,7 +196,7 @@ def _router_env() -> EngineEnv:
         cache_root() / "vllm-router",
         check="import vllm_router_rs, vllm_router.launch_router",
         name="vllm-router",
-        takes="about 200 MB",
+        install_cost="about 200 MB",
         hint="it has wheels for Linux on x86-64 with glibc 2.28 or newer",
     )
 

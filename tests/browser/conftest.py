@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tierup.local.toolchain.browser import BrowserMissing, browser
+from tierup.local.toolchain.browser import BrowserMissing, browser_command
 
 SECONDS = 120  # a start takes less than one; a busy machine may take its time
 # Processes of our own on files of our own: no sandbox is needed, and as root there is none.
@@ -18,7 +18,7 @@ Browse = Callable[..., str]
 def browse(tmp_path: Path) -> Browse:
     """Runs the browser on one page with more words, and returns what it prints."""
     try:
-        command = browser()
+        command = browser_command()
     except BrowserMissing as missing:
         pytest.skip(f"NO BROWSER, so nobody has looked at the page: {missing}")
 

@@ -13,7 +13,7 @@ from served import Served, serve
 from tier_plans import plan_of
 
 from tierup.local.dev.cpu_engine import options
-from tierup.local.machine.cpu import lacks_fp8_kv_cache
+from tierup.local.machine.cpu import fp8_kv_cache_problem
 from tierup.plan.model import Plan
 
 FP16 = {"id": "qwen2.5-7b", "precision": "fp16", "parallelism": {"tensor": 2}}
@@ -73,7 +73,7 @@ def fp8(
     engine_python: Path, make_plan: Callable[..., Plan], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Served]:
     """The same shape with an FP8 KV cache, where the processor can."""
-    if reason := lacks_fp8_kv_cache(processor.flags()):
+    if reason := fp8_kv_cache_problem(processor.flags()):
         pytest.skip(f"NOT PROVEN on a running server: {reason}")
     plan = make_plan(models=[FP16 | {"kvCacheDtype": "fp8"}])
     shape = {"layers": 6, "hidden": 256, "q_heads": 4, "kv_heads": 1}

@@ -10,7 +10,7 @@ import processor
 from served import Served
 
 from tierup.local.dev.tiny_model import make_tiny_model
-from tierup.local.machine.cpu import lacks_fp8_kv_cache
+from tierup.local.machine.cpu import fp8_kv_cache_problem
 from tierup.sizing import shape_from_config
 
 CPU_BLOCK = 128  # tokens in a block of the CPU build; on a GPU it is 16
@@ -72,4 +72,4 @@ def test_a_token_takes_as_many_bytes_as_the_engine_says_on_any_processor(
 
 def test_the_processor_can_what_the_engine_says_it_can(run_in_engine: Callable[..., Any]) -> None:
     """Else a test would be skipped on a machine that could run it, or fail on one that cannot."""
-    assert run_in_engine(CAN, None) == (lacks_fp8_kv_cache(processor.flags()) is None)
+    assert run_in_engine(CAN, None) == (fp8_kv_cache_problem(processor.flags()) is None)

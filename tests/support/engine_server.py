@@ -21,7 +21,7 @@ HEALTH_SECONDS = 400
 
 def find_engine() -> Path:
     """The interpreter that has vLLM; skips where it is not installed or cannot be."""
-    if reason := engine_env.unsupported():
+    if reason := engine_env.unsupported_reason():
         pytest.skip(f"NOT PROVEN: {reason}")
     try:
         return engine_env.default().python()

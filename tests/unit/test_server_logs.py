@@ -9,7 +9,7 @@ import server_logs
 
 from tierup.local.dev.cpu_engine import beyond, cpu_args
 from tierup.local.machine import ports
-from tierup.local.machine.cpu import cpu_flags, lacks_fp8_kv_cache
+from tierup.local.machine.cpu import cpu_flags, fp8_kv_cache_problem
 from tierup.local.machine.logs import root_cause
 from tierup.local.machine.ports import free_port
 
@@ -163,7 +163,7 @@ def test_an_fp8_cache_is_left_out_where_the_processor_cannot(tmp_path: Path, fla
     file.write_text(X86.format(flags))
     found = cpu_flags(file)
     assert {"avx2", *flags.split()} <= found
-    assert (lacks_fp8_kv_cache(found) is None) is can
+    assert (fp8_kv_cache_problem(found) is None) is can
     container = {
         "args": ["/models/x", "--dtype", "float16", "--kv-cache-dtype", "fp8", "--max-num-seqs", "4"]
     }

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from tierup.local.dev.gateway_of_plan import answers
-from tierup.local.machine.cpu import lacks_fp8_kv_cache
+from tierup.local.machine.cpu import fp8_kv_cache_problem
 from tierup.local.machine.ports import free_port
 from tierup.local.machine.processes import end_group
 from tierup.manifests.common import Manifest
@@ -45,7 +45,7 @@ def options(args: Sequence[str]) -> dict[str, list[str]]:
 def beyond(flags: Collection[str], container: Manifest) -> dict[str, str]:
     """The container's options that a processor with these flags cannot honour, each with the reason."""
     kept_in = options(container["args"]).get("--kv-cache-dtype", [])
-    reason = lacks_fp8_kv_cache(flags)
+    reason = fp8_kv_cache_problem(flags)
     return {"--kv-cache-dtype": reason} if reason is not None and kept_in[:1] == ["fp8"] else {}
 
 

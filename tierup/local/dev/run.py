@@ -41,7 +41,7 @@ class DevRun:
         self.plan = dev_plan(stack_file)
         for name in _TOOLS:
             tool(name)
-        if reason := engine_env.unsupported():
+        if reason := engine_env.unsupported_reason():
             raise DevError(reason)
         self._python = engine_env.default().python()
         self.stack_file, self.folder, self.port = stack_file, folder, port
