@@ -14,7 +14,7 @@ from tier_checks import check_pods
 from tiers import Tier
 
 from tierup.cli.tier_page import gpus_of_pod
-from tierup.local.cluster.api import PATIENCE_S
+from tierup.local.cluster.api import WAIT_TIMEOUT_S
 from tierup.local.cluster.project import PulumiFailed
 
 MOST_SECONDS = 900  # a rollout that takes longer makes no progress
@@ -87,7 +87,7 @@ def ask(tier: Tier, path: str) -> dict[str, Any]:
 
 def since(tier: Tier, path: str, listed: dict[str, Any]) -> list[dict[str, Any]]:
     """All events of a collection after a list of it, up to how it is now."""
-    version, deadline = listed["metadata"]["resourceVersion"], time.monotonic() + PATIENCE_S
+    version, deadline = listed["metadata"]["resourceVersion"], time.monotonic() + WAIT_TIMEOUT_S
     while True:
         query = f"watch=1&resourceVersion={version}&timeoutSeconds=2"
         events = [json.loads(line) for line in tier.kubectl("get", "--raw", f"{path}?{query}").splitlines()]

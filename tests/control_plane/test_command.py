@@ -114,11 +114,11 @@ def test_an_interrupted_local_up_lets_pulumi_finish_and_running_it_again_works(
     os.killpg(running.pid, sent)  # as a terminal does: the whole group
     told, _ = running.communicate(timeout=300)
     assert running.returncode == 130, told
-    assert "interrupted: pulumi finishes what it has begun" in told
+    assert "interrupted: pulumi is finishing its running steps" in told
     assert "Traceback" not in told
     again = user.run("local", "up", "--stack", "entry")
     assert again.returncode == 0, again.stdout + again.stderr
-    assert "died while updating" not in again.stdout, "pulumi let go of its lock"
+    assert "cancelling an earlier update" not in again.stdout, "pulumi let go of its lock"
 
 
 def test_mistakes_are_one_message_and_start_nothing(user: User) -> None:

@@ -13,7 +13,7 @@ import pytest
 from tier_checks import check_autoscalers, check_pods
 from tiers import Tier
 
-from tierup.local.cluster.api import PATIENCE_S
+from tierup.local.cluster.api import WAIT_TIMEOUT_S
 from tierup.local.cluster.folders import LocalClusterError
 from tierup.local.cluster.project import PulumiFailed
 from tierup.manifests import render
@@ -25,7 +25,7 @@ def wait_for(tier: Tier, engine: subprocess.Popen[str], appeared: Appeared) -> N
     """Until an object is in the cluster while `up` still runs."""
     api_version, kind, name = appeared
     namespace = None if kind in ("Namespace", "PriorityClass") else tier.plan.namespace
-    deadline = time.monotonic() + PATIENCE_S
+    deadline = time.monotonic() + WAIT_TIMEOUT_S
     while tier.cluster.api.get(api_version, kind, name, namespace) is None:
         assert engine.poll() is None, f"`up` ended before {kind}/{name} appeared"
         assert time.monotonic() < deadline, f"{kind}/{name} did not appear"
@@ -174,14 +174,14 @@ def test_a_failed_up_names_the_object_and_is_repaired_by_running_it_again(
 ) -> None:
     tier = tier_of("standard")
     tier.kubectl("apply", "--server-side", "-f", "-", stdin=POLICY)
-    deadline = time.monotonic() + PATIENCE_S
+    deadline = time.monotonic() + WAIT_TIMEOUT_S
     while not denied(tier):
         assert time.monotonic() < deadline, "the admission policy never came into force"
     with pytest.raises(PulumiFailed, match="no gateway today") as failed:
         tier.up()
     assert "deployment-tierup-standard-gateway" in str(failed.value)
     tier.kubectl("delete", "-f", "-", stdin=POLICY)
-    deadline = time.monotonic() + PATIENCE_S
+    deadline = time.monotonic() + WAIT_TIMEOUT_S
     while denied(tier):
         assert time.monotonic() < deadline, "the admission policy stayed in force"
     tier.up()

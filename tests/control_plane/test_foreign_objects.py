@@ -11,7 +11,7 @@ from tiers import Edit, Tier
 
 from tierup.io.cluster.client import Cluster as AskedCluster
 from tierup.io.cluster.scalers import api_groups, metrics_findings
-from tierup.local.cluster.api import PATIENCE_S, Api, ApiError
+from tierup.local.cluster.api import WAIT_TIMEOUT_S, Api, ApiError
 from tierup.local.cluster.project import PulumiFailed
 
 Run = Callable[[Tier], str]
@@ -201,7 +201,7 @@ def test_a_second_autoscaler_is_named_and_its_removal_is_enough(
     tier.prepare()
     api, namespace = tier.cluster.api, tier.plan.namespace
     tier.kubectl("apply", "--server-side", "-f", scaled_objects)
-    deadline = time.monotonic() + PATIENCE_S
+    deadline = time.monotonic() + WAIT_TIMEOUT_S
     while not knows_scaled_objects(api):
         assert time.monotonic() < deadline, "the API server never served ScaledObjects"
     labels = {"tierup/stack": "standard"}

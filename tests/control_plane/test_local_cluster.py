@@ -16,7 +16,7 @@ import kubernetes
 import pytest
 
 import tierup.local.cluster.cluster as cluster_module
-from tierup.local.cluster.api import PATIENCE_S, Api, ApiError
+from tierup.local.cluster.api import WAIT_TIMEOUT_S, Api, ApiError
 from tierup.local.cluster.cluster import Cluster, LocalClusterError, down, list_clusters, status
 from tierup.local.cluster.commands import COMPONENTS, command
 from tierup.local.cluster.fake_nodes import VOLUME_LABEL, FakeNode, apply_nodes, delete_node, ensure_volumes
@@ -29,7 +29,7 @@ UP = "import sys; from pathlib import Path; from tierup.local.cluster.cluster im
 UP += "print(Cluster.up(sys.argv[1], root=Path(sys.argv[2])).server)"
 
 
-def until(check: Callable[[], bool], what: str, timeout: float = PATIENCE_S) -> None:
+def until(check: Callable[[], bool], what: str, timeout: float = WAIT_TIMEOUT_S) -> None:
     deadline = time.monotonic() + timeout
     while not check():
         assert time.monotonic() < deadline, f"not within {timeout:.0f} s: {what}"

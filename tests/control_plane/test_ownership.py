@@ -16,7 +16,7 @@ from tiers import Tier, own_checkout
 
 from tierup.cli.render import to_yaml
 from tierup.cli.tier_page import gpus_of_pod
-from tierup.local.cluster.api import PATIENCE_S, Api, ApiError
+from tierup.local.cluster.api import WAIT_TIMEOUT_S, Api, ApiError
 from tierup.local.cluster.cluster import Cluster
 from tierup.local.cluster.project import LocalProject, PulumiFailed
 from tierup.manifests import render
@@ -172,7 +172,7 @@ def test_the_autoscaler_and_not_pulumi_sets_the_replicas(standard: Tier) -> None
     }
     assert owners <= {"kube-controller-manager"}
     rescaled: list[str] = []
-    deadline = time.monotonic() + PATIENCE_S  # events are written some time after the deed
+    deadline = time.monotonic() + WAIT_TIMEOUT_S  # events are written some time after the deed
     while not rescaled and time.monotonic() < deadline:
         rescaled = [
             event["message"]

@@ -7,7 +7,7 @@ from typing import Any
 from tiers import Tier
 
 from tierup.cli.tier_page import gpus_of_pod, settled_pods
-from tierup.local.cluster.api import PATIENCE_S
+from tierup.local.cluster.api import WAIT_TIMEOUT_S
 from tierup.manifests.placement import up_roles
 
 
@@ -22,7 +22,7 @@ def running_pods(tier: Tier) -> list[dict[str, Any]]:
 
     Not everything is awaited by `up`: the autoscaler raises the replicas later, a fetch on each node may start later.
     """
-    deadline = time.monotonic() + PATIENCE_S
+    deadline = time.monotonic() + WAIT_TIMEOUT_S
     while True:
         pods = settled_pods(tier.cluster.api, tier.plan)
         settled = all(pod["status"].get("phase") in ("Running", "Succeeded") for pod in pods)

@@ -134,7 +134,7 @@ class EngineEnv:
         echo(f"installed in {time.monotonic() - started:.0f} s")
 
     def _pip(self, python: Path, install_run: InstallRun) -> list[str]:
-        """The pip command. The lock is complete, so pip resolves nothing; it keeps no 3 GB copy in its cache or /tmp."""
+        """The pip command. The lock is complete, so pip resolves nothing; it leaves no copy in its cache or in /tmp."""
         tmp = install_run.scratch / "tmp"
         tmp.mkdir(exist_ok=True)
         flags = ("--no-deps", "--only-binary=:all:", "--no-cache-dir", "--no-compile", "--quiet")
