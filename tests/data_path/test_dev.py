@@ -175,7 +175,7 @@ def test_a_person_asks_watches_edits_and_leaves(person: Person) -> None:
     person.edit(template, "worker_processes 2;", "worker_process 2;")
     person.wait('unknown directive "worker_process"')
     person.edit(template, "worker_process 2;", "worker_processes 2;")
-    person.wait("configuration: in order again")
+    person.wait("configuration: resolved")
     person.edit(template, "worker_processes 2;", "worker_processes {{ workers }};")
     person.wait("not applied: templates/nginx.conf.j2:7: 'workers' is undefined")
     person.edit(template, "worker_processes {{ workers }};", "worker_processes 2;")
@@ -193,7 +193,7 @@ def test_a_person_asks_watches_edits_and_leaves(person: Person) -> None:
     person.edit(person.stack_file, "queueLength: 40", "queueLength: 50")
     person.wait("in flight at most qwen2-5-7b 58,")  # two engines of four slots, and fifty that wait
     person.edit(person.stack_file, "maxNumSeqs: 4", "maxNumSeqs: 8")
-    person.wait("other models need other engines")
+    person.wait("a change of models needs other engines")
     assert chat() is not None
 
     process.send_signal(signal.SIGINT)
@@ -203,7 +203,7 @@ def test_a_person_asks_watches_edits_and_leaves(person: Person) -> None:
 
 def test_a_command_that_is_killed_takes_its_processes_with_it(person: Person) -> None:
     process = person.up(engines=1)
-    person.wait("Nginx took it")
+    person.wait("Nginx accepted the configuration")
     assert len(person.left()) > 5
     process.kill()
     process.wait(HEALTH_SECONDS)
@@ -212,11 +212,11 @@ def test_a_command_that_is_killed_takes_its_processes_with_it(person: Person) ->
 
 def test_a_process_that_dies_is_reported_and_ends_the_run(person: Person) -> None:
     process = person.up(engines=1)
-    person.wait("Nginx took it")
+    person.wait("Nginx accepted the configuration")
     (prometheus,) = [line for line in person.left() if "--web.listen-address" in line]
     os.kill(int(prometheus.split()[0]), signal.SIGKILL)
     assert process.wait(HEALTH_SECONDS) == 1
     said = person.out.read_text()
-    assert f"error: prometheus was ended by signal 9; the end of {person.folder}" in said
+    assert f"error: prometheus was killed by signal 9; from {person.folder}" in said
     assert "Server is ready to receive web requests" in said
     assert person.left() == []

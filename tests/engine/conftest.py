@@ -12,7 +12,7 @@ from engine_server import find_engine
 from served import Served, serve
 from tier_plans import plan_of
 
-from tierup.local.dev.cpu_engine import options
+from tierup.local.dev.cpu_engine import parse_options
 from tierup.local.machine.cpu import fp8_kv_cache_problem
 from tierup.plan.model import Plan
 
@@ -78,7 +78,7 @@ def fp8(
     plan = make_plan(models=[FP16 | {"kvCacheDtype": "fp8"}])
     shape = {"layers": 6, "hidden": 256, "q_heads": 4, "kv_heads": 1}
     with serve(plan, shape, engine_python, tmp_path_factory.mktemp("fp8")) as served:
-        assert options(served.container["args"])["--kv-cache-dtype"] == ["fp8"]
+        assert parse_options(served.container["args"])["--kv-cache-dtype"] == ["fp8"]
         yield served
 
 

@@ -9,7 +9,7 @@ import pytest
 from served import Served
 from tier_plans import VARIANTS, plan_of
 
-from tierup.local.dev.cpu_engine import GPU_ONLY, options
+from tierup.local.dev.cpu_engine import GPU_ONLY, parse_options
 from tierup.manifests.common import ENGINE_PORT
 from tierup.manifests.engines.vllm import MOST_ANSWERS, engine_args
 from tierup.plan.model import ModelPlan, Plan
@@ -60,14 +60,14 @@ def test_the_list_that_unit_tests_check_against_is_the_engines_own(told: list[An
 def test_every_variant_is_read_as_it_is_meant(told: list[Any], at: int) -> None:
     args, parsed = engine_args(*CASES[at][1:]), told[-1][at]
     assert parsed["model_tag"] == args[0]
-    for name, words in options(args).items():
+    for name, words in parse_options(args).items():
         value = parsed[name.removeprefix("--").replace("-", "_")]
         read = value if isinstance(value, list) else [value]
         assert [str(word) for word in read] == (words or ["True"]), name
 
 
 def test_the_standard_tier_runs_with_all_its_arguments_but_those_for_gpus(standard: Served) -> None:
-    ours = options(standard.container["args"])
+    ours = parse_options(standard.container["args"])
     assert {"--scheduling-policy", "--max-num-seqs", "--max-model-len", "--shutdown-timeout"} <= ours.keys()
     # Of what is left out, one GPU needs nothing: a server is told the same by default.
     assert {name: words for name, words in ours.items() if name in GPU_ONLY} == {
@@ -94,7 +94,7 @@ def test_a_request_may_say_how_urgent_it_is(standard: Served) -> None:
 
 
 def test_the_limits_of_the_container_hold(standard: Served) -> None:
-    context = int(options(standard.container["args"])["--max-model-len"][0])
+    context = int(parse_options(standard.container["args"])["--max-model-len"][0])
     too_long = standard.server.chat("x" * context)
     assert too_long.status_code == 400
     assert str(context) in too_long.text

@@ -10,7 +10,7 @@ import pytest
 import requests
 from served import Served
 
-from tierup.local.dev.cpu_engine import options
+from tierup.local.dev.cpu_engine import parse_options
 
 REFUSED = "vllm:admission_rejections_total"
 ENDLESS: dict[str, Any] = {"max_tokens": 4000, "ignore_eos": True}
@@ -19,7 +19,7 @@ ENDLESS: dict[str, Any] = {"max_tokens": 4000, "ignore_eos": True}
 @pytest.fixture
 def full(small: Served) -> Iterator[Served]:
     """The small server with as many requests as it takes, most of them waiting."""
-    bound = int(options(small.container["args"])["--max-num-queued-reqs"][0])
+    bound = int(parse_options(small.container["args"])["--max-num-queued-reqs"][0])
     assert bound == 12
     streams: list[requests.Response] = []
     try:

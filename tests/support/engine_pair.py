@@ -7,7 +7,7 @@ from pathlib import Path
 
 from engine_server import EngineServer, find_engine
 
-from tierup.local.dev.cpu_engine import container_of, end_all
+from tierup.local.dev.cpu_engine import container_of, stop_all
 from tierup.local.dev.engines import KV_BYTES
 from tierup.local.dev.tiny_model import make_tiny_model
 from tierup.plan.model import Plan
@@ -43,4 +43,4 @@ def engine_pair(plan: Plan, folder: Path) -> Iterator[EnginePair]:
             server.wait_healthy()
         yield EnginePair((servers[0], servers[1]))
     finally:
-        end_all(servers)
+        stop_all(servers)

@@ -11,7 +11,7 @@ import requests
 import server_logs
 from polling import until
 
-from tierup.local.dev.cpu_engine import END_SECONDS, CpuEngine, options
+from tierup.local.dev.cpu_engine import END_SECONDS, CpuEngine, parse_options
 from tierup.local.toolchain import engine_env
 from tierup.manifests.common import Manifest
 
@@ -68,7 +68,7 @@ class EngineServer(CpuEngine):
         self, text: str, *, headers: dict[str, str] | None = None, whole: bool = True, **more: object
     ) -> requests.Response:
         """One chat completion of at most eight tokens; read to its end, or, not `whole`, to the end of its head."""
-        model = options(self.container["args"])["--served-model-name"][0]
+        model = parse_options(self.container["args"])["--served-model-name"][0]
         body = {"model": model, "messages": [{"role": "user", "content": text}], "max_tokens": 8, **more}
         return requests.post(
             f"{self.url}/v1/chat/completions", json=body, headers=headers, stream=not whole, timeout=60
@@ -76,7 +76,7 @@ class EngineServer(CpuEngine):
 
     def complete(self, prompts: list[str]) -> requests.Response:
         """One completion of each prompt, of at most eight tokens."""
-        model = options(self.container["args"])["--served-model-name"][0]
+        model = parse_options(self.container["args"])["--served-model-name"][0]
         body = {"model": model, "prompt": prompts, "max_tokens": 8}
         return requests.post(f"{self.url}/v1/completions", json=body, timeout=60)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from engine_server import EngineServer
 
 from tierup.catalog import load_catalog
-from tierup.local.dev.cpu_engine import container_of, end_all
+from tierup.local.dev.cpu_engine import container_of, stop_all
 from tierup.local.dev.tiny_model import make_tiny_model
 from tierup.manifests.common import Manifest
 from tierup.plan.model import Plan
@@ -60,4 +60,4 @@ def serve(
         server.wait_healthy()
         yield Served(server, container, shape, sized)
     finally:
-        end_all([server])
+        stop_all([server])

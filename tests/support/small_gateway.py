@@ -13,7 +13,7 @@ from server_logs import LoggedGateway
 from small_nginx import SCRIPT, TEMPLATE, nginx_command, njs_module
 from stream_load import Stream
 
-from tierup.local.dev.gateway_processes import write_whole
+from tierup.local.dev.gateway_processes import write_atomically
 from tierup.local.machine.ports import free_port
 
 KEY = "key-of-the-tests"
@@ -124,13 +124,13 @@ class Site:
         return self.gateways[-1]
 
     def list_engines(self, *engines: FakeModelServer) -> None:
-        write_whole(self.engine_list, json.dumps([engine.address for engine in engines]))
+        write_atomically(self.engine_list, json.dumps([engine.address for engine in engines]))
 
     def list_gateways(self, *addresses: str) -> None:
-        write_whole(self.gateway_list, json.dumps(addresses))
+        write_atomically(self.gateway_list, json.dumps(addresses))
 
     def set_key(self, name: str, *values: str) -> None:
-        write_whole(self.keys / name, "\n".join(values))
+        write_atomically(self.keys / name, "\n".join(values))
 
     def end(self) -> None:
         for gateway in self.gateways:
