@@ -224,7 +224,7 @@ def test_a_state_that_knows_nothing_of_it_is_another_deployment(
     assert objects.code is Code.FOREIGN_OBJECT
     assert objects.got == "persistentvolume/tierup-test-models, deployment/gateway, deployment/grafana"
     for finding in (node, objects):
-        assert "another deployment of a stack 'test', which this state does not know" in finding.problem
+        assert "another deployment of a stack 'test', which is not in this state" in finding.problem
 
 
 @pytest.mark.usefixtures("lived_in")

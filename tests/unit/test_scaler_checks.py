@@ -41,7 +41,7 @@ def test_an_autoscaler_of_others_for_one_of_ours_is_refused(
     (found,) = asked(cluster, make_plan(autoscaling={"enabled": enabled}))
     assert (found.code, found.path) == (Code.SECOND_SCALER, "horizontalpodautoscaler/theirs")
     assert found.got == f"deployment/{target}"
-    assert found.fix.startswith("delete it; autoscaling.enabled: false makes no room for it")
+    assert found.fix.startswith("delete it; autoscaling.enabled: false does not help")
 
 
 @pytest.mark.parametrize(

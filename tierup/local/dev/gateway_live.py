@@ -34,7 +34,7 @@ class DevGateway(PlanGateway):
             jinja2.TemplateError: a template cannot be rendered; nothing is written.
         """
         texts = scripts(plan)
-        # The folder's name changes with the scripts: Nginx's configuration changes too, and refused scripts replace none.
+        # The folder's name changes with the scripts, and so does Nginx's configuration; refused scripts replace none.
         folder = self.folder / f"scripts-{content_hash(texts)}"
         place = replace(self.place, files=str(folder))
         text = nginx_conf(plan, place)
@@ -83,7 +83,7 @@ class DevGateway(PlanGateway):
 
 
 def describe_event(line: str) -> str | None:
-    """A line of the reloader's log as a sentence; None for an event of no interest. Returns a non-JSON line as it is."""
+    """A line of the reloader's log as a sentence; None for an event of no interest. A non-JSON line stays as it is."""
     try:
         event = json.loads(line)
     except ValueError:

@@ -30,7 +30,7 @@ class PlanGateway(LocalGateway):
         port: int | None = None,
         gateways: Path | None = None,
     ) -> None:
-        """Write its files; `gateways` is a file that lists the ready gateways (default: this one). Raises `ToolMissing`."""
+        """Write its files; the file `gateways` lists the ready gateways (default: this one). Raises `ToolMissing`."""
         self.plan = plan
         self.port = port if port is not None else free_port()
         self.status_port = free_port()
@@ -73,7 +73,7 @@ class PlanGateway(LocalGateway):
         write_atomically(self.keys / name, "\n".join(values))
 
     def start(self) -> None:
-        """Start both processes and wait for the status port; Raises `TimeoutError` or `ChildProcessError`, with logs."""
+        """Start both processes and wait for the status port; `TimeoutError` or `ChildProcessError` quote the logs."""
         self.start_nginx()
         self.start_reloader()
         deadline = time.monotonic() + START_SECONDS

@@ -47,7 +47,7 @@ class LocalGateway:
         return text != old
 
     def write_template(self, text: str) -> None:
-        """Replace the template atomically. `user root`: the workers of root's Nginx could not enter the folder otherwise."""
+        """Replace the template atomically. Without `user root`, workers of root's Nginx could not enter the folder."""
         write_atomically(self.template, ("user root;\n" if os.geteuid() == 0 else "") + text)
 
     def start_nginx(self, environment: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
