@@ -183,10 +183,10 @@ def test_a_person_asks_watches_edits_and_leaves(person: Person) -> None:
     person.wait("field scrape_timout not found")
     reloader = person.checkout / "templates" / "reloader.py"
     (old,) = [line for line in person.left() if "reloader.py" in line]
-    person.edit(reloader, "LOOK_SECONDS = 0.05", "LOOK_SECONDS = 0.05 +")
+    person.edit(reloader, "POLL_SECONDS = 0.05", "POLL_SECONDS = 0.05 +")
     person.wait("not applied: invalid syntax (reloader.py")
     assert old in person.left()
-    person.edit(reloader, "LOOK_SECONDS = 0.05 +", "LOOK_SECONDS = 0.06")
+    person.edit(reloader, "POLL_SECONDS = 0.05 +", "POLL_SECONDS = 0.06")
     until(
         lambda: len({line for line in person.left() if "reloader.py" in line} - {old}) == 1, "a new reloader"
     )
