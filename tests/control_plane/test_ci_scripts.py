@@ -51,7 +51,7 @@ def test_a_preview_is_saved_whole_or_not_at_all(tier_of: Callable[..., Tier]) ->
     assert status == 0, said
     steps = json.loads(plan.read_text())["steps"]
     assert len(steps) > 40
-    assert f"{len(steps)} resources, {len(steps)} steps of change" in said
+    assert f"{len(steps)} resources, {len(steps)} to change" in said
     assert "kubernetes:apps/v1:Deployment" in said
 
     tier.edit(lambda text: text.replace("capexUsd: 20000", "capexUsd: 2000"))

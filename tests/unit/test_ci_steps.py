@@ -108,7 +108,7 @@ def test_the_comment_is_there_whatever_the_verdict_and_the_job_fails_after_it(
 def test_the_log_names_what_changes_and_no_value(runner: Runner, fake: Any) -> None:
     runner.answers("preview", json.dumps(PLAN))
     _, said = preview_job(runner, fake)
-    assert "2 resources, 1 steps of change" in said
+    assert "2 resources, 1 to change" in said
     assert "update               gateway  kubernetes:apps/v1:Deployment" in said
     assert "a-value-not-to-be-shown" not in said
     assert "tierup-standard" not in said
@@ -153,7 +153,7 @@ def test_a_cost_that_cannot_be_told_leaves_the_comment_as_it_was(runner: Runner,
     runner.ends(cost=1)
     ended, said = preview_job(runner, fake)
     assert ended == 1
-    assert "could not be told ('tierup cost' ended with 1)" in said
+    assert "could not be computed ('tierup cost' ended with 1)" in said
     assert fake.calls == []
 
 
