@@ -1,4 +1,4 @@
-"""A headless browser: what it draws, and the document that it makes of a page."""
+"""A headless browser: its screenshot and its document of a page."""
 
 import subprocess
 from collections.abc import Callable
@@ -16,7 +16,7 @@ Browse = Callable[..., str]
 
 @pytest.fixture
 def browse(tmp_path: Path) -> Browse:
-    """Runs the browser on one page with more words, and returns what it prints."""
+    """Runs the browser on one page with further arguments and returns its output."""
     try:
         command = browser_command()
     except BrowserMissing as missing:

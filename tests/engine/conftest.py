@@ -1,4 +1,4 @@
-"""Real vLLM servers, each started when a test first asks for it; what this machine cannot run is skipped, and told."""
+"""Real vLLM servers, each started when a test first asks for it; tests that this machine cannot run are skipped."""
 
 import json
 import subprocess
@@ -22,7 +22,7 @@ SMALL_BOUND = 12  # a bound that a few requests reach
 
 @pytest.fixture(scope="session")
 def engine_python() -> Path:
-    """The interpreter that has vLLM."""
+    """The interpreter of the environment with vLLM."""
     return find_engine()
 
 
@@ -72,7 +72,7 @@ def small(
 def fp8(
     engine_python: Path, make_plan: Callable[..., Plan], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Served]:
-    """The same shape with an FP8 KV cache, where the processor can."""
+    """The same shape with an FP8 KV cache, if the processor supports it."""
     if reason := fp8_kv_cache_problem(processor.flags()):
         pytest.skip(f"NOT PROVEN on a running server: {reason}")
     plan = make_plan(models=[FP16 | {"kvCacheDtype": "fp8"}])
@@ -85,19 +85,19 @@ def fp8(
 @pytest.fixture(params=["standard", "small", "fp8"])
 def served(request: pytest.FixtureRequest) -> Served:
     """Each of the servers."""
-    found = request.getfixturevalue(request.param)
-    assert isinstance(found, Served)
-    return found
+    server = request.getfixturevalue(request.param)
+    assert isinstance(server, Served)
+    return server
 
 
 @pytest.fixture(scope="session")
 def metrics(standard: Served) -> str:
-    """What the standard tier's server counts after it has answered, at once and as a stream."""
+    """The metrics of the standard tier's server after one complete and one streamed response."""
     assert standard.server.chat("hello").ok
     assert standard.server.chat("hello again", stream=True).text.rstrip().endswith("data: [DONE]")
     return standard.server.metrics_after(answers=2)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What ends a server comes last: other tests use it too."""
+    """Run tests that end a server last, because other tests use it too."""
     items.sort(key=lambda item: item.get_closest_marker("ends_server") is not None)

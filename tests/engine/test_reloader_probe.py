@@ -1,4 +1,4 @@
-"""The gateway's reloader reads what the real engine says: that it lives, what runs, and that its counters move."""
+"""The gateway's reloader understands the real engine's health, running requests and changing counters."""
 
 import asyncio
 
@@ -24,9 +24,9 @@ def ask(served: Served, path: str) -> str | None:
 def reading(served: Served) -> Reading:
     metrics = ask(served, "/metrics")
     assert metrics is not None
-    found = read_metrics(metrics, MODEL)
-    assert found is not None, "a counter that the reloader watches is not there"
-    return found
+    reading = read_metrics(metrics, MODEL)
+    assert reading is not None, "a counter that the reloader reads is missing"
+    return reading
 
 
 def test_the_real_engine_is_healthy_and_its_counters_move_with_an_answer(standard: Served) -> None:

@@ -28,7 +28,7 @@ class EnginePair:
 
 @contextlib.contextmanager
 def engine_pair(plan: Plan, folder: Path) -> Iterator[EnginePair]:
-    """Start both, wait until they are healthy, end them; skips where vLLM is not installed or cannot be."""
+    """Start both servers, wait until they are healthy, stop them; skips if vLLM is not installed or not supported."""
     python = find_engine()
     model = make_tiny_model(folder / "model", layers=4, hidden=128, q_heads=4, kv_heads=2)
     servers: list[EngineServer] = []

@@ -1,4 +1,4 @@
-"""What the engine tests ask a server about: the container it stands for, and our sizing of the model it serves."""
+"""A running server for the engine tests, with its container and our sizing of its model."""
 
 import contextlib
 import json
@@ -24,7 +24,7 @@ KV_GIB = 0.25
 
 @dataclass(frozen=True)
 class Served:
-    """A running server, the container it stands for, and what our sizing says of its model."""
+    """A running server, its container, and our sizing of its model."""
 
     server: EngineServer
     container: Manifest
@@ -48,7 +48,7 @@ def size_for(model: Path, plan: Plan) -> tuple[ModelShape, Memory]:
 def serve(
     plan: Plan, numbers: Mapping[str, int], python: Path, folder: Path, bound: int | None = None
 ) -> Iterator[Served]:
-    """The server of a plan's only model, healthy, with a tiny model of these `numbers`; `bound` replaces its own."""
+    """The server of a plan's only model, healthy, with a tiny model of these `numbers`; `bound` replaces its limit."""
     model = make_tiny_model(folder / "model", **numbers)
     shape, sized = size_for(model, plan)
     container = container_of(plan, plan.models[0])
