@@ -29,7 +29,6 @@ def rounded(figures: Any) -> dict[str, float]:
 def run(measure: Callable[[], dict[str, object]], failures: tuple[type[Exception], ...]) -> int:
     """Measure, print the figures and the machine as one JSON line, return the exit status.
 
-    `failures` are what makes a measurement impossible and is told without a traceback. `measure` must clean up after
     The exceptions in `failures` are reported without a traceback. `measure` must clean up on any exception; SIGINT and
     SIGTERM raise KeyboardInterrupt in it.
     """

@@ -55,16 +55,16 @@ def compare(stack: str, rounds: int, cluster: Cluster, folder: Path) -> dict[str
 def by_pulumi(tier: Tier, empty: LocalProject, results: Results) -> None:
     """Deploy and destroy the tier, with runs of the empty program in between."""
 
-    def timed(name: str, project: LocalProject, *words: str) -> None:
-        results.setdefault(name, []).append(pulumi(project, *words))
+    def timed(name: str, project: LocalProject, *arguments: str) -> None:
+        results.setdefault(name, []).append(pulumi(project, *arguments))
 
     tier.prepare()
     timed("pulumi up", tier.project, *UP)
-    for name, words in (("preview", ("preview",)), ("up", UP)):
+    for name, arguments in (("preview", ("preview",)), ("up", UP)):
         tier.project.prepare()
-        timed(f"pulumi {name}, no change", tier.project, *words, SAME)
+        timed(f"pulumi {name}, no change", tier.project, *arguments, SAME)
         empty.prepare()
-        timed(f"empty program {name}", empty, *words, SAME)
+        timed(f"empty program {name}", empty, *arguments, SAME)
     tier.project.prepare()
     timed("pulumi destroy", tier.project, "destroy", "--yes", "--skip-preview")
     tier.clear()
