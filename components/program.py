@@ -63,10 +63,9 @@ def _raw() -> RawStack:
 
 def _checked_cluster(plan: Plan, state: State) -> Cluster:
     """The stack's cluster, which is also logged; raises `TierError` if the plan cannot run on it."""
-    access = plan.config.cluster
-    cluster = Cluster(access.kubeconfig, access.context)
+    cluster = Cluster(plan.cluster.kubeconfig, plan.cluster.context)
     pulumi.log.info(f"cluster: {cluster.ref}")
-    findings = acceptance.marked(check(cluster, plan, render(plan), _held(state)), plan.config.accept)
+    findings = acceptance.marked(check(cluster, plan, render(plan), _held(state)), plan.accept)
     blocking = errors(findings)
     _log(finding for finding in findings if finding not in blocking)
     if blocking:

@@ -216,7 +216,7 @@ def test_a_process_that_dies_is_reported_and_ends_the_run(user: User) -> None:
     (prometheus,) = [line for line in user.left() if "--web.listen-address" in line]
     os.kill(int(prometheus.split()[0]), signal.SIGKILL)
     assert process.wait(HEALTH_SECONDS) == 1
-    said = user.out.read_text()
-    assert f"error: prometheus was killed by signal 9; from {user.folder}" in said
-    assert "Server is ready to receive web requests" in said
+    output = user.out.read_text()
+    assert f"error: prometheus was killed by signal 9; from {user.folder}" in output
+    assert "Server is ready to receive web requests" in output
     assert user.left() == []
