@@ -1,10 +1,10 @@
-"""Decides nothing: reports what the gateway costs, against none, plain Nginx, HAProxy and vllm-router, in one run.
+"""Compare the gateway's cost with no gateway, plain Nginx, HAProxy and vllm-router in one run.
 
     python benchmarks/gateway.py            three rounds of five seconds a load
     python benchmarks/gateway.py --rounds 1 --seconds 1
 
-Fast fake model servers stand behind all of them, and the first to go changes each round. A table goes to standard
-output, the figures as one JSON line after it; goals are reported and never fail the run.
+All use the same fast fake model servers, and each round starts with another gateway. The table goes to standard
+output, followed by the figures as one JSON line; goals are reported and never fail the run.
 """
 
 import argparse
@@ -16,14 +16,14 @@ from functools import partial
 
 from benchmarks import gateways
 from benchmarks.measure import CommandFailed, cpu_seconds, percentile, resident_mib
-from benchmarks.processes import Place, place
-from benchmarks.report import goal, rounded, run, say
+from benchmarks.processes import Workspace, new_workspace
+from benchmarks.report import goal, progress, rounded, run
 from benchmarks.traffic import Target, chat, idle, load, start_backends
 from tierup.local.toolchain import ToolchainError
 
-CONNECTIONS = 50  # the standard tier's users, none of them pausing to read
+CONNECTIONS = 50  # the standard tier's users, without pauses
 IDLE = 1000
-SLOTS, QUEUE = 64, 64  # of ours: all connections fit, so that its limits count and never refuse
+SLOTS, QUEUE = 64, 64  # of our gateway: all connections fit, so its limits are active but never refuse
 STREAM_TOKENS, GAP_MS = 20, 10
 MIN_RATE_TO_NGINX, MIN_RATE_TO_ROUTER = 0.7, 1.5
 MAX_ADDED_FIRST_MS = 2.0
@@ -33,58 +33,58 @@ MAX_IDLE_MIB = 64.0
 
 
 @dataclass(frozen=True)
-class Turn:
-    """One gateway's figures of one round; of `direct`, CPU and memory are the model servers' own."""
+class GatewayFigures:
+    """One gateway's figures in one round; for `direct`, CPU and memory are the model servers' own."""
 
-    rate: float  # answers a second, without streams
+    rate: float  # responses a second, without streams
     p99_ms: float
-    cpu: float  # seconds per 1,000 of them
+    cpu: float  # seconds per 1,000 of these
     first_p50_ms: float
     first_p99_ms: float
     gap_p99_ms: float
     idle_mib: float
 
 
-Round = Mapping[str, Turn]
+Round = Mapping[str, GatewayFigures]
 
 
 def measure(rounds: int, seconds: float) -> dict[str, object]:
-    """`rounds` rounds of all gateways, their table and goals."""
+    """Measure all gateways `rounds` times, print the table and the goals, return the figures."""
     gateways.install()
     plan = gateways.plan_of(SLOTS, QUEUE)
     (model,) = plan.models
-    with place() as here:
-        backends = start_backends(here, model.name, gap_ms=GAP_MS)
-        targets = [make(here, backends) for make in gateways.all_gateways(plan)]
+    with new_workspace() as workspace:
+        backends = start_backends(workspace, model.name, gap_ms=GAP_MS)
+        targets = [make(workspace, backends) for make in gateways.all_gateways(plan)]
         done: list[Round] = []
         for number in range(rounds):
             first = number % len(targets)
-            turns = {}
+            by_gateway = {}
             for target in targets[first:] + targets[:first]:
-                turns[target.name] = turn(here, target, model.name, seconds)
+                by_gateway[target.name] = measure_gateway(workspace, target, model.name, seconds)
                 backends.check()
-                say(f"round {number + 1}: {target.name}: {turns[target.name].rate:,.0f} requests/s")
-            done.append(turns)
+                progress(f"round {number + 1}: {target.name}: {by_gateway[target.name].rate:,.0f} requests/s")
+            done.append(by_gateway)
     print_table([target.name for target in targets], done)
-    reached = [goal(*told) for told in goals(done)]
-    figures = [{name: rounded(turn) for name, turn in turns.items()} for turns in done]
+    reached = [goal(*arguments) for arguments in goals(done)]
+    figures = [{name: rounded(one) for name, one in by_gateway.items()} for by_gateway in done]
     return {"seconds": seconds, "connections": CONNECTIONS, "rounds": figures, "goals_met": reached}
 
 
-def turn(here: Place, target: Target, model: str, seconds: float) -> Turn:
-    """Answers in one piece, then streams, then connections that do nothing."""
-    ask, stream = chat(model, 1, stream=False), chat(model, STREAM_TOKENS, stream=True)
-    load(target, ask, connections=CONNECTIONS, seconds=seconds / 10)
+def measure_gateway(workspace: Workspace, target: Target, model: str, seconds: float) -> GatewayFigures:
+    """Measure complete responses, then streams, then idle connections."""
+    request, stream = chat(model, 1, stream=False), chat(model, STREAM_TOKENS, stream=True)
+    load(target, request, connections=CONNECTIONS, seconds=seconds / 10)
     before = cpu_seconds(target.pids)
-    asked = load(target, ask, connections=CONNECTIONS, seconds=seconds)
+    plain = load(target, request, connections=CONNECTIONS, seconds=seconds)
     cpu = cpu_seconds(target.pids) - before
     streamed = load(target, stream, connections=CONNECTIONS, seconds=seconds)
-    with idle(here, target, ask, connections=IDLE):
+    with idle(workspace, target, request, connections=IDLE):
         resident = resident_mib(target.pids)
-    return Turn(
-        rate=len(asked.took) / asked.seconds,
-        p99_ms=percentile(asked.took, 99),
-        cpu=cpu / len(asked.took) * 1000,
+    return GatewayFigures(
+        rate=len(plain.took) / plain.seconds,
+        p99_ms=percentile(plain.took, 99),
+        cpu=cpu / len(plain.took) * 1000,
         first_p50_ms=percentile(streamed.first, 50),
         first_p99_ms=percentile(streamed.first, 99),
         gap_p99_ms=percentile(streamed.gaps, 99),
@@ -92,21 +92,26 @@ def turn(here: Place, target: Target, model: str, seconds: float) -> Turn:
     )
 
 
-def middle(rounds: Sequence[Round], of: Callable[[Round], float]) -> float:
-    """A figure's median over the rounds; comparisons are made inside each round."""
-    return statistics.median(of(turns) for turns in rounds)
+def median_over_rounds(rounds: Sequence[Round], of: Callable[[Round], float]) -> float:
+    """A figure's median over the rounds; comparisons are made within each round."""
+    return statistics.median(of(by_gateway) for by_gateway in rounds)
 
 
 def goals(rounds: Sequence[Round]) -> list[tuple[str, str, bool]]:
-    """What ours is to reach, as the arguments of `report.goal`; a goal against someone left out is left out."""
+    """Our gateway's goals, as the arguments of `report.goal`; without those against a gateway that was not measured."""
 
     def ratio(figure: str, other: str) -> float:
-        return middle(rounds, lambda turns: getattr(turns["ours"], figure) / getattr(turns[other], figure))
+        return median_over_rounds(
+            rounds,
+            lambda by_gateway: getattr(by_gateway["ours"], figure) / getattr(by_gateway[other], figure),
+        )
 
     rate, cpu, gap = ratio("rate", "nginx"), ratio("cpu", "nginx"), ratio("gap_p99_ms", "direct")
-    added = middle(rounds, lambda turns: turns["ours"].first_p99_ms - turns["direct"].first_p99_ms)
-    resident = middle(rounds, lambda turns: turns["ours"].idle_mib)
-    told = [
+    added = median_over_rounds(
+        rounds, lambda by_gateway: by_gateway["ours"].first_p99_ms - by_gateway["direct"].first_p99_ms
+    )
+    resident = median_over_rounds(rounds, lambda by_gateway: by_gateway["ours"].idle_mib)
+    results = [
         (
             f"requests/s, of plain Nginx's: {rate:.2f}x",
             f"at least {MIN_RATE_TO_NGINX:g}x",
@@ -115,10 +120,10 @@ def goals(rounds: Sequence[Round]) -> list[tuple[str, str, bool]]:
     ]
     if "vllm-router" in rounds[0]:
         rate = ratio("rate", "vllm-router")
-        wanted = f"at least {MIN_RATE_TO_ROUTER:g}x"
-        told += [(f"requests/s, of vllm-router's: {rate:.2f}x", wanted, rate >= MIN_RATE_TO_ROUTER)]
+        target = f"at least {MIN_RATE_TO_ROUTER:g}x"
+        results += [(f"requests/s, of vllm-router's: {rate:.2f}x", target, rate >= MIN_RATE_TO_ROUTER)]
     return [
-        *told,
+        *results,
         (
             f"time to first token p99, above direct's: {added:.2f} ms",
             f"at most {MAX_ADDED_FIRST_MS:g} ms",
@@ -143,7 +148,7 @@ def goals(rounds: Sequence[Round]) -> list[tuple[str, str, bool]]:
 
 
 def print_table(names: Sequence[str], rounds: Sequence[Round]) -> None:
-    """Medians of the rounds."""
+    """Print the medians of the rounds."""
     print(f"\n{CONNECTIONS} connections, two fake model servers; medians of {len(rounds)} rounds")
     heads = (
         ("req/s", 8),
@@ -156,15 +161,15 @@ def print_table(names: Sequence[str], rounds: Sequence[Round]) -> None:
     )
     print(f"{'':<14}" + "".join(f"{head:>{width}}" for head, width in heads))
     for name in names:
-        turns = [astuple(each[name]) for each in rounds]
-        rate, p99, cpu, first, first_p99, gap, mib = map(statistics.median, zip(*turns, strict=True))
+        by_gateway = [astuple(each[name]) for each in rounds]
+        rate, p99, cpu, first, first_p99, gap, mib = map(statistics.median, zip(*by_gateway, strict=True))
         print(
             f"{name:<14}{rate:>8,.0f}{p99:>8.1f}{cpu:>12.4f}{first:>11.2f}{first_p99:>8.2f}{gap:>9.2f}{mib:>10.0f}"
         )
 
 
 def main() -> int:
-    """Run it; 1 when something could not be measured."""
+    """Run the benchmark; returns 1 if something could not be measured."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -1,7 +1,6 @@
-"""Decides who is compared: no gateway, ours with everything on, and the proxies that people would take instead.
+"""The gateways to compare: none, ours with all features on, and the proxies that people would use instead.
 
-All stand before the same fake model servers, without TLS, and may use two cores. How ours is configured stands in
-`plan_of` and `ours` alone.
+All use the same fake model servers, without TLS, and may use two cores. `plan_of` and `ours` configure our gateway.
 """
 
 import os
@@ -10,8 +9,8 @@ from dataclasses import replace
 from functools import partial
 from string import Template
 
-from benchmarks.processes import END_S, Place, uninterrupted
-from benchmarks.report import say
+from benchmarks.processes import END_S, Workspace, uninterrupted
+from benchmarks.report import progress
 from benchmarks.traffic import Backends, Target, until_served
 from tierup.catalog import load_catalog
 from tierup.local.dev.gateway_of_plan import PlanGateway
@@ -23,9 +22,9 @@ from tierup.plan.resolve import resolve
 from tierup.stack.parse import API_KEY_PREFIX, RawStack, parse
 from tierup.templates import ROOT
 
-Maker = Callable[[Place, Backends], Target]
+Maker = Callable[[Workspace, Backends], Target]
 
-# The least that serves: the balancing and the streaming that ours has, and no log.
+# The minimum that serves: our gateway's balancing and streaming, without a log.
 _NGINX = Template("""
 worker_processes 2;
 pid $folder/nginx.pid;
@@ -76,8 +75,8 @@ backend engines
     http-reuse always
     $servers
 """)
-LONG_FROM = 32  # tokens: who asks for so many has a long job
-# Lower goes first; the queue is HAProxy's own, for it sends a server no more than its slots.
+LONG_FROM = 32  # tokens: a request for at least so many is a long job
+# Lower goes first; requests wait in HAProxy, because it sends a server no more than its slots.
 _CHATS_FIRST = f"""option http-buffer-request
     acl chat req.body,json_query('$.max_tokens',"int") -m int lt {LONG_FROM}
     http-request set-priority-class int(-10) if chat"""
@@ -87,14 +86,14 @@ _HAPROXY_PARTS = ("liblua5.3.so.0", "libopentracing.so.1", "libopentracing-c-wra
 
 
 def install() -> None:
-    """What no comparison can do without; raises ToolchainError."""
-    ensure(_TOOLS, say)
+    """Install the tools that every comparison needs; raises ToolchainError."""
+    ensure(_TOOLS, progress)
 
 
 def plan_of(slots: int, queue: int) -> Plan:
-    """A tier of two model servers with `slots` each behind one gateway that lets `queue` more requests wait.
+    """A tier of two model servers with `slots` each behind one gateway that admits `queue` more requests.
 
-    Everything is on: a caller with a key, a rate and a cap (out of reach), two classes by the tokens asked for.
+    All features are on: a caller with a key, a rate and a cap (never reached), two classes by requested tokens.
     """
     size = {"promptTokens": 250, "ttftMs": 500, "tpotMs": 50}
     long = {**size, "answerTokens": 64, "share": 0.2, "priority": 20, "match": {"maxTokensFrom": LONG_FROM}}
@@ -115,77 +114,79 @@ def plan_of(slots: int, queue: int) -> Plan:
     return resolve(parse(raw).config(), load_catalog())
 
 
-def direct(here: Place, backends: Backends) -> Target:
-    """No gateway: clients are dealt to the model servers in turn; the cost is the servers' own."""
+def direct(workspace: Workspace, backends: Backends) -> Target:
+    """No gateway: clients use the model servers in turn; the cost is the servers' own."""
     return Target("direct", backends.addresses, backends.pids)
 
 
-def ours(here: Place, backends: Backends, plan: Plan) -> Target:
-    """The gateway of `plan` as its pod runs it, Nginx and the reloader."""
+def ours(workspace: Workspace, backends: Backends, plan: Plan) -> Target:
+    """The gateway of `plan`, Nginx and the reloader, as in its pod."""
     (model,) = plan.models
-    gateway = PlanGateway(plan, here.room("ours"), {model.slug: backends.addresses}, {_CALLER: [_KEY]})
+    gateway = PlanGateway(
+        plan, workspace.subfolder("ours"), {model.slug: backends.addresses}, {_CALLER: [_KEY]}
+    )
     with uninterrupted():
-        here.at_end(partial(gateway.end, END_S))
+        workspace.at_end(partial(gateway.end, END_S))
         processes = (gateway.start_nginx(), gateway.start_reloader())
     pids = tuple(process.pid for process in processes)
     target = Target("ours", (f"127.0.0.1:{gateway.port}",), pids, {"Authorization": f"Bearer {_KEY}"})
-    until_served(target, model.name, processes, gateway.words)
+    until_served(target, model.name, processes, gateway.log_errors)
     return target
 
 
-def nginx(here: Place, backends: Backends, model: str) -> Target:
+def nginx(workspace: Workspace, backends: Backends, model: str) -> Target:
     """Nginx as a plain balancing proxy."""
-    folder, address = here.room("nginx"), f"127.0.0.1:{free_port()}"
+    folder, address = workspace.subfolder("nginx"), f"127.0.0.1:{free_port()}"
     servers = " ".join(f"server {backend};" for backend in backends.addresses)
     config = folder / "nginx.conf"
     config.write_text(_NGINX.substitute(folder=folder, address=address, servers=servers))
-    return _served(here, Target("nginx", (address,), ()), _nginx_command(str(config)), model)
+    return _served(workspace, Target("nginx", (address,), ()), _nginx_command(str(config)), model)
 
 
-def haproxy(here: Place, backends: Backends, model: str, *, slots: int | None = None) -> Target:
-    """HAProxy as a plain balancing proxy; with `slots` it keeps the queue itself, and chats leave it first."""
+def haproxy(workspace: Workspace, backends: Backends, model: str, *, slots: int | None = None) -> Target:
+    """HAProxy as a plain balancing proxy; with `slots`, requests wait in its own queue, chats first."""
     address = f"127.0.0.1:{free_port()}"
-    most = "" if slots is None else f" maxconn {slots}"
-    servers = "\n    ".join(f"server s{n} {at}{most}" for n, at in enumerate(backends.addresses))
+    maxconn = "" if slots is None else f" maxconn {slots}"
+    servers = "\n    ".join(f"server s{n} {backend}{maxconn}" for n, backend in enumerate(backends.addresses))
     classes = "" if slots is None else _CHATS_FIRST
-    config = here.room("haproxy") / "haproxy.cfg"
+    config = workspace.subfolder("haproxy") / "haproxy.cfg"
     config.write_text(_HAPROXY.substitute(address=address, servers=servers, classes=classes))
     command = ["env", f"LD_LIBRARY_PATH={toolchain_dir()}", str(tool("haproxy")), "-db", "-f", str(config)]
-    return _served(here, Target("haproxy", (address,), ()), command, model)
+    return _served(workspace, Target("haproxy", (address,), ()), command, model)
 
 
-def vllm_router(here: Place, backends: Backends, model: str) -> Target:
-    """The router of the vLLM project, by its cheapest policy."""
+def vllm_router(workspace: Workspace, backends: Backends, model: str) -> Target:
+    """The router of the vLLM project, with its cheapest policy."""
     address = f"127.0.0.1:{free_port()}"
     port = address.rpartition(":")[2]
     workers = [f"http://{backend}" for backend in backends.addresses]
     command = [str(_router_env().folder / "bin" / "python"), "-m", "vllm_router.launch_router"]
     command += ["--host", "127.0.0.1", "--port", port, "--prometheus-port", str(free_port())]
     command += ["--policy", "round_robin", "--log-level", "error", "--worker-urls", *workers]
-    return _served(here, Target("vllm-router", (address,), ()), command, model)
+    return _served(workspace, Target("vllm-router", (address,), ()), command, model)
 
 
 def all_gateways(plan: Plan) -> list[Maker]:
-    """Everyone; who cannot be installed here is left out, and that is said."""
+    """All gateways; one that cannot be installed is left out and reported."""
     (model,) = plan.models
     makers: list[Maker] = [direct, partial(ours, plan=plan), partial(nginx, model=model.name)]
     if has_haproxy():
         makers.append(partial(haproxy, model=model.name))
-    if _installed("vllm-router", lambda: _router_env().ensure(say)):
+    if _installed("vllm-router", lambda: _router_env().ensure(progress)):
         makers.append(partial(vllm_router, model=model.name))
     return makers
 
 
 def has_haproxy() -> bool:
-    """Whether HAProxy is there, after an attempt to install it."""
-    return _installed("haproxy", lambda: ensure(_HAPROXY_PARTS, say))
+    """Whether HAProxy is installed, after an attempt to install it."""
+    return _installed("haproxy", lambda: ensure(_HAPROXY_PARTS, progress))
 
 
 def _installed(name: str, get: Callable[[], object]) -> bool:
     try:
         get()
     except ToolchainError as error:
-        say(f"LEFT OUT, NOT MEASURED: {name}: {error}")
+        progress(f"LEFT OUT, NOT MEASURED: {name}: {error}")
         return False
     return True
 
@@ -196,19 +197,19 @@ def _router_env() -> EngineEnv:
         cache_root() / "vllm-router",
         check="import vllm_router_rs, vllm_router.launch_router",
         name="vllm-router",
-        takes="about 200 MB",
+        install_cost="about 200 MB",
         hint="it has wheels for Linux on x86-64 with glibc 2.28 or newer",
     )
 
 
 def _nginx_command(config: str) -> list[str]:
-    """In the foreground; as root its workers would become a user that cannot enter the folder."""
+    """Nginx in the foreground. Without `user root`, workers of root's Nginx could not enter the folder."""
     user = " user root;" if os.geteuid() == 0 else ""
     return [str(tool("nginx")), "-e", "/dev/stderr", "-c", config, "-g", f"daemon off;{user}"]
 
 
-def _served(here: Place, target: Target, command: list[str], model: str) -> Target:
-    """Start a gateway of one process and wait for its first answer."""
-    process = here.start(target.name, command)
-    until_served(target, model, [process], lambda: here.told(target.name))
+def _served(workspace: Workspace, target: Target, command: list[str], model: str) -> Target:
+    """Start a gateway of one process and wait for its first response."""
+    process = workspace.start(target.name, command)
+    until_served(target, model, [process], lambda: workspace.log_tail(target.name))
     return replace(target, pids=(process.pid,))

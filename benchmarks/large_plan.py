@@ -1,17 +1,17 @@
-"""Decides what a large saved preview holds: real steps of a golden plan, over and over, as bulky as the engine's."""
+"""Generate a large saved preview: copies of real steps of a golden plan, as large as Pulumi's."""
 
 import json
 from pathlib import Path
 from typing import Any
 
 _GOLDEN = Path(__file__).parents[1] / "tests" / "unit" / "plans" / "scale.json"
-# The engine's own preview of the entry tier: 29 kB a step, 16 kB without blanks; most are outputs and stack traces.
+# Pulumi's own preview of the entry tier: 29 kB a step, 16 kB without whitespace; mostly outputs and stack traces.
 _STEP_BYTES = 16_000
 _POSITION = {"sourcePosition": "project:///../site-packages/pulumi/runtime/stack.py#251", "line": 251}
 
 
 def large_plan(resources: int, *, unknown: int = 0, bulky: bool = False) -> dict[str, Any]:
-    """A preview of so many resources, one server more at the end of it; `unknown` of them are of nobody here."""
+    """A preview of so many resources that adds one server; `unknown` of them have a type that tierup does not know."""
     golden = json.loads(_GOLDEN.read_text(encoding="utf-8"))
     steps = [step for step in golden["steps"] if step["op"] in ("same", "update")]
     extra = [step for step in steps if "$kubernetes:" in step["urn"]]
@@ -40,5 +40,5 @@ def _copy(step: dict[str, Any], suffix: str, unknown: bool) -> dict[str, Any]:
 
 
 def write_large_plan(path: Path, resources: int) -> None:
-    """A bulky one as a file, as the engine prints it."""
+    """Write a bulky preview to a file, as Pulumi prints it."""
     path.write_text(json.dumps(large_plan(resources, bulky=True), indent=4), encoding="utf-8")

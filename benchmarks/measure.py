@@ -1,4 +1,4 @@
-"""Decides what commands and running processes cost: wall time, CPU, memory, and what a percentile is."""
+"""Measure wall time, CPU and memory of commands and running processes."""
 
 import ctypes
 import math
@@ -16,8 +16,8 @@ from pathlib import Path
 
 _PR_SET_CHILD_SUBREAPER = 36
 _ORPHANS_TIMEOUT_S = 10.0
-_LOOK_S = 0.1  # a peak (VmHWM) only grows: what is missed is the last tenth of a second
-# By the start of the program's name; what else runs (shells, git) is left out.
+_POLL_S = 0.1  # a peak (VmHWM) only grows, so only the last tenth of a second can be missed
+# By the start of the program's name; other programs (shells, git) are not counted.
 _PARTS = {
     "pulumi-language": "language host",
     "pulumi-resource": "provider",
@@ -28,12 +28,12 @@ _PARTS = {
 
 
 class CommandFailed(Exception):
-    """A measured command ended with an error: a measurement of it would mean nothing."""
+    """A measured command failed, so its measurement is worthless."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """Seconds of wall time; seconds of CPU, user and system, of the process and all below it; peak MiB by part."""
+    """Wall time in seconds; CPU seconds (user and system) of the process and its descendants; peak MiB by part."""
 
     wall: float
     cpu: float
@@ -44,40 +44,40 @@ class Run:
 
 
 def adopt_orphans() -> None:
-    """Make this process the parent of what its children leave behind, so that their CPU is counted too.
+    """Make this process the parent of its orphaned descendants, so that their CPU is counted too.
 
-    Call it when the local cluster is up: its processes must not become ours.
+    Call it after the local cluster has started: its processes must not become ours.
     """
     if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "cannot become a subreaper")
 
 
 def run(command: Sequence[str], cwd: Path, env: Mapping[str, str], *, memory: bool = False) -> Run:
-    """Run `command` to its end; `memory` looks at every process below it ten times a second."""
+    """Run `command` and measure it; with `memory`, all its descendants are sampled ten times a second."""
     with tempfile.TemporaryFile() as output:
-        before, began = _children_cpu(), time.monotonic()
+        cpu_before, started = _children_cpu(), time.monotonic()
         process = subprocess.Popen(
             command, cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
         )
-        watch = _Watch(process.pid) if memory else None
+        sampler = _MemorySampler(process.pid) if memory else None
         try:
             status = process.wait()
         except BaseException:
             process.kill()
             process.wait()
             raise
-        wall = time.monotonic() - began
-        peaks = watch.stop() if watch is not None else {}
+        wall = time.monotonic() - started
+        peaks = sampler.stop() if sampler is not None else {}
         _reap()
         if status:
             output.seek(0)
-            told = output.read().decode(errors="replace").strip()
-            raise CommandFailed(f"`{' '.join(command[:3])}` ended with {status}:\n{told}")
-    return Run(wall, _children_cpu() - before, peaks)
+            text = output.read().decode(errors="replace").strip()
+            raise CommandFailed(f"`{' '.join(command[:3])}` failed with exit code {status}:\n{text}")
+    return Run(wall, _children_cpu() - cpu_before, peaks)
 
 
 def median(runs: Sequence[Run], of: Callable[[Run], float] = lambda run: run.wall) -> float:
-    """The median of one figure."""
+    """The median of one figure over the runs."""
     return statistics.median(of(run) for run in runs)
 
 
@@ -88,18 +88,18 @@ def percentile(values: Sequence[float], percent: float) -> float:
 
 
 def cpu_seconds(roots: Iterable[int]) -> float:
-    """User and system time so far of running processes, all below them, and those below that have ended."""
+    """User and system time so far of running processes and their descendants, including ended ones."""
     ticks = 0
     for pid in tree(roots):
-        with suppress(FileNotFoundError, ProcessLookupError):  # it ended: its parent has its time
-            # After the name, which may hold anything: state is field 3, utime to cstime are 14 to 17.
+        with suppress(FileNotFoundError, ProcessLookupError):  # it has ended: its parent has its time
+            # The fields after the name, which may contain anything: state is field 3, utime to cstime are 14 to 17.
             fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
             ticks += sum(int(field) for field in fields[11:15])
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def resident_mib(roots: Iterable[int]) -> float:
-    """Resident memory of running processes and all below them; what they share counts once, as for a container."""
+    """Resident MiB of running processes and their descendants; shared memory counts once, as for a container."""
     kib = 0
     for pid in tree(roots):
         with suppress(FileNotFoundError, ProcessLookupError):
@@ -109,13 +109,13 @@ def resident_mib(roots: Iterable[int]) -> float:
 
 
 def tree(roots: Iterable[int]) -> list[int]:
-    """Running processes and all below them, parents first."""
-    found = list(roots)
-    for pid in found:
+    """Running processes and their descendants, parents first."""
+    pids = list(roots)
+    for pid in pids:
         for task in Path(f"/proc/{pid}/task").glob("*/children"):
-            with suppress(FileNotFoundError, ProcessLookupError):  # it ended while we look
-                found += [int(child) for child in task.read_text().split()]
-    return found
+            with suppress(FileNotFoundError, ProcessLookupError):  # it has just ended
+                pids += [int(child) for child in task.read_text().split()]
+    return pids
 
 
 def _children_cpu() -> float:
@@ -124,7 +124,7 @@ def _children_cpu() -> float:
 
 
 def _reap() -> None:
-    """Wait for the orphans that were left to us: plugins that outlive the engine by a moment."""
+    """Wait for adopted orphans: plugins may outlive Pulumi's engine for a moment."""
     deadline = time.monotonic() + _ORPHANS_TIMEOUT_S
     while time.monotonic() < deadline:
         try:
@@ -136,28 +136,28 @@ def _reap() -> None:
     raise CommandFailed(f"processes were still running {_ORPHANS_TIMEOUT_S:.0f} s after the command's end")
 
 
-class _Watch:
-    """Reads the peak resident memory (VmHWM) of a process and all below it, until stopped."""
+class _MemorySampler:
+    """Samples the peak resident memory (VmHWM) of a process and its descendants until `stop`."""
 
     def __init__(self, root: int) -> None:
-        """Starts at once, in a thread."""
-        self._seen: dict[int, tuple[str, float]] = {}
+        """Start sampling in a thread."""
+        self._peaks: dict[int, tuple[str, float]] = {}
         self._known = {root}
         self._done = threading.Event()
-        self._thread = threading.Thread(target=self._look, daemon=True)
+        self._thread = threading.Thread(target=self._sample, daemon=True)
         self._thread.start()
 
     def stop(self) -> dict[str, float]:
-        """Peak MiB of each part; of several processes of a part, the largest."""
+        """Stop and return the peak MiB of each part; of several processes of a part, the largest."""
         self._done.set()
         self._thread.join()
         peaks: dict[str, float] = {}
-        for part, mib in self._seen.values():
+        for part, mib in self._peaks.values():
             peaks[part] = max(mib, peaks.get(part, 0.0))
         return peaks
 
-    def _look(self) -> None:
-        while not self._done.wait(_LOOK_S):
+    def _sample(self) -> None:
+        while not self._done.wait(_POLL_S):
             for pid in list(self._known):
                 try:
                     lists = [task.read_text() for task in Path(f"/proc/{pid}/task").glob("*/children")]
@@ -170,4 +170,4 @@ class _Watch:
                     (p for start, p in _PARTS.items() if lines["Name"].strip().startswith(start)), None
                 )
                 if part is not None and "VmHWM" in lines:
-                    self._seen[pid] = (part, int(lines["VmHWM"].split()[0]) / 1024)
+                    self._peaks[pid] = (part, int(lines["VmHWM"].split()[0]) / 1024)

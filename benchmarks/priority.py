@@ -1,10 +1,10 @@
-"""Decides nothing: reports how long a chat waits behind long jobs, by who orders the queue, in one run.
+"""Compare how long a chat waits behind long jobs under different queue policies, in one run.
 
     python benchmarks/priority.py           three rounds
 
-Two fake model servers with eight slots each; sixty long jobs come at once, then twenty chats. A job that is refused
-comes again when the answer says so, and every job must be served: the table also tells what the long jobs pay. It goes
-to standard output, the figures as one JSON line after it; goals are reported and never fail the run.
+Two fake model servers have eight slots each; sixty long jobs arrive at once, then twenty chats. A refused job is
+retried after Retry-After, and every job must be served, so the table also shows the delay of the long jobs. The table
+goes to standard output, followed by the figures as one JSON line; goals are reported and never fail the run.
 """
 
 import argparse
@@ -16,18 +16,16 @@ from functools import partial
 
 from benchmarks import gateways
 from benchmarks.measure import CommandFailed, percentile
-from benchmarks.processes import place
-from benchmarks.report import goal, rounded, run, say
+from benchmarks.processes import new_workspace
+from benchmarks.report import goal, progress, rounded, run
 from benchmarks.traffic import Body, chat, jobs, start_backends
 from tierup.local.toolchain import ToolchainError
 from tierup.plan.model import Plan
 
-SLOTS, QUEUE = 8, 100  # per model server; all that come may wait
+SLOTS, QUEUE = 8, 100  # slots per model server; all requests may wait
 GAP_MS = 25
-LONG_JOBS, LONG_TOKENS = (
-    60,
-    (48, 80),
-)  # 1.2-2 s each, so that slots come free one by one; 6 s of work for all slots
+LONG_JOBS = 60
+LONG_TOKENS = (48, 80)  # 1.2-2 s each, so that slots become free one by one; 6 s of work for all slots
 CHATS, CHAT_TOKENS = 20, 8
 FIRST_CHAT_S, CHAT_EVERY_S = 0.5, 0.1
 LONG_PRIORITY, CHAT_PRIORITY = 10, -10  # vLLM's sign: lower goes first
@@ -35,17 +33,17 @@ MAX_TO_FIFO = 0.3
 
 
 @dataclass(frozen=True)
-class Way:
-    """Who orders the waiting requests: the model servers' policy, the gateway, or what the client says."""
+class QueuePolicy:
+    """What orders the waiting requests: the model servers' policy, the gateway, or the client's priority."""
 
     order: str
     gateway: gateways.Maker
-    told: bool = False  # clients send a priority: nobody stamps it for them
+    client_priority: bool = False  # clients send a priority, because the gateway sets none
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """Seconds; refusals are 429s, all of which came again."""
+    """Times in seconds; refusals are 429s, all of which were retried."""
 
     chat_first_p50: float
     chat_first_p95: float
@@ -58,48 +56,48 @@ class Outcome:
 Round = Mapping[str, Outcome]
 
 
-def ways(plan: Plan) -> dict[str, Way]:
-    """Who is compared, ours last."""
+def queue_policies(plan: Plan) -> dict[str, QueuePolicy]:
+    """The policies to compare, ours last."""
     (model,) = plan.models
     nginx = partial(gateways.nginx, model=model.name)
-    found = {"nginx, FIFO": Way("fifo", nginx)}
+    policies = {"nginx, FIFO": QueuePolicy("fifo", nginx)}
     if gateways.has_haproxy():
         classed = partial(gateways.haproxy, model=model.name, slots=SLOTS)
-        found["haproxy, priority class"] = Way("fifo", classed)
-    found["nginx, engine priority"] = Way("priority", nginx, told=True)
-    found["ours"] = Way("priority", partial(gateways.ours, plan=plan))
-    return found
+        policies["haproxy, priority class"] = QueuePolicy("fifo", classed)
+    policies["nginx, engine priority"] = QueuePolicy("priority", nginx, client_priority=True)
+    policies["ours"] = QueuePolicy("priority", partial(gateways.ours, plan=plan))
+    return policies
 
 
 def measure(rounds: int) -> dict[str, object]:
-    """`rounds` rounds of all ways, their table and goals; the first to go changes each round."""
+    """Measure all policies `rounds` times, each round starting with another one; returns the figures."""
     gateways.install()
     plan = gateways.plan_of(SLOTS, QUEUE)
-    known = ways(plan)
-    names = list(known)
+    policies_by_name = queue_policies(plan)
+    names = list(policies_by_name)
     done: list[Round] = []
     for number in range(rounds):
         first = number % len(names)
-        turns = {}
+        by_policy = {}
         for name in names[first:] + names[:first]:
-            turns[name] = turn(known[name], plan)
-            say(f"round {number + 1}: {name}: chats wait {turns[name].chat_first_p50:.2f} s")
-        done.append(turns)
+            by_policy[name] = measure_policy(policies_by_name[name], plan)
+            progress(f"round {number + 1}: {name}: chats wait {by_policy[name].chat_first_p50:.2f} s")
+        done.append(by_policy)
     print_table(names, done)
-    reached = [goal(*told) for told in goals(done)]
+    reached = [goal(*arguments) for arguments in goals(done)]
     return {
-        "rounds": [{name: rounded(turns[name]) for name in names} for turns in done],
+        "rounds": [{name: rounded(by_policy[name]) for name in names} for by_policy in done],
         "goals_met": reached,
     }
 
 
-def turn(way: Way, plan: Plan) -> Outcome:
-    """One burst of long jobs and the chats after it, on servers and a gateway of its own."""
+def measure_policy(policy: QueuePolicy, plan: Plan) -> Outcome:
+    """Run one burst of long jobs and the chats after it, with new servers and a new gateway."""
     (model,) = plan.models
-    with place() as here:
-        backends = start_backends(here, model.name, gap_ms=GAP_MS, slots=SLOTS, order=way.order)
-        target = way.gateway(here, backends)
-        finished = jobs(target, planned(model.name, way.told))
+    with new_workspace() as workspace:
+        backends = start_backends(workspace, model.name, gap_ms=GAP_MS, slots=SLOTS, order=policy.order)
+        target = policy.gateway(workspace, backends)
+        finished = jobs(target, planned(model.name, policy.client_priority))
         backends.check()
     long, chats = finished[:LONG_JOBS], finished[LONG_JOBS:]
     firsts = [job.first for job in chats]
@@ -113,27 +111,27 @@ def turn(way: Way, plan: Plan) -> Outcome:
     )
 
 
-def planned(model: str, told: bool) -> list[tuple[float, Body]]:
-    """When each request is sent, and its body: the long jobs, then the chats."""
+def planned(model: str, client_priority: bool) -> list[tuple[float, Body]]:
+    """The send time in seconds and the body of each request: the long jobs, then the chats."""
     least, most = LONG_TOKENS
     lengths = [least + n % (most - least + 1) for n in range(LONG_JOBS)]
-    long, short = (LONG_PRIORITY, CHAT_PRIORITY) if told else (None, None)
+    long, short = (LONG_PRIORITY, CHAT_PRIORITY) if client_priority else (None, None)
     first = [(0.0, chat(model, tokens, stream=True, priority=long)) for tokens in lengths]
     later = [FIRST_CHAT_S + n * CHAT_EVERY_S for n in range(CHATS)]
     return first + [(at, chat(model, CHAT_TOKENS, stream=True, priority=short)) for at in later]
 
 
 def goals(rounds: Sequence[Round]) -> list[tuple[str, str, bool]]:
-    """What ours is to reach, as the arguments of `report.goal`."""
+    """Our gateway's goals, as the arguments of `report.goal`."""
     ratio = statistics.median(
-        turns["ours"].chat_first_p95 / turns["nginx, FIFO"].chat_first_p95 for turns in rounds
+        by_policy["ours"].chat_first_p95 / by_policy["nginx, FIFO"].chat_first_p95 for by_policy in rounds
     )
     what = f"chats' time to first token p95, of FIFO's: {ratio:.2f}x"
     return [(what, f"at most {MAX_TO_FIFO:g}x", ratio <= MAX_TO_FIFO)]
 
 
 def print_table(names: Sequence[str], rounds: Sequence[Round]) -> None:
-    """Medians of the rounds."""
+    """Print the medians of the rounds."""
     print(
         f"\n{LONG_JOBS} long jobs, then {CHATS} chats, {2 * SLOTS} slots; seconds, medians of {len(rounds)} rounds"
     )
@@ -141,13 +139,13 @@ def print_table(names: Sequence[str], rounds: Sequence[Round]) -> None:
         f"{'':<25}{'chat first p50':>15}{'p95':>7}{'max':>7}{'long done p50':>15}{'all done':>10}{'refusals':>10}"
     )
     for name in names:
-        turns = [astuple(each[name]) for each in rounds]
-        p50, p95, most, long, last, refusals = map(statistics.median, zip(*turns, strict=True))
+        by_policy = [astuple(each[name]) for each in rounds]
+        p50, p95, most, long, last, refusals = map(statistics.median, zip(*by_policy, strict=True))
         print(f"{name:<25}{p50:>15.2f}{p95:>7.2f}{most:>7.2f}{long:>15.2f}{last:>10.2f}{refusals:>10.0f}")
 
 
 def main() -> int:
-    """Run it; 1 when something could not be measured."""
+    """Run the benchmark; returns 1 if something could not be measured."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -1,4 +1,4 @@
-"""Decides how a benchmark's processes start and end: by id, whatever happens, and their folder goes with them."""
+"""Start a benchmark's processes in a temporary folder, and always end them and remove the folder."""
 
 import http.client
 import json
@@ -14,35 +14,35 @@ from tempfile import TemporaryDirectory
 END_S = 10.0
 
 
-class Place:
+class Workspace:
     """A folder and the processes that were started in it."""
 
     def __init__(self, folder: Path, stack: ExitStack) -> None:
-        """`place` makes them."""
+        """Use `new_workspace`."""
         self.folder = folder
         self._stack = stack
 
-    def room(self, name: str) -> Path:
-        """A new folder inside."""
+    def subfolder(self, name: str) -> Path:
+        """Create a folder in the workspace."""
         folder = self.folder / name
         folder.mkdir()
         return folder
 
-    def at_end(self, do: Callable[[], object]) -> None:
-        """Have something done before the folder goes; the last said comes first."""
-        self._stack.callback(do)
+    def at_end(self, function: Callable[[], object]) -> None:
+        """Register a function to call before the folder is removed, in reverse order of registration."""
+        self._stack.callback(function)
 
-    def start(self, name: str, command: Sequence[str], *, speaks: bool = False) -> subprocess.Popen[str]:
-        """Start a process in a group of its own, logging to `<name>.log`; if it `speaks`, its output is a pipe.
+    def start(self, name: str, command: Sequence[str], *, pipe_stdout: bool = False) -> subprocess.Popen[str]:
+        """Start a process in a group of its own, logging to `<name>.log`; with `pipe_stdout` its output is a pipe.
 
-        A terminal's interrupt reaches this program alone, which then ends the groups in order.
+        Only this program gets a terminal's interrupt, and then ends the groups in order.
         """
-        # An interrupt inside Popen would leave a process that nobody knows of.
+        # An interrupt inside Popen would leave an unknown process behind.
         with (self.folder / f"{name}.log").open("ab") as log, uninterrupted():
             process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE if speaks else log,
+                stdout=subprocess.PIPE if pipe_stdout else log,
                 stderr=log,
                 text=True,
                 start_new_session=True,
@@ -50,17 +50,17 @@ class Place:
             self.at_end(partial(_end, process))
         return process
 
-    def told(self, name: str) -> str:
+    def log_tail(self, name: str) -> str:
         """The end of a process's log."""
         return (self.folder / f"{name}.log").read_text(errors="replace")[-2000:]
 
 
 @contextmanager
-def place() -> Iterator[Place]:
-    """A place to run in; at its end every process is gone, then the folder."""
+def new_workspace() -> Iterator[Workspace]:
+    """A temporary workspace; at the end its processes are ended and its folder is removed."""
     with TemporaryDirectory(prefix="tierup-bench-") as folder, ExitStack() as stack:
         try:
-            yield Place(Path(folder), stack)
+            yield Workspace(Path(folder), stack)
         finally:
             with uninterrupted():
                 stack.close()
@@ -68,10 +68,10 @@ def place() -> Iterator[Place]:
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Hold SIGINT and SIGTERM back until the end of the block, then let one of them interrupt."""
+    """Delay SIGINT and SIGTERM until the end of the block, then raise KeyboardInterrupt if one arrived."""
     held: list[int] = []
     before = {
-        number: signal.signal(number, lambda came, _: held.append(came))
+        number: signal.signal(number, lambda received, _: held.append(received))
         for number in (signal.SIGINT, signal.SIGTERM)
     }
     try:
@@ -84,7 +84,7 @@ def uninterrupted() -> Iterator[None]:
 
 
 def _end(process: subprocess.Popen[str]) -> None:
-    """Let it end, then kill what is left of its group: Nginx outlives the script that started it."""
+    """Terminate it, then kill the rest of its group: Nginx may outlive the script that started it."""
     process.terminate()
     with suppress(subprocess.TimeoutExpired):
         process.wait(END_S)
@@ -98,7 +98,7 @@ def _end(process: subprocess.Popen[str]) -> None:
 def ask(
     address: str, method: str, path: str, body: object = None, headers: Mapping[str, str] | None = None
 ) -> tuple[int, bytes]:
-    """One request's status and answer; raises OSError or HTTPException when there is none."""
+    """Send one request; returns the status and body. Raises OSError or HTTPException without a response."""
     connection = http.client.HTTPConnection(address, timeout=10)
     try:
         sent = {"Content-Type": "application/json", **(headers if headers is not None else {})}

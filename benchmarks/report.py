@@ -1,4 +1,4 @@
-"""Decides how a benchmark speaks: progress on standard error, goals as pass or MISS, one JSON line last."""
+"""Output of a benchmark: progress on standard error, goals as pass or MISS, figures as one JSON line."""
 
 import dataclasses
 import json
@@ -10,14 +10,14 @@ from collections.abc import Callable
 from typing import Any
 
 
-def say(line: str) -> None:
-    """One line of progress."""
+def progress(line: str) -> None:
+    """Print one line of progress."""
     print(line, file=sys.stderr, flush=True)
 
 
-def goal(what: str, wanted: str, met: bool) -> bool:
-    """Print one goal and whether it is met; a benchmark reports and does not judge."""
-    print(f"  {'pass' if met else 'MISS'}  {what} (goal: {wanted})")
+def goal(what: str, target: str, met: bool) -> bool:
+    """Print one goal and whether it is met; a missed goal does not fail the run."""
+    print(f"  {'pass' if met else 'MISS'}  {what} (goal: {target})")
     return met
 
 
@@ -29,13 +29,13 @@ def rounded(figures: Any) -> dict[str, float]:
 def run(measure: Callable[[], dict[str, object]], failures: tuple[type[Exception], ...]) -> int:
     """Measure, print the figures and the machine as one JSON line, return the exit status.
 
-    `failures` are what makes a measurement impossible and is told without a traceback. `measure` must clean up after
-    itself on any exception: an interrupt reaches it as one, and so does SIGTERM.
+    The exceptions in `failures` are reported without a traceback. `measure` must clean up on any exception; SIGINT and
+    SIGTERM raise KeyboardInterrupt in it.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     load = os.getloadavg()[0]
     if load > 0.5:
-        say(f"note: the machine is busy (load {load:.1f}); trust ratios more than seconds")
+        progress(f"note: the machine is busy (load {load:.1f}); trust ratios more than seconds")
     machine = {"cores": os.cpu_count(), "load_before": round(load, 2), "python": platform.python_version()}
     try:
         result = {"machine": machine, **measure()}

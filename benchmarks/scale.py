@@ -1,16 +1,16 @@
-"""Decides whether time and memory per object stay flat as the number of model servers grows."""
+"""Measure whether time and memory per object stay constant as the number of model servers grows."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.measure import Run, median
-from benchmarks.report import goal, say
+from benchmarks.report import goal, progress
 from benchmarks.subjects import SAME, UP, Tier, many_models, pulumi
 from tierup.local.cluster.cluster import Cluster
 
-FLAT = 1.5  # cost of one more object at the large end, against the small end
-# The engine writes the whole state twice for every resource; without that, what is left grows with the objects alone.
-# For measuring only: an `up` that is killed without its checkpoints has lost what it made.
+MAX_GROWTH = 1.5  # cost of one more object at the large end, relative to the small end
+# Pulumi's engine writes the whole state twice for every resource; without that, the cost grows only with the objects.
+# For measurements only: an `up` that is killed without checkpoints loses the resources it created.
 _ONE_WRITE = {"PULUMI_EXPERIMENTAL": "true", "PULUMI_SKIP_CHECKPOINTS": "true"}
 
 _GROWING = ("up", "up_cpu", "up_one_write", "up_one_write_cpu", "preview", "preview_cpu", "peak_mib")
@@ -19,7 +19,7 @@ Figures = dict[str, list[float]]
 
 
 def scale(sizes: Sequence[int], rounds: int, cluster: Cluster, folder: Path) -> dict[str, object]:
-    """Up from nothing, with and without checkpoints, and a preview without changes, at each size in turn."""
+    """A first `up`, with and without checkpoints, and a preview without changes, at each size in turn."""
     tiers: list[tuple[int, Tier]] = []
     for size in sizes:
         at = folder / f"models-{size}"
@@ -35,7 +35,7 @@ def scale(sizes: Sequence[int], rounds: int, cluster: Cluster, folder: Path) -> 
             ups.append(pulumi(tier.project, *UP, memory=True))
             previews.append(pulumi(tier.project, "preview", SAME, memory=True))
             _take_down(tier)
-            say(
+            progress(
                 f"round {number}: {size} models, {tier.objects} objects: up {ups[-1].wall:.2f} s"
                 f" (one write of the state {once[-1].wall:.2f} s), preview {previews[-1].wall:.2f} s"
             )
@@ -83,7 +83,7 @@ def _scaled(rows: Sequence[tuple[int, int, list[Run], list[Run], list[Run]]]) ->
 
 
 def _growth(name: str, figures: Figures) -> bool:
-    """Whether one more object costs the same at the large end as at the small end."""
+    """Report whether one more object costs about the same at the large end as at the small end."""
     values, objects, middle = figures[name], figures["objects"], len(figures["objects"]) // 2
     if middle == 0 or middle == len(objects) - 1:
         return False
@@ -93,4 +93,4 @@ def _growth(name: str, figures: Figures) -> bool:
     what = (
         f"{name}: one more object costs {small:.2f} {unit} up to {objects[middle]}, {large:.2f} {unit} after"
     )
-    return goal(what, f"at most {FLAT:g}x", large <= FLAT * small)
+    return goal(what, f"at most {MAX_GROWTH:g}x", large <= MAX_GROWTH * small)

@@ -1,4 +1,4 @@
-"""Decides what is compared: a tier by Pulumi, the same objects by kubectl, and a program that makes nothing."""
+"""The subjects to compare: a tier by Pulumi, the same objects by kubectl, and an empty program."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -31,7 +31,7 @@ UP = ("up", "--yes", "--skip-preview")
 SAME = "--expect-no-changes"
 _GONE_S = 120.0
 _WAITED = {"Deployment": "deployment", "DaemonSet": "daemonset", "StatefulSet": "statefulset"}
-# The floor: the engine, the language host, the provider's package and one provider; no object.
+# The minimum: Pulumi's engine, the language host, the provider's package and one provider, but no object.
 _EMPTY_PROGRAM = """
 import pulumi
 import pulumi_kubernetes as k8s
@@ -44,8 +44,8 @@ k8s.Provider(
 
 
 @contextmanager
-def workplace() -> Iterator[tuple[Cluster, Path]]:
-    """A local cluster of our own and a folder for made-up projects; both are gone afterwards."""
+def local_cluster() -> Iterator[tuple[Cluster, Path]]:
+    """A local cluster and a folder for generated projects; both are removed afterwards."""
     with TemporaryDirectory(prefix="tierup-bench-") as folder:
         cluster = Cluster.up("bench", root=Path(folder) / "clusters", echo=lambda _: None)
         try:
@@ -65,7 +65,7 @@ def empty_project(folder: Path, cluster: Cluster) -> LocalProject:
 
 
 def many_models(folder: Path, cluster: Cluster, count: int) -> LocalProject:
-    """The real program with a made-up stack of `count` model servers, one per simulated server."""
+    """The real program with a generated stack of `count` model servers, one per simulated server."""
     (folder / "stacks").mkdir(parents=True)
     for name in ("Pulumi.yaml", "__main__.py", "components", "tierup", "templates", "monitoring"):
         (folder / name).symlink_to(ROOT / name)
@@ -81,16 +81,16 @@ def many_models(folder: Path, cluster: Cluster, count: int) -> LocalProject:
 
 
 def pulumi(
-    project: LocalProject, *words: str, memory: bool = False, env: Mapping[str, str] | None = None
+    project: LocalProject, *arguments: str, memory: bool = False, env: Mapping[str, str] | None = None
 ) -> Run:
-    """One pulumi command on the project's stack, measured; `env` is added to its environment."""
-    command = [str(tool("pulumi")), *words, "--stack", project.stack, "--non-interactive"]
+    """Run and measure one pulumi command on the project's stack; `env` is added to its environment."""
+    command = [str(tool("pulumi")), *arguments, "--stack", project.stack, "--non-interactive"]
     return measure.run(command, project.folder, {**project.environment(), **(env or {})}, memory=memory)
 
 
 @dataclass(frozen=True)
 class Tier:
-    """One stack file, brought up in either way."""
+    """One stack file, to be deployed by Pulumi or by kubectl."""
 
     project: LocalProject
     plan: Plan
@@ -98,7 +98,7 @@ class Tier:
 
     @classmethod
     def of(cls, project: LocalProject, folder: Path) -> "Tier":
-        """Render the objects once, untimed; `folder` gets the YAML."""
+        """Render the objects as YAML files to `folder`; not timed."""
         plan = make_plan(parse(read_stack(stack_path(project.source, project.stack))), load_catalog())
         tier = cls(project, plan, folder)
         manifests = render(plan)
@@ -108,7 +108,7 @@ class Tier:
 
     @property
     def objects(self) -> int:
-        """Kubernetes objects, node patches too; Pulumi's components and provider are not counted."""
+        """The number of Kubernetes objects, including node patches, without Pulumi's components and provider."""
         return len(render(self.plan))
 
     @property
@@ -116,28 +116,28 @@ class Tier:
         return self.project.cluster.api
 
     def prepare(self) -> None:
-        """Untimed: servers racked, volumes free, the scratch project pointing at this stack."""
+        """Provide servers and volumes and prepare the scratch project; not timed."""
         provide(self.api, self.plan)
         self.project.prepare()
 
     def kubectl_up(self) -> Run:
-        """Server-side apply of the rendered objects, then the waits that Pulumi has: rollouts done, Jobs complete."""
+        """Apply the rendered objects server-side, then wait as Pulumi does: for rollouts and completed Jobs."""
         kinds = {manifest["kind"] for manifest in render(self.plan)}
-        done = self._kubectl("apply", "--server-side", "--filename", str(self.folder / "all.yaml"))
-        mine = ("--selector", f"{STACK_LABEL}={self.plan.stack}", "--namespace", self.plan.namespace)
+        total = self._kubectl("apply", "--server-side", "--filename", str(self.folder / "all.yaml"))
+        own_objects = ("--selector", f"{STACK_LABEL}={self.plan.stack}", "--namespace", self.plan.namespace)
         for kind, name in _WAITED.items():
             if kind in kinds:
-                done += self._kubectl("rollout", "status", name, *mine, "--timeout=600s")
+                total += self._kubectl("rollout", "status", name, *own_objects, "--timeout=600s")
         if "Job" in kinds:
-            done += self._kubectl("wait", "--for=condition=Complete", "job", *mine, "--timeout=600s")
-        return done
+            total += self._kubectl("wait", "--for=condition=Complete", "job", *own_objects, "--timeout=600s")
+        return total
 
     def kubectl_down(self) -> Run:
-        """Delete what `kubectl_up` made and wait until it is gone; labels on nodes stay (`clear` takes them)."""
+        """Delete the objects of `kubectl_up` and wait until they are gone; node labels stay until `clear`."""
         return self._kubectl("delete", "--filename", str(self.folder / "without-nodes.yaml"))
 
     def clear(self) -> None:
-        """Untimed: nothing of the stack is left, retained volumes neither, and the nodes carry none of its labels."""
+        """Remove everything of the stack, including retained volumes and node labels; not timed."""
         for manifest in render(self.plan):
             version, kind, metadata = manifest["apiVersion"], manifest["kind"], manifest["metadata"]
             if kind == "Node":
@@ -145,16 +145,14 @@ class Tier:
                 self.api.merge(f"/api/v1/nodes/{metadata['name']}", {"metadata": {"labels": labels}})
             elif "namespace" not in metadata:
                 self.api.delete(version, kind, metadata["name"])
-                self.api.wait(
-                    version, kind, metadata["name"], until=lambda found: found is None, timeout=_GONE_S
-                )
+                self.api.wait(version, kind, metadata["name"], until=lambda obj: obj is None, timeout=_GONE_S)
 
     def remove_nodes(self) -> None:
-        """Untimed: the simulated servers leave the data centre."""
+        """Remove the simulated servers; not timed."""
         for name in (*self.plan.nodes.in_service, *self.plan.nodes.standby):
             delete_node(self.api, name)
 
-    def _kubectl(self, *words: str) -> Run:
+    def _kubectl(self, *arguments: str) -> Run:
         cluster = self.project.cluster
         options = ("--kubeconfig", str(cluster.kubeconfig), "--cache-dir", str(self.folder / "kube-cache"))
-        return measure.run([str(tool("kubectl")), *options, *words], self.folder, {"PATH": os.defpath})
+        return measure.run([str(tool("kubectl")), *options, *arguments], self.folder, {"PATH": os.defpath})

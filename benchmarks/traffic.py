@@ -1,4 +1,4 @@
-"""Decides what is sent and who answers: fake model servers and timed clients, both of tools/bench."""
+"""Fake model servers and timed clients; both are programs of tools/bench."""
 
 import http.client
 import json
@@ -10,17 +10,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from benchmarks.measure import CommandFailed
-from benchmarks.processes import Place, ask
+from benchmarks.processes import Workspace, ask
 from tierup.local.toolchain import tool
 
 _READY_S = 60.0
-PROMPT = "x" * 1000  # bytes: some 200 tokens
+PROMPT = "x" * 1000  # bytes, about 200 tokens
 Body = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Target:
-    """Where clients connect (in turn, to several), what they must send along, and whose cost is counted."""
+    """The addresses that clients use in turn, the headers they must send, and the processes whose cost is counted."""
 
     name: str
     addresses: tuple[str, ...]
@@ -36,16 +36,16 @@ class Backends:
     pids: tuple[int, ...]
 
     def check(self) -> None:
-        """Raises CommandFailed when one of them was asked something it does not know."""
+        """Raises CommandFailed if one of them got a request that it does not know."""
         for address in self.addresses:
-            status, told = ask(address, "GET", "/fake/counts")
-            if status != http.client.OK or json.loads(told)["unknown"]:
-                raise CommandFailed(f"a fake model server was asked what it does not know: {told.decode()}")
+            status, counts = ask(address, "GET", "/fake/counts")
+            if status != http.client.OK or json.loads(counts)["unknown"]:
+                raise CommandFailed(f"a fake model server got an unknown request: {counts.decode()}")
 
 
 @dataclass(frozen=True)
-class Loaded:
-    """A load's outcome: answers and their times in milliseconds (first event, gaps between events: of streams)."""
+class LoadResult:
+    """Result of a load: times of the responses in milliseconds; `first` event and `gaps` between events of streams."""
 
     seconds: float
     took: list[float]
@@ -54,8 +54,8 @@ class Loaded:
 
 
 @dataclass(frozen=True)
-class Done:
-    """A job's outcome, in seconds: to its first event, and from the start of all to its end; 429s before that."""
+class JobResult:
+    """Result of a job: seconds to its first event, seconds from the common start to its end, number of 429s before."""
 
     first: float
     done: float
@@ -63,20 +63,20 @@ class Done:
 
 
 def start_backends(
-    here: Place, model: str, *, gap_ms: int, slots: int = 0, order: str = "fifo", count: int = 2
+    workspace: Workspace, model: str, *, gap_ms: int, slots: int = 0, order: str = "fifo", count: int = 2
 ) -> Backends:
-    """Fake model servers: a token each `gap_ms`, `slots` requests at once (0: no bound), then `fifo` or `priority`."""
+    """Start fake model servers: a token each `gap_ms`, `slots` concurrent requests (0: no limit), then by `order`."""
     options = ["-model", model, "-gap", f"{gap_ms}ms", "-slots", str(slots), "-order", order]
     addresses, pids = [], []
     for _ in range(count):
-        process = here.start(
-            "fake-backend", [str(tool("tierup-bench")), "fake-backend", *options], speaks=True
+        process = workspace.start(
+            "fake-backend", [str(tool("tierup-bench")), "fake-backend", *options], pipe_stdout=True
         )
         assert process.stdout is not None
         addresses.append(process.stdout.readline().strip())
         pids.append(process.pid)
     if not all(addresses):
-        raise CommandFailed(f"a fake model server did not start:\n{here.told('fake-backend')}")
+        raise CommandFailed(f"a fake model server did not start:\n{workspace.log_tail('fake-backend')}")
     return Backends(tuple(addresses), tuple(pids))
 
 
@@ -88,46 +88,48 @@ def chat(model: str, tokens: int, *, stream: bool, priority: int | None = None) 
 
 
 def until_served(
-    target: Target, model: str, processes: Sequence[subprocess.Popen[Any]], words: Callable[[], str]
+    target: Target, model: str, processes: Sequence[subprocess.Popen[Any]], log: Callable[[], str]
 ) -> None:
-    """Wait for a gateway's first answer to a chat; raises CommandFailed with its `words` if none comes."""
+    """Wait for a gateway's first successful chat; raises CommandFailed with its `log` if there is none."""
     deadline = time.monotonic() + _READY_S
-    last, body = "no answer", chat(model, 1, stream=False)
-    while time.monotonic() < deadline and all(one.poll() is None for one in processes):
+    last, body = "no response", chat(model, 1, stream=False)
+    while time.monotonic() < deadline and all(process.poll() is None for process in processes):
         try:
-            status, answer = ask(target.addresses[0], "POST", "/v1/chat/completions", body, target.headers)
+            status, response = ask(target.addresses[0], "POST", "/v1/chat/completions", body, target.headers)
             if status == http.client.OK:
                 return
-            last = f"status {status}: {answer[:300].decode(errors='replace')}"
+            last = f"status {status}: {response[:300].decode(errors='replace')}"
         except (OSError, http.client.HTTPException) as error:
             last = str(error)
         time.sleep(0.05)
-    raise CommandFailed(f"{target.name} did not serve a chat ({last}):\n{words()}")
+    raise CommandFailed(f"{target.name} did not serve a chat ({last}):\n{log()}")
 
 
-def load(target: Target, body: Body, *, connections: int, seconds: float) -> Loaded:
+def load(target: Target, body: Body, *, connections: int, seconds: float) -> LoadResult:
     """Keep `connections` requests running; raises CommandFailed if one of them fails."""
     setting = {"connections": connections, "seconds": seconds, "body": body}
-    told = json.loads(_client("load", target, setting))
-    if told["failures"] or not told["answers"]:
-        raise CommandFailed(f"{target.name}: {told['answers']} answers, failures: {told['failures']}")
+    result = json.loads(_client("load", target, setting))
+    if result["failures"] or not result["answers"]:
+        raise CommandFailed(f"{target.name}: {result['answers']} responses, failures: {result['failures']}")
 
     def ms(key: str) -> list[float]:
-        return [us / 1000 for us in told[key] or []]
+        return [us / 1000 for us in result[key] or []]
 
-    return Loaded(told["seconds"], ms("took_us"), ms("first_us"), ms("gaps_us"))
+    return LoadResult(result["seconds"], ms("took_us"), ms("first_us"), ms("gaps_us"))
 
 
-def jobs(target: Target, planned: Sequence[tuple[float, Body]]) -> list[Done]:
-    """Send each body at its time (seconds after the start), again when refused with 429 and Retry-After."""
-    told = json.loads(_client("jobs", target, {"jobs": [{"at": at, "body": body} for at, body in planned]}))
-    return [Done(job["first_us"] / 1e6, job["done_us"] / 1e6, job["refusals"]) for job in told]
+def jobs(target: Target, planned: Sequence[tuple[float, Body]]) -> list[JobResult]:
+    """Send each body at its time (seconds after the start), and retry it after a 429 with Retry-After."""
+    results = json.loads(
+        _client("jobs", target, {"jobs": [{"at": at, "body": body} for at, body in planned]})
+    )
+    return [JobResult(job["first_us"] / 1e6, job["done_us"] / 1e6, job["refusals"]) for job in results]
 
 
 @contextmanager
-def idle(here: Place, target: Target, body: Body, *, connections: int) -> Iterator[None]:
-    """Hold connections open that have each carried one request."""
-    with (here.folder / "idle.log").open("ab") as log:
+def idle(workspace: Workspace, target: Target, body: Body, *, connections: int) -> Iterator[None]:
+    """Keep connections open after one request each."""
+    with (workspace.folder / "idle.log").open("ab") as log:
         process = subprocess.Popen(
             [str(tool("tierup-bench")), "idle"],
             stdin=subprocess.PIPE,
@@ -142,18 +144,20 @@ def idle(here: Place, target: Target, body: Body, *, connections: int) -> Iterat
             process.stdin.write(_setting(target, {"connections": connections, "body": body}))
             process.stdin.flush()
             if process.stdout.readline().strip() != str(connections):
-                raise CommandFailed(f"{target.name}: idle connections: {here.told('idle')}")
+                raise CommandFailed(f"{target.name}: idle connections: {workspace.log_tail('idle')}")
             yield
         finally:
             process.kill()
 
 
 def _client(command: str, target: Target, setting: Mapping[str, object]) -> str:
-    words = [str(tool("tierup-bench")), command]
-    done = subprocess.run(words, input=_setting(target, setting), capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise CommandFailed(f"{target.name}: {done.stderr.strip()[-2000:]}")
-    return done.stdout
+    arguments = [str(tool("tierup-bench")), command]
+    result = subprocess.run(
+        arguments, input=_setting(target, setting), capture_output=True, text=True, check=False
+    )
+    if result.returncode:
+        raise CommandFailed(f"{target.name}: {result.stderr.strip()[-2000:]}")
+    return result.stdout
 
 
 def _setting(target: Target, setting: Mapping[str, object]) -> str:

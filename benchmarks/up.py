@@ -1,10 +1,10 @@
-"""Decides nothing: reports how long a tier takes to come up by Pulumi, against kubectl and against an empty program.
+"""Compare how long a tier takes to deploy by Pulumi, by kubectl, and how long an empty program takes.
 
     python benchmarks/up.py                 one tier against kubectl and the empty program
     python benchmarks/up.py --scale         time and memory per object from 1 to 50 model servers
 
-Everything runs on one local cluster of its own, in turns, so that a busy machine hits all alike. A table goes to
-standard output, the figures as one JSON line after it; goals are reported and never fail the run.
+Everything runs in turns on one local cluster, so that a busy machine affects all equally. The table goes to standard
+output, followed by the figures as one JSON line; goals are reported and never fail the run.
 """
 
 import argparse
@@ -14,22 +14,22 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.measure import CommandFailed, Run, median
-from benchmarks.report import goal, run, say
+from benchmarks.report import goal, progress, run
 from benchmarks.scale import scale
-from benchmarks.subjects import ROOT, SAME, UP, Tier, empty_project, pulumi, workplace
+from benchmarks.subjects import ROOT, SAME, UP, Tier, empty_project, local_cluster, pulumi
 from tierup.local.cluster.cluster import Cluster
 from tierup.local.cluster.folders import LocalClusterError
 from tierup.local.cluster.project import LocalProject
 from tierup.local.toolchain import ToolMissing
 
-MAX_RATIO = 1.3  # from nothing, against kubectl
-MAX_MS_PER_OBJECT = 10.0  # of a preview that changes nothing, above the empty program's
+MAX_RATIO = 1.3  # of a first `up`, relative to kubectl
+MAX_MS_PER_OBJECT = 10.0  # of a preview without changes, in addition to the empty program's
 
 Results = dict[str, list[Run]]
 
 
 def compare(stack: str, rounds: int, cluster: Cluster, folder: Path) -> dict[str, object]:
-    """`rounds` rounds, after one that warms the caches and is not counted; the first to go changes each round."""
+    """Run `rounds` rounds in alternating order, after one uncounted round that warms the caches."""
     tier = Tier.of(LocalProject(ROOT, stack, cluster), folder)
     empty = empty_project(folder / "empty", cluster)
     empty.prepare()
@@ -43,7 +43,7 @@ def compare(stack: str, rounds: int, cluster: Cluster, folder: Path) -> dict[str
         ]
         for turn in turns if number % 2 else reversed(turns):
             turn()
-        say(
+        progress(
             f"round {number or 'to warm up'}: " + ", ".join(f"{k} {r[0].wall:.2f} s" for k, r in this.items())
         )
         if number > 0:
@@ -53,25 +53,25 @@ def compare(stack: str, rounds: int, cluster: Cluster, folder: Path) -> dict[str
 
 
 def by_pulumi(tier: Tier, empty: LocalProject, results: Results) -> None:
-    """From nothing to nothing, with the empty program's runs between the tier's."""
+    """Deploy and destroy the tier, with runs of the empty program in between."""
 
-    def timed(name: str, project: LocalProject, *words: str) -> None:
-        results.setdefault(name, []).append(pulumi(project, *words))
+    def timed(name: str, project: LocalProject, *arguments: str) -> None:
+        results.setdefault(name, []).append(pulumi(project, *arguments))
 
     tier.prepare()
     timed("pulumi up", tier.project, *UP)
-    for name, words in (("preview", ("preview",)), ("up", UP)):
+    for name, arguments in (("preview", ("preview",)), ("up", UP)):
         tier.project.prepare()
-        timed(f"pulumi {name}, no change", tier.project, *words, SAME)
+        timed(f"pulumi {name}, no change", tier.project, *arguments, SAME)
         empty.prepare()
-        timed(f"empty program {name}", empty, *words, SAME)
+        timed(f"empty program {name}", empty, *arguments, SAME)
     tier.project.prepare()
     timed("pulumi destroy", tier.project, "destroy", "--yes", "--skip-preview")
     tier.clear()
 
 
 def by_kubectl(tier: Tier, results: Results) -> None:
-    """The same objects and waits, from nothing to nothing."""
+    """Deploy and delete the same objects with the same waits."""
     tier.prepare()
     results.setdefault("kubectl apply + wait", []).append(tier.kubectl_up())
     results.setdefault("kubectl delete", []).append(tier.kubectl_down())
@@ -111,12 +111,12 @@ def _compared(tier: Tier, results: Results) -> dict[str, object]:
 
 
 def main() -> int:
-    """Run what was asked for; 1 when something could not be measured."""
+    """Run the benchmark; returns 1 if something could not be measured."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--stack", default="standard", help="the tier to bring up (default: standard)")
-    parser.add_argument("--rounds", type=int, default=5, help="rounds that are counted (default: 5)")
+    parser.add_argument("--rounds", type=int, default=5, help="counted rounds (default: 5)")
     parser.add_argument(
         "--scale", action="store_true", help="measure growth with the number of model servers instead"
     )
@@ -124,7 +124,7 @@ def main() -> int:
     options = parser.parse_args()
 
     def measure() -> dict[str, object]:
-        with workplace() as (cluster, folder):
+        with local_cluster() as (cluster, folder):
             if options.scale:
                 sizes = [int(size) for size in options.models.split(",")]
                 return {"rounds": options.rounds, "scale": scale(sizes, options.rounds, cluster, folder)}

@@ -1,1 +1,1 @@
-"""The Pulumi shell: one component per file; it computes nothing, the plan says everything."""
+"""The Pulumi components, one per file. They compute nothing: every value comes from the plan."""

@@ -1,4 +1,4 @@
-"""The autoscaler of one model: the only owner of its replicas."""
+"""The autoscaler of one model; nothing else sets the number of its replicas."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ class AutoscalerArgs:
 
 
 class Autoscaler(pulumi.ComponentResource):
-    """A HorizontalPodAutoscaler between the replicas at rest and what the GPUs hold."""
+    """A HorizontalPodAutoscaler between the planned replicas and the most that the GPUs can run."""
 
     resources: dict[str, pulumi.CustomResource]
 

@@ -1,4 +1,4 @@
-"""The ground of a tier: namespace, quota, priority class, default-deny network policy."""
+"""The base objects of a tier: namespace, quota, priority class, default-deny network policy."""
 
 from dataclasses import dataclass
 
@@ -16,7 +16,7 @@ class FoundationArgs:
 
 
 class Foundation(pulumi.ComponentResource):
-    """What must stand before any pod: nothing may talk or be privileged, from the first second."""
+    """Everything that must exist before the first pod, so that network and pod security rules apply from the start."""
 
     resources: dict[str, pulumi.CustomResource]
 

@@ -19,7 +19,7 @@ class GatewayArgs:
 
 
 class Gateway(pulumi.ComponentResource):
-    """Nginx: callers, classes, bounded queue, timeouts, balancing."""
+    """Nginx with API keys, request classes, a bounded queue, timeouts and load balancing."""
 
     resources: dict[str, pulumi.CustomResource]
     address: str

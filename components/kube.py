@@ -1,4 +1,4 @@
-"""Decides which Pulumi resource a manifest becomes; a kind that is not in the table is an error."""
+"""Register Kubernetes manifests as Pulumi resources."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,9 +12,9 @@ from tierup.manifests.common import Manifest, SecretRef
 from tierup.manifests.waits import delete_seconds, ready_seconds
 from tierup.resources.identity import RETAIN_ANNOTATION
 
-# Type tokens of the provider's schema. Registered by token and not through the SDK's typed classes, which cost more to
-# import and to translate than all of our own program (docs/adr/0009-resources-by-token.md).
-# A Node is never made here, only patched: the provider's NodePatch writes and removes single fields.
+# Type tokens of the provider's schema. Resources are registered by token, because importing and translating the SDK's
+# typed classes takes longer than our whole program (docs/adr/0009-resources-by-token.md).
+# A Node is never created, only patched: the provider's NodePatch sets and removes single fields.
 RESOURCES: dict[tuple[str, str], str] = {
     ("v1", "ConfigMap"): "kubernetes:core/v1:ConfigMap",
     ("v1", "Namespace"): "kubernetes:core/v1:Namespace",
@@ -35,12 +35,12 @@ RESOURCES: dict[tuple[str, str], str] = {
     ("scheduling.k8s.io/v1", "PriorityClass"): "kubernetes:scheduling.k8s.io/v1:PriorityClass",
 }
 _VERSION = version("pulumi-kubernetes")
-# Fields that are secret whole, on the way in and as the cluster gives them back.
+# Fields that are secret, both as inputs and as outputs of the cluster.
 _SECRET_FIELDS = {"Secret": ["data", "stringData"]}
 
 
-class UnknownKind(KeyError):
-    """A manifest whose kind has no entry in the table."""
+class UnsupportedKind(KeyError):
+    """A manifest whose kind is not in RESOURCES."""
 
 
 def resource_name(manifest: Manifest) -> str:
@@ -51,20 +51,20 @@ def resource_name(manifest: Manifest) -> str:
 
 
 def makes_pods(manifest: Manifest) -> bool:
-    """Whether a controller makes pods of this object."""
+    """Whether a controller creates pods from this object."""
     return "template" in manifest.get("spec", {})
 
 
-def ground(
-    manifests: Iterable[Manifest], made: Mapping[str, pulumi.CustomResource]
+def prerequisites(
+    manifests: Iterable[Manifest], registered: Mapping[str, pulumi.CustomResource]
 ) -> list[pulumi.CustomResource]:
-    """The resources that pods stand on: all of a room that make none themselves."""
-    return [made[resource_name(m)] for m in manifests if not makes_pods(m)]
+    """The resources that pods of these manifests need: all that create no pods themselves."""
+    return [registered[resource_name(m)] for m in manifests if not makes_pods(m)]
 
 
 @dataclass(frozen=True)
 class Kube:
-    """One cluster: its provider, and where the values of secrets come from."""
+    """One cluster's provider, and the function that returns the value of a secret."""
 
     provider: k8s.Provider
     secret: Callable[[str], pulumi.Output[str]]
@@ -75,23 +75,23 @@ class Kube:
         parent: pulumi.Resource,
         depends_on: Sequence[pulumi.Resource] = (),
     ) -> dict[str, pulumi.CustomResource]:
-        """Register each manifest as a child of `parent`; the result is keyed by resource name.
+        """Register each manifest as a child of `parent`; returns the resources by name.
 
-        What makes pods comes after the rest: a pod whose service account or claim is missing is refused or waits.
+        Objects that create pods depend on all others: a pod without its service account or claim fails or waits.
         """
         ordered = sorted(manifests, key=makes_pods)
-        made: dict[str, pulumi.CustomResource] = {}
+        resources: dict[str, pulumi.CustomResource] = {}
         for manifest in ordered:
-            before = [*depends_on, *ground(ordered, made)] if makes_pods(manifest) else depends_on
-            made[resource_name(manifest)] = self._register(manifest, parent, before)
-        return made
+            needed = [*depends_on, *prerequisites(ordered, resources)] if makes_pods(manifest) else depends_on
+            resources[resource_name(manifest)] = self._register(manifest, parent, needed)
+        return resources
 
     def _register(
         self, manifest: Manifest, parent: pulumi.Resource, depends_on: Sequence[pulumi.Resource]
     ) -> pulumi.CustomResource:
         key = (manifest["apiVersion"], manifest["kind"])
         if key not in RESOURCES:
-            raise UnknownKind(f"{key[0]} {key[1]}: add it to components/kube.py RESOURCES")
+            raise UnsupportedKind(f"{key[0]} {key[1]}: add it to components/kube.py RESOURCES")
         metadata = dict(manifest["metadata"])
         if key == ("v1", "Node"):
             metadata["annotations"] = {"pulumi.com/patchForce": "true"}
@@ -99,7 +99,7 @@ class Kube:
         for field in _SECRET_FIELDS.get(manifest["kind"], ()):
             if field in properties:
                 properties[field] = pulumi.Output.secret(properties[field])
-        ready, gone = f"{ready_seconds(manifest)}s", f"{delete_seconds(manifest)}s"
+        ready_timeout, delete_timeout = f"{ready_seconds(manifest)}s", f"{delete_seconds(manifest)}s"
         options = pulumi.ResourceOptions(
             parent=parent,
             provider=self.provider,
@@ -107,12 +107,14 @@ class Kube:
             depends_on=list(depends_on),
             retain_on_delete=metadata.get("annotations", {}).get(RETAIN_ANNOTATION) == "true",
             additional_secret_outputs=_SECRET_FIELDS.get(manifest["kind"]),
-            custom_timeouts=pulumi.CustomTimeouts(create=ready, update=ready, delete=gone),
+            custom_timeouts=pulumi.CustomTimeouts(
+                create=ready_timeout, update=ready_timeout, delete=delete_timeout
+            ),
         )
         return pulumi.CustomResource(RESOURCES[key], resource_name(manifest), properties, options)
 
     def _with_secrets(self, value: Any) -> Any:
-        """The same value with every secret's name replaced by its value, which stays a secret Output."""
+        """A copy with every SecretRef replaced by its value, which is a secret Output."""
         if isinstance(value, SecretRef):
             return self.secret(value.name)
         if isinstance(value, Mapping):

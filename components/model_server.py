@@ -1,11 +1,11 @@
-"""The model servers of a tier: the cache they read and one engine Deployment per model."""
+"""The model servers of a tier: the model cache and one engine Deployment per model."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pulumi
 
-from components.kube import Kube, ground
+from components.kube import Kube, prerequisites
 from tierup.manifests import model_cache, model_server
 from tierup.plan.model import ModelPlan, Plan
 
@@ -18,10 +18,10 @@ class ModelCacheArgs:
 
 
 class ModelCache(pulumi.ComponentResource):
-    """Model files, fetched once and pinned by revision, and what every model server shares."""
+    """Model files, downloaded once and pinned by revision, and the objects that all model servers share."""
 
     resources: dict[str, pulumi.CustomResource]
-    ground: list[pulumi.CustomResource]  # what model servers stand on; they wait for the files by themselves
+    prerequisites: list[pulumi.CustomResource]  # for model servers, whose pods wait for the files themselves
 
     def __init__(self, name: str, args: ModelCacheArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         props = {
@@ -30,7 +30,7 @@ class ModelCache(pulumi.ComponentResource):
         super().__init__("tierup:model:ModelCache", name, props, opts)
         manifests = [*model_server.shared_objects(args.plan), *model_cache.objects(args.plan)]
         self.resources = args.kube.apply(manifests, self, depends_on=args.after)
-        self.ground = ground(manifests, self.resources)
+        self.prerequisites = prerequisites(manifests, self.resources)
         self.register_outputs(props)
 
 

@@ -19,7 +19,7 @@ class MonitoringArgs:
 
 
 class Monitoring(pulumi.ComponentResource):
-    """Bundled Prometheus and Grafana with their datasource and dashboard."""
+    """Prometheus and Grafana with their data source and dashboard."""
 
     resources: dict[str, pulumi.CustomResource]
     addresses: dict[str, str]

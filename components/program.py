@@ -1,4 +1,4 @@
-"""The program: configuration in, one tier out; a user's mistake ends as one message."""
+"""The Pulumi program: plan the stack's configuration, check its cluster, create the tier."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -26,12 +26,12 @@ State = Mapping[str, Mapping[str, Any]]
 
 
 def main() -> InferenceTier:
-    """Plan the stack, look at its cluster, build the tier; raises `pulumi.RunError` with every problem."""
+    """Plan the stack, check its cluster, build the tier; raises `pulumi.RunError` with every problem."""
     try:
         plan = make_plan(parse(_raw()), load_catalog())
-        _show(plan.findings)
+        _log(plan.findings)
         state = _state()
-        tier = build(plan, _reachable(plan, state), state)
+        tier = build(plan, _checked_cluster(plan, state), state)
     except TierError as error:
         raise pulumi.RunError(str(error)) from error
     for key, value in tier.outputs.items():
@@ -57,40 +57,40 @@ def build(plan: Plan, cluster: Cluster, state: State) -> InferenceTier:
 
 def _raw() -> RawStack:
     values = engine.CONFIG.get()
-    hidden = [key for key in values if engine.is_config_secret(key)]
-    return read_engine(pulumi.get_stack(), values, hidden)
+    secret_keys = [key for key in values if engine.is_config_secret(key)]
+    return read_engine(pulumi.get_stack(), values, secret_keys)
 
 
-def _reachable(plan: Plan, state: State) -> Cluster:
-    """The stack's cluster, named in the preview, with nothing in the way of the plan."""
+def _checked_cluster(plan: Plan, state: State) -> Cluster:
+    """The stack's cluster, which is also logged; raises `TierError` if the plan cannot run on it."""
     cluster = Cluster(plan.cluster.kubeconfig, plan.cluster.context)
     pulumi.log.info(f"cluster: {cluster.ref}")
-    found = acceptance.marked(check(cluster, plan, render(plan), _held(state)), plan.accept)
-    in_the_way = errors(found)
-    _show(finding for finding in found if finding not in in_the_way)
-    if in_the_way:
-        raise TierError(in_the_way, f"the cluster of stack '{plan.stack}'")
+    findings = acceptance.marked(check(cluster, plan, render(plan), _held(state)), plan.accept)
+    blocking = errors(findings)
+    _log(finding for finding in findings if finding not in blocking)
+    if blocking:
+        raise TierError(blocking, f"the cluster of stack '{plan.stack}'")
     return cluster
 
 
-def _show(findings: Iterable[Finding]) -> None:
-    """Tell what stops nothing."""
-    told = tuple(findings)
-    unaccepted = open_warnings(told)
-    for finding in told:
+def _log(findings: Iterable[Finding]) -> None:
+    """Log findings that do not stop the run."""
+    shown = tuple(findings)
+    unaccepted = open_warnings(shown)
+    for finding in shown:
         (pulumi.log.warn if finding in unaccepted else pulumi.log.info)(str(finding))
 
 
 def _state() -> State:
-    """Type and outputs of every resource that the stack's state holds as this run begins, by URN."""
+    """Type and outputs of every resource in the stack's state at the start of this run, by URN."""
     name = f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulumi.get_stack()}"
     state = pulumi.runtime.invoke("pulumi:pulumi:readStackResourceOutputs", {"stackName": name}).value
-    found: State = state["outputs"]
-    return found
+    resources: State = state["outputs"]
+    return resources
 
 
 def _held(state: State) -> frozenset[str]:
-    """UIDs of its Kubernetes objects."""
+    """UIDs of the Kubernetes objects in the state."""
     outputs = [resource["outputs"] for resource in state.values()]
     metadata = [item["metadata"] for item in outputs if isinstance(item.get("metadata"), dict)]
     return frozenset(item["uid"] for item in metadata if "uid" in item)

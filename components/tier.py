@@ -1,4 +1,4 @@
-"""A whole tier: servers, models, gateway, autoscaling, monitoring."""
+"""A complete tier: servers, models, gateway, autoscaling, monitoring."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,7 +26,9 @@ class TierArgs:
     plan: Plan
     provider: k8s.Provider
     secret: Callable[[str], pulumi.Output[str]]
-    before: Decimal | None = None  # what the stack cost a month before this run, USD; None where nobody asks
+    before: Decimal | None = (
+        None  # the stack's cost before this run, USD a month; None without an increase limit
+    )
 
 
 class InferenceTier(pulumi.ComponentResource):
@@ -47,22 +49,22 @@ class InferenceTier(pulumi.ComponentResource):
         super().__init__("tierup:index:InferenceTier", name, props, opts)
         child = pulumi.ResourceOptions(parent=self)
         foundation = Foundation(name, FoundationArgs(plan, kube), child)
-        ground = list(foundation.resources.values())
-        # Nodes too: whoever holds the namespace holds whatever else an interrupted run left.
-        self.nodes = GpuNodes(name, GpuNodesArgs(plan, kube, ground), child)
-        # Pods wait for the rules that bind them and for the labels that place them.
-        after = [*ground, *self.nodes.resources.values()]
+        base = list(foundation.resources.values())
+        # Nodes too depend on the namespace: with it in the state, the stack owns what an interrupted run left.
+        self.nodes = GpuNodes(name, GpuNodesArgs(plan, kube, base), child)
+        # Pods wait for the base objects' rules and for the labels by which they are scheduled.
+        after = [*base, *self.nodes.resources.values()]
         self.cache = ModelCache(name, ModelCacheArgs(plan, kube, after), child)
-        # The cache waits for every node: if each model did too, the state would name models x nodes of them.
-        stage = self.cache.ground
+        # The cache depends on every node. If each model did too, the state would have models x nodes dependencies.
+        model_prerequisites = self.cache.prerequisites
         self.models, self.autoscalers = {}, {}
         for model in plan.models:
             self.models[model.name] = ModelServer(
-                model.slug, ModelServerArgs(plan, model, kube, stage), child
+                model.slug, ModelServerArgs(plan, model, kube, model_prerequisites), child
             )
             if plan.autoscaling.enabled:
                 self.autoscalers[model.name] = Autoscaler(
-                    model.slug, AutoscalerArgs(plan, model, kube, stage), child
+                    model.slug, AutoscalerArgs(plan, model, kube, model_prerequisites), child
                 )
         self.gateway = Gateway(name, GatewayArgs(plan, kube, after), child)
         self.monitoring = Monitoring(name, MonitoringArgs(plan, kube, after), child)
@@ -72,5 +74,5 @@ class InferenceTier(pulumi.ComponentResource):
             "dashboards": self.monitoring.addresses,
             "retainedOnDestroy": retained(plan),
         }
-        # A policy over the whole stack reads what was registered: there, what a resource was given is not told.
+        # A stack policy sees only the outputs of a component, not its inputs, so the inputs are registered too.
         self.register_outputs({**props, **budget.past_to_outputs(args.before), **self.outputs})

@@ -1,4 +1,4 @@
-"""Checks the policies of `tierup.policies` inside of `pulumi preview` and `pulumi up`: docs/policies.md."""
+"""The Pulumi policy pack: checks `tierup.policies` in `pulumi preview` and `pulumi up` (docs/policies.md)."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -20,22 +20,22 @@ from tierup.resources.model import UNKNOWN, Resource
 
 
 def resource_policy(policy: ResourcePolicy) -> ResourceValidationPolicy:
-    """One that the engine asks about each resource, before it exists."""
+    """A policy that Pulumi checks for each resource before creating it."""
 
     def validate(args: ResourceValidationArgs, report: ReportViolation) -> None:
-        for found in policy.violations(resource(args)):
-            report(found.message, None)
+        for violation in policy.violations(resource(args)):
+            report(violation.message, None)
 
     return ResourceValidationPolicy(policy.name, policy.rule, validate, level(policy))
 
 
 def budget_policy(policy: Policy) -> StackValidationPolicy:
-    """One that the engine asks about all that it made, which in a preview is what it would make."""
+    """A policy that Pulumi checks for all resources of the stack, in a preview for the planned ones."""
 
     def validate(args: StackValidationArgs, report: ReportViolation) -> None:
-        for found in over_budget([resource(item) for item in args.resources]):
-            if found.policy is policy:
-                report(found.message, found.urn)
+        for violation in over_budget([resource(item) for item in args.resources]):
+            if violation.policy is policy:
+                report(violation.message, violation.urn)
 
     return StackValidationPolicy(policy.name, policy.rule, validate, level(policy))
 
@@ -44,25 +44,25 @@ def level(policy: Policy) -> EnforcementLevel:
     return EnforcementLevel(str(policy.level))
 
 
-def resource(said: ResourceValidationArgs | PolicyResource) -> Resource:
-    """What the engine says of a resource, as the policies read it; only components have no provider."""
-    props = {key: told(said.props, key) for key in said.props}
+def resource(args: ResourceValidationArgs | PolicyResource) -> Resource:
+    """Convert Pulumi's description of a resource for our policies; only components have no provider."""
+    props = {key: plain_value(args.props, key) for key in args.props}
     return Resource(
-        said.urn, said.resource_type, said.name, said.opts.parent, props, said.provider is not None
+        args.urn, args.resource_type, args.name, args.opts.parent, props, args.provider is not None
     )
 
 
-def told(values: Any, key: Any) -> Any:
-    """One of the values as plain data; the SDK raises where it is not known yet."""
+def plain_value(values: Any, key: Any) -> Any:
+    """One of the values as plain data, or UNKNOWN; the SDK raises for a value that is not known yet."""
     try:
         value = values[key]
     except UnknownValueError:
         return UNKNOWN
     if isinstance(value, Mapping):
-        return {inner: told(value, inner) for inner in value}
+        return {inner: plain_value(value, inner) for inner in value}
     if isinstance(value, Sequence) and not isinstance(value, str | bytes):
-        return [told(value, index) for index in range(len(value))]
-    # Numbers arrive as floats, whatever they were.
+        return [plain_value(value, index) for index in range(len(value))]
+    # The SDK passes all numbers as floats.
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 

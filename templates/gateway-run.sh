@@ -1,12 +1,12 @@
 #!/bin/sh
-# Runs Nginx with what the reloader offers: `sh gateway-run.sh FOLDER [nginx command, default nginx]`.
+# Runs Nginx with the configuration that the reloader offers: `sh gateway-run.sh FOLDER [nginx command, default nginx]`.
 #
-#   FOLDER/next/nginx.conf  the offer; it disappears once it is taken or refused
-#   FOLDER/nginx.conf       what Nginx runs with: it has passed `nginx -t`
-#   FOLDER/refused.conf     the last text that did not pass; Nginx's words are in FOLDER/refused.log
+#   FOLDER/next/nginx.conf  the offer; it is removed once it is accepted or refused
+#   FOLDER/nginx.conf       the running configuration; it has passed `nginx -t`
+#   FOLDER/refused.conf     the last configuration that did not pass; Nginx's errors are in FOLDER/refused.log
 #
-# It may be killed between any two commands: a file appears whole, and the offer goes last, so that what was begun
-# is done again. Taking a text twice costs one reload. SIGTERM and SIGQUIT let the streams end.
+# It may be killed between any two commands: files are replaced in one step and the offer is removed last, so the next
+# run repeats unfinished work. Accepting an offer twice costs one reload. SIGTERM and SIGQUIT let the streams end.
 set -u
 umask 077
 mkdir -p "$1/next" && cd "$1" || exit 1
@@ -18,25 +18,25 @@ nginx=
 stopping=
 trap 'stopping=yes' TERM QUIT
 
-pause() { # a signal ends it
+pause() { # a signal interrupts it
     sleep 0.5 &
     wait $!
 }
 
-# Asks Nginx about a file that lies beside nginx.conf, so that relative paths mean the same. What it refuses is put aside.
+# Tests a file in nginx.conf's folder, so that relative paths mean the same. A refused file becomes refused.conf.
 passes() { # FILE COMMAND...
     file=$1
     shift
     "$@" -t -q -c "$folder/$file" -g 'daemon off;' >candidate.log 2>&1 && return
     status=$?
     cat candidate.log >&2
-    [ "$status" -eq 1 ] || return "$status" # killed or not found: no word about the file
+    [ "$status" -eq 1 ] || return "$status" # killed or not found: says nothing about the file
     mv -f candidate.log refused.log
     mv -f "$file" refused.conf
     return 1
 }
 
-take() { # COMMAND...
+accept_offer() { # COMMAND...
     [ -f next/nginx.conf ] || return
     cp next/nginx.conf candidate.conf || return
     if passes candidate.conf "$@"; then
@@ -48,7 +48,7 @@ take() { # COMMAND...
     rm -f next/nginx.conf
 }
 
-# An Nginx of an earlier run whose script was killed holds the ports; a container never has one.
+# If the script of an earlier run was killed, its Nginx may still have the ports. In a container there is none.
 grep -ls '^nginx: master process ' /proc/[0-9]*/cmdline | while read -r file; do
     if grep -qsF -- " -c $folder/nginx.conf " "$file"; then
         file=${file#/proc/}
@@ -60,17 +60,17 @@ done
 [ ! -f nginx.conf ] || passes nginx.conf "$@"
 until [ -f nginx.conf ]; do
     [ -z "$stopping" ] || exit 0
-    take "$@"
+    accept_offer "$@"
     [ -f nginx.conf ] || pause
 done
 
-rm -f ./*.sock # an Nginx that was killed left them, and they would be "in use" for ever
+rm -f ./*.sock # left by a killed Nginx; a new one would find them "in use"
 "$@" -c "$folder/nginx.conf" -g 'daemon off;' &
 nginx=$!
 while kill -0 "$nginx" 2>/dev/null; do
-    # Before its title says "master process", SIGHUP would end Nginx and SIGQUIT be lost.
+    # Before its process title is "master process", SIGHUP would end Nginx and SIGQUIT would be ignored.
     if grep -qs '^nginx: master process ' "/proc/$nginx/cmdline"; then
-        if [ -n "$stopping" ]; then kill -QUIT "$nginx"; else take "$@"; fi
+        if [ -n "$stopping" ]; then kill -QUIT "$nginx"; else accept_offer "$@"; fi
     fi
     pause
 done

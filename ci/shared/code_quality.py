@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Decides how the findings of `tierup plan --json` stand in GitLab's code quality report.
+"""Convert the findings of `tierup plan --json` to GitLab's code quality report.
 
 tierup plan --stack STACK --json | code_quality.py >gl-code-quality-report.json
 """
@@ -13,12 +13,12 @@ _SEVERITIES = {"error": "blocker", "warning": "minor", "note": "info"}
 
 
 def issues(plan: dict[str, Any]) -> list[dict[str, Any]]:
-    """Open findings; an accepted one is no issue. A finding of the whole file stands in its first line."""
+    """One issue per open finding; accepted findings are left out. A finding without a line is shown at line 1."""
     return [_issue(plan, finding) for finding in plan["findings"] if finding["accepted"] is None]
 
 
 def _issue(plan: dict[str, Any], finding: dict[str, Any]) -> dict[str, Any]:
-    # Not the line: the same finding further down is the same issue.
+    # Without the line, so that a finding that moves stays the same issue.
     identity = "\n".join((plan["file"], finding["code"], finding["path"], finding["problem"]))
     line = finding["line"] if finding["line"] is not None else 1
     return {

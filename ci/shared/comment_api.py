@@ -1,4 +1,4 @@
-"""Decides what an API's answer means: JSON, a refusal, or a reason to ask again; the token stays in its header."""
+"""A client of GitHub's and GitLab's comment APIs, with retries; the token is sent only in a header to that API."""
 
 import http.client
 import json
@@ -14,8 +14,8 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 _TIMEOUT_SECONDS = 30
-_TRIES = 5  # with 1, 2, 4 and 8 s between them, where the API does not say how long
-_LONGEST_WAIT_SECONDS = 120  # a limit that lasts longer is told, not waited for
+_TRIES = 5  # with 1, 2, 4 and 8 s between them, unless the API says how long
+_LONGEST_WAIT_SECONDS = 120  # a longer limit is an error
 _HINTS = {
     401: "the token is wrong or has expired",
     403: "the token may not comment here. GitHub: the job needs `permissions: pull-requests: write`, and a pull "
@@ -24,12 +24,12 @@ _HINTS = {
 }
 
 
-class Refused(Exception):
-    """The API said no, and asking again would not help."""
+class RequestRefused(Exception):
+    """The API refused the request, and a retry would not help."""
 
 
-class TryAgain(Exception):
-    """The API could not answer now; `after` is how long it asks to wait, in seconds, if it says so."""
+class RetryLater(Exception):
+    """A temporary failure; `after` is the API's Retry-After in seconds, or None."""
 
     def __init__(self, problem: str, after: float | None = None) -> None:
         super().__init__(problem)
@@ -37,7 +37,7 @@ class TryAgain(Exception):
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """urllib would take the token along to wherever a redirect points."""
+    """Refuses redirects, because urllib would send the token to the new address."""
 
     def redirect_request(self, *_: Any, **__: Any) -> None:
         return None
@@ -48,52 +48,52 @@ _OPENER = urllib.request.build_opener(_NoRedirect)
 
 @dataclass(frozen=True)
 class Api:
-    """One forge's API: JSON over HTTP with a token in a header."""
+    """One API: JSON over HTTP with a token in a header."""
 
     root: str
     headers: Mapping[str, str]
 
     def call(self, method: str, url: str, body: str | None = None) -> tuple[Any, Message]:
-        """The answer's JSON and headers; raises `Refused` or `TryAgain`."""
+        """The response's JSON and headers; raises `RequestRefused` or `RetryLater`."""
         if not url.startswith(f"{self.root}/"):
-            raise Refused(f"the API points to another address than {self.root}")
+            raise RequestRefused(f"the API points to another address than {self.root}")
         data = None if body is None else json.dumps({"body": body}).encode()
         headers = {"User-Agent": "tierup", "Content-Type": "application/json", **self.headers}
         request = urllib.request.Request(url, data=data, headers=headers, method=method)
-        what = f"{method} {url.partition('?')[0]}"
+        request_line = f"{method} {url.partition('?')[0]}"
         try:
-            with _OPENER.open(request, timeout=_TIMEOUT_SECONDS) as answer:
-                return json.load(answer), answer.headers
+            with _OPENER.open(request, timeout=_TIMEOUT_SECONDS) as response:
+                return json.load(response), response.headers
         except urllib.error.HTTPError as error:
-            raise _failure(what, error) from None
+            raise _failure(request_line, error) from None
         except (OSError, http.client.HTTPException, ValueError) as error:
-            raise TryAgain(f"{what}: {type(error).__name__}: {error}") from None
+            raise RetryLater(f"{request_line}: {type(error).__name__}: {error}") from None
 
 
-def _failure(what: str, error: urllib.error.HTTPError) -> Exception:
-    """Too many requests and a server's own trouble pass; GitHub's second limit is a 403 with Retry-After."""
+def _failure(request_line: str, error: urllib.error.HTTPError) -> Exception:
+    """Server errors and rate limits are temporary; GitHub's secondary rate limit is a 403 with Retry-After."""
     with error:
         after = error.headers.get("Retry-After")
-        said = _said(error)
-    problem = f"{what}: {error.code} {said}"
+        reason = _reason(error)
+    problem = f"{request_line}: {error.code} {reason}"
     if error.code == 429 or error.code >= 500 or (error.code == 403 and after is not None):
-        return TryAgain(problem, _seconds(after))
+        return RetryLater(problem, _seconds(after))
     hint = _HINTS.get(error.code)
-    return Refused(problem if hint is None else f"{problem} - {hint}")
+    return RequestRefused(problem if hint is None else f"{problem} - {hint}")
 
 
-def _said(error: urllib.error.HTTPError) -> str:
-    """What the API gives as its reason, on one line: a log takes lines that begin with `::` for commands."""
+def _reason(error: urllib.error.HTTPError) -> str:
+    """The API's reason, on one line: GitHub would run log lines that begin with `::` as commands."""
     try:
-        told = json.load(error)
-        reason = told.get("message", told.get("error"))
+        body = json.load(error)
+        reason = body.get("message", body.get("error"))
     except (OSError, http.client.HTTPException, ValueError, AttributeError):
         reason = None
     return " ".join(str(reason if reason is not None else error.reason).split())[:300]
 
 
 def _seconds(after: str | None) -> float | None:
-    """Retry-After is seconds or a date."""
+    """Parse Retry-After, which is in seconds or a date."""
     if after is None:
         return None
     if after.strip().isdecimal():
@@ -104,17 +104,17 @@ def _seconds(after: str | None) -> float | None:
         return None
 
 
-def keep_trying(attempt: Callable[[], str], sleep: Callable[[float], None] = time.sleep) -> str:
-    """All of `attempt` again after what passes: a comment that was created while its answer was lost is found then."""
-    for tried in range(1, _TRIES + 1):
+def with_retries(attempt: Callable[[], str], sleep: Callable[[float], None] = time.sleep) -> str:
+    """Repeat all of `attempt` after a temporary failure: it then finds a comment whose creation went unconfirmed."""
+    for number in range(1, _TRIES + 1):
         try:
             return attempt()
-        except TryAgain as again:
-            wait = again.after if again.after is not None else 2.0 ** (tried - 1)
-            if tried == _TRIES:
-                raise Refused(f"{again} (tried {_TRIES} times)") from None
+        except RetryLater as failure:
+            wait = failure.after if failure.after is not None else 2.0 ** (number - 1)
+            if number == _TRIES:
+                raise RequestRefused(f"{failure} (tried {_TRIES} times)") from None
             if wait > _LONGEST_WAIT_SECONDS:
-                raise Refused(f"{again} (asks to wait {wait:.0f} s)") from None
-            print(f"{again}; again in {wait:.0f} s", file=sys.stderr)
+                raise RequestRefused(f"{failure} (asks to wait {wait:.0f} s)") from None
+            print(f"{failure}; retrying in {wait:.0f} s", file=sys.stderr)
             sleep(wait)
     raise AssertionError("the last try returns or raises")

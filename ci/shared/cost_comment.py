@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Decides which comment of a pull request holds a stack's cost: ours that begins with its marker, else a new one.
+"""Write a stack's cost as one comment of a pull request: update our comment with the stack's marker, or create it.
 
     cost_comment.py github|gitlab FILE
 
 FILE's first line is the marker, `<!-- tierup-cost:STACK -->`. Needs only Python. From the environment:
 
-    both    TIERUP_COMMENT_TOKEN (travels in a header; never printed, and never sent to another address)
+    both    TIERUP_COMMENT_TOKEN (sent in a header; never printed, never sent to another address)
     github  GITHUB_API_URL, GITHUB_REPOSITORY, TIERUP_PULL_REQUEST (its number)
     gitlab  CI_API_V4_URL, CI_MERGE_REQUEST_PROJECT_ID, CI_MERGE_REQUEST_IID
 
@@ -19,33 +19,33 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from comment_api import Api, Refused, keep_trying
+from comment_api import Api, RequestRefused, with_retries
 
 _MARKER = re.compile(r"<!-- tierup-cost:\S+ -->")
 _HEADER_VALUE = re.compile(r"[!-~]+")
-_GITHUB_BOT = "github-actions[bot]"  # who a job's own token writes as
+_GITHUB_BOT = "github-actions[bot]"  # the user of a job's own token
 
 
 class Usage(Exception):
-    """The script was not given what it needs."""
+    """A wrong argument or a missing variable."""
 
 
 @dataclass(frozen=True)
 class GitHub:
-    """Comments of a pull request: those of the issue with its number."""
+    """Comments of a pull request, which are the comments of the issue with its number."""
 
     api: Api
     repository: str
     number: str
 
-    def ours(self) -> Iterator[tuple[str, str]]:
-        """Address and text of each comment of the workflow's own, oldest first."""
+    def own_comments(self) -> Iterator[tuple[str, str]]:
+        """Address and text of each comment of the workflow's user, oldest first."""
         issues = f"{self.api.root}/repos/{self.repository}/issues"
         url: str | None = f"{issues}/{self.number}/comments?per_page=100"
         while url is not None:
             page, headers = self.api.call("GET", url)
             for comment in page:
-                user = comment["user"]  # null where the account is gone
+                user = comment["user"]  # null if the account was deleted
                 if user is not None and user["login"] == _GITHUB_BOT:
                     yield f"{issues}/comments/{comment['id']}", str(comment["body"])
             following = re.search(r'<([^>]+)>;\s*rel="next"', headers.get("Link", ""))
@@ -70,7 +70,7 @@ class GitLab:
     def _notes(self) -> str:
         return f"{self.api.root}/projects/{self.project}/merge_requests/{self.number}/notes"
 
-    def ours(self) -> Iterator[tuple[str, str]]:
+    def own_comments(self) -> Iterator[tuple[str, str]]:
         """Address and text of each note that the token's owner wrote, oldest first."""
         me = self.api.call("GET", f"{self.api.root}/user")[0]["id"]
         page = "1"
@@ -89,10 +89,10 @@ class GitLab:
         self.api.call("PUT", address, text)
 
 
-def put(forge: GitHub | GitLab, text: str) -> str:
-    """Update the first comment with the text's marker, or create one; what was done."""
+def write_comment(forge: GitHub | GitLab, text: str) -> str:
+    """Update the first comment with the text's marker, or create one; returns "updated" or "created"."""
     marker = _first_line(text)
-    for address, body in forge.ours():
+    for address, body in forge.own_comments():
         if _first_line(body) == marker:
             forge.update(address, text)
             return "updated"
@@ -104,28 +104,28 @@ def _first_line(text: str) -> str:
     return text.partition("\n")[0].rstrip("\r")
 
 
-def forge_of(name: str, env: Mapping[str, str]) -> GitHub | GitLab:
-    """The forge as its CI's variables describe it."""
+def forge_from_env(name: str, env: Mapping[str, str]) -> GitHub | GitLab:
+    """The forge, from the variables of its CI."""
 
-    def need(key: str) -> str:
+    def required(key: str) -> str:
         value = env.get(key, "").strip()
         if not value:
             raise Usage(f"the variable {key} is not set")
         return value
 
-    token = need("TIERUP_COMMENT_TOKEN")
-    if not _HEADER_VALUE.fullmatch(token):  # the HTTP library's own message would quote it
-        raise Usage("TIERUP_COMMENT_TOKEN has characters that no token has")
+    token = required("TIERUP_COMMENT_TOKEN")
+    if not _HEADER_VALUE.fullmatch(token):  # the HTTP library's error would quote the token
+        raise Usage("TIERUP_COMMENT_TOKEN has characters that are not allowed in a token")
     if name == "gitlab":
-        api = Api(need("CI_API_V4_URL").rstrip("/"), {"PRIVATE-TOKEN": token})
-        return GitLab(api, need("CI_MERGE_REQUEST_PROJECT_ID"), need("CI_MERGE_REQUEST_IID"))
+        api = Api(required("CI_API_V4_URL").rstrip("/"), {"PRIVATE-TOKEN": token})
+        return GitLab(api, required("CI_MERGE_REQUEST_PROJECT_ID"), required("CI_MERGE_REQUEST_IID"))
     headers = {
         "Authorization": f"Bearer {token}",
         "Accept": "application/vnd.github+json",
         "X-GitHub-Api-Version": "2022-11-28",
     }
-    api = Api(need("GITHUB_API_URL").rstrip("/"), headers)
-    return GitHub(api, need("GITHUB_REPOSITORY"), need("TIERUP_PULL_REQUEST"))
+    api = Api(required("GITHUB_API_URL").rstrip("/"), headers)
+    return GitHub(api, required("GITHUB_REPOSITORY"), required("TIERUP_PULL_REQUEST"))
 
 
 def _text(file: str) -> str:
@@ -138,18 +138,18 @@ def _text(file: str) -> str:
     return text
 
 
-def main(words: list[str]) -> int:
+def main(arguments: list[str]) -> int:
     try:
-        if len(words) != 2 or words[0] not in ("github", "gitlab"):
+        if len(arguments) != 2 or arguments[0] not in ("github", "gitlab"):
             raise Usage("usage: cost_comment.py github|gitlab FILE")
-        text = _text(words[1])
-        forge = forge_of(words[0], os.environ)
-        print(f"cost comment {keep_trying(lambda: put(forge, text))}")
-    except Usage as wrong:
-        print(f"error: {wrong}", file=sys.stderr)
+        text = _text(arguments[1])
+        forge = forge_from_env(arguments[0], os.environ)
+        print(f"cost comment {with_retries(lambda: write_comment(forge, text))}")
+    except Usage as error:
+        print(f"error: {error}", file=sys.stderr)
         return 2
-    except Refused as refused:
-        print(f"error: the cost comment could not be written: {refused}", file=sys.stderr)
+    except RequestRefused as error:
+        print(f"error: the cost comment could not be written: {error}", file=sys.stderr)
         return 1
     return 0
 

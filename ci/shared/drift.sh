@@ -5,7 +5,7 @@ set -euo pipefail
 stack=$1
 
 status=0
-# Without --refresh only the program is compared with the state, and what was changed by hand goes unseen.
+# Without --refresh, Pulumi compares only the program with the state and misses manual changes in the cluster.
 pulumi preview --stack "$stack" --refresh --expect-no-changes --diff --non-interactive || status=$?
 ((status == 0)) || echo "error: stack '$stack' has drifted, or could not be compared ('pulumi preview' ended with $status)" >&2
 exit "$status"

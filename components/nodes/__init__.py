@@ -1,1 +1,1 @@
-"""GPU servers, one module per way to get them."""
+"""GPU servers, one module per provider."""

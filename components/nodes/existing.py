@@ -1,4 +1,4 @@
-"""GPU servers that are there already: adopted by labels, given back on destroy."""
+"""Existing GPU servers: the stack labels them and removes its labels on destroy."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ class GpuNodesArgs:
 
 
 class GpuNodes(pulumi.ComponentResource):
-    """Labels on nodes in service and on spares."""
+    """Labels on the nodes in service and on the spare nodes."""
 
     resources: dict[str, pulumi.CustomResource]
 

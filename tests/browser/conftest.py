@@ -1,4 +1,4 @@
-"""A headless browser: what it draws, and the document that it makes of a page."""
+"""A headless browser: its screenshot and its document of a page."""
 
 import subprocess
 from collections.abc import Callable
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tierup.local.toolchain.browser import BrowserMissing, browser
+from tierup.local.toolchain.browser import BrowserMissing, browser_command
 
 SECONDS = 120  # a start takes less than one; a busy machine may take its time
 # Processes of our own on files of our own: no sandbox is needed, and as root there is none.
@@ -16,9 +16,9 @@ Browse = Callable[..., str]
 
 @pytest.fixture
 def browse(tmp_path: Path) -> Browse:
-    """Runs the browser on one page with more words, and returns what it prints."""
+    """Runs the browser on one page with further arguments and returns its output."""
     try:
-        command = browser()
+        command = browser_command()
     except BrowserMissing as missing:
         pytest.skip(f"NO BROWSER, so nobody has looked at the page: {missing}")
 

@@ -1,4 +1,4 @@
-"""`tierup cost --report`: a real browser draws the bars as long as they should be, with the numbers of the JSON."""
+"""`tierup cost --report`: a real browser draws bars of the right length, with the numbers of the JSON."""
 
 import json
 import re
@@ -29,7 +29,7 @@ def tierup(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
 
 @pytest.fixture
 def page(tierup: Command, tmp_path: Path) -> Path:
-    """The page of all tiers, as a user makes it."""
+    """The page of all tiers, created as a user does."""
     file = tmp_path / "cost.html"
     others = [word for tier in TIERS[1:] for word in ("--beside", tier)]
     ended = tierup("cost", "--stack", TIERS[0], "--api", "0.10/0.40", "--report", str(file), *others)
@@ -38,7 +38,7 @@ def page(tierup: Command, tmp_path: Path) -> Path:
 
 
 class Document(HTMLParser):
-    """What the browser has made of a page: bars, dots, and the cells of every table by its caption."""
+    """The browser's document of a page: bars, dots, and the cells of every table by its caption."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -112,9 +112,7 @@ def test_the_browser_shows_the_numbers_of_the_json(tierup: Command, browse: Brow
         ]
 
 
-def test_the_bars_are_on_the_screen_as_long_as_they_should_be(
-    browse: Browse, page: Path, tmp_path: Path
-) -> None:
+def test_the_bars_have_the_right_length_on_the_screen(browse: Browse, page: Path, tmp_path: Path) -> None:
     document, picture = Document(browse(page, "--dump-dom")), tmp_path / "page.png"
     browse(page, f"--screenshot={picture}", "--window-size=1000,1000")
     with Image.open(picture) as image:

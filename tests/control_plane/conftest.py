@@ -1,4 +1,4 @@
-"""One real local cluster per test worker; without the toolchain no test here runs, and each says so."""
+"""One real local cluster per test worker; without the toolchain all tests here skip with a message."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,7 +15,7 @@ from tierup.local.toolchain import ToolMissing, tool
 
 @pytest.fixture(scope="session")
 def cluster_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder for local clusters away from the user's own; skips when the control plane is not built."""
+    """A folder for local clusters away from the user's own; skips if the control plane is not installed."""
     try:
         for component in COMPONENTS:
             tool(component)
@@ -34,18 +34,18 @@ def cluster(cluster_root: Path) -> Iterator[Cluster]:
 
 @pytest.fixture
 def namespace(cluster: Cluster) -> Iterator[str]:
-    """A fresh namespace; removing it and all in it is not awaited."""
+    """A fresh namespace; the fixture does not wait for its removal."""
     name = f"test-{uuid4().hex[:8]}"
     cluster.api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
     account = ("v1", "ServiceAccount", "default", name)
-    cluster.api.wait(*account, until=lambda found: found is not None)
+    cluster.api.wait(*account, until=lambda obj: obj is not None)
     yield name
     cluster.api.delete("v1", "Namespace", name)
 
 
 @pytest.fixture
 def tier_of(cluster_root: Path, tmp_path: Path) -> Iterator[Callable[..., Tier]]:
-    """Makes tiers, each on a cluster of its own: `tier_of("standard")`, `tier_of("entry", edit)`; not up yet."""
+    """Makes tiers, each on a cluster of its own: `tier_of("standard")`, `tier_of("entry", edit)`; not started yet."""
     made: list[Cluster] = []
 
     def make(stack: str, edit: Edit | None = None) -> Tier:
@@ -65,7 +65,7 @@ def tier_of(cluster_root: Path, tmp_path: Path) -> Iterator[Callable[..., Tier]]
 
 @pytest.fixture(scope="session")
 def scaled_objects() -> str:
-    """The file with KEDA's definition of ScaledObjects; skips when the toolchain has none."""
+    """The file with KEDA's definition of ScaledObjects; skips if the toolchain has none."""
     try:
         return str(tool("keda.sh_scaledobjects.yaml"))
     except ToolMissing as missing:

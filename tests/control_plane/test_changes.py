@@ -1,4 +1,4 @@
-"""A change of the stack file rolls as computed: no deadlock with every GPU busy, no unannounced gap."""
+"""A change of the stack file rolls out as planned: no deadlock with all GPUs in use, no unannounced gap."""
 
 import json
 import os
@@ -14,10 +14,10 @@ from tier_checks import check_pods
 from tiers import Tier
 
 from tierup.cli.tier_page import gpus_of_pod
-from tierup.local.cluster.api import PATIENCE_S
+from tierup.local.cluster.api import WAIT_TIMEOUT_S
 from tierup.local.cluster.project import PulumiFailed
 
-MOST_SECONDS = 900  # a rollout that takes longer makes no progress
+MOST_SECONDS = 900  # a rollout that takes longer is stuck
 NAMED = ("precision: bf16\n      maxNumSeqs", "precision: bf16\n      name: assistant\n      maxNumSeqs")
 WARM = ("mode: cold\n      count: 2", "mode: warm\n      count: 1")
 
@@ -29,19 +29,19 @@ def replace(old: str, new: str) -> Callable[[str], str]:
 
 @dataclass
 class Seen:
-    """What a rollout looked like from outside, moment by moment."""
+    """The observed states of a rollout."""
 
     available: list[int] = field(default_factory=list)
     revisions: list[set[str]] = field(default_factory=list)  # of the model's pods that hold GPUs
 
     @property
     def rolled(self) -> bool:
-        """The old and the new revision were both seen: there was something to watch."""
+        """Whether both the old and the new revision were observed."""
         return len(set().union(*self.revisions)) == 2
 
     @property
     def together(self) -> bool:
-        """Both revisions held GPUs at the same moment."""
+        """Whether both revisions used GPUs at the same moment."""
         return any(len(moment) > 1 for moment in self.revisions)
 
 
@@ -56,12 +56,12 @@ def watch_up(tier: Tier, name: str) -> Seen:
     before = [ask(tier, path) for path in paths]
     engine = tier.start_up()
     try:
-        told, _ = engine.communicate(timeout=MOST_SECONDS)
+        output, _ = engine.communicate(timeout=MOST_SECONDS)
     finally:
         if engine.poll() is None:
             os.killpg(engine.pid, signal.SIGKILL)
             engine.communicate()
-    assert engine.returncode == 0, told
+    assert engine.returncode == 0, output
     events = [
         event for path, listed in zip(paths, before, strict=True) for event in since(tier, path, listed)
     ]
@@ -81,13 +81,13 @@ def watch_up(tier: Tier, name: str) -> Seen:
 
 
 def ask(tier: Tier, path: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(tier.kubectl("get", "--raw", path))
-    return found
+    response: dict[str, Any] = json.loads(tier.kubectl("get", "--raw", path))
+    return response
 
 
 def since(tier: Tier, path: str, listed: dict[str, Any]) -> list[dict[str, Any]]:
     """All events of a collection after a list of it, up to how it is now."""
-    version, deadline = listed["metadata"]["resourceVersion"], time.monotonic() + PATIENCE_S
+    version, deadline = listed["metadata"]["resourceVersion"], time.monotonic() + WAIT_TIMEOUT_S
     while True:
         query = f"watch=1&resourceVersion={version}&timeoutSeconds=2"
         events = [json.loads(line) for line in tier.kubectl("get", "--raw", f"{path}?{query}").splitlines()]
@@ -101,7 +101,7 @@ def since(tier: Tier, path: str, listed: dict[str, Any]) -> list[dict[str, Any]]
         now = ask(tier, path)["items"]
         if live == {item["metadata"]["uid"]: item["metadata"]["resourceVersion"] for item in now}:
             return events
-        assert time.monotonic() < deadline, "the events never told how it is now"
+        assert time.monotonic() < deadline, "the events never reached the current state"
 
 
 def version_of(event: dict[str, Any]) -> int:
@@ -255,10 +255,10 @@ def test_a_longer_queue_replaces_the_gateways_configuration_and_nothing_else(
     tier.edit(lambda text: text + "# a comment changes nothing\n")
     tier.up("--expect-no-changes")
     tier.edit(replace("queueLength: 64", "queueLength: 32"))
-    told = tier.up()
+    output = tier.up()
     changed = {
         word
-        for line in told.splitlines()
+        for line in output.splitlines()
         for word in line.split()
         if word.startswith(("configmap-", "deployment-"))
     }

@@ -1,4 +1,4 @@
-"""The CI templates' scripts with the real engine: what counts as drift, and what a failed preview leaves."""
+"""The CI templates' scripts with the real engine: what counts as drift, and which files a failed preview leaves."""
 
 import json
 import shutil
@@ -11,7 +11,7 @@ from tiers import ROOT, Tier
 
 
 def script(tier: Tier, name: str, *words: str, checkout: Path | None = None) -> tuple[int, str]:
-    """A script of ci/shared in the tier's project or a copy, as a job runs it: exit code and what it said."""
+    """Run a script of ci/shared in the tier's project or a copy, as a job does; returns exit code and output."""
     ended = subprocess.run(
         [str(ROOT / "ci" / "shared" / name), *words],
         cwd=tier.project.folder if checkout is None else checkout,
@@ -25,40 +25,40 @@ def script(tier: Tier, name: str, *words: str, checkout: Path | None = None) -> 
     return ended.returncode, ended.stdout
 
 
-def test_what_somebody_took_away_by_hand_is_drift_and_what_the_autoscaler_does_is_not(
+def test_a_manual_deletion_is_drift_and_scaling_by_the_autoscaler_is_not(
     tier_of: Callable[..., Tier],
 ) -> None:
     tier = tier_of("entry")
     tier.up()
-    status, said = script(tier, "drift.sh", "entry")
-    assert status == 0, said
+    status, output = script(tier, "drift.sh", "entry")
+    assert status == 0, output
     namespace = ("--namespace", tier.plan.namespace)
     tier.kubectl(*namespace, "scale", f"deployment/model-{tier.plan.models[0].slug}", "--replicas", "1")
-    status, said = script(tier, "drift.sh", "entry")
-    assert status == 0, said
+    status, output = script(tier, "drift.sh", "entry")
+    assert status == 0, output
     tier.kubectl(*namespace, "delete", "networkpolicy", "default-deny")
-    status, said = script(tier, "drift.sh", "entry")
+    status, output = script(tier, "drift.sh", "entry")
     assert status != 0
-    assert "default-deny" in said
-    assert "stack 'entry' has drifted" in said
+    assert "default-deny" in output
+    assert "stack 'entry' has drifted" in output
 
 
-def test_a_preview_is_saved_whole_or_not_at_all(tier_of: Callable[..., Tier]) -> None:
+def test_a_preview_is_saved_completely_or_not_at_all(tier_of: Callable[..., Tier]) -> None:
     tier = tier_of("entry")
     tier.prepare()
     plan = tier.project.folder / "preview" / "plan.json"
-    status, said = script(tier, "preview.sh", "entry", str(plan))
-    assert status == 0, said
+    status, output = script(tier, "preview.sh", "entry", str(plan))
+    assert status == 0, output
     steps = json.loads(plan.read_text())["steps"]
     assert len(steps) > 40
-    assert f"{len(steps)} resources, {len(steps)} steps of change" in said
-    assert "kubernetes:apps/v1:Deployment" in said
+    assert f"{len(steps)} resources, {len(steps)} to change" in output
+    assert "kubernetes:apps/v1:Deployment" in output
 
     tier.edit(lambda text: text.replace("capexUsd: 20000", "capexUsd: 2000"))
     tier.project.prepare()
-    status, said = script(tier, "preview.sh", "entry", str(plan))
+    status, output = script(tier, "preview.sh", "entry", str(plan))
     assert status != 0
-    assert "TIER075" in said, "the engine's reason is in the log"
+    assert "TIER075" in output, "the engine's reason is in the log"
     assert not plan.exists(), "the old plan is gone, and a part of the new one has no cost"
 
 
@@ -81,10 +81,10 @@ def reading(tier: Tier) -> str:
     return yaml.safe_dump(document)
 
 
-def test_another_runner_with_rights_to_read_previews_and_sees_no_drift(
+def test_another_runner_with_read_access_can_preview_and_sees_no_drift(
     tier_of: Callable[..., Tier], tmp_path: Path
 ) -> None:
-    """The kubeconfig's path stands in the state: the templates use one that every checkout has."""
+    """The state has the kubeconfig's path, so the templates use the same path in every checkout."""
     tier = tier_of("entry")
     tier.prepare()
     stack = yaml.safe_load(tier.project.stack_file.read_text())
@@ -97,10 +97,10 @@ def test_another_runner_with_rights_to_read_previews_and_sees_no_drift(
 
     elsewhere = shutil.copytree(tier.project.folder, tmp_path / "elsewhere", symlinks=True)
     (elsewhere / ".kubeconfig").write_text(reading(tier))
-    status, said = script(tier, "drift.sh", "entry", checkout=elsewhere)
-    assert status == 0, said
+    status, output = script(tier, "drift.sh", "entry", checkout=elsewhere)
+    assert status == 0, output
     stack["config"]["tierup:gateway"]["queueLength"] = 44
     (elsewhere / "stacks" / "Pulumi.entry.yaml").write_text(yaml.safe_dump(stack))
-    status, said = script(tier, "preview.sh", "entry", "plan.json", checkout=elsewhere)
-    assert status == 0, said
-    assert "deployment-tierup-entry-gateway" in said
+    status, output = script(tier, "preview.sh", "entry", "plan.json", checkout=elsewhere)
+    assert status == 0, output
+    assert "deployment-tierup-entry-gateway" in output

@@ -1,4 +1,4 @@
-"""`tierup local`, as a newcomer runs it: one command up, one down, and nothing of theirs is touched."""
+"""`tierup local` as a new user runs it: one command up, one down, and none of their files change."""
 
 import os
 import signal
@@ -18,7 +18,7 @@ ELSEWHERE = "  tierup:cluster:\n    kubeconfig: /no/such/file\n    context: prod
 
 
 class User:
-    """A user with a home and a checkout of their own; only the built tools are shared."""
+    """A user with their own home and checkout; only the installed tools are shared."""
 
     def __init__(self, folder: Path) -> None:
         self.home = folder / "home"
@@ -88,7 +88,7 @@ def test_up_status_env_and_down_of_two_stacks_leave_the_users_files_alone(user: 
     assert user.run("local", "down", "--all").stdout == "local cluster standard: removed\n"
     assert user.run("local", "status").stdout == "no local cluster\n"
     assert user.files() == before
-    assert not (user.home / ".kube" / "config").exists()  # kubectl itself keeps a cache beside it
+    assert not (user.home / ".kube" / "config").exists()  # kubectl itself keeps a cache next to it
     assert not (user.home / ".pulumi").exists()
 
 
@@ -112,16 +112,16 @@ def test_an_interrupted_local_up_lets_pulumi_finish_and_running_it_again_works(
         if "namespace-tierup-entry created" in line:
             break
     os.killpg(running.pid, sent)  # as a terminal does: the whole group
-    told, _ = running.communicate(timeout=300)
-    assert running.returncode == 130, told
-    assert "interrupted: pulumi finishes what it has begun" in told
-    assert "Traceback" not in told
+    output, _ = running.communicate(timeout=300)
+    assert running.returncode == 130, output
+    assert "interrupted: pulumi is finishing its running steps" in output
+    assert "Traceback" not in output
     again = user.run("local", "up", "--stack", "entry")
     assert again.returncode == 0, again.stdout + again.stderr
-    assert "died while updating" not in again.stdout, "pulumi let go of its lock"
+    assert "cancelling an earlier update" not in again.stdout, "pulumi let go of its lock"
 
 
-def test_mistakes_are_one_message_and_start_nothing(user: User) -> None:
+def test_a_user_mistake_is_one_message_and_starts_nothing(user: User) -> None:
     unknown = user.run("local", "up", "--stack", "standart")
     assert unknown.returncode == 1
     assert "TIER011 Pulumi.standart.yaml: there is no such stack file" in unknown.stderr
@@ -135,6 +135,6 @@ def test_mistakes_are_one_message_and_start_nothing(user: User) -> None:
     assert "make toolchain" in toolless.stderr
     neither = user.run("local", "down")
     assert neither.returncode == 2
-    for told in (unknown, broken, toolless, neither):
-        assert "Traceback" not in told.stderr
+    for result in (unknown, broken, toolless, neither):
+        assert "Traceback" not in result.stderr
     assert user.run("local", "status").stdout == "no local cluster\n"

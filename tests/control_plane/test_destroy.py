@@ -1,4 +1,4 @@
-"""`destroy` leaves nothing but the volumes that were asked to be kept, and gives nodes back as they were."""
+"""`destroy` leaves only retained volumes, and nodes as they were before."""
 
 from collections.abc import Callable
 
@@ -9,17 +9,17 @@ from tierup.manifests import render
 
 
 def left(tier: Tier) -> set[str]:
-    """What of the plan is still in the cluster, as kind/name; nodes count while they carry our labels."""
-    found = set()
+    """Objects of the plan that are still in the cluster, as kind/name; a node counts while it has our labels."""
+    remaining = set()
     for manifest in render(tier.plan):
         kind, metadata = manifest["kind"], manifest["metadata"]
         live = tier.cluster.api.get(manifest["apiVersion"], kind, metadata["name"], metadata.get("namespace"))
         if live is not None and (kind != "Node" or "tierup/stack" in live["metadata"]["labels"]):
-            found.add(f"{kind.lower()}/{metadata['name']}")
-    return found
+            remaining.add(f"{kind.lower()}/{metadata['name']}")
+    return remaining
 
 
-def test_destroy_keeps_the_metrics_volume_and_says_so_and_up_takes_it_up_again(
+def test_destroy_keeps_the_metrics_volume_and_the_next_up_uses_it_again(
     tier_of: Callable[..., Tier],
 ) -> None:
     tier = tier_of("standard")
@@ -28,7 +28,7 @@ def test_destroy_keeps_the_metrics_volume_and_says_so_and_up_takes_it_up_again(
     tier.kubectl("taint", "node", names[0], "team=ml:PreferNoSchedule")
     before = {name: tier.cluster.api.get("v1", "Node", name) or {} for name in names}
     tier.up()
-    # What others write on a node while the tier is up is not the tier's to take away.
+    # Labels that others set on a node while the tier is up must stay.
     tier.kubectl("label", "node", names[0], "rack=7")
     before[names[0]]["metadata"]["labels"]["rack"] = "7"
     kept = tier.project.outputs()["retainedOnDestroy"]
@@ -50,7 +50,7 @@ def test_destroy_keeps_the_metrics_volume_and_says_so_and_up_takes_it_up_again(
     assert again["metadata"]["uid"] == volume["metadata"]["uid"]
 
 
-def test_destroy_leaves_nothing_when_nothing_is_to_be_kept(tier_of: Callable[..., Tier]) -> None:
+def test_destroy_leaves_nothing_when_nothing_is_retained(tier_of: Callable[..., Tier]) -> None:
     tier = tier_of("entry", lambda text: text + "  tierup:monitoring:\n    retain: false\n")
     tier.up()
     assert tier.project.outputs()["retainedOnDestroy"] == []

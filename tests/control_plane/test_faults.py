@@ -1,4 +1,4 @@
-"""An `up` that is killed, interrupted or failed is repaired by running it again; nothing is doubled."""
+"""A killed, interrupted or failed `up` is repaired by running it again, without duplicate objects."""
 
 import contextlib
 import json
@@ -13,7 +13,7 @@ import pytest
 from tier_checks import check_autoscalers, check_pods
 from tiers import Tier
 
-from tierup.local.cluster.api import PATIENCE_S
+from tierup.local.cluster.api import WAIT_TIMEOUT_S
 from tierup.local.cluster.folders import LocalClusterError
 from tierup.local.cluster.project import PulumiFailed
 from tierup.manifests import render
@@ -22,24 +22,24 @@ Appeared = tuple[str, str, str]
 
 
 def wait_for(tier: Tier, engine: subprocess.Popen[str], appeared: Appeared) -> None:
-    """Until an object is in the cluster while `up` still runs."""
+    """Wait until an object is in the cluster while `up` still runs."""
     api_version, kind, name = appeared
     namespace = None if kind in ("Namespace", "PriorityClass") else tier.plan.namespace
-    deadline = time.monotonic() + PATIENCE_S
+    deadline = time.monotonic() + WAIT_TIMEOUT_S
     while tier.cluster.api.get(api_version, kind, name, namespace) is None:
         assert engine.poll() is None, f"`up` ended before {kind}/{name} appeared"
         assert time.monotonic() < deadline, f"{kind}/{name} did not appear"
 
 
 def end(engine: subprocess.Popen[str]) -> None:
-    """End what a killed engine leaves: language host, program and provider are of its process group."""
+    """Kill the rest of a killed engine's process group: language host, program and provider."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(engine.pid, signal.SIGKILL)
     engine.communicate()
 
 
 def check_whole(tier: Tier) -> None:
-    """Every object of the plan is there once, none beside them, and another `up` has nothing to do."""
+    """Check that the cluster has exactly the plan's objects and that another `up` changes nothing."""
     planned = {(m["kind"], m["metadata"]["name"]) for m in render(tier.plan)}
     live = set()
     for api_version, kind in {(m["apiVersion"], m["kind"]) for m in render(tier.plan)}:
@@ -64,7 +64,7 @@ KILLED_AT = [
 @pytest.mark.parametrize(
     "appeared", KILLED_AT, ids=["at the namespace", "before the first pod", "at the deployments"]
 )
-def test_an_engine_killed_in_mid_up_is_repaired_by_cancel_and_up(
+def test_an_up_whose_engine_is_killed_is_repaired_by_cancel_and_up(
     tier_of: Callable[..., Tier], appeared: Appeared
 ) -> None:
     tier = tier_of("standard")
@@ -87,21 +87,21 @@ def test_a_local_run_clears_only_the_lock_of_a_dead_process(tier_of: Callable[..
         tier.project.clear_dead_lock(print)
     engine.kill()
     end(engine)
-    told: list[str] = []
-    tier.project.clear_dead_lock(told.append)
-    assert len(told) == 1
-    assert str(engine.pid) in told[0]
-    tier.project.clear_dead_lock(told.append)
-    assert len(told) == 1, "there is no lock any more"
+    lines: list[str] = []
+    tier.project.clear_dead_lock(lines.append)
+    assert len(lines) == 1
+    assert str(engine.pid) in lines[0]
+    tier.project.clear_dead_lock(lines.append)
+    assert len(lines) == 1, "there is no lock any more"
     tier.up()
     check_whole(tier)
-    # A process that started after the lock was taken only got the dead one's number.
+    # A process that started after the lock only reuses the dead process's pid.
     lock = tier.cluster.folder / "pulumi/.pulumi/locks/organization/tierup/standard/old.json"
     held = {"pid": os.getpid(), "hostname": socket.gethostname(), "timestamp": "2026-01-01T00:00:00.1234567Z"}
     lock.parent.mkdir(parents=True, exist_ok=True)
     lock.write_text(json.dumps(held))
-    tier.project.clear_dead_lock(told.append)
-    assert len(told) == 2
+    tier.project.clear_dead_lock(lines.append)
+    assert len(lines) == 2
     assert not lock.exists()
 
 
@@ -115,7 +115,9 @@ def test_an_interrupted_up_is_repaired_by_running_it_again(tier_of: Callable[...
     check_whole(tier)
 
 
-def test_an_api_server_that_dies_in_mid_up_is_survived_or_repaired(tier_of: Callable[..., Tier]) -> None:
+def test_up_survives_a_killed_api_server_or_is_repaired_by_running_it_again(
+    tier_of: Callable[..., Tier],
+) -> None:
     tier = tier_of("standard")
     engine = tier.start_up()
     wait_for(tier, engine, KILLED_AT[1])
@@ -123,9 +125,7 @@ def test_an_api_server_that_dies_in_mid_up_is_survived_or_repaired(tier_of: Call
     tier.cluster.restart("kube-apiserver")
     try:
         engine.communicate(timeout=30)
-    except (
-        subprocess.TimeoutExpired
-    ):  # the provider may wait, up to the rollout's deadline, on a watch that is gone
+    except subprocess.TimeoutExpired:  # the provider may wait for a lost watch up to the rollout's deadline
         engine.kill()
         end(engine)
         tier.project.clear_dead_lock(print)
@@ -174,14 +174,14 @@ def test_a_failed_up_names_the_object_and_is_repaired_by_running_it_again(
 ) -> None:
     tier = tier_of("standard")
     tier.kubectl("apply", "--server-side", "-f", "-", stdin=POLICY)
-    deadline = time.monotonic() + PATIENCE_S
+    deadline = time.monotonic() + WAIT_TIMEOUT_S
     while not denied(tier):
         assert time.monotonic() < deadline, "the admission policy never came into force"
     with pytest.raises(PulumiFailed, match="no gateway today") as failed:
         tier.up()
     assert "deployment-tierup-standard-gateway" in str(failed.value)
     tier.kubectl("delete", "-f", "-", stdin=POLICY)
-    deadline = time.monotonic() + PATIENCE_S
+    deadline = time.monotonic() + WAIT_TIMEOUT_S
     while denied(tier):
         assert time.monotonic() < deadline, "the admission policy stayed in force"
     tier.up()

@@ -1,4 +1,4 @@
-"""Before anything is made, a preview or an `up` refuses a cluster that is not as the stack file says."""
+"""A preview or `up` refuses a cluster that does not match the stack file before it creates anything."""
 
 import shutil
 import time
@@ -11,7 +11,7 @@ from tiers import Edit, Tier
 
 from tierup.io.cluster.client import Cluster as AskedCluster
 from tierup.io.cluster.scalers import api_groups, metrics_findings
-from tierup.local.cluster.api import PATIENCE_S, Api, ApiError
+from tierup.local.cluster.api import WAIT_TIMEOUT_S, Api, ApiError
 from tierup.local.cluster.project import PulumiFailed
 
 Run = Callable[[Tier], str]
@@ -23,19 +23,19 @@ runs = pytest.mark.parametrize("run", RUNS.values(), ids=RUNS)
 
 
 def refusal(tier: Tier, run: Run) -> str:
-    """What is said; it must be one clean message, and nothing may have been made."""
+    """The error message; checks that it is one clean message and that nothing was created."""
     with pytest.raises(PulumiFailed) as refused:
         run(tier)
-    told = str(refused.value)
-    assert "Traceback" not in told
+    message = str(refused.value)
+    assert "Traceback" not in message
     assert tier.cluster.api.list_all("apps/v1", "Deployment", namespace=tier.plan.namespace) == []
     labelled = tier.cluster.api.list_all("v1", "Node", selector={"tierup/stack": tier.project.stack})
     assert [n["metadata"]["name"] for n in labelled if "tierup/role" in n["metadata"]["labels"]] == []
-    return told
+    return message
 
 
 @runs
-def test_objects_of_others_are_all_named_in_one_message(tier_of: Callable[..., Tier], run: Run) -> None:
+def test_all_foreign_objects_are_named_in_one_message(tier_of: Callable[..., Tier], run: Run) -> None:
     tier = tier_of("standard")
     tier.prepare()
     namespace = tier.plan.namespace
@@ -54,20 +54,20 @@ def test_objects_of_others_are_all_named_in_one_message(tier_of: Callable[..., T
         },
     ):
         tier.cluster.api.create(manifest)
-    told = refusal(tier, run)
+    message = refusal(tier, run)
     for name in (
         f"namespace/{namespace}",
         "serviceaccount/gateway",
         "priorityclass/tierup-standard-model-server",
     ):
-        assert f"TIER081 {name}: exists in the cluster and is not this stack's" in told
-    assert "the cluster of stack 'standard' has 3 problems:" in told
+        assert f"TIER081 {name}: exists in the cluster and is not this stack's" in message
+    assert "the cluster of stack 'standard' has 3 problems:" in message
     kept = tier.cluster.api.get("scheduling.k8s.io/v1", "PriorityClass", "tierup-standard-model-server")
     assert kept is not None
     assert kept["value"] == 5
 
 
-def test_an_object_that_our_own_interrupted_up_left_is_taken_up(tier_of: Callable[..., Tier]) -> None:
+def test_an_object_that_our_own_interrupted_up_left_is_adopted(tier_of: Callable[..., Tier]) -> None:
     tier = tier_of("standard")
     labels = {"tierup/stack": "standard"}
     tier.cluster.api.create(
@@ -83,21 +83,24 @@ def test_another_deployment_of_the_same_stack_name_is_refused(tier_of: Callable[
     tier.up()
     states = tier.cluster.folder / "pulumi" / ".pulumi"
     ours = states.with_name("elsewhere")
-    states.rename(ours)  # a colleague with a backend of their own: same checkout, same cluster
+    states.rename(ours)  # a colleague with another backend: same checkout, same cluster
     tier.prepare()
     with pytest.raises(PulumiFailed) as refused:
         run(tier)
-    told = str(refused.value)
-    assert "Traceback" not in told
-    assert "TIER084 nodes.names[0]: node standard-gpu-1 serves another deployment of a stack" in told
-    assert "TIER081 priorityclass/tierup-standard-model-server: is of another deployment of a stack" in told
+    message = str(refused.value)
+    assert "Traceback" not in message
+    assert "TIER084 nodes.names[0]: node standard-gpu-1 serves another deployment of a stack" in message
+    assert (
+        "TIER081 priorityclass/tierup-standard-model-server: belongs to another deployment of a stack"
+        in message
+    )
     shutil.rmtree(states)
     ours.rename(states)
     tier.up("--expect-no-changes")
 
 
 @runs
-def test_nodes_that_are_missing_taken_or_different_are_named(tier_of: Callable[..., Tier], run: Run) -> None:
+def test_missing_foreign_and_mismatched_nodes_are_named(tier_of: Callable[..., Tier], run: Run) -> None:
     tier = tier_of("standard")
     tier.prepare()
     api = tier.cluster.api
@@ -107,22 +110,22 @@ def test_nodes_that_are_missing_taken_or_different_are_named(tier_of: Callable[.
         "/api/v1/nodes/standard-gpu-2", {"metadata": {"labels": {"nvidia.com/gpu.product": "Tesla-T4"}}}
     )
     api.merge("/api/v1/nodes/standard-gpu-3", {"metadata": {"labels": {"tierup/stack": "other"}}})
-    told = refusal(tier, run)
-    assert "TIER082 nodes.names[0]: the cluster has no such node" in told
-    assert "TIER083 nodes.names[1]: node standard-gpu-2 is not a standard-2x-a100-80g-pcie" in told
-    assert "(got Tesla-T4; allowed NVIDIA-A100-80GB-PCIe)" in told
-    assert "TIER084 nodes.names[2]: node standard-gpu-3 serves the stack 'other'" in told
+    message = refusal(tier, run)
+    assert "TIER082 nodes.names[0]: the cluster has no such node" in message
+    assert "TIER083 nodes.names[1]: node standard-gpu-2 is not a standard-2x-a100-80g-pcie" in message
+    assert "(got Tesla-T4; allowed NVIDIA-A100-80GB-PCIe)" in message
+    assert "TIER084 nodes.names[2]: node standard-gpu-3 serves the stack 'other'" in message
 
 
-def test_a_storage_class_that_is_not_there_is_named(tier_of: Callable[..., Tier]) -> None:
+def test_a_missing_storage_class_is_named(tier_of: Callable[..., Tier]) -> None:
     tier = tier_of(
         "standard",
         lambda text: text.replace("maxNumSeqs: 16", "cache: {storageClass: fast-nfs}\n      maxNumSeqs: 16"),
     )
     tier.prepare()
-    told = refusal(tier, RUNS["preview"])
-    assert "TIER085 persistentvolumeclaim/models-shared-" in told
-    assert "the cluster has no such storage class (got fast-nfs; allowed shared, standard)" in told
+    message = refusal(tier, RUNS["preview"])
+    assert "TIER085 persistentvolumeclaim/models-shared-" in message
+    assert "the cluster has no such storage class (got fast-nfs; allowed shared, standard)" in message
 
 
 def claim_from(storage_class: str) -> Edit:
@@ -132,7 +135,7 @@ def claim_from(storage_class: str) -> Edit:
     )
 
 
-def test_a_class_for_one_node_under_a_cache_of_three_is_refused_until_a_volume_serves_all(
+def test_a_single_node_storage_class_for_three_nodes_is_refused_until_a_shared_volume_exists(
     tier_of: Callable[..., Tier],
 ) -> None:
     tier = tier_of("standard", claim_from("disks"))
@@ -149,17 +152,17 @@ def test_a_class_for_one_node_under_a_cache_of_three_is_refused_until_a_volume_s
 
     store("StorageClass", "storage.k8s.io/v1", "disks", provisioner="ebs.csi.aws.com")
     volume("for-one", "ReadWriteOnce")
-    told = refusal(tier, RUNS["preview"])
-    assert "the cluster of stack 'standard' has 1 problem:" in told
-    assert "TIER088 persistentvolumeclaim/models-shared-" in told
-    assert "storage class disks makes no volume that serves ReadWriteMany, which 3 nodes need" in told
-    assert "(got ebs.csi.aws.com) - name a class that does in cache.storageClass" in told
+    message = refusal(tier, RUNS["preview"])
+    assert "the cluster of stack 'standard' has 1 problem:" in message
+    assert "TIER088 persistentvolumeclaim/models-shared-" in message
+    assert "storage class disks makes no volume that serves ReadWriteMany, which 3 nodes need" in message
+    assert "(got ebs.csi.aws.com) - name a class that does in cache.storageClass" in message
     volume("for-many", "ReadWriteMany")
     assert "TIER08" not in tier.project.pulumi("preview", quiet=True)
 
 
 def second_scalers(namespace: str) -> list[dict[str, Any]]:
-    """What a colleague may have put beside a tier; the first of each kind aims at one of its Deployments."""
+    """Autoscalers that a colleague may have created; the first of each kind targets one of the tier's Deployments."""
     mine = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "model-qwen2-5-7b"}
     theirs = {**mine, "name": "something-else"}
     target = {"type": "Utilization", "averageUtilization": 80}
@@ -181,7 +184,7 @@ def second_scalers(namespace: str) -> list[dict[str, Any]]:
 
 
 def knows_scaled_objects(api: Api) -> bool:
-    """Whether the API server serves KEDA's kind and lists its group, some time after the definition is there."""
+    """Whether the API server serves KEDA's kind and lists its group, some time after the definition exists."""
     try:
         served = api.request("GET", "/apis/keda.sh/v1alpha1")
     except ApiError:
@@ -191,7 +194,7 @@ def knows_scaled_objects(api: Api) -> bool:
 
 
 @pytest.mark.parametrize("enabled", ["true", "false"])
-def test_a_second_autoscaler_is_named_and_its_removal_is_enough(
+def test_a_second_autoscaler_is_refused_until_it_is_removed(
     tier_of: Callable[..., Tier], scaled_objects: str, enabled: str
 ) -> None:
     """A real HPA, and a real ScaledObject under KEDA's own definition; KEDA itself does not run."""
@@ -201,29 +204,29 @@ def test_a_second_autoscaler_is_named_and_its_removal_is_enough(
     tier.prepare()
     api, namespace = tier.cluster.api, tier.plan.namespace
     tier.kubectl("apply", "--server-side", "-f", scaled_objects)
-    deadline = time.monotonic() + PATIENCE_S
+    deadline = time.monotonic() + WAIT_TIMEOUT_S
     while not knows_scaled_objects(api):
         assert time.monotonic() < deadline, "the API server never served ScaledObjects"
     labels = {"tierup/stack": "standard"}
     api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": labels}})
     for manifest in second_scalers(namespace):
         api.create(manifest)
-    told = refusal(tier, RUNS["up"])
-    assert "the cluster of stack 'standard' has 2 problems:" in told
+    message = refusal(tier, RUNS["up"])
+    assert "the cluster of stack 'standard' has 2 problems:" in message
     for kind in ("horizontalpodautoscaler", "scaledobject"):
-        assert f"TIER089 {kind}/theirs: scales deployment/model-qwen2-5-7b" in told
+        assert f"TIER089 {kind}/theirs: scales deployment/model-qwen2-5-7b" in message
         tier.kubectl("delete", "--namespace", namespace, kind, "theirs")
     assert "TIER089" not in tier.project.pulumi("preview", quiet=True)
 
 
-def test_an_autoscaler_that_gets_no_metrics_is_a_warning_and_no_more(tier_of: Callable[..., Tier]) -> None:
-    """A warm spare to grow into, and nothing in the local cluster that would make it grow."""
+def test_an_autoscaler_without_metrics_is_only_a_warning(tier_of: Callable[..., Tier]) -> None:
+    """The tier could scale up to a warm spare, but the local cluster serves no metrics to scale by."""
     tier = tier_of("standard", lambda text: text.replace("mode: cold", "mode: warm", 1))
     tier.prepare()
-    said = tier.project.pulumi("preview", quiet=True)
-    assert "TIER014 autoscaling: no adapter serves custom.metrics.k8s.io in this cluster" in said
-    assert "TIER08" not in said
-    # An adapter is one that is registered; whether it answers is its owner's care.
+    output = tier.project.pulumi("preview", quiet=True)
+    assert "TIER014 autoscaling: no adapter serves custom.metrics.k8s.io in this cluster" in output
+    assert "TIER08" not in output
+    # A registered adapter is enough; whether it works is its owner's responsibility.
     tier.cluster.api.create(
         {
             "apiVersion": "apiregistration.k8s.io/v1",
@@ -244,14 +247,14 @@ def test_an_autoscaler_that_gets_no_metrics_is_a_warning_and_no_more(tier_of: Ca
 
 
 def use_cluster(tier: Tier, **values: str) -> None:
-    """Say another cluster in the scratch stack file."""
+    """Set another cluster in the scratch stack file."""
     document = yaml.safe_load(tier.project.stack_file.read_text())
     document["config"]["tierup:cluster"] |= values
     tier.project.stack_file.write_text(yaml.safe_dump(document))
 
 
 @runs
-def test_a_cluster_that_cannot_be_asked_is_one_message(tier_of: Callable[..., Tier], run: Run) -> None:
+def test_an_unreachable_cluster_is_one_message(tier_of: Callable[..., Tier], run: Run) -> None:
     tier = tier_of("standard")
     tier.prepare()
     use_cluster(tier, context="nowhere")
@@ -269,7 +272,7 @@ def test_a_cluster_that_cannot_be_asked_is_one_message(tier_of: Callable[..., Ti
     assert "Traceback" not in str(refused.value)
 
 
-def test_a_user_who_may_not_look_is_told_so_with_the_servers_words(tier_of: Callable[..., Tier]) -> None:
+def test_missing_read_permission_is_reported_with_the_servers_message(tier_of: Callable[..., Tier]) -> None:
     tier = tier_of("standard")
     tier.prepare()
     tier.kubectl("create", "serviceaccount", "dev")
@@ -279,10 +282,10 @@ def test_a_user_who_may_not_look_is_told_so_with_the_servers_words(tier_of: Call
     weak = tier.project.folder / "weak"
     weak.write_text(yaml.safe_dump(access))
     use_cluster(tier, kubeconfig=str(weak))
-    told = refusal(tier, RUNS["preview"])
-    assert "TIER080 cluster: " in told
-    assert 'User "system:serviceaccount:default:dev" cannot get resource "namespaces"' in told
-    assert "ask its administrator for a role" in told
+    message = refusal(tier, RUNS["preview"])
+    assert "TIER080 cluster: " in message
+    assert 'User "system:serviceaccount:default:dev" cannot get resource "namespaces"' in message
+    assert "ask its administrator for a role" in message
 
 
 def test_a_bad_stack_file_is_one_message_in_the_preview(tier_of: Callable[..., Tier]) -> None:
@@ -292,7 +295,7 @@ def test_a_bad_stack_file_is_one_message_in_the_preview(tier_of: Callable[..., T
     tier.project.stack_file.write_text(
         text.replace("users: 50", "users: -1").replace("id: qwen2.5-7b", "id: qwen2.5-8b")
     )
-    told = refusal(tier, RUNS["preview"])
-    assert "stack 'standard' has 2 problems:" in told
-    assert "TIER006 workload.users" in told
-    assert "TIER021 models[0].id: the catalogue has no such model (got qwen2.5-8b" in told
+    message = refusal(tier, RUNS["preview"])
+    assert "stack 'standard' has 2 problems:" in message
+    assert "TIER006 workload.users" in message
+    assert "TIER021 models[0].id: the catalogue has no such model (got qwen2.5-8b" in message

@@ -1,4 +1,4 @@
-"""Plans as the engine makes them now: those that are committed for tests, and the bill of every tier's."""
+"""Plans of the current engine: they equal the committed golden plans, and have the same cost as the stack files."""
 
 import json
 import subprocess
@@ -30,17 +30,19 @@ def bills(plan: dict[str, Any]) -> tuple[Bill, Bill]:
 
 
 def shape(plan: dict[str, Any]) -> set[tuple[str, ...]]:
-    """What happens to which types, and what is told of them; not how many there are."""
-    told = set()
+    """Operations, types and field names of a plan, without the number of resources."""
+    fields = set()
     for step in plan.get("steps", ()):
         for side in ("oldState", "newState"):
-            told |= {(step["op"], side, step[side]["type"], *sorted(step[side])) for _ in [0] if side in step}
+            fields |= {
+                (step["op"], side, step[side]["type"], *sorted(step[side])) for _ in [0] if side in step
+            }
     for state in plan.get("deployment", {}).get("resources", ()):
-        told.add(("state", state["type"], *sorted(state)))
-    return told
+        fields.add(("state", state["type"], *sorted(state)))
+    return fields
 
 
-def test_the_committed_plans_are_what_the_engine_makes(cluster_root: Path, tmp_path: Path) -> None:
+def test_the_committed_plans_equal_what_the_engine_writes(cluster_root: Path, tmp_path: Path) -> None:
     cluster = Cluster.up("golden", root=cluster_root)
     try:
         made = dict(make(cluster, tmp_path))
@@ -54,15 +56,15 @@ def test_the_committed_plans_are_what_the_engine_makes(cluster_root: Path, tmp_p
 
 
 @pytest.mark.parametrize("stack", ["entry", "standard", "premium"])
-def test_a_preview_of_a_tier_costs_what_its_stack_file_does(tier_of: Callable[..., Tier], stack: str) -> None:
+def test_a_tiers_preview_and_stack_file_have_the_same_cost(tier_of: Callable[..., Tier], stack: str) -> None:
     tier = tier_of(stack)
     tier.prepare()
-    said = tier.project.pulumi(*PREVIEW, quiet=True)
-    _, now = bills(json.loads(said))
+    preview = tier.project.pulumi(*PREVIEW, quiet=True)
+    _, now = bills(json.loads(preview))
     expected = bill_of(tier.plan)
     assert now == expected
-    again = parse_plan(f"Previewing update ({stack}):\n{said}\n".encode(), "a log")
-    assert again == parse_plan(said.encode(), "alone")
+    again = parse_plan(f"Previewing update ({stack}):\n{preview}\n".encode(), "a log")
+    assert again == parse_plan(preview.encode(), "alone")
     asked = [str(TIERUP), "cost", "--stack", stack, "--preview", "--json"]
     done = subprocess.run(
         asked, cwd=tier.project.folder, env=tier.project.environment(), capture_output=True, check=False

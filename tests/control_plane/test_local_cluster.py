@@ -1,4 +1,4 @@
-"""The local cluster is a real control plane, keeps to itself, and leaves nothing behind, crash or not."""
+"""The local cluster is a real, isolated control plane and leaves nothing behind, even after a crash."""
 
 import contextlib
 import os
@@ -16,7 +16,7 @@ import kubernetes
 import pytest
 
 import tierup.local.cluster.cluster as cluster_module
-from tierup.local.cluster.api import PATIENCE_S, Api, ApiError
+from tierup.local.cluster.api import WAIT_TIMEOUT_S, Api, ApiError
 from tierup.local.cluster.cluster import Cluster, LocalClusterError, down, list_clusters, status
 from tierup.local.cluster.commands import COMPONENTS, command
 from tierup.local.cluster.fake_nodes import VOLUME_LABEL, FakeNode, apply_nodes, delete_node, ensure_volumes
@@ -29,7 +29,7 @@ UP = "import sys; from pathlib import Path; from tierup.local.cluster.cluster im
 UP += "print(Cluster.up(sys.argv[1], root=Path(sys.argv[2])).server)"
 
 
-def until(check: Callable[[], bool], what: str, timeout: float = PATIENCE_S) -> None:
+def until(check: Callable[[], bool], what: str, timeout: float = WAIT_TIMEOUT_S) -> None:
     deadline = time.monotonic() + timeout
     while not check():
         assert time.monotonic() < deadline, f"not within {timeout:.0f} s: {what}"
@@ -37,16 +37,16 @@ def until(check: Callable[[], bool], what: str, timeout: float = PATIENCE_S) -> 
 
 
 def living_processes_of(folder: Path) -> list[str]:
-    """Command lines that name `folder`, out of /proc: independent of the records that the library keeps."""
-    found = []
+    """Command lines with `folder` in them, read from /proc and not from the library's records."""
+    command_lines = []
     for entry in Path("/proc").glob("[0-9]*"):
         try:
             line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
         except (FileNotFoundError, ProcessLookupError, PermissionError):
             continue
         if f"{folder}/" in line and int(entry.name) != os.getpid():
-            found.append(line[:120])
-    return found
+            command_lines.append(line[:120])
+    return command_lines
 
 
 def pod_spec(gpus: int = 0, **extra: Any) -> dict[str, Any]:
@@ -85,15 +85,15 @@ def claim(namespace: str, name: str, mode: str, storage_class: str | None) -> di
 
 
 def has_condition(name: str, value: str) -> Callable[[dict[str, Any] | None], bool]:
-    def check(found: dict[str, Any] | None) -> bool:
-        conditions = found["status"].get("conditions", []) if found is not None else []
+    def check(obj: dict[str, Any] | None) -> bool:
+        conditions = obj["status"].get("conditions", []) if obj is not None else []
         return any(c["type"] == name and c["status"] == value for c in conditions)
 
     return check
 
 
-def is_gone(found: dict[str, Any] | None) -> bool:
-    return found is None
+def is_gone(obj: dict[str, Any] | None) -> bool:
+    return obj is None
 
 
 @pytest.fixture
@@ -107,7 +107,7 @@ def gpu_node(cluster: Cluster) -> Iterator[Cluster]:
 
 @pytest.fixture
 def name(cluster_root: Path, request: pytest.FixtureRequest) -> Iterator[str]:
-    """A name for a cluster of the test's own, which is gone afterwards whatever the test did."""
+    """A name for the test's own cluster, which is always removed afterwards."""
     own = f"own-{abs(hash(request.node.name)) % 10**8}"
     yield own
     down(own, cluster_root)
@@ -122,7 +122,7 @@ def test_two_clusters_run_side_by_side_and_down_ends_exactly_one(
     before, there = (
         cluster.status(),
         set(list_clusters(cluster_root)),
-    )  # a tier of other tests may be among them
+    )  # other tests may have a tier among them
     other = Cluster.up(name, root=cluster_root)
     assert other.server != cluster.server
     assert set(list_clusters(cluster_root)) == there | {name}
@@ -136,7 +136,7 @@ def test_two_clusters_run_side_by_side_and_down_ends_exactly_one(
     assert not [path for path in cluster_root.iterdir() if name in path.name]
     assert set(list_clusters(cluster_root)) == there
     assert before.ready
-    # The same processes; a busy API server may say only at the second asking that it is ready.
+    # The processes are the same; a busy API server may report ready only at the second request.
     until(lambda: cluster.status() == before, "the other cluster is as it was")
     assert down(name, cluster_root) is False
 
@@ -150,7 +150,7 @@ def processor_seconds(own: Cluster) -> float:
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
-def test_up_takes_less_than_ten_seconds_of_work_and_leaves_the_users_files_and_environment_alone(
+def test_up_uses_less_than_ten_cpu_seconds_and_leaves_the_users_files_and_environment_alone(
     cluster_root: Path, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = tmp_path / ".kube" / "config"
@@ -163,7 +163,7 @@ def test_up_takes_less_than_ten_seconds_of_work_and_leaves_the_users_files_and_e
 
     began = time.process_time()
     own = Cluster.up(name, root=cluster_root)
-    # Work, not time on the clock: what else the machine does must not count.
+    # CPU time and not wall time, so that other load on the machine does not count.
     assert processor_seconds(own) + time.process_time() - began < 10.0
     apply_nodes(own.api, [NODE])
 
@@ -177,8 +177,10 @@ def test_up_takes_less_than_ten_seconds_of_work_and_leaves_the_users_files_and_e
 
 def test_the_kubeconfig_works_for_the_official_client(cluster: Cluster) -> None:
     client = kubernetes.config.new_client_from_config(str(cluster.kubeconfig), context=cluster.context)
-    found = kubernetes.client.CoreV1Api(client).list_namespace().items
-    assert {"default", "kube-system"} <= {item.metadata.name for item in found if item.metadata is not None}
+    namespaces = kubernetes.client.CoreV1Api(client).list_namespace().items
+    assert {"default", "kube-system"} <= {
+        item.metadata.name for item in namespaces if item.metadata is not None
+    }
 
 
 @pytest.mark.parametrize("token", [None, "not-the-token"])
@@ -206,7 +208,7 @@ def test_every_port_is_on_loopback(cluster: Cluster) -> None:
     assert set(listening) == {"0100007F"}
 
 
-def test_a_bad_name_is_refused_before_anything_is_made(cluster_root: Path) -> None:
+def test_a_bad_name_is_refused_before_anything_is_created(cluster_root: Path) -> None:
     with pytest.raises(LocalClusterError, match="not a name"):
         Cluster.up("../elsewhere", root=cluster_root)
     assert status("never-made", cluster_root).pids == dict.fromkeys(COMPONENTS)
@@ -215,7 +217,7 @@ def test_a_bad_name_is_refused_before_anything_is_made(cluster_root: Path) -> No
 # --- it starts once, and cleans up after crashes
 
 
-def test_up_again_and_two_at_once_find_the_one_running_cluster(cluster_root: Path, name: str) -> None:
+def test_repeated_and_concurrent_up_return_the_one_running_cluster(cluster_root: Path, name: str) -> None:
     program = [sys.executable, "-c", UP, name, str(cluster_root)]
     both = [subprocess.Popen(program, stdout=subprocess.PIPE, text=True) for _ in range(2)]
     servers = [child.communicate(timeout=300)[0].splitlines()[-1] for child in both]
@@ -243,7 +245,7 @@ def test_down_cleans_what_a_killed_up_left(cluster_root: Path, name: str, last: 
     assert not folder.exists()
 
 
-def test_down_finishes_a_down_that_was_cut_short(cluster_root: Path, name: str) -> None:
+def test_down_finishes_an_interrupted_down(cluster_root: Path, name: str) -> None:
     own = Cluster.up(name, root=cluster_root)
     own.folder.rename(own.folder.with_name(f".{name}.removing"))
     assert down(name, cluster_root)
@@ -251,18 +253,18 @@ def test_down_finishes_a_down_that_was_cut_short(cluster_root: Path, name: str) 
     assert not [path for path in cluster_root.iterdir() if name in path.name]
 
 
-def test_up_replaces_a_half_dead_cluster(cluster_root: Path, name: str) -> None:
+def test_up_replaces_a_broken_cluster(cluster_root: Path, name: str) -> None:
     first = Cluster.up(name, root=cluster_root)
     first.kill("kube-scheduler")
     assert not first.status().ready
-    said: list[str] = []
-    second = Cluster.up(name, root=cluster_root, echo=said.append)
-    assert "half alive" in said[0]
+    lines: list[str] = []
+    second = Cluster.up(name, root=cluster_root, echo=lines.append)
+    assert "removed a broken cluster" in lines[0]
     until(lambda: second.status().ready, "the new cluster is ready")
     assert len(living_processes_of(second.folder)) == len(COMPONENTS)
 
 
-def test_a_process_that_got_a_recorded_pid_later_is_left_alone(cluster_root: Path, name: str) -> None:
+def test_another_process_with_a_recorded_pid_is_left_alone(cluster_root: Path, name: str) -> None:
     with subprocess.Popen(["sleep", "60"]) as bystander:
         folder = cluster_root / name
         folder.mkdir()
@@ -280,7 +282,7 @@ def test_a_process_that_got_a_recorded_pid_later_is_left_alone(cluster_root: Pat
 
 
 @pytest.mark.parametrize("taken", ["etcd", "kube-apiserver"])
-def test_a_port_taken_meanwhile_is_chosen_anew(
+def test_a_port_that_is_taken_meanwhile_is_replaced(
     cluster_root: Path, name: str, taken: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     free_ports = cluster_module._free_ports
@@ -294,7 +296,7 @@ def test_a_port_taken_meanwhile_is_chosen_anew(
     until(lambda: own.status().ready, "the cluster is ready")
 
 
-def test_a_component_that_does_not_start_is_reported_with_its_log_and_nothing_stays(
+def test_a_component_that_does_not_start_is_reported_with_its_log_and_leaves_nothing_behind(
     cluster_root: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def with_bad_flag(component: str, folder: Path, ports: dict[str, int]) -> list[str]:
@@ -309,7 +311,7 @@ def test_a_component_that_does_not_start_is_reported_with_its_log_and_nothing_st
 
 
 @pytest.mark.parametrize("component", COMPONENTS)
-def test_a_component_killed_and_restarted_finds_its_data_and_the_others(
+def test_a_restarted_component_uses_its_old_data_and_reconnects(
     gpu_node: Cluster, namespace: str, component: str
 ) -> None:
     api = gpu_node.api
@@ -331,7 +333,7 @@ def test_a_component_killed_and_restarted_finds_its_data_and_the_others(
 # --- it is a real control plane
 
 
-def test_a_pod_is_scheduled_on_a_simulated_gpu_node_becomes_ready_and_goes(
+def test_a_pod_is_scheduled_on_a_simulated_gpu_node_becomes_ready_and_is_deleted(
     gpu_node: Cluster, namespace: str
 ) -> None:
     init = [
@@ -340,12 +342,12 @@ def test_a_pod_is_scheduled_on_a_simulated_gpu_node_becomes_ready_and_goes(
     ]
     for pod_name in ("one", "two"):
         gpu_node.api.create(pod(namespace, pod_name, gpus=2, initContainers=init))
-    found = [
+    pods = [
         gpu_node.api.wait("v1", "Pod", pod_name, namespace, until=has_condition("Ready", "True"))
         for pod_name in ("one", "two")
     ]
-    assert all(p is not None and p["spec"]["nodeName"] == NODE.name for p in found)
-    states = [p["status"] for p in found if p is not None]
+    assert all(p is not None and p["spec"]["nodeName"] == NODE.name for p in pods)
+    states = [p["status"] for p in pods if p is not None]
     assert len({s["podIP"] for s in states}) == 2
     assert [s["phase"] for s in states] == ["Running", "Running"]
     fetch, sidecar = states[0]["initContainerStatuses"]
@@ -369,10 +371,10 @@ def test_a_pod_that_does_not_fit_stays_pending_with_the_schedulers_reason(
 ) -> None:
     gpu_node.api.create(pod(namespace, "unfit", **spec))
     unscheduled = has_condition("PodScheduled", "False")
-    found = gpu_node.api.wait("v1", "Pod", "unfit", namespace, until=unscheduled)
-    assert found is not None
-    assert found["status"]["phase"] == "Pending"
-    assert reason in found["status"]["conditions"][0]["message"]
+    pending = gpu_node.api.wait("v1", "Pod", "unfit", namespace, until=unscheduled)
+    assert pending is not None
+    assert pending["status"]["phase"] == "Pending"
+    assert reason in pending["status"]["conditions"][0]["message"]
 
 
 def test_pod_security_refuses_a_privileged_pod_where_restricted_is_enforced(
@@ -456,11 +458,11 @@ def test_the_autoscaler_controller_raises_replicas_to_its_minimum_without_metric
         "Deployment",
         "server",
         namespace,
-        until=lambda found: found is not None and found["status"].get("readyReplicas") == 3,
+        until=lambda obj: obj is not None and obj["status"].get("readyReplicas") == 3,
     )
 
 
-def test_registering_a_node_again_changes_its_size_and_keeps_the_taints_it_got_since(
+def test_registering_a_node_again_changes_its_size_and_keeps_later_taints(
     cluster: Cluster,
 ) -> None:
     apply_nodes(cluster.api, [NODE])

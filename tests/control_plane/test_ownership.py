@@ -16,7 +16,7 @@ from tiers import Tier, own_checkout
 
 from tierup.cli.render import to_yaml
 from tierup.cli.tier_page import gpus_of_pod
-from tierup.local.cluster.api import PATIENCE_S, Api, ApiError
+from tierup.local.cluster.api import WAIT_TIMEOUT_S, Api, ApiError
 from tierup.local.cluster.cluster import Cluster
 from tierup.local.cluster.project import LocalProject, PulumiFailed
 from tierup.manifests import render
@@ -115,7 +115,7 @@ def test_applying_the_rendered_objects_as_pulumis_own_field_manager_would_change
         assert comparable(applied) == comparable(live), identity(manifest)
 
 
-def test_the_cluster_holds_no_object_of_the_stack_that_is_not_rendered(standard: Tier) -> None:
+def test_the_cluster_has_no_object_of_the_stack_that_is_not_rendered(standard: Tier) -> None:
     namespace = standard.plan.namespace
     known = {identity(manifest) for manifest in rendered(standard)}
     listed = {
@@ -172,7 +172,7 @@ def test_the_autoscaler_and_not_pulumi_sets_the_replicas(standard: Tier) -> None
     }
     assert owners <= {"kube-controller-manager"}
     rescaled: list[str] = []
-    deadline = time.monotonic() + PATIENCE_S  # events are written some time after the deed
+    deadline = time.monotonic() + WAIT_TIMEOUT_S  # events are written some time after the deed
     while not rescaled and time.monotonic() < deadline:
         rescaled = [
             event["message"]
@@ -214,7 +214,7 @@ def test_a_second_stack_in_the_cluster_leaves_every_object_of_the_first_alone(
     assert not second.cluster.api.list_all("v1", "Node", selector={"tierup/stack": "premium"})
 
 
-def test_a_server_that_is_given_back_can_be_drained_onto_those_in_service(
+def test_a_removed_server_can_be_drained_onto_those_in_service(
     tier_of: Callable[..., Tier],
 ) -> None:
     """Pods stay where they run when labels go, so the operator drains; the budgets let that end."""
@@ -297,7 +297,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("spoil", "reason"), WRONG)
-def test_our_own_pod_is_let_in_and_refused_with_one_thing_wrong(
+def test_our_own_pod_is_admitted_and_refused_with_one_violation(
     standard: Tier, spoil: Callable[[Object], None], reason: str
 ) -> None:
     pod = own_pod(standard)
@@ -310,7 +310,7 @@ def test_our_own_pod_is_let_in_and_refused_with_one_thing_wrong(
     assert reason in str(refused.value)
 
 
-def test_the_quota_lets_one_pod_more_than_the_servers_hold_wait_and_exposes_nothing(standard: Tier) -> None:
+def test_the_quota_admits_one_pending_pod_and_no_exposed_service(standard: Tier) -> None:
     pod = own_pod(standard)
     for count, allowed in ((1, True), (2, False)):
         for kind in ("requests", "limits"):

@@ -19,7 +19,7 @@ def restricted(cluster: Cluster, namespace: str) -> str:
 def test_our_policy_and_the_api_server_agree(cluster: Cluster, restricted: str) -> None:
     """Nothing is made: the server is asked what it would do."""
     verdicts = {case.name: (allowed(cluster, restricted, case), not refused_by_us(case)) for case in CASES}
-    assert {name: said for name, said in verdicts.items() if said[0] != said[1]} == {}
+    assert {name: verdict for name, verdict in verdicts.items() if verdict[0] != verdict[1]} == {}
     assert {server for server, _ in verdicts.values()} == {True, False}
 
 

@@ -74,14 +74,14 @@ def preview(tier: Tier, *words: str) -> str:
     return tier.project.pulumi("preview", *words, quiet=True)
 
 
-def test_a_tier_passes_and_comes_up_and_other_peoples_good_resources_too(
+def test_a_tier_and_valid_foreign_resources_pass_the_policies(
     tier_of: Callable[..., Tier], pack: tuple[str, str]
 ) -> None:
     tier = tier_of("entry", lambda text: budget(text, "    maxIncreaseUsdPerMonth: 50\n"))
     write_program(tier, UNKNOWN_APP)
-    said = preview(tier, *pack)
-    assert "Policies:" in said, "the pack was asked"
-    assert "mandatory" not in said
+    output = preview(tier, *pack)
+    assert "Policies:" in output, "the pack was asked"
+    assert "mandatory" not in output
     write_program(tier, GOOD_APP)
     assert "mandatory" not in tier.up(*pack)
     check_pods(tier)
@@ -95,16 +95,16 @@ def test_a_bad_resource_stops_the_deployment_before_anything_exists(
     write_program(tier, FLOATING_APP)
     levels = tmp_path / "levels.json"
     levels.write_text('{"pinned-images": "advisory"}')
-    told = preview(tier, *pack, "--policy-pack-config", str(levels))
-    assert "[advisory]  pinned-images" in told
+    output = preview(tier, *pack, "--policy-pack-config", str(levels))
+    assert "[advisory]  pinned-images" in output
     assert "mandatory" not in preview(tier), "without the pack nobody minds"
     for words in (("preview",), ("up", "--yes")):
         with pytest.raises(PulumiFailed, match="pinned-images") as failed:
             tier.project.pulumi(*words, *pack, quiet=True)
-        said = str(failed.value)
-        assert "[mandatory]" in said
-        assert "registry.example.com/app:latest" in said
-        assert said.count("[mandatory]") == 1, "our own tier is not to blame"
+        output = str(failed.value)
+        assert "[mandatory]" in output
+        assert "registry.example.com/app:latest" in output
+        assert output.count("[mandatory]") == 1, "our own tier is not to blame"
     assert tier.cluster.api.get("v1", "Namespace", tier.plan.namespace) is None
     # Even where nobody looks first, the resource itself is not made.
     with pytest.raises(PulumiFailed, match="pinned-images"):
@@ -112,7 +112,7 @@ def test_a_bad_resource_stops_the_deployment_before_anything_exists(
     assert tier.cluster.api.get("apps/v1", "Deployment", "app", "default") is None
 
 
-def test_a_budget_stops_or_tells_as_the_stack_file_says(
+def test_a_budget_is_mandatory_or_advisory_as_in_the_stack_file(
     tier_of: Callable[..., Tier], pack: tuple[str, str]
 ) -> None:
     """The entry tier costs about 684 USD a month with its volume; others' volumes come on top."""
@@ -124,12 +124,14 @@ def test_a_budget_stops_or_tells_as_the_stack_file_says(
         tier.project.pulumi("up", "--yes", *pack, quiet=True)
     assert tier.cluster.api.get("v1", "Namespace", tier.plan.namespace) is None
     tier.edit(lambda text: text.replace("monthlyUsd: 700", "monthlyUsd: 700\n    mode: advisory"))
-    said = preview(tier, *pack)
-    assert "[advisory]" in said
-    assert "budget.monthlyUsd" in said
+    output = preview(tier, *pack)
+    assert "[advisory]" in output
+    assert "budget.monthlyUsd" in output
 
 
-def test_one_change_may_add_only_so_much(tier_of: Callable[..., Tier], pack: tuple[str, str]) -> None:
+def test_the_cost_increase_of_one_change_is_limited(
+    tier_of: Callable[..., Tier], pack: tuple[str, str]
+) -> None:
     tier = tier_of("entry", lambda text: budget(text, "    maxIncreaseUsdPerMonth: 50\n"))
     write_program(tier)
     tier.up(*pack)

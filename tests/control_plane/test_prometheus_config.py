@@ -23,12 +23,12 @@ TWO = [{"id": "qwen2.5-7b"}, {"id": "qwen2.5-7b", "precision": "awq"}]
 def promtool() -> Callable[..., str]:
     """Runs promtool and returns what it said; fails when it found something."""
     try:
-        found = str(tool("promtool"))
+        program = str(tool("promtool"))
     except ToolMissing as missing:
         pytest.skip(f"NOT PROVEN, there is no promtool: run `make toolchain` ({missing})")
 
     def run(*arguments: str) -> str:
-        done = subprocess.run([found, *arguments], capture_output=True, text=True, check=False)
+        done = subprocess.run([program, *arguments], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout + done.stderr
 
@@ -52,7 +52,7 @@ def test_promtool_accepts_the_rules(promtool: Callable[..., str]) -> None:
     assert "3 rules found" in promtool("check", "rules", str(RULES / "recording.yml"))
 
 
-def test_the_rules_give_what_known_samples_mean(promtool: Callable[..., str]) -> None:
+def test_the_rules_compute_the_expected_values_of_known_samples(promtool: Callable[..., str]) -> None:
     assert "SUCCESS" in promtool("test", "rules", str(RULES / "recording_test.yml"))
 
 

@@ -78,11 +78,11 @@ def test_rendered_objects_come_up_with_kubectl_too(tier_of: Callable[..., Tier])
         tier.kubectl("rollout", "status", "--timeout=300s", "-n", tier.plan.namespace, f"deployment/{name}")
 
 
-def test_a_secret_is_in_the_cluster_and_nowhere_else_in_clear(tier_of: Callable[..., Tier]) -> None:
+def test_a_secret_is_in_plain_text_only_in_the_cluster(tier_of: Callable[..., Tier]) -> None:
     tier = tier_of("standard", lambda text: text + SECRET)
     (manifest,) = [m for m in rendered(tier) if m["kind"] == "Secret"]
     assert manifest["stringData"] == {"admin-password": "${tierup:secret-grafana-admin}"}
-    told = tier.up()
+    output = tier.up()
     live = tier.cluster.api.get("v1", "Secret", manifest["metadata"]["name"], tier.plan.namespace)
     assert live is not None
     value = base64.b64decode(live["data"]["admin-password"]).decode()
@@ -100,7 +100,7 @@ def test_a_secret_is_in_the_cluster_and_nowhere_else_in_clear(tier_of: Callable[
         for p in files
         if not p.is_relative_to(tier.cluster.folder / "etcd") and value.encode() in p.read_bytes()
     ]
-    for text in (told, state, plan, outputs):
+    for text in (output, state, plan, outputs):
         assert value not in text
         assert base64.b64encode(value.encode()).decode() not in text
     assert clear == []
@@ -150,7 +150,7 @@ GOOD: dict[str, Any] = {
 }
 
 
-def test_a_right_pod_is_let_in_and_one_with_too_many_gpus_is_not(
+def test_a_valid_pod_is_admitted_and_one_with_too_many_gpus_is_not(
     labelled_namespace: tuple[Tier, str],
 ) -> None:
     tier, namespace = labelled_namespace

@@ -45,7 +45,9 @@ def test_two_stacks_in_one_cluster_do_not_touch_each_other(tier_of: Callable[...
     standard.up("--expect-no-changes")
 
 
-def test_the_second_engine_comes_up_and_its_options_roll_it(tier_of: Callable[..., Tier]) -> None:
+def test_the_second_engine_comes_up_and_a_change_of_its_options_rolls_it(
+    tier_of: Callable[..., Tier],
+) -> None:
     """Its objects are good for the API server and the scheduler; the engine itself is run nowhere here."""
 
     def second(text: str) -> str:

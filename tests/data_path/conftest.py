@@ -1,4 +1,4 @@
-"""Two real engines for the whole run, fake ones for each test; what lacks Nginx or vLLM does not run, and says so."""
+"""Two real engines for the whole run, fake ones for each test; tests without Nginx or vLLM skip with a message."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,7 +14,7 @@ SLOTS, REPLICAS, QUEUE = 4, 2, 40
 
 
 def tier(make_plan: Callable[..., Plan], **sections: object) -> Plan:
-    """The plan that the two engines are started for: four slots each, so that a few requests fill them."""
+    """The plan of the two engines, with four slots each, so that a few requests fill them."""
     gateway: dict[str, object] = {"queueLength": QUEUE, "replicas": 1}
     said = sections.pop("gateway", {})
     assert isinstance(said, dict)
@@ -32,7 +32,7 @@ def engines(make_plan: Callable[..., Plan], tmp_path_factory: pytest.TempPathFac
 
 @pytest.fixture(scope="session")
 def make_tier(make_plan: Callable[..., Plan]) -> Callable[..., Plan]:
-    """Plans for those two engines; sections are added by keyword."""
+    """Creates plans for these two engines; keywords add sections."""
     return lambda **sections: tier(make_plan, **sections)
 
 

@@ -1,4 +1,4 @@
-"""The bounds of one gateway follow the ready engines and gateways, in the file and in what clients are answered."""
+"""The bounds of one gateway follow the ready engines and gateways, in the configuration and in responses to clients."""
 
 import os
 import re

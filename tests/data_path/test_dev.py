@@ -1,4 +1,4 @@
-"""`tierup dev up` as a person runs it who edits the templates: it serves, measures, follows edits, and ends whole."""
+"""`tierup dev up` as a user runs it who edits templates: it serves, measures, applies edits, and ends all processes."""
 
 import json
 import os
@@ -37,8 +37,8 @@ STACK = """config:
 """
 
 
-class Person:
-    """Somebody with a home and a checkout of their own, who has one run of the command at a time."""
+class User:
+    """A user with their own home and checkout, who has one run of the command at a time."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.checkout, self.out = folder, folder / "checkout", folder / "out"
@@ -52,7 +52,7 @@ class Person:
         self.process: subprocess.Popen[bytes] | None = None
 
     def up(self, engines: int) -> subprocess.Popen[bytes]:
-        """The checkout's own `tierup dev up`."""
+        """Start the checkout's own `tierup dev up`."""
         kept = {key: value for key, value in os.environ.items() if not key.startswith("XDG_")}
         # A shell that starts the tests in the background ignores SIGINT for all of them; a terminal does not.
         python = ["env", "--default-signal=INT", sys.executable]
@@ -75,9 +75,9 @@ class Person:
         return self.process
 
     def wait(self, text: str, seconds: float = DEADLINE) -> None:
-        """Until the command has said this."""
+        """Wait until the command has printed this text."""
 
-        def said() -> bool:
+        def printed() -> bool:
             assert self.process is not None
             code = self.process.poll()
             if text in self.out.read_text():
@@ -85,10 +85,10 @@ class Person:
             assert code is None, f"ended with {code}:\n{self.out.read_text()}"
             return False
 
-        until(said, f"'{text}' in {self.out}", seconds)
+        until(printed, f"'{text}' in {self.out}", seconds)
 
-    def found(self, pattern: str) -> str:
-        """What the command's page says."""
+    def printed_value(self, pattern: str) -> str:
+        """A value from the command's output."""
         match = re.search(pattern, self.out.read_text(), re.MULTILINE)
         assert match is not None, self.out.read_text()
         return match[1]
@@ -99,20 +99,22 @@ class Person:
         path.write_text(text.replace(old, new))
 
     def left(self) -> list[str]:
-        """Processes that run in the person's folders, or were told of one."""
+        """Processes that run in the user's folders or have one on their command line."""
         found = []
         for place in Path("/proc").glob("[0-9]*"):
             try:
-                words = (place / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-                if str(self.folder) in words or str((place / "cwd").readlink()).startswith(str(self.folder)):
-                    found.append(f"{place.name} {words}")
+                command_line = (place / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                if str(self.folder) in command_line or str((place / "cwd").readlink()).startswith(
+                    str(self.folder)
+                ):
+                    found.append(f"{place.name} {command_line}")
             except OSError:  # it has just ended, or is a zombie
                 continue
         return found
 
 
 @pytest.fixture
-def person() -> Iterator[Person]:
+def user() -> Iterator[User]:
     find_nginx()
     find_engine()
     try:
@@ -121,13 +123,13 @@ def person() -> Iterator[Person]:
         pytest.skip(f"NOT PROVEN: {missing}")
     # Not tmp_path, which is too long for sockets.
     with tempfile.TemporaryDirectory(prefix="dev-") as folder:
-        person = Person(Path(folder))
+        user = User(Path(folder))
         try:
-            yield person
+            yield user
         finally:
-            if person.process is not None and person.process.poll() is None:
-                person.process.terminate()
-                person.process.wait(HEALTH_SECONDS)
+            if user.process is not None and user.process.poll() is None:
+                user.process.terminate()
+                user.process.wait(HEALTH_SECONDS)
 
 
 def get(url: str) -> dict[str, Any]:
@@ -142,13 +144,13 @@ def ask_prometheus(url: str, query: str) -> dict[str, str]:
     return {item["metric"]["instance"]: item["value"][1] for item in result}
 
 
-def test_a_person_asks_watches_edits_and_leaves(person: Person) -> None:
-    process = person.up(engines=2)
-    person.wait("Ctrl-C ends all of it.", HEALTH_SECONDS)
-    url = person.found(r"serves at (http://\S+/v1)")
-    key_file = Path(person.found(r"keys +(\S+): web"), "web")
+def test_a_user_sends_requests_reads_metrics_edits_files_and_stops(user: User) -> None:
+    process = user.up(engines=2)
+    user.wait("Ctrl-C ends all of it.", HEALTH_SECONDS)
+    url = user.printed_value(r"serves at (http://\S+/v1)")
+    key_file = Path(user.printed_value(r"keys +(\S+): web"), "web")
     assert key_file.stat().st_mode & 0o777 == 0o600
-    assert key_file.read_text() not in person.out.read_text()
+    assert key_file.read_text() not in user.out.read_text()
 
     client = openai.OpenAI(base_url=url, api_key=key_file.read_text(), max_retries=0, timeout=60)
     hello: list[Any] = [{"role": "user", "content": "hello"}]
@@ -159,64 +161,62 @@ def test_a_person_asks_watches_edits_and_leaves(person: Person) -> None:
     assert chat() is not None
     with pytest.raises(openai.AuthenticationError):
         client.with_options(api_key="another").models.list()
-    curl = person.found(r"curl +(curl .*)$")
+    curl = user.printed_value(r"curl +(curl .*)$")
     shell = subprocess.run(["sh", "-c", curl], capture_output=True, text=True, timeout=60, check=True)
     assert json.loads(shell.stdout)["object"] == "chat.completion"
 
-    prometheus = person.found(r"Prometheus +(http://[^/]+)/")
+    prometheus = user.printed_value(r"Prometheus +(http://[^/]+)/")
     until(lambda: len(ask_prometheus(prometheus, "vllm:num_requests_running")) == 2, "two engines measured")
     engines = 'up{job="model-server/qwen2-5-7b"}'
     assert set(ask_prometheus(prometheus, engines).values()) == {"1"}
 
-    template = person.checkout / "templates" / "nginx.conf.j2"
-    person.edit(template, 'return 200 \'{"status":"ok"}', 'return 200 \'{"status":"edited"}')
+    template = user.checkout / "templates" / "nginx.conf.j2"
+    user.edit(template, 'return 200 \'{"status":"ok"}', 'return 200 \'{"status":"edited"}')
     health = url.replace("/v1", "/health")
     until(lambda: get(health) == {"status": "edited"}, "the edited template is in use")
-    person.edit(template, "worker_processes 2;", "worker_process 2;")
-    person.wait('unknown directive "worker_process"')
-    person.edit(template, "worker_process 2;", "worker_processes 2;")
-    person.wait("configuration: in order again")
-    person.edit(template, "worker_processes 2;", "worker_processes {{ workers }};")
-    person.wait("not applied: templates/nginx.conf.j2:7: 'workers' is undefined")
-    person.edit(template, "worker_processes {{ workers }};", "worker_processes 2;")
-    person.edit(person.checkout / "templates" / "prometheus.yml.j2", "scrape_timeout", "scrape_timout")
-    person.wait("field scrape_timout not found")
-    reloader = person.checkout / "templates" / "reloader.py"
-    (old,) = [line for line in person.left() if "reloader.py" in line]
-    person.edit(reloader, "LOOK_SECONDS = 0.05", "LOOK_SECONDS = 0.05 +")
-    person.wait("not applied: invalid syntax (reloader.py")
-    assert old in person.left()
-    person.edit(reloader, "LOOK_SECONDS = 0.05 +", "LOOK_SECONDS = 0.06")
-    until(
-        lambda: len({line for line in person.left() if "reloader.py" in line} - {old}) == 1, "a new reloader"
-    )
-    person.edit(person.stack_file, "queueLength: 40", "queueLength: 50")
-    person.wait("in flight at most qwen2-5-7b 58,")  # two engines of four slots, and fifty that wait
-    person.edit(person.stack_file, "maxNumSeqs: 4", "maxNumSeqs: 8")
-    person.wait("other models need other engines")
+    user.edit(template, "worker_processes 2;", "worker_process 2;")
+    user.wait('unknown directive "worker_process"')
+    user.edit(template, "worker_process 2;", "worker_processes 2;")
+    user.wait("configuration: resolved")
+    user.edit(template, "worker_processes 2;", "worker_processes {{ workers }};")
+    user.wait("not applied: templates/nginx.conf.j2:7: 'workers' is undefined")
+    user.edit(template, "worker_processes {{ workers }};", "worker_processes 2;")
+    user.edit(user.checkout / "templates" / "prometheus.yml.j2", "scrape_timeout", "scrape_timout")
+    user.wait("field scrape_timout not found")
+    reloader = user.checkout / "templates" / "reloader.py"
+    (old,) = [line for line in user.left() if "reloader.py" in line]
+    user.edit(reloader, "POLL_SECONDS = 0.05", "POLL_SECONDS = 0.05 +")
+    user.wait("not applied: invalid syntax (reloader.py")
+    assert old in user.left()
+    user.edit(reloader, "POLL_SECONDS = 0.05 +", "POLL_SECONDS = 0.06")
+    until(lambda: len({line for line in user.left() if "reloader.py" in line} - {old}) == 1, "a new reloader")
+    user.edit(user.stack_file, "queueLength: 40", "queueLength: 50")
+    user.wait("in flight at most qwen2-5-7b 58,")  # two engines of four slots, and fifty that wait
+    user.edit(user.stack_file, "maxNumSeqs: 4", "maxNumSeqs: 8")
+    user.wait("a change of models needs other engines")
     assert chat() is not None
 
     process.send_signal(signal.SIGINT)
-    assert process.wait(HEALTH_SECONDS) == 130, person.out.read_text()
-    assert person.left() == []
+    assert process.wait(HEALTH_SECONDS) == 130, user.out.read_text()
+    assert user.left() == []
 
 
-def test_a_command_that_is_killed_takes_its_processes_with_it(person: Person) -> None:
-    process = person.up(engines=1)
-    person.wait("Nginx took it")
-    assert len(person.left()) > 5
+def test_a_command_that_is_killed_takes_its_processes_with_it(user: User) -> None:
+    process = user.up(engines=1)
+    user.wait("Nginx accepted the configuration")
+    assert len(user.left()) > 5
     process.kill()
     process.wait(HEALTH_SECONDS)
-    until(lambda: person.left() == [], "all of them have ended")
+    until(lambda: user.left() == [], "all of them have ended")
 
 
-def test_a_process_that_dies_is_reported_and_ends_the_run(person: Person) -> None:
-    process = person.up(engines=1)
-    person.wait("Nginx took it")
-    (prometheus,) = [line for line in person.left() if "--web.listen-address" in line]
+def test_a_process_that_dies_is_reported_and_ends_the_run(user: User) -> None:
+    process = user.up(engines=1)
+    user.wait("Nginx accepted the configuration")
+    (prometheus,) = [line for line in user.left() if "--web.listen-address" in line]
     os.kill(int(prometheus.split()[0]), signal.SIGKILL)
     assert process.wait(HEALTH_SECONDS) == 1
-    said = person.out.read_text()
-    assert f"error: prometheus was ended by signal 9; from {person.folder}" in said
-    assert "Server is ready to receive web requests" in said
-    assert person.left() == []
+    output = user.out.read_text()
+    assert f"error: prometheus was killed by signal 9; from {user.folder}" in output
+    assert "Server is ready to receive web requests" in output
+    assert user.left() == []

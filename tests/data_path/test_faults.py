@@ -1,4 +1,4 @@
-"""Engines are killed, fail, are slow, hang and come back; clients whose answer has not begun notice nothing.
+"""Engines are killed, fail, are slow, hang and come back; clients without a started response notice nothing.
 
 The engines are fakes, as processes; Nginx, the reloader and the configuration are the plan's own.
 """
@@ -34,7 +34,7 @@ SLACK_SECONDS = 8.0  # what a busy machine adds to both
 
 @dataclass
 class Load:
-    """Clients without a pause; every status is counted."""
+    """Clients that send requests without a pause; every status is counted."""
 
     gateway: GatewayStack
     clients: int = 8
@@ -54,7 +54,7 @@ class Load:
             thread.join()
 
     def more(self, count: int) -> None:
-        """Until so many more were answered."""
+        """Wait for so many more responses."""
         goal = len(self.statuses) + count
         until(lambda: len(self.statuses) >= goal, f"{count} more answers")
 
@@ -72,18 +72,18 @@ def before(
     folder: Path,
     keys: Mapping[str, Sequence[str]] | None = None,
 ) -> AbstractContextManager[GatewayStack]:
-    """The plan's gateway before these engines of its only model."""
+    """The plan's gateway in front of these engines of its only model."""
     addresses = {plan.models[0].slug: [engine.address for engine in engines]}
     return running(GatewayStack(plan, folder / "gateway", addresses, keys))
 
 
 @pytest.fixture
 def backends() -> Iterator[list[FakeBackend]]:
-    found = [FakeBackend(name).start() for name in ("first", "second")]
-    yield found
-    for backend in found:
+    backends = [FakeBackend(name).start() for name in ("first", "second")]
+    yield backends
+    for backend in backends:
         backend.stop()
-    assert [backend.unknown for backend in found] == [[], []]
+    assert [backend.unknown for backend in backends] == [[], []]
 
 
 @pytest.fixture
@@ -94,7 +94,7 @@ def gateway(
         yield stack
 
 
-def test_an_engine_that_answers_500_is_left_alone_and_its_requests_go_elsewhere(
+def test_requests_to_an_engine_that_returns_500_are_retried_on_another(
     gateway: GatewayStack, backends: list[FakeBackend]
 ) -> None:
     first, second = backends
@@ -110,20 +110,20 @@ def test_an_engine_that_answers_500_is_left_alone_and_its_requests_go_elsewhere(
     assert len(second.seen) > 0
 
 
-def test_two_failing_engines_are_an_error_that_says_so(
+def test_two_failing_engines_are_reported_as_an_error(
     gateway: GatewayStack, backends: list[FakeBackend]
 ) -> None:
     for backend in backends:
         backend.status = 500
     answer = gateway.ask(CHAT, BODY)
     assert answer.status == 500
-    assert "made to fail" in answer.said["error"]["message"], "the engine's own words"
+    assert "made to fail" in answer.json["error"]["message"], "the engine's own words"
     for backend in backends:
         backend.status = 503
     until(lambda: gateway.ask(CHAT, BODY).status == 429, "their queues are full")
 
 
-def test_a_client_s_mistake_is_not_tried_twice(gateway: GatewayStack, backends: list[FakeBackend]) -> None:
+def test_a_client_error_is_not_retried(gateway: GatewayStack, backends: list[FakeBackend]) -> None:
     for backend in backends:
         backend.status = 400
     assert gateway.ask(CHAT, BODY).status == 400
@@ -132,9 +132,9 @@ def test_a_client_s_mistake_is_not_tried_twice(gateway: GatewayStack, backends: 
 
 @pytest.fixture
 def processes() -> Iterator[list[BackendProcess]]:
-    found = [BackendProcess(), BackendProcess()]
-    yield found
-    for backend in found:
+    processes = [BackendProcess(), BackendProcess()]
+    yield processes
+    for backend in processes:
         backend.kill()
 
 
@@ -146,7 +146,7 @@ def over_processes(
         yield stack
 
 
-def test_a_killed_engine_costs_no_answer_and_is_used_again_when_it_is_back(
+def test_a_killed_engine_loses_no_request_and_is_used_again_after_its_restart(
     over_processes: GatewayStack, processes: list[BackendProcess]
 ) -> None:
     """Twice, under twelve clients with half of their requests on the engine that dies."""
@@ -163,10 +163,10 @@ def test_a_killed_engine_costs_no_answer_and_is_used_again_when_it_is_back(
     assert (set(load.statuses), load.errors) == ({200}, [])
 
 
-def test_a_stream_that_has_begun_is_cut_and_never_asked_for_again(
+def test_a_started_stream_is_cut_and_never_retried(
     over_processes: GatewayStack, processes: list[BackendProcess]
 ) -> None:
-    """The client must know: a second generation behind the first half of another would be a lie."""
+    """The client must notice: a retry would append a second generation to the first half of another."""
     connection = over_processes.connect()
     body = '{"stream": true, "delay": 50}'
     connection.request("POST", CHAT, body, {"Content-Type": "application/json"})
@@ -181,10 +181,10 @@ def test_a_stream_that_has_begun_is_cut_and_never_asked_for_again(
     assert other.seen() == 0
 
 
-def test_a_hung_engine_leaves_the_pool_and_what_it_held_is_served_elsewhere(
+def test_a_hung_engine_leaves_the_pool_and_its_requests_are_served_elsewhere(
     make_tier: Callable[..., Plan], processes: list[BackendProcess], tmp_path: Path
 ) -> None:
-    """SIGSTOP. Nothing new goes to it after the stated bound; what it has is tried again at the read timeout."""
+    """SIGSTOP. Nothing new goes to it after the stated bound; its requests are retried after the read timeout."""
     plan = make_tier()
     plan = dataclasses.replace(plan, gateway=dataclasses.replace(plan.gateway, read_timeout_seconds=12))
     hung = processes[0]
@@ -211,7 +211,7 @@ def test_a_hung_engine_leaves_the_pool_and_what_it_held_is_served_elsewhere(
 
 
 def test_a_slow_engine_gets_fewer_requests(gateway: GatewayStack, backends: list[FakeBackend]) -> None:
-    """Least connections: an engine that holds what it gets is not given more of it."""
+    """Least connections: an engine that does not finish its requests gets no more."""
     slow, quick = backends
     threads = [threading.Thread(target=gateway.ask, args=(CHAT, BODY | {"hold": True})) for _ in range(4)]
     for thread in threads:
@@ -222,7 +222,7 @@ def test_a_slow_engine_gets_fewer_requests(gateway: GatewayStack, backends: list
     until(lambda: quick.held == 0, "one is quick again")
     before = len(slow.seen)
     for _ in range(20):
-        assert gateway.ask(CHAT, BODY).said["served_by"] == "second"
+        assert gateway.ask(CHAT, BODY).json["served_by"] == "second"
     assert len(slow.seen) == before
     slow.release.set()
     for thread in threads:

@@ -38,7 +38,7 @@ def test_a_stopped_engine_leaves_within_the_bound_and_comes_back(site: Site) -> 
     assert "silent" in troubles(gateway)
 
 
-def test_an_engine_that_answers_but_moves_nothing_leaves_within_the_bound_and_comes_back(site: Site) -> None:
+def test_a_stalled_engine_leaves_within_the_bound_and_comes_back(site: Site) -> None:
     first, second = site.engine(), site.engine()
     site.list_engines(second)
     gateway = site.gateway()
@@ -71,7 +71,7 @@ def test_an_idle_engine_is_not_hung(site: Site) -> None:
     assert gateway.uses(first, second)
 
 
-def test_a_probe_that_fails_everywhere_closes_nothing(site: Site) -> None:
+def test_if_every_probe_fails_all_engines_stay(site: Site) -> None:
     first, second = site.engine(), site.engine()
     site.list_engines(first, second)
     gateway = site.gateway()

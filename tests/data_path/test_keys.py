@@ -1,4 +1,4 @@
-"""Keys change while clients use them, and stand nowhere in clear."""
+"""Keys change while clients use them, and are nowhere in plain text."""
 
 from polling import until
 from small_gateway import KEY, Site, SmallGateway
@@ -43,7 +43,7 @@ def test_a_key_is_rotated_under_load_and_no_stream_is_dropped(site: Site) -> Non
         assert not any(key in text for key in (OLD, NEW, KEY)), f"{path} has a key in clear"
 
 
-def test_a_broken_key_file_takes_only_its_own_name(site: Site) -> None:
+def test_a_broken_key_file_disables_only_its_own_caller(site: Site) -> None:
     engine = site.engine()
     site.list_engines(engine)
     site.set_key("alice", OLD)

@@ -1,4 +1,4 @@
-"""Whoever is killed, and when: what serves goes on serving, and what was begun is done by the successor."""
+"""Whichever process is killed, and whenever: Nginx keeps serving, and the next process finishes the work."""
 
 import os
 import random
@@ -17,10 +17,10 @@ STEPS = ("cp", "nginx", "mv", "rm")
 
 
 def shell_tool(name: str) -> str:
-    """The real one of a command that a test puts a harmful one before."""
-    found = shutil.which(name)
-    assert found is not None
-    return found
+    """The path of the real command, which a test shadows with a harmful one."""
+    path = shutil.which(name)
+    assert path is not None
+    return path
 
 
 def harmful(folder: Path, step: str, when: str) -> list[str]:
@@ -47,21 +47,21 @@ exit $status
 
 def masters(gateway: SmallGateway) -> list[int]:
     """The Nginx masters that take requests under this gateway's configuration."""
-    found = []
+    pids = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
             title = (process / "cmdline").read_text()
         except (FileNotFoundError, ProcessLookupError):
             continue
         if title.startswith("nginx: master process") and f"-c {gateway.shared}/nginx.conf " in title:
-            found.append(int(process.name))
-    return found
+            pids.append(int(process.name))
+    return pids
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("step", STEPS)
 @pytest.mark.parametrize("first", [True, False], ids=["first configuration", "reload"])
-def test_gateway_run_is_killed_at_each_step_and_its_successor_goes_on(
+def test_gateway_run_is_killed_at_each_step_and_its_successor_continues(
     site: Site, step: str, when: str, first: bool
 ) -> None:
     one, two = site.engine(), site.engine()
@@ -115,7 +115,7 @@ def test_the_reloader_is_killed_again_and_again_under_load(site: Site) -> None:
     assert gateway.nginx.poll() is None
 
 
-def test_an_offer_of_a_killed_reloader_is_taken_and_then_replaced(site: Site) -> None:
+def test_the_offer_of_a_killed_reloader_is_accepted_and_then_replaced(site: Site) -> None:
     one, two, three = site.engine(), site.engine(), site.engine()
     site.list_engines(one)
     gateway = site.gateway()
@@ -135,7 +135,7 @@ def test_an_offer_of_a_killed_reloader_is_taken_and_then_replaced(site: Site) ->
     assert Stream(gateway.port, KEY).whole()
 
 
-def test_half_a_file_is_put_aside_at_the_start(site: Site) -> None:
+def test_an_incomplete_configuration_is_set_aside_at_the_start(site: Site) -> None:
     engine = site.engine()
     site.list_engines(engine)
     gateway = site.gateway()
@@ -173,7 +173,7 @@ def test_a_signal_lets_streams_end_and_takes_no_new_ones(site: Site, sign: signa
     assert masters(gateway) == []
 
 
-def test_a_signal_before_the_first_configuration_ends_it(site: Site) -> None:
+def test_a_signal_before_the_first_configuration_ends_the_script(site: Site) -> None:
     gateway = site.gateway()
     process = gateway.start_nginx()
     until((gateway.shared / "next").exists, "the script's start")

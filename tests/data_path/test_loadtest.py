@@ -1,4 +1,4 @@
-"""`tierup loadtest` as users run it, against a fake server: what the server was made to do is what is reported."""
+"""`tierup loadtest` as users run it, against a fake server: it reports the behaviour that the server was given."""
 
 import contextlib
 import json
@@ -37,7 +37,7 @@ config:
 
 @dataclass(frozen=True)
 class Ended:
-    """What a run left: its exit code, what it printed, and the files it wrote."""
+    """The result of a run: its exit code, its output and its files."""
 
     code: int
     out: str
@@ -45,13 +45,13 @@ class Ended:
     report: str
 
     @property
-    def found(self) -> Results:
+    def measured(self) -> Results:
         assert self.results is not None, self.out
         return self.results
 
     @property
     def classes(self) -> dict[str, MeasuredClass]:
-        return self.found.classes
+        return self.measured.classes
 
 
 class LoadTest:
@@ -117,21 +117,21 @@ def test_users_see_the_delays_that_the_server_has(loadtest: LoadTest) -> None:
     asked = {body["max_tokens"] for body in fake.bodies}
     assert asked == {CHAT_TOKENS, LONG_TOKENS}
     assert not any("ignore_eos" in body for body in fake.bodies)
-    left = json.dumps([ended.out, ended.found.text(), ended.report])
+    left = json.dumps([ended.out, ended.measured.text(), ended.report])
     assert KEY not in left
 
 
-def test_a_promise_that_is_not_kept_ends_with_exit_code_1(loadtest: LoadTest) -> None:
+def test_a_missed_promise_is_exit_code_1(loadtest: LoadTest) -> None:
     with serve(Manner(first=1.2, gap=0.001)) as fake:
         ended = loadtest(fake)
     assert ended.code == 1
-    broken = [(item.workload_class, item.figure) for item in ended.found.verdict if not item.kept]
+    broken = [(item.workload_class, item.figure) for item in ended.measured.verdict if not item.kept]
     assert broken == [("chat", "ttft")]
     assert "NOT KEPT" in ended.out
 
 
-def test_refusals_are_counted_apart_and_users_come_again_when_told(loadtest: LoadTest) -> None:
-    with serve(Manner(room=3, first=0.5)) as fake:
+def test_refusals_are_counted_separately_and_users_retry_after_the_stated_time(loadtest: LoadTest) -> None:
+    with serve(Manner(capacity=3, first=0.5)) as fake:
         ended = loadtest(fake)
     assert ended.code == 0, ended.out
     refused = sum(item.refused.count for item in ended.classes.values())
@@ -139,7 +139,7 @@ def test_refusals_are_counted_apart_and_users_come_again_when_told(loadtest: Loa
     assert sum(item.failures for item in ended.classes.values()) == 0
     assert all(item.refused.without_retry_after == 0 for item in ended.classes.values())
     # Each user is refused at most once a second, as Retry-After says; without it the pause would be 0.2 s.
-    assert refused <= USERS * (ended.found.load.seconds + 1)
+    assert refused <= USERS * (ended.measured.load.seconds + 1)
     assert f"{refused} were refused" in ended.out
 
 
@@ -158,13 +158,13 @@ def test_failures_are_counted_by_reason(loadtest: LoadTest, failure: str, reason
     failed = {name: count for item in ended.classes.values() for name, count in item.failed.items()}
     assert failed.keys() == {reason}
     sent = sum(item.sent for item in ended.classes.values())
-    assert ended.found.failures / sent == pytest.approx(1 / 4, abs=0.1)
+    assert ended.measured.failures / sent == pytest.approx(1 / 4, abs=0.1)
     assert reason in ended.out
-    assert f"{ended.found.failures} failed" in ended.out
+    assert f"{ended.measured.failures} failed" in ended.out
 
 
-def test_open_arrival_sends_at_its_rate_whatever_is_answered(loadtest: LoadTest) -> None:
-    with serve(Manner(first=2.0, room=20, retry_after=None)) as fake:
+def test_open_arrival_sends_at_its_rate_whatever_the_responses_are(loadtest: LoadTest) -> None:
+    with serve(Manner(first=2.0, capacity=20, retry_after=None)) as fake:
         ended = loadtest(fake, "--arrival", "open", "--rate", "20", "--ignore-eos")
     sent = sum(item.sent for item in ended.classes.values())
     assert sent == pytest.approx(40, rel=0.5)  # 20 each second for two seconds, by chance
@@ -175,10 +175,10 @@ def test_open_arrival_sends_at_its_rate_whatever_is_answered(loadtest: LoadTest)
     assert sum(item.count for item in refused) > 0
     assert all(item.count == item.without_retry_after for item in refused)
     assert all(body["ignore_eos"] for body in fake.bodies)
-    assert (ended.found.load.rate, ended.found.load.users) == (20, None)
+    assert (ended.measured.load.rate, ended.measured.load.users) == (20, None)
 
 
-def test_ctrl_c_ends_the_run_and_tells_what_was_measured(loadtest: LoadTest) -> None:
+def test_ctrl_c_ends_the_run_and_reports_the_measurements(loadtest: LoadTest) -> None:
     with serve(Manner(first=0.1)) as fake:
         process = loadtest.start(fake.url, seconds=600)
         until(lambda: len(fake.bodies) > 60, "a run under way")
@@ -187,14 +187,14 @@ def test_ctrl_c_ends_the_run_and_tells_what_was_measured(loadtest: LoadTest) -> 
         until(lambda: fake.now == 0, "nobody sends any more")
         count = len(fake.bodies)
     assert ended.code == 130, ended.out
-    assert ended.found.load.interrupted
-    assert 0 < ended.found.load.seconds < 600
+    assert ended.measured.load.interrupted
+    assert 0 < ended.measured.load.seconds < 600
     assert 0 < sum(item.answered for item in ended.classes.values()) <= count
-    assert ended.found.failures == 0
+    assert ended.measured.failures == 0
     assert "Traceback" not in ended.out
 
 
-def test_a_server_that_cannot_be_asked_is_one_message(loadtest: LoadTest) -> None:
+def test_an_unreachable_server_is_one_message(loadtest: LoadTest) -> None:
     with serve(Manner(key=KEY)) as fake:
         ended = loadtest(fake, key="sk-another")
         assert (ended.code, ended.results) == (1, None)
@@ -204,11 +204,11 @@ def test_a_server_that_cannot_be_asked_is_one_message(loadtest: LoadTest) -> Non
     assert "cannot be reached: [Errno 111] Connection refused" in ended.out
 
 
-def test_the_results_of_a_run_can_be_tuned_from(loadtest: LoadTest) -> None:
+def test_tune_accepts_the_results_of_a_run(loadtest: LoadTest) -> None:
     with serve(Manner()) as fake:
         loadtest(fake)
     words = [TIERUP, "tune", "--stack", "small", "--from", "run.json", "--json"]
     ended = subprocess.run(words, cwd=loadtest.folder, text=True, capture_output=True, check=False)
-    told = json.loads(ended.stdout)
-    assert ended.returncode == (0 if told["enough"] else 1)
-    assert told["missing"] or told["proposals"] or told["notes"]
+    advice = json.loads(ended.stdout)
+    assert ended.returncode == (0 if advice["enough"] else 1)
+    assert advice["missing"] or advice["proposals"] or advice["notes"]

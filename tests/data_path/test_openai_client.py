@@ -108,7 +108,7 @@ def test_errors_are_the_client_s_own_classes(client: openai.OpenAI, gateway: Gat
 
 
 @pytest.mark.parametrize("size", [120_000, 200_000, 1_000_000])
-def test_large_bodies_are_served_whole(client: openai.OpenAI, size: int) -> None:
+def test_large_bodies_are_served_completely(client: openai.OpenAI, size: int) -> None:
     answer = client.chat.completions.create(model=MODEL, messages=HELLO, max_tokens=1, user="x" * size)
     assert answer.usage is not None
     assert answer.usage.prompt_tokens < 100, "the padding is no prompt"
@@ -129,7 +129,9 @@ def test_a_client_s_timeout_ends_the_work_behind_it(client: openai.OpenAI, engin
     until(lambda: engines.metric("vllm:num_requests_running") == 0, "the engine has let go of it")
 
 
-def test_who_hangs_up_frees_the_engine_s_slot(client: openai.OpenAI, engines: EnginePair) -> None:
+def test_a_client_that_disconnects_frees_the_engine_s_slot(
+    client: openai.OpenAI, engines: EnginePair
+) -> None:
     stream = client.chat.completions.create(
         model=MODEL, messages=HELLO, max_tokens=7000, stream=True, extra_body={"ignore_eos": True}
     )

@@ -1,4 +1,4 @@
-"""Ten times what fits: whoever is let in is served within the stated wait, everybody else is told when to come back."""
+"""Ten times what fits: admitted requests are served within the stated time, all others get a time to retry."""
 
 import threading
 import time

@@ -1,4 +1,4 @@
-"""What the gateway makes of a request before an engine sees it: who sent it, its class, what is wrong with it.
+"""How the gateway handles a request before an engine gets it: its caller, its class, its errors.
 
 Real Nginx and njs; the engines behind it are fakes that record what arrives.
 """
@@ -70,7 +70,7 @@ def gateway(
 
 @pytest.fixture
 def arrived(backends: dict[str, FakeBackend]) -> Callable[[], list[Any]]:
-    """What engines have seen since the test began."""
+    """Requests that the engines received since the start of the test."""
     before = {slug: len(backend.seen) for slug, backend in backends.items()}
     return lambda: [item for slug, backend in backends.items() for item in backend.seen[before[slug] :]]
 
@@ -96,21 +96,21 @@ def test_a_request_gets_the_priority_of_its_class(
 ) -> None:
     assert gateway.ask(CHAT, chat(**more), key).status == 200
     (seen,) = arrived()
-    assert seen.said == chat(**more) | {"priority": priority}
+    assert seen.json == chat(**more) | {"priority": priority}
 
 
 @pytest.mark.parametrize("size", [0, LARGE], ids=["small", "200 kB"])
-def test_only_a_key_that_may_sets_its_own_priority(
+def test_only_a_key_with_permission_sets_its_own_priority(
     gateway: GatewayStack, arrived: Callable[[], list[Any]], size: int
 ) -> None:
     body = chat(priority=-100, user="x" * size)
     assert gateway.ask(CHAT, body, WEB).status == 200
     assert gateway.ask(CHAT, body, OPS).status == 200
-    assert [seen.said["priority"] for seen in arrived()] == [-30, -100]
+    assert [seen.json["priority"] for seen in arrived()] == [-30, -100]
 
 
 def test_a_priority_cannot_be_smuggled_in(gateway: GatewayStack, arrived: Callable[[], list[Any]]) -> None:
-    """Whatever a parser makes of them: the engine takes the last of several equal keys."""
+    """Ambiguous JSON: the engine uses the last of several equal keys."""
     tricks = [
         '{"priority":-100,"model":"M","messages":[],"priority":-99}',
         r'{"model":"M","messages":[],"prior\u0069ty":-100}',
@@ -119,10 +119,10 @@ def test_a_priority_cannot_be_smuggled_in(gateway: GatewayStack, arrived: Callab
     ]
     for trick in tricks:
         assert gateway.ask(CHAT, trick.replace("M", BIG), WEB).status == 200, trick
-    assert [seen.said["priority"] for seen in arrived()] == [-30] * len(tricks)
+    assert [seen.json["priority"] for seen in arrived()] == [-30] * len(tricks)
 
 
-def test_what_the_gateway_need_not_change_it_passes_letter_by_letter(
+def test_an_unchanged_body_is_passed_on_byte_by_byte(
     gateway: GatewayStack, arrived: Callable[[], list[Any]]
 ) -> None:
     text = json.dumps(chat(seed=12345678901234567890, stop=["Ünïcödé ☃ 𝄞", "\\u0000"]), ensure_ascii=False)
@@ -133,7 +133,9 @@ def test_what_the_gateway_need_not_change_it_passes_letter_by_letter(
     assert large.text == text[:-1].replace("☃", "☃" * 60_000) + ',"priority":-30}'
 
 
-def test_a_key_without_long_jobs_is_told_so(gateway: GatewayStack, arrived: Callable[[], list[Any]]) -> None:
+def test_a_key_without_long_jobs_gets_a_clear_error(
+    gateway: GatewayStack, arrived: Callable[[], list[Any]]
+) -> None:
     refused = gateway.ask(CHAT, chat(max_tokens=LONG), WEB)
     assert refused.status == 403
     assert "max_tokens" in refused.error["message"]
@@ -142,19 +144,19 @@ def test_a_key_without_long_jobs_is_told_so(gateway: GatewayStack, arrived: Call
 
 def test_models_are_found_by_name(gateway: GatewayStack, backends: dict[str, FakeBackend]) -> None:
     served = {
-        name: gateway.ask(CHAT, {"model": name, "messages": HELLO}, OPS).said["served_by"]
+        name: gateway.ask(CHAT, {"model": name, "messages": HELLO}, OPS).json["served_by"]
         for name in (BIG, SMALL)
     }
     assert served == {BIG: "qwen2-5-7b", SMALL: "qwen2-5-7b-awq"}
     assert (
-        gateway.ask(CHAT, {"model": "by-class", "messages": HELLO}, OPS).said["served_by"] == "qwen2-5-7b-awq"
+        gateway.ask(CHAT, {"model": "by-class", "messages": HELLO}, OPS).json["served_by"] == "qwen2-5-7b-awq"
     )
     body = {"model": "by-class", "messages": HELLO, "max_tokens": LONG}
-    assert gateway.ask(CHAT, body, OPS).said["served_by"] == "qwen2-5-7b"
-    assert backends["qwen2-5-7b"].seen[-1].said["model"] == BIG
-    listed = gateway.ask("/v1/models", key=OPS).said
+    assert gateway.ask(CHAT, body, OPS).json["served_by"] == "qwen2-5-7b"
+    assert backends["qwen2-5-7b"].seen[-1].json["model"] == BIG
+    listed = gateway.ask("/v1/models", key=OPS).json
     assert [item["id"] for item in listed["data"]] == [BIG, SMALL, "by-class", "by-weight"]
-    assert gateway.ask(f"/v1/models/{SMALL}", key=OPS).said["id"] == SMALL
+    assert gateway.ask(f"/v1/models/{SMALL}", key=OPS).json["id"] == SMALL
     assert gateway.ask("/v1/models/other", key=OPS).status == 404
 
 
@@ -162,7 +164,7 @@ def test_a_weighted_name_is_split_by_weight(gateway: GatewayStack, arrived: Call
     """Of 400 requests 300 are expected at the first model; five standard deviations are 43."""
     for _ in range(400):
         assert gateway.ask(CHAT, {"model": "by-weight", "messages": HELLO}, OPS).status == 200
-    first = sum(seen.said["model"] == BIG for seen in arrived())
+    first = sum(seen.json["model"] == BIG for seen in arrived())
     assert 257 <= first <= 343
 
 
@@ -238,7 +240,7 @@ WRONG: dict[str, tuple[int, dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_what_is_wrong_is_said_in_json_and_goes_no_further(
+def test_a_bad_request_gets_a_json_error_and_reaches_no_engine(
     gateway: GatewayStack, arrived: Callable[[], list[Any]], name: str
 ) -> None:
     status, said = WRONG[name]
@@ -251,7 +253,7 @@ def test_what_is_wrong_is_said_in_json_and_goes_no_further(
 
 
 def raw(gateway: GatewayStack, text: bytes) -> Answer:
-    """Bytes as they are, on a connection of their own; the answer is read to its end."""
+    """Send raw bytes on their own connection and read the complete response."""
     with socket.create_connection(("127.0.0.1", gateway.port), 60) as connection:
         connection.sendall(text)
         response = http.client.HTTPResponse(connection)
@@ -278,7 +280,7 @@ def test_unusual_but_legal_requests_are_served(
     assert raw(gateway, head("Transfer-Encoding: chunked") + pieces).status == 200
     assert raw(gateway, head(sized, version="1.0") + body).status == 200
     assert raw(gateway, head(f"Content-Length: 000{len(body)}") + body).status == 200
-    assert [seen.said["priority"] for seen in arrived()] == [-30] * 3
+    assert [seen.json["priority"] for seen in arrived()] == [-30] * 3
 
 
 @pytest.mark.parametrize(
@@ -295,7 +297,7 @@ def test_unusual_but_legal_requests_are_served(
     ],
     ids=" + ".join,
 )
-def test_requests_with_two_meanings_are_refused(
+def test_ambiguous_requests_are_refused(
     gateway: GatewayStack, arrived: Callable[[], list[Any]], lines: list[str]
 ) -> None:
     answer = raw(gateway, head(*lines) + b"{}{}")
@@ -304,8 +306,8 @@ def test_requests_with_two_meanings_are_refused(
     assert arrived() == []
 
 
-def test_a_slow_body_holds_no_engine(gateway: GatewayStack, arrived: Callable[[], list[Any]]) -> None:
-    """Half a body, then nothing: others are served, and no engine knows of it."""
+def test_a_slow_body_occupies_no_engine(gateway: GatewayStack, arrived: Callable[[], list[Any]]) -> None:
+    """A client sends half a body and stops: others are served, and no engine gets the request."""
     for size in (100, LARGE):
         with socket.create_connection(("127.0.0.1", gateway.port), 60) as slow:
             slow.sendall(head(f"Content-Length: {size}") + b'{"model"')
@@ -313,7 +315,7 @@ def test_a_slow_body_holds_no_engine(gateway: GatewayStack, arrived: Callable[[]
     assert len(arrived()) == 2
 
 
-def test_a_caller_s_rate_is_bounded(gateway: GatewayStack) -> None:
+def test_a_caller_s_rate_is_limited(gateway: GatewayStack) -> None:
     """0.1 requests per second, and one more at once: of three in a row the last is refused."""
     answers = [gateway.ask(CHAT, chat(), "key-of-slow") for _ in range(3)]
     assert [answer.status for answer in answers] == [200, 200, 429]
@@ -323,7 +325,7 @@ def test_a_caller_s_rate_is_bounded(gateway: GatewayStack) -> None:
 
 
 @pytest.mark.parametrize(("caller", "places"), [("few", 2), ("default", 1)])
-def test_a_caller_cannot_take_every_place(
+def test_a_caller_cannot_use_every_slot(
     gateway: GatewayStack, backends: dict[str, FakeBackend], caller: str, places: int
 ) -> None:
     backend, answers = backends["qwen2-5-7b"], list[int]()
@@ -350,7 +352,7 @@ def test_a_caller_cannot_take_every_place(
 
 
 @pytest.mark.parametrize("path", [COMPLETIONS, "/v1/responses", "/v1/embeddings"])
-def test_every_door_leads_to_its_own_path(
+def test_every_endpoint_reaches_its_own_path(
     gateway: GatewayStack, arrived: Callable[[], list[Any]], path: str
 ) -> None:
     assert gateway.ask(path, {"model": BIG, "input": "x", "prompt": "x"}, OPS).status == 200
@@ -362,7 +364,7 @@ def test_many_prompts_at_once_are_a_long_job(gateway: GatewayStack, arrived: Cal
     body = {"model": BIG, "prompt": ["one", "two", "three"], "max_tokens": 200}
     assert gateway.ask(COMPLETIONS, body, WEB).status == 403
     assert gateway.ask(COMPLETIONS, body | {"prompt": [1, 2, 3]}, WEB).status == 200, "one prompt in tokens"
-    assert [seen.said["priority"] for seen in arrived()] == [-30]
+    assert [seen.json["priority"] for seen in arrived()] == [-30]
 
 
 def test_probes_and_counters_have_a_port_of_their_own(gateway: GatewayStack) -> None:
@@ -373,4 +375,4 @@ def test_probes_and_counters_have_a_port_of_their_own(gateway: GatewayStack) -> 
         seen[path] = connection.getresponse().status
         connection.close()
     assert seen == {"/healthz": 200, "/stub_status": 200, CHAT: 404}
-    assert gateway.ask("/health").said == {"status": "ok"}
+    assert gateway.ask("/health").json == {"status": "ok"}

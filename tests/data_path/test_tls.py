@@ -23,15 +23,15 @@ SECRETS = frozenset({"tls-certificate", "tls-key"})
 
 @pytest.fixture
 def backend() -> Iterator[FakeBackend]:
-    found = FakeBackend("engine").start()
-    yield found
-    found.stop()
-    assert found.unknown == []
+    backend = FakeBackend("engine").start()
+    yield backend
+    backend.stop()
+    assert backend.unknown == []
 
 
 @pytest.fixture
 def gateway(backend: FakeBackend, make_tier: Callable[..., Plan], tmp_path: Path) -> Iterator[GatewayStack]:
-    """With a certificate of an authority of its own."""
+    """A gateway with a certificate of its own authority."""
     plan = make_tier(gateway={"tls": True}, secrets=SECRETS)
     certify(tmp_path / "gateway")
     engines = {plan.models[0].slug: [backend.address]}
@@ -40,7 +40,7 @@ def gateway(backend: FakeBackend, make_tier: Callable[..., Plan], tmp_path: Path
 
 
 def certify(folder: Path) -> None:
-    """A new certificate where the gateway has it."""
+    """Replace the gateway's certificate."""
     (folder / "tls").mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory() as made:
         Authority(Path(made), "authority").issue("tls", "gateway")
@@ -60,7 +60,7 @@ def shake(gateway: GatewayStack, **settings: object) -> ssl.SSLSocket:
 
 
 @pytest.mark.filterwarnings("ignore:ssl.TLSVersion:DeprecationWarning")  # what must be refused
-def test_only_modern_tls_is_spoken_and_http_2_is_offered(gateway: GatewayStack) -> None:
+def test_only_modern_tls_is_accepted_and_http_2_is_offered(gateway: GatewayStack) -> None:
     with shake(gateway) as connection:
         assert (connection.version(), connection.selected_alpn_protocol()) == ("TLSv1.3", "h2")
     with shake(gateway, maximum_version=ssl.TLSVersion.TLSv1_2) as connection:
@@ -80,19 +80,19 @@ def test_a_chat_is_served_over_http_1_and_http_2(gateway: GatewayStack, backend:
     for size in (0, 200_000):
         body = json.dumps(BODY | {"user": "x" * size})
         options = ["--silent", "--insecure", "--http2", "--header", "Content-Type: application/json"]
-        told = ["--write-out", "\n%{http_version} %{http_code}"]
-        said = subprocess.run(
-            [curl, *options, *told, "--data-binary", "@-", gateway.url + CHAT],
+        write_out = ["--write-out", "\n%{http_version} %{http_code}"]
+        response = subprocess.run(
+            [curl, *options, *write_out, "--data-binary", "@-", gateway.url + CHAT],
             input=body,
             capture_output=True,
             text=True,
             check=True,
         )
-        assert said.stdout.splitlines()[-1] == "2 200", said
-        assert backend.seen[-1].said["priority"] == -30
+        assert response.stdout.splitlines()[-1] == "2 200", response
+        assert backend.seen[-1].json["priority"] == -30
 
 
-def test_clear_text_on_the_tls_port_is_told_so(gateway: GatewayStack) -> None:
+def test_plain_http_on_the_tls_port_gets_a_clear_error(gateway: GatewayStack) -> None:
     with socket.create_connection(("127.0.0.1", gateway.port), DEADLINE) as connection:
         connection.sendall(b"GET /v1/models HTTP/1.1\r\nHost: gateway\r\nConnection: close\r\n\r\n")
         answer = b"".join(iter(lambda: connection.recv(4096), b""))
@@ -105,9 +105,9 @@ def test_a_renewed_certificate_is_used_without_cutting_a_stream(
 ) -> None:
     def serial() -> bytes:
         with shake(gateway) as connection:
-            found = connection.getpeercert(binary_form=True)
-            assert found is not None
-            return found
+            certificate = connection.getpeercert(binary_form=True)
+            assert certificate is not None
+            return certificate
 
     connection = gateway.connect()
     connection.request("POST", CHAT, '{"stream": true, "hold": true}', {"Content-Type": "application/json"})

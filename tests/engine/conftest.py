@@ -1,4 +1,4 @@
-"""Real vLLM servers, each started when a test first asks for it; what this machine cannot run is skipped, and told."""
+"""Real vLLM servers, each started when a test first asks for it; tests that this machine cannot run are skipped."""
 
 import json
 import subprocess
@@ -12,8 +12,8 @@ from engine_server import find_engine
 from served import Served, serve
 from tier_plans import plan_of
 
-from tierup.local.dev.cpu_engine import options
-from tierup.local.machine.cpu import lacks_fp8_kv_cache
+from tierup.local.dev.cpu_engine import parse_options
+from tierup.local.machine.cpu import fp8_kv_cache_problem
 from tierup.plan.model import Plan
 
 FP16 = {"id": "qwen2.5-7b", "precision": "fp16", "parallelism": {"tensor": 2}}
@@ -22,7 +22,7 @@ SMALL_BOUND = 12  # a bound that a few requests reach
 
 @pytest.fixture(scope="session")
 def engine_python() -> Path:
-    """The interpreter that has vLLM."""
+    """The interpreter of the environment with vLLM."""
     return find_engine()
 
 
@@ -72,32 +72,32 @@ def small(
 def fp8(
     engine_python: Path, make_plan: Callable[..., Plan], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Served]:
-    """The same shape with an FP8 KV cache, where the processor can."""
-    if reason := lacks_fp8_kv_cache(processor.flags()):
+    """The same shape with an FP8 KV cache, if the processor supports it."""
+    if reason := fp8_kv_cache_problem(processor.flags()):
         pytest.skip(f"NOT PROVEN on a running server: {reason}")
     plan = make_plan(models=[FP16 | {"kvCacheDtype": "fp8"}])
     shape = {"layers": 6, "hidden": 256, "q_heads": 4, "kv_heads": 1}
     with serve(plan, shape, engine_python, tmp_path_factory.mktemp("fp8")) as served:
-        assert options(served.container["args"])["--kv-cache-dtype"] == ["fp8"]
+        assert parse_options(served.container["args"])["--kv-cache-dtype"] == ["fp8"]
         yield served
 
 
 @pytest.fixture(params=["standard", "small", "fp8"])
 def served(request: pytest.FixtureRequest) -> Served:
     """Each of the servers."""
-    found = request.getfixturevalue(request.param)
-    assert isinstance(found, Served)
-    return found
+    server = request.getfixturevalue(request.param)
+    assert isinstance(server, Served)
+    return server
 
 
 @pytest.fixture(scope="session")
 def metrics(standard: Served) -> str:
-    """What the standard tier's server counts after it has answered, at once and as a stream."""
+    """The metrics of the standard tier's server after one complete and one streamed response."""
     assert standard.server.chat("hello").ok
     assert standard.server.chat("hello again", stream=True).text.rstrip().endswith("data: [DONE]")
     return standard.server.metrics_after(answers=2)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What ends a server comes last: other tests use it too."""
+    """Run tests that end a server last, because other tests use it too."""
     items.sort(key=lambda item: item.get_closest_marker("ends_server") is not None)

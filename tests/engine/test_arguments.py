@@ -9,7 +9,7 @@ import pytest
 from served import Served
 from tier_plans import VARIANTS, plan_of
 
-from tierup.local.dev.cpu_engine import GPU_ONLY, options
+from tierup.local.dev.cpu_engine import GPU_ONLY, parse_options
 from tierup.manifests.common import ENGINE_PORT
 from tierup.manifests.engines.vllm import MOST_ANSWERS, engine_args
 from tierup.plan.model import ModelPlan, Plan
@@ -37,15 +37,15 @@ CASES: list[tuple[str, Plan, ModelPlan]] = [
 
 
 @pytest.fixture(scope="module")
-def told(run_in_engine: Callable[..., Any]) -> list[Any]:
+def parsed_by_engine(run_in_engine: Callable[..., Any]) -> list[Any]:
     """The engine's options, their allowed values, its variables, and every variant's arguments as it reads them."""
     answer: list[Any] = run_in_engine(PARSE, [engine_args(plan, model) for _, plan, model in CASES])
     return answer
 
 
-def test_the_list_that_unit_tests_check_against_is_the_engines_own(told: list[Any]) -> None:
+def test_the_flags_that_unit_tests_check_against_are_the_engines_own(parsed_by_engine: list[Any]) -> None:
     lines = [line.split() for line in KNOWN.read_text().splitlines() if not line.startswith("#")]
-    flags, values, variables, _ = told
+    flags, values, variables, _ = parsed_by_engine
     # The list leaves out short names, --help, and the --no-x that every switch --x has beside it.
     short = {name for name in flags if not name.startswith("--")}
     negated = {name for name in flags if name.startswith("--no-") and f"--{name[5:]}" in flags}
@@ -57,17 +57,17 @@ def test_the_list_that_unit_tests_check_against_is_the_engines_own(told: list[An
 
 
 @pytest.mark.parametrize("at", range(len(CASES)), ids=[f"{case}-{model.name}" for case, _, model in CASES])
-def test_every_variant_is_read_as_it_is_meant(told: list[Any], at: int) -> None:
-    args, parsed = engine_args(*CASES[at][1:]), told[-1][at]
+def test_the_engine_parses_every_variants_arguments_as_intended(parsed_by_engine: list[Any], at: int) -> None:
+    args, parsed = engine_args(*CASES[at][1:]), parsed_by_engine[-1][at]
     assert parsed["model_tag"] == args[0]
-    for name, words in options(args).items():
+    for name, words in parse_options(args).items():
         value = parsed[name.removeprefix("--").replace("-", "_")]
         read = value if isinstance(value, list) else [value]
         assert [str(word) for word in read] == (words or ["True"]), name
 
 
 def test_the_standard_tier_runs_with_all_its_arguments_but_those_for_gpus(standard: Served) -> None:
-    ours = options(standard.container["args"])
+    ours = parse_options(standard.container["args"])
     assert {"--scheduling-policy", "--max-num-seqs", "--max-model-len", "--shutdown-timeout"} <= ours.keys()
     # Of what is left out, one GPU needs nothing: a server is told the same by default.
     assert {name: words for name, words in ours.items() if name in GPU_ONLY} == {
@@ -87,14 +87,14 @@ def test_a_pod_is_ready_when_the_model_is_served_under_its_name(served: Served, 
         assert served.server.get(served.container[probe]["httpGet"]["path"]).status_code == 200
 
 
-def test_a_request_may_say_how_urgent_it_is(standard: Served) -> None:
+def test_a_request_may_set_its_priority(standard: Served) -> None:
     for priority in (-5, 0, 80):
         answer = standard.server.chat("hello", priority=priority)
         assert answer.json()["usage"]["completion_tokens"] > 0, answer.text
 
 
 def test_the_limits_of_the_container_hold(standard: Served) -> None:
-    context = int(options(standard.container["args"])["--max-model-len"][0])
+    context = int(parse_options(standard.container["args"])["--max-model-len"][0])
     too_long = standard.server.chat("x" * context)
     assert too_long.status_code == 400
     assert str(context) in too_long.text

@@ -10,7 +10,7 @@ import processor
 from served import Served
 
 from tierup.local.dev.tiny_model import make_tiny_model
-from tierup.local.machine.cpu import lacks_fp8_kv_cache
+from tierup.local.machine.cpu import fp8_kv_cache_problem
 from tierup.sizing import shape_from_config
 
 CPU_BLOCK = 128  # tokens in a block of the CPU build; on a GPU it is 16
@@ -41,7 +41,7 @@ print(json.dumps(torch.cpu._is_avx512_supported() or torch.cpu._is_amx_tile_supp
 """
 
 
-def test_the_cache_holds_what_the_sizing_computed(served: Served) -> None:
+def test_the_cache_has_the_capacity_that_sizing_computed(served: Served) -> None:
     (info,) = re.findall(r"^vllm:cache_config_info\{(.*)\} 1\.0$", served.server.get("/metrics").text, re.M)
     labels = dict(re.findall(r'(\w+)="([^"]*)"', info))
     assert int(labels["block_size"]) == CPU_BLOCK
@@ -51,7 +51,7 @@ def test_the_cache_holds_what_the_sizing_computed(served: Served) -> None:
     assert served.sized.kv_tokens > 150_000
 
 
-def test_a_token_takes_as_many_bytes_as_the_engine_says_on_any_processor(
+def test_a_token_takes_the_bytes_that_the_engine_computes_on_any_processor(
     run_in_engine: Callable[..., Any], tmp_path: Path
 ) -> None:
     shapes = (
@@ -70,6 +70,6 @@ def test_a_token_takes_as_many_bytes_as_the_engine_says_on_any_processor(
     ] == engines
 
 
-def test_the_processor_can_what_the_engine_says_it_can(run_in_engine: Callable[..., Any]) -> None:
-    """Else a test would be skipped on a machine that could run it, or fail on one that cannot."""
-    assert run_in_engine(CAN, None) == (lacks_fp8_kv_cache(processor.flags()) is None)
+def test_our_processor_check_agrees_with_the_engines(run_in_engine: Callable[..., Any]) -> None:
+    """Otherwise a test would skip on a machine that can run it, or fail on one that cannot."""
+    assert run_in_engine(CAN, None) == (fp8_kv_cache_problem(processor.flags()) is None)

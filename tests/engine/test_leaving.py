@@ -1,16 +1,16 @@
-"""A server that is told to end finishes what it began: the pod's grace period is made for that."""
+"""A terminated server finishes its requests within the pod's grace period."""
 
 import json
 
 import pytest
 from served import Served
 
-from tierup.local.dev.cpu_engine import options
+from tierup.local.dev.cpu_engine import parse_options
 
 
 @pytest.mark.ends_server
-def test_a_server_that_is_told_to_end_finishes_its_answers(small: Served) -> None:
-    assert int(options(small.container["args"])["--shutdown-timeout"][0]) >= 60
+def test_a_terminated_server_finishes_its_responses(small: Served) -> None:
+    assert int(parse_options(small.container["args"])["--shutdown-timeout"][0]) >= 60
     streams = [
         small.server.chat("tell me", whole=False, stream=True, max_tokens=200, ignore_eos=True)
         for _ in range(6)  # more than there are slots: those that wait are part of it

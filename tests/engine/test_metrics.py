@@ -1,4 +1,4 @@
-"""What rules, dashboards and autoscaling read from the engine is what the engine tells."""
+"""The engine serves the metrics that rules, dashboards and autoscaling use."""
 
 import re
 from pathlib import Path
@@ -32,10 +32,10 @@ def test_every_metric_that_the_product_names_exists(metrics: str) -> None:
 
 
 @pytest.mark.parametrize("metric", BUCKETS)
-def test_the_bounds_of_a_latency_histogram_are_the_catalogued_ones(metrics: str, metric: str) -> None:
-    told = re.findall(rf'^{metric}_bucket\{{.*le="([^"]+)".*\}} ', metrics, re.MULTILINE)
-    assert told.pop() == "+Inf"
-    assert tuple(map(float, told)) == BUCKETS[metric].value
+def test_the_bounds_of_a_latency_histogram_are_those_of_the_catalogue(metrics: str, metric: str) -> None:
+    bounds = re.findall(rf'^{metric}_bucket\{{.*le="([^"]+)".*\}} ', metrics, re.MULTILINE)
+    assert bounds.pop() == "+Inf"
+    assert tuple(map(float, bounds)) == BUCKETS[metric].value
 
 
 @pytest.mark.parametrize("metric", BUCKETS)

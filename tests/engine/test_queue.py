@@ -1,4 +1,4 @@
-"""The engine's own bound, a net above the gateway's: what it counts, and how a request beyond it is refused."""
+"""The engine's own request limit above the gateway's: what it counts, and how it refuses a request."""
 
 import json
 from collections import Counter
@@ -10,7 +10,7 @@ import pytest
 import requests
 from served import Served
 
-from tierup.local.dev.cpu_engine import options
+from tierup.local.dev.cpu_engine import parse_options
 
 REFUSED = "vllm:admission_rejections_total"
 ENDLESS: dict[str, Any] = {"max_tokens": 4000, "ignore_eos": True}
@@ -19,7 +19,7 @@ ENDLESS: dict[str, Any] = {"max_tokens": 4000, "ignore_eos": True}
 @pytest.fixture
 def full(small: Served) -> Iterator[Served]:
     """The small server with as many requests as it takes, most of them waiting."""
-    bound = int(options(small.container["args"])["--max-num-queued-reqs"][0])
+    bound = int(parse_options(small.container["args"])["--max-num-queued-reqs"][0])
     assert bound == 12
     streams: list[requests.Response] = []
     try:
@@ -42,7 +42,7 @@ def test_running_and_waiting_requests_fill_the_bound_together(full: Served) -> N
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_a_request_beyond_it_is_refused_and_counted(full: Served, stream: bool) -> None:
+def test_a_request_beyond_the_bound_is_refused_and_counted(full: Served, stream: bool) -> None:
     before = full.server.counts(REFUSED)
     answer = full.server.chat("one more", stream=stream)
     assert answer.status_code == 503
@@ -51,7 +51,7 @@ def test_a_request_beyond_it_is_refused_and_counted(full: Served, stream: bool) 
 
 
 def first_of(stream: requests.Response) -> str:
-    """What a stream begins with: `token`, `refused` by its status, or `refused inside` after status 200."""
+    """How a stream begins: `token`, `refused` by its status, or `refused inside` after status 200."""
     with stream:
         if stream.status_code != 200:
             assert stream.status_code == 503, stream.text
@@ -62,7 +62,7 @@ def first_of(stream: requests.Response) -> str:
         return "token" if error is None else "refused inside"
 
 
-def test_of_a_burst_every_request_is_served_or_refused_and_counted(small: Served) -> None:
+def test_every_request_of_a_burst_is_served_or_refused_and_counted(small: Served) -> None:
     """The engine looks twice: before a stream begins, and when the request joins the queue. Between the two, others
     may have taken the places, so that a stream can be refused inside, where no proxy can make another status of it.
     """
@@ -82,7 +82,7 @@ def test_of_a_burst_every_request_is_served_or_refused_and_counted(small: Served
     )
 
 
-def test_a_request_for_several_answers_counts_as_often(small: Served) -> None:
+def test_a_request_for_several_answers_counts_once_per_answer(small: Served) -> None:
     streams = [small.server.chat("tell me", whole=False, stream=True, **ENDLESS) for _ in range(8)]
     try:
         small.server.wait_until(lambda: small.server.in_flight() == 8, "8 requests are in flight")

@@ -1,9 +1,9 @@
-"""The gateway's reloader reads what the real engine says: that it lives, what runs, and that its counters move."""
+"""The gateway's reloader understands the real engine's health, running requests and changing counters."""
 
 import asyncio
 
 from reloader import get
-from reloader_rules import Engine, Model, Probe, Reading, hangs, judge, read_metrics
+from reloader_rules import Engine, Model, Probe, Reading, after_probe, hung_reason, read_metrics
 from served import Served
 
 MODEL = Model(
@@ -24,9 +24,9 @@ def ask(served: Served, path: str) -> str | None:
 def reading(served: Served) -> Reading:
     metrics = ask(served, "/metrics")
     assert metrics is not None
-    found = read_metrics(metrics, MODEL)
-    assert found is not None, "a counter that the reloader watches is not there"
-    return found
+    reading = read_metrics(metrics, MODEL)
+    assert reading is not None, "a counter that the reloader reads is missing"
+    return reading
 
 
 def test_the_real_engine_is_healthy_and_its_counters_move_with_an_answer(standard: Served) -> None:
@@ -39,5 +39,5 @@ def test_the_real_engine_is_healthy_and_its_counters_move_with_an_answer(standar
     assert after.running == 0
     assert all(new > old for new, old in zip(after.counters, before.counters, strict=True))
     probe = Probe(timeout_seconds=2, failures=2, stalled_seconds=30)
-    idle_for_an_hour = judge(judge(Engine(), True, after, 0, probe), True, after, 3600, probe)
-    assert hangs(idle_for_an_hour, probe) is None
+    idle_for_an_hour = after_probe(after_probe(Engine(), True, after, 0, probe), True, after, 3600, probe)
+    assert hung_reason(idle_for_an_hour, probe) is None

@@ -15,11 +15,11 @@ PREMIUM = "premium-4x-h100-80g-sxm"
 
 
 def floats(value: Any) -> list[float]:
-    """Every binary fraction in parsed JSON, where money has none."""
+    """Every float in parsed JSON; money must not be one."""
     if isinstance(value, dict):
-        return [found for item in value.values() for found in floats(item)]
+        return [number for item in value.values() for number in floats(item)]
     if isinstance(value, list):
-        return [found for item in value for found in floats(item)]
+        return [number for item in value for number in floats(item)]
     return [value] if isinstance(value, float) else []
 
 
@@ -41,7 +41,7 @@ def bill(server: str = PREMIUM, **changes: Any) -> Bill:
 
 
 def eight_gpus() -> Prices:
-    """The catalogue, and a server of eight GPUs that is the premium one else."""
+    """The catalogue with a copy of the premium server that has eight GPUs."""
     known = load_prices()
     four = known.servers[PREMIUM]
     eight = four.model_copy(update={"gpus": four.gpus.model_copy(update={"value": 8})})
@@ -49,5 +49,5 @@ def eight_gpus() -> Prices:
 
 
 def line(cost: TierCost, name: str) -> Line:
-    (found,) = [item for item in cost.lines if item.name == name]
-    return found
+    (match,) = [item for item in cost.lines if item.name == name]
+    return match

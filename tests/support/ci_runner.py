@@ -45,13 +45,13 @@ _PYTHON = f"""\
 
 
 @dataclass(frozen=True)
-class Ended:
+class Result:
     code: int
-    said: str
+    output: str
 
 
 class Runner:
-    """A checkout with the templates' scripts; what the fakes answer lies in files beside it."""
+    """A checkout with the templates' scripts; the fakes' responses are in files next to it."""
 
     def __init__(self, folder: Path) -> None:
         self.world, self.checkout = folder / "world", folder / "checkout"
@@ -72,11 +72,11 @@ class Runner:
         file.chmod(0o755)
 
     def answers(self, what: str, text: str) -> None:
-        """What the fake prints for `preview`, `cost` or `plan`."""
+        """Set the output of the fake for `preview`, `cost` or `plan`."""
         (self.world / what).write_text(text)
 
     def ends(self, **codes: int) -> None:
-        """How `preview`, `drift`, `cost`, `policy` or `plan` end."""
+        """Set the exit codes of `preview`, `drift`, `cost`, `policy` or `plan`."""
         for what, code in codes.items():
             (self.world / f"{what}.status").write_text(str(code))
 
@@ -86,8 +86,8 @@ class Runner:
         file = self.world / "calls"
         return file.read_text().splitlines() if file.exists() else []
 
-    def run(self, script: str, env: Mapping[str, str]) -> Ended:
-        """The shell as both forges start it; a secret in what it says, or an unknown argument, fails the test."""
+    def run(self, script: str, env: Mapping[str, str]) -> Result:
+        """Run a script as GitHub and GitLab do; a secret in its output or an unknown argument fails the test."""
         basics = {"PATH": f"{self.world / 'bin'}:{os.environ['PATH']}", "no_proxy": "127.0.0.1"}
         ended = subprocess.run(
             ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", script],
@@ -102,11 +102,11 @@ class Runner:
         assert "unknown arguments" not in ended.stdout, ended.stdout
         assert not [secret for secret in (TOKEN, PASSPHRASE) if secret in ended.stdout]
         assert not [call for call in self.calls if TOKEN in call or PASSPHRASE in call]
-        return Ended(ended.returncode, ended.stdout)
+        return Result(ended.returncode, ended.stdout)
 
-    def github(self, job: str, step: str, **known: str) -> Ended:
-        """One step; `known` are the values of its expressions, with `_` for what no name may hold."""
-        told = github_step(job, step)
+    def github(self, job: str, step: str, **known: str) -> Result:
+        """Run one step; `known` has values of its expressions."""
+        definition = github_step(job, step)
         expressions = {
             "inputs.stack": "standard",
             "inputs.backend-url": "file:///state",
@@ -121,26 +121,29 @@ class Runner:
         }
         files = {name: str(self.temp / name) for name in ("GITHUB_STEP_SUMMARY", "GITHUB_PATH", "GITHUB_ENV")}
         own = {"GITHUB_API_URL": self.api, "GITHUB_REPOSITORY": "acme/llm", **self._exported()}
-        return self.run(told.run, {**files, **own, **filled(told.env, expressions)})
+        return self.run(definition.run, {**files, **own, **filled(definition.env, expressions)})
 
     def _exported(self) -> dict[str, str]:
-        """What earlier steps left for later ones."""
+        """Environment variables that earlier steps set for later ones."""
         return dict(line.split("=", 1) for line in self.left("GITHUB_ENV").splitlines())
 
-    def gitlab(self, job: str, strict: str = "false", **variables: str) -> Ended:
-        """A whole job: what comes before its script, and the script, in one shell."""
-        told = gitlab_jobs(stack="standard", strict=strict)[f"tierup-standard-{job}"]
+    def gitlab(self, job: str, strict: str = "false", **variables: str) -> Result:
+        """Run a complete job, before_script and script, in one shell."""
+        definition = gitlab_jobs(stack="standard", strict=strict)[f"tierup-standard-{job}"]
         kubeconfig = (
             self.temp / "KUBECONFIG"
-        )  # a variable of the type file, readable by all as the runner makes it
+        )  # a variable of type file; GitLab's runner makes it readable by everyone
         kubeconfig.write_text(KUBECONFIG)
         secrets = {"PULUMI_CONFIG_PASSPHRASE": PASSPHRASE, "TIERUP_KUBECONFIG": str(kubeconfig)}
         env = {"CI_API_V4_URL": self.api, **secrets, **variables}
-        return self.run("\n".join([*told["before_script"], *told["script"]]), {**env, **told["variables"]})
+        return self.run(
+            "\n".join([*definition["before_script"], *definition["script"]]),
+            {**env, **definition["variables"]},
+        )
 
     api = "http://127.0.0.1:9/nobody-listens"
 
     def left(self, name: str) -> str:
-        """A file that the runner collects: a summary, a path, an environment."""
+        """The content of a file that the runner collects: summary, path or environment."""
         file = self.temp / name
         return file.read_text() if file.exists() else ""

@@ -1,4 +1,4 @@
-"""Reads the CI templates as their forges would: jobs, steps, what each runs and with which environment."""
+"""Read the CI templates as GitHub and GitLab do: jobs and steps with their scripts and environments."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -19,7 +19,7 @@ _INPUT = re.compile(r"\$\[\[ inputs\.(\w+) \]\]")
 
 @dataclass(frozen=True)
 class Step:
-    """One piece of shell and the environment that the template gives it, expressions not yet filled in."""
+    """One shell script and its environment, with expressions not yet replaced."""
 
     job: str
     name: str
@@ -28,7 +28,7 @@ class Step:
 
 
 def load(path: Path) -> dict[str, Any]:
-    """A GitHub file; `on` is YAML 1.1's true."""
+    """A GitHub file; YAML 1.1 parses the key `on` as true."""
     document: dict[Any, Any] = yaml.safe_load(path.read_text())
     return {("on" if key is True else key): value for key, value in document.items()}
 
@@ -36,10 +36,10 @@ def load(path: Path) -> dict[str, Any]:
 def github_steps() -> Iterator[Step]:
     """Every `run` of the reusable workflow and the composite action."""
     workflow = load(CI / "github" / "workflows" / "tierup-stack.yml")
-    for job, told in workflow["jobs"].items():
-        for step in told["steps"]:
+    for job, definition in workflow["jobs"].items():
+        for step in definition["steps"]:
             if "run" in step:
-                env = {**workflow["env"], **told.get("env", {}), **step.get("env", {})}
+                env = {**workflow["env"], **definition.get("env", {}), **step.get("env", {})}
                 yield Step(job, step["name"], step["run"], env)
     for step in load(ACTION)["runs"]["steps"]:
         if "run" in step:
@@ -47,30 +47,30 @@ def github_steps() -> Iterator[Step]:
 
 
 def github_step(job: str, name: str) -> Step:
-    (found,) = (step for step in github_steps() if (step.job, step.name) == (job, name))
-    return found
+    (match,) = (step for step in github_steps() if (step.job, step.name) == (job, name))
+    return match
 
 
 def filled(env: Mapping[str, str], known: Mapping[str, str]) -> dict[str, str]:
-    """The environment with its `${{ }}` replaced; one that the test does not know is a KeyError."""
+    """The environment with its `${{ }}` expressions replaced; an unknown one raises KeyError."""
     return {key: _EXPRESSION.sub(lambda match: known[match[1]], str(value)) for key, value in env.items()}
 
 
 def gitlab_documents(**inputs: str) -> tuple[str, str]:
-    """The header and, with the inputs filled in, the pipeline; an input that is not given is a KeyError."""
+    """The header, and the pipeline with its inputs replaced; a missing input raises KeyError."""
     header, pipeline = GITLAB.read_text().split("\n---\n")
     return header, _INPUT.sub(lambda match: inputs[match[1]], pipeline)
 
 
 def gitlab_jobs(**inputs: str) -> dict[str, dict[str, Any]]:
-    """Jobs that run, each with what it extends merged in as GitLab does: maps by key, all else replaced."""
+    """Jobs that run, merged with the jobs they extend as GitLab does: maps by key, other values replaced."""
     document = yaml.safe_load(gitlab_documents(**inputs)[1])
-    return {name: _whole(document, name) for name in document if not name.startswith(".")}
+    return {name: _merged(document, name) for name in document if not name.startswith(".")}
 
 
-def _whole(document: dict[str, Any], name: str) -> dict[str, Any]:
+def _merged(document: dict[str, Any], name: str) -> dict[str, Any]:
     job = document[name]
-    base = _whole(document, job["extends"]) if "extends" in job else {}
+    base = _merged(document, job["extends"]) if "extends" in job else {}
     merged = dict(base)
     for key, value in job.items():
         both = isinstance(value, dict) and isinstance(base.get(key), dict)

@@ -1,4 +1,4 @@
-"""The `tierup` command in this process: what it prints, and how it ends."""
+"""Run the `tierup` command in this process and capture its output and exit code."""
 
 import sys
 from collections.abc import Mapping
@@ -12,31 +12,31 @@ from tierup.templates import ROOT
 
 
 @dataclass(frozen=True)
-class Ended:
+class Result:
     code: int
     out: str
     err: str
 
 
 class Command:
-    """Runs `tierup WORDS`, as its console script does."""
+    """Runs `tierup ARGUMENTS` as the console script does."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
         self._monkeypatch, self._capsys = monkeypatch, capsys
 
-    def __call__(self, *words: str) -> Ended:
-        self._monkeypatch.setattr(sys, "argv", ["tierup", *words])
+    def __call__(self, *arguments: str) -> Result:
+        self._monkeypatch.setattr(sys, "argv", ["tierup", *arguments])
         self._capsys.readouterr()
         with pytest.raises(SystemExit) as ended:
             main()
         printed = self._capsys.readouterr()
         code = ended.value.code
         assert isinstance(code, int)
-        return Ended(code, printed.out, printed.err)
+        return Result(code, printed.out, printed.err)
 
 
 def make_project(folder: Path, stacks: Mapping[str, str]) -> Path:
-    """A project with these stack files, by name; its folder of them."""
+    """Create a project with these stack files by name; returns the folder of the stack files."""
     (folder / "Pulumi.yaml").write_text((ROOT / "Pulumi.yaml").read_text(encoding="utf-8"), encoding="utf-8")
     files = folder / "stacks"
     files.mkdir()

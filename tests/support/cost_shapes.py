@@ -1,4 +1,4 @@
-"""Costs made by hand, small enough to check with pencil and paper."""
+"""Hand-written costs, small enough to verify by hand."""
 
 import datetime
 from collections.abc import Iterator
@@ -44,13 +44,13 @@ H100 = cost_of(bought("310000", str(AMORTISED)), paid(str(POWER)), life="48")
 
 
 def any_costs(seed: int, count: int = 50) -> Iterator[TierCost]:
-    """Costs of every shape, the same each run."""
+    """Random costs of every shape, the same in each run."""
     random = Random(seed)
     for _ in range(count):
         lines = []
         for place in range(random.randint(1, 5)):
             usd = random.randint(1_000, 400_000)
-            left = dec(random.randint(0, 99)) / 100  # what is lost of it over 48 months
+            left = dec(random.randint(0, 99)) / 100  # the share that is depreciated over 48 months
             lines.append(bought(str(usd), str(usd * left / (48 * 730)), "nodes", f"servers {place}"))
         for place in range(random.randint(0, 5)):
             hourly = None if random.random() < 0.2 else str(dec(random.randint(1, 9_999)) / 1000)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from engine_server import EngineServer, find_engine
 
-from tierup.local.dev.cpu_engine import container_of, end_all
+from tierup.local.dev.cpu_engine import container_of, stop_all
 from tierup.local.dev.engines import KV_BYTES
 from tierup.local.dev.tiny_model import make_tiny_model
 from tierup.plan.model import Plan
@@ -28,7 +28,7 @@ class EnginePair:
 
 @contextlib.contextmanager
 def engine_pair(plan: Plan, folder: Path) -> Iterator[EnginePair]:
-    """Start both, wait until they are healthy, end them; skips where vLLM is not installed or cannot be."""
+    """Start both servers, wait until they are healthy, stop them; skips if vLLM is not installed or not supported."""
     python = find_engine()
     model = make_tiny_model(folder / "model", layers=4, hidden=128, q_heads=4, kv_heads=2)
     servers: list[EngineServer] = []
@@ -43,4 +43,4 @@ def engine_pair(plan: Plan, folder: Path) -> Iterator[EnginePair]:
             server.wait_healthy()
         yield EnginePair((servers[0], servers[1]))
     finally:
-        end_all(servers)
+        stop_all(servers)

@@ -1,4 +1,4 @@
-"""A real vLLM server on the CPU, waited for and asked as tests do."""
+"""A real vLLM server on the CPU, with requests that tests need."""
 
 import re
 import time
@@ -11,7 +11,7 @@ import requests
 import server_logs
 from polling import until
 
-from tierup.local.dev.cpu_engine import END_SECONDS, CpuEngine, options
+from tierup.local.dev.cpu_engine import END_SECONDS, CpuEngine, parse_options
 from tierup.local.toolchain import engine_env
 from tierup.manifests.common import Manifest
 
@@ -20,8 +20,8 @@ HEALTH_SECONDS = 400
 
 
 def find_engine() -> Path:
-    """The interpreter that has vLLM; skips where it is not installed or cannot be."""
-    if reason := engine_env.unsupported():
+    """The interpreter with vLLM; skips if vLLM is not installed or not supported."""
+    if reason := engine_env.unsupported_reason():
         pytest.skip(f"NOT PROVEN: {reason}")
     try:
         return engine_env.default().python()
@@ -30,10 +30,10 @@ def find_engine() -> Path:
 
 
 class EngineServer(CpuEngine):
-    """One server and the container it stands for."""
+    """One server and the container whose arguments it uses."""
 
     def __init__(self, python: Path, container: Manifest, model: Path, kv_bytes: int, folder: Path) -> None:
-        """Start it; it is not healthy yet."""
+        """Start the server; it is not healthy yet."""
         super().__init__(
             python, container, model, kv_bytes, folder, environment=processor.environment(folder.parent)
         )
@@ -43,7 +43,7 @@ class EngineServer(CpuEngine):
         self.url = f"http://{self.address}"
 
     def wait_healthy(self) -> None:
-        """Until /health answers 200; AssertionError when it never does (server_logs.py adds why)."""
+        """Wait until /health responds with 200; AssertionError after the deadline (server_logs.py adds the cause)."""
         deadline = time.monotonic() + HEALTH_SECONDS
         while not self.healthy():
             assert self.process.poll() is None, f"the server ended with {self.process.returncode}"
@@ -54,7 +54,7 @@ class EngineServer(CpuEngine):
         return requests.get(f"{self.url}{path}", timeout=10)
 
     def metrics_after(self, answers: int) -> str:
-        """/metrics once so many answers are counted: the engine counts one just after it was sent."""
+        """/metrics once so many responses are counted: the engine counts a response just after sending it."""
         deadline = time.monotonic() + END_SECONDS
         while True:
             text = self.get("/metrics").text
@@ -67,8 +67,8 @@ class EngineServer(CpuEngine):
     def chat(
         self, text: str, *, headers: dict[str, str] | None = None, whole: bool = True, **more: object
     ) -> requests.Response:
-        """One chat completion of at most eight tokens; read to its end, or, not `whole`, to the end of its head."""
-        model = options(self.container["args"])["--served-model-name"][0]
+        """One chat completion of at most eight tokens; `whole` reads all of the response, else only its headers."""
+        model = parse_options(self.container["args"])["--served-model-name"][0]
         body = {"model": model, "messages": [{"role": "user", "content": text}], "max_tokens": 8, **more}
         return requests.post(
             f"{self.url}/v1/chat/completions", json=body, headers=headers, stream=not whole, timeout=60
@@ -76,20 +76,20 @@ class EngineServer(CpuEngine):
 
     def complete(self, prompts: list[str]) -> requests.Response:
         """One completion of each prompt, of at most eight tokens."""
-        model = options(self.container["args"])["--served-model-name"][0]
+        model = parse_options(self.container["args"])["--served-model-name"][0]
         body = {"model": model, "prompt": prompts, "max_tokens": 8}
         return requests.post(f"{self.url}/v1/completions", json=body, timeout=60)
 
     def counts(self, metric: str) -> float:
-        """The sum of a metric's series as /metrics has them now."""
+        """The current sum of a metric's series."""
         values = re.findall(rf"^{metric}(?:\{{.*\}})? (\S+)$", self.get("/metrics").text, re.MULTILINE)
         assert values, f"no series of {metric}"
         return sum(map(float, values))
 
     def in_flight(self) -> float:
-        """Requests that run or wait."""
+        """The number of running and waiting requests."""
         return self.counts("vllm:num_requests_running") + self.counts("vllm:num_requests_waiting")
 
     def wait_until(self, condition: Callable[[], bool], what: str) -> None:
-        """AssertionError with `what` where the condition does not come true."""
+        """Wait for a condition; raises AssertionError with `what` after the deadline."""
         until(condition, what, END_SECONDS)

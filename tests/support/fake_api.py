@@ -1,4 +1,4 @@
-"""A fake of a cluster's API over real HTTP: it knows what a test told it and fails on all else."""
+"""A fake Kubernetes API over real HTTP: it serves the objects that a test sets and fails for other paths."""
 
 import json
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -20,11 +20,11 @@ RTX = "NVIDIA-GeForce-RTX-4090"
 
 
 class FakeApi:
-    """A loopback API server: it answers 500 to a path it was not told of, and notes it."""
+    """A loopback API server; an unknown path gets a 500 and is recorded in `unknown`."""
 
     def __init__(self) -> None:
-        self.there: dict[str, tuple[int, bytes]] = {}
-        self.missing: set[str] = set()  # paths that may be asked for and are not there
+        self.responses: dict[str, tuple[int, bytes]] = {}
+        self.missing: set[str] = set()  # paths that get a 404
         self.unknown: list[str] = []
         self.asked: list[str] = []
         api = self
@@ -32,8 +32,8 @@ class FakeApi:
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 api.asked.append(self.path)
-                status, body = api.there.get(self.path, (404, b'{"kind": "Status", "code": 404}'))
-                if self.path not in api.there and self.path not in api.missing:
+                status, body = api.responses.get(self.path, (404, b'{"kind": "Status", "code": 404}'))
+                if self.path not in api.responses and self.path not in api.missing:
                     api.unknown.append(self.path)
                     status, body = 500, b"unknown path"
                 self.send_response(status)
@@ -49,10 +49,10 @@ class FakeApi:
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
 
     def has(self, path: str, *items: Manifest) -> None:
-        self.there[path] = (200, json.dumps({"items": items}).encode())
+        self.responses[path] = (200, json.dumps({"items": items}).encode())
 
     def holds(self, path: str, item: Manifest) -> None:
-        self.there[path] = (200, json.dumps(item).encode())
+        self.responses[path] = (200, json.dumps(item).encode())
 
 
 def kubeconfig(folder: Path, server: str, *contexts: str) -> str:
@@ -78,7 +78,7 @@ def gpu_node(name: str, product: str = RTX, gpus: int = 2, owner: str | None = N
 
 
 def cluster_wide(api: FakeApi) -> None:
-    """A current, empty cluster: of the plan's objects outside its namespace none is there."""
+    """A current cluster without any of the plan's objects outside its namespace."""
     api.holds(VERSION, {"major": "1", "minor": "35", "gitVersion": "v1.35.4"})
     api.holds(GROUPS, {"groups": [{"name": "apps"}, {"name": "metrics.k8s.io"}]})
     api.missing |= {

@@ -1,6 +1,6 @@
-"""A fake model server: answers health, metrics and generation, and counts what it does not know.
+"""A fake model server: serves health, metrics and generation, and records unknown requests.
 
-In the test's own process, where the test looks into it, or as a process of its own, which may be killed and stopped.
+It runs in the test's process, which can inspect it, or in a process of its own, which can be killed and stopped.
 """
 
 import http.client
@@ -19,7 +19,7 @@ PATIENCE = 60.0
 
 
 @dataclass
-class Seen:
+class ReceivedRequest:
     """One request as it arrived."""
 
     path: str
@@ -27,16 +27,16 @@ class Seen:
     text: str
 
     @property
-    def said(self) -> dict[str, Any]:
+    def json(self) -> dict[str, Any]:
         parsed: dict[str, Any] = json.loads(self.text)
         return parsed
 
 
 @dataclass
 class FakeBackend:
-    """`hold` in a body waits for `release`, `delay` takes so many seconds; a stream sends one event before either.
+    """A body with `hold` waits for `release`, one with `delay` for so many seconds; a stream first sends one event.
 
-    `status` other than 200 is given to every generation, at once.
+    A `status` other than 200 is returned at once for every generation.
     """
 
     name: str
@@ -45,12 +45,12 @@ class FakeBackend:
     held: int = 0
     connections: int = 0
     unknown: list[str] = field(default_factory=list)
-    seen: list[Seen] = field(default_factory=list)
+    seen: list[ReceivedRequest] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
     _server: ThreadingHTTPServer | None = None
 
     def start(self, port: int = 0) -> "FakeBackend":
-        """Listen; `port` 0 takes a free one."""
+        """Listen on `port`, or on a free port if it is 0."""
         self._server = _Server(("127.0.0.1", port), _handler(self))
         threading.Thread(
             target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
@@ -63,7 +63,7 @@ class FakeBackend:
         return f"127.0.0.1:{self._server.server_address[1]}"
 
     def stop(self) -> None:
-        """Let go of everybody and close."""
+        """Release all held requests and close the server."""
         self.release.set()
         if self._server is not None:
             self._server.shutdown()
@@ -79,14 +79,16 @@ class _Server(ThreadingHTTPServer):
     request_queue_size = 512
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        if not isinstance(sys.exc_info()[1], ConnectionError):  # who asked has left: the tests' own doing
+        if not isinstance(
+            sys.exc_info()[1], ConnectionError
+        ):  # the client has left, as some tests do on purpose
             super().handle_error(request, client_address)
 
 
 def _handler(backend: FakeBackend) -> Callable[..., BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
-        wbufsize = 65_536  # an answer is one write: killed, it has been sent whole or not at all
+        wbufsize = 65_536  # a response is one write, so a killed server has sent all of it or nothing
 
         def setup(self) -> None:
             with backend.lock:
@@ -112,14 +114,14 @@ def _handler(backend: FakeBackend) -> Callable[..., BaseHTTPRequestHandler]:
                 self.refuse()
                 return
             with backend.lock:
-                backend.seen.append(Seen(self.path, dict(self.headers), text))
-            said = json.loads(text)
+                backend.seen.append(ReceivedRequest(self.path, dict(self.headers), text))
+            body = json.loads(text)
             if backend.status != 200:
                 self.reply(backend.status, {"error": {"message": f"made to fail by {backend.name}"}})
-            elif said.get("stream"):
-                self.stream(said)
+            elif body.get("stream"):
+                self.stream(body)
             else:
-                self.hold(said)
+                self.hold(body)
                 self.reply(200, {"served_by": backend.name, "bytes": len(text)})
 
         def refuse(self) -> None:
@@ -127,12 +129,12 @@ def _handler(backend: FakeBackend) -> Callable[..., BaseHTTPRequestHandler]:
                 backend.unknown.append(f"{self.command} {self.path}")
             self.reply(500, {"error": {"message": "the fake does not know this"}})
 
-        def hold(self, said: dict[str, Any]) -> None:
+        def hold(self, body: dict[str, Any]) -> None:
             backend.count(1)
             try:
-                if said.get("hold"):
+                if body.get("hold"):
                     assert backend.release.wait(PATIENCE)
-                time.sleep(said.get("delay", 0))  # what the answer takes
+                time.sleep(body.get("delay", 0))  # the time of the response
             finally:
                 backend.count(-1)
 
@@ -146,13 +148,13 @@ def _handler(backend: FakeBackend) -> Callable[..., BaseHTTPRequestHandler]:
             self.end_headers()
             self.wfile.write(body)
 
-        def stream(self, said: dict[str, Any]) -> None:
+        def stream(self, body: dict[str, Any]) -> None:
             self.send_response(200)
             self.send_header("Content-Type", "text/event-stream")
             self.send_header("Transfer-Encoding", "chunked")
             self.end_headers()
             self.event(b"data: first\n\n")
-            self.hold(said)
+            self.hold(body)
             self.event(b"data: [DONE]\n\n")
             self.event(b"")
 
@@ -160,8 +162,8 @@ def _handler(backend: FakeBackend) -> Callable[..., BaseHTTPRequestHandler]:
             self.wfile.write(f"{len(data):x}\r\n".encode() + data + b"\r\n")
             self.wfile.flush()
 
-        def reply(self, status: int, said: dict[str, Any]) -> None:
-            body = json.dumps(said).encode()
+        def reply(self, status: int, content: dict[str, Any]) -> None:
+            body = json.dumps(content).encode()
             self.send_response(status)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(body)))
@@ -172,7 +174,7 @@ def _handler(backend: FakeBackend) -> Callable[..., BaseHTTPRequestHandler]:
 
 
 class BackendProcess:
-    """The same in a process of its own; `pid` may be stopped, continued and killed."""
+    """A fake backend in its own process; `pid` can be stopped, continued and killed."""
 
     def __init__(self, port: int = 0) -> None:
         self.process = subprocess.Popen(
@@ -191,13 +193,13 @@ class BackendProcess:
         return int(self.address.rpartition(":")[2])
 
     def seen(self) -> int:
-        """Generations it was asked for; what it did not know is an error."""
+        """The number of generations; fails if there were unknown requests."""
         connection = http.client.HTTPConnection(self.address, timeout=PATIENCE)
         connection.request("GET", "/fake/seen")
-        said = json.loads(connection.getresponse().read())
+        report = json.loads(connection.getresponse().read())
         connection.close()
-        assert said["unknown"] == [], said
-        return int(said["seen"])
+        assert report["unknown"] == [], report
+        return int(report["seen"])
 
     def used(self) -> bool:
         return self.seen() > 0

@@ -125,12 +125,12 @@ class FakeCommentApi:
         return number, size, self.comments[(number - 1) * size : number * size]
 
     def text(self, body: bytes, longest: int) -> str:
-        told = json.loads(body)
-        if told.keys() != {"body"} or not isinstance(told["body"], str):
+        comment = json.loads(body)
+        if comment.keys() != {"body"} or not isinstance(comment["body"], str):
             raise Unknown("this is not a comment")
-        if not 0 < len(told["body"]) <= longest:
-            raise Unknown(f"a comment of {len(told['body'])} characters")
-        return str(told["body"])
+        if not 0 < len(comment["body"]) <= longest:
+            raise Unknown(f"a comment of {len(comment['body'])} characters")
+        return str(comment["body"])
 
     def one(self, number: str) -> dict[str, Any]:
         return next(comment for comment in self.comments if comment["id"] == int(number))

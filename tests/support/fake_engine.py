@@ -1,4 +1,4 @@
-"""A fake Pulumi engine: records what a program registers, fails on a type, call or reading unknown to it."""
+"""A fake Pulumi engine: records the resources that a program registers and fails on unknown types and calls."""
 
 import asyncio
 import threading
@@ -31,7 +31,7 @@ _SIGNATURE, _SECRET = "4dabf18193072939515e22adb298388d", "1b47061264138c4ac30d7
 
 
 def type_token(api_version: str, kind: str) -> str:
-    """The provider's type of a kind, `kubernetes:group/version:Kind`; nodes are only ever patched."""
+    """The provider's type of a kind, `kubernetes:group/version:Kind`; nodes are only patched."""
     group = "core/v1" if api_version == "v1" else api_version
     return f"kubernetes:{group}:{'NodePatch' if kind == 'Node' else kind}"
 
@@ -41,7 +41,7 @@ KNOWN_TYPES = COMPONENT_TYPES | {PROVIDER_TYPE} | {type_token(*key) for key in R
 
 @dataclass(frozen=True)
 class Registered:
-    """One resource as the engine was asked for it; `secrets` holds what is marked secret, in clear."""
+    """One registered resource; `secrets` has its secret values in plain text."""
 
     urn: str
     type: str
@@ -58,11 +58,11 @@ class Registered:
 
 @dataclass
 class Run:
-    """What one run of a program left behind."""
+    """The result of one run of a program."""
 
     resources: dict[str, Registered] = field(default_factory=dict)
     outputs: dict[str, dict[str, Any]] = field(default_factory=dict)
-    said: list[str] = field(default_factory=list)
+    messages: list[str] = field(default_factory=list)
     warned: list[str] = field(default_factory=list)
     result: Any = None
 
@@ -70,17 +70,17 @@ class Run:
         return [item for item in self.resources.values() if item.type == type_]
 
     def one(self, type_: str) -> Registered:
-        (found,) = self.of_type(type_)
-        return found
+        (resource,) = self.of_type(type_)
+        return resource
 
     def named(self, name: str) -> Registered:
-        """One resource by its name; the order of registration is not the program's."""
-        (found,) = [item for item in self.resources.values() if item.name == name]
-        return found
+        """One resource by its name; the order of registration is not fixed."""
+        (resource,) = [item for item in self.resources.values() if item.name == name]
+        return resource
 
     @property
     def objects(self) -> list[Registered]:
-        """Everything that goes to Kubernetes."""
+        """All Kubernetes objects."""
         return [item for item in self.resources.values() if item.type.startswith("kubernetes:")]
 
     @property
@@ -90,7 +90,7 @@ class Run:
 
 
 class Counted:
-    """Counts the checks that ran inside `apply`, so that one that never ran is seen."""
+    """Counts the checks that ran inside `apply`, so that a test notices one that never ran."""
 
     def __init__(self) -> None:
         self.ran = 0
@@ -111,7 +111,7 @@ class _Monitor(mocks.MockMonitor):
         self.lock = threading.Lock()  # requests come from a pool of threads
 
     def Invoke(self, request: Any) -> Any:
-        # The one call that is known: the state of the stack itself, as its backend holds it.
+        # The only known call: the stack's own state in its backend.
         assert request.tok == "pulumi:pulumi:readStackResourceOutputs", f"unknown call {request.tok}"
         name = request.args["stackName"]
         assert name == self.stack, f"the state of another stack is read: {name}"
@@ -160,13 +160,13 @@ class _Engine(mocks.MockEngine):
         self.run = run
 
     def Log(self, request: Any) -> None:
-        self.run.said.append(request.message)
+        self.run.messages.append(request.message)
         if request.severity == engine_pb2.WARNING:
             self.run.warned.append(request.message)
 
 
 def _plain(value: Any, secrets: list[Any]) -> Any:
-    """A wire value as plain data, without its secret wrappers, whose content is noted."""
+    """A wire value as plain data without its secret wrappers; their content is recorded."""
     kind = type(value).__name__
     if kind == "ListValue":
         return [_plain(item, secrets) for item in value]
@@ -187,7 +187,7 @@ def run_program(
     secrets: frozenset[str] = frozenset(),
     state: Mapping[str, Any] | None = None,
 ) -> Run:
-    """Run a program as the language host does, in a context and event loop of its own.
+    """Run a program as the language host does, in its own context and event loop.
 
     `state` holds the outputs of the stack's resources, by URN, as an earlier run left them.
     """
@@ -209,7 +209,7 @@ def run_program(
                 stack=stack,
                 dry_run=False,
                 organization="organization",
-                outputs=set(),  # what a failed run left behind belongs to its own, closed event loop
+                outputs=set(),  # leftovers of a failed run belong to its own, closed event loop
             )
         )
         set_all_config(config if config is not None else {}, list(secrets))

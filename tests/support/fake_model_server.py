@@ -1,6 +1,6 @@
-"""A fake model server, as a process of its own: streams made-up tokens, counts them as vLLM does, stalls when told.
+"""A fake model server in its own process: streams generated tokens, counts them as vLLM does, stalls on request.
 
-It knows /health, /metrics, /v1/chat/completions and, for the test, /fake/...; it answers 500 to all else, and notes it.
+It serves /health, /metrics, /v1/chat/completions and, for tests, /fake/...; any other path gets a 500 and is recorded.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ vllm:prompt_tokens_total{{engine="0",model_name="fake"}} {prompted}.0
 
 
 class FakeModelServer:
-    """One fake engine in a process; `pid` may be stopped, continued and killed."""
+    """One fake engine in its own process; `pid` can be stopped, continued and killed."""
 
     def __init__(self) -> None:
         self.process = subprocess.Popen(
@@ -40,15 +40,15 @@ class FakeModelServer:
         return self.process.pid
 
     def tell(self, what: str) -> dict[str, Any]:
-        """`stall` or `resume` its streams, or `report` how many it was asked for and what it did not know."""
+        """`stall` or `resume` its streams, or `report` the number of requests and the unknown ones."""
         connection = http.client.HTTPConnection(self.address, timeout=START_SECONDS)
         connection.request("GET", f"/fake/{what}")
-        said: dict[str, Any] = json.loads(connection.getresponse().read())
+        body: dict[str, Any] = json.loads(connection.getresponse().read())
         connection.close()
-        return said
+        return body
 
     def asked(self) -> int:
-        """Streams that were begun."""
+        """The number of started streams."""
         return int(self.tell("report")["prompted"])
 
     def end(self) -> None:
@@ -88,8 +88,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.refuse()
 
     def do_POST(self) -> None:
-        said = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        if self.path != CHAT or said.keys() != {"tokens", "gap"}:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        if self.path != CHAT or body.keys() != {"tokens", "gap"}:
             self.refuse()
             return
         with _State.lock:
@@ -98,7 +98,7 @@ class _Handler(BaseHTTPRequestHandler):
             _State.moving.wait()
             with _State.lock:
                 _State.prompted += 1
-            self.stream(said["tokens"], said["gap"])
+            self.stream(body["tokens"], body["gap"])
         finally:
             with _State.lock:
                 _State.running -= 1

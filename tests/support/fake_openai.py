@@ -1,7 +1,6 @@
-"""A fake OpenAI server for load tests: it streams a chat completion as slowly as it is told, and knows nothing else.
+"""A fake OpenAI server for load tests: it streams chat completions with the delays that a test sets.
 
-It is no engine and no gateway. What it does not know it answers with 500 and notes in `unknown`, which the test
-that uses it looks at.
+It is neither an engine nor a gateway. An unknown request gets a 500 and is recorded in `unknown`, which tests check.
 """
 
 import json
@@ -19,13 +18,13 @@ _TEMPLATE_TOKENS = 7
 
 @dataclass
 class Manner:
-    """How it answers. Delays in seconds; `room` is how many requests it serves at once before it refuses;
+    """The server's behaviour. Delays are in seconds; it refuses more than `capacity` concurrent requests;
     every `fails_every`-th streamed request ends with `failure` (none: 0).
     """
 
     first: float = 0.05
     gap: float = 0.01
-    room: int = 1000
+    capacity: int = 1000
     retry_after: str | None = "1"
     tokens_per_word: int = 1
     key: str | None = None
@@ -35,7 +34,7 @@ class Manner:
 
 @dataclass
 class FakeOpenAI:
-    """A running one: where it is, and what it was asked."""
+    """A running server: its URL and the requests it received."""
 
     url: str
     manner: Manner
@@ -58,12 +57,12 @@ class _Server(ThreadingHTTPServer):
         self.fake = FakeOpenAI(f"http://127.0.0.1:{self.server_address[1]}", manner)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that leaves is no error of the fake's."""
+        """Ignore clients that disconnect."""
 
 
 @contextmanager
 def serve(manner: Manner) -> Iterator[FakeOpenAI]:
-    """One server until the end of the block."""
+    """Run a server until the end of the block."""
     server = _Server(manner)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
@@ -81,7 +80,7 @@ class _Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
 
     def log_message(self, format: str, *args: Any) -> None:
-        """The test's output is its own."""
+        """Log nothing, to keep the test's output clean."""
 
     def do_POST(self) -> None:
         fake = cast("_Server", self.server).fake
@@ -98,17 +97,17 @@ class _Handler(BaseHTTPRequestHandler):
             fake.arrivals.append(time.monotonic())
             fake.now += 1
             fake.most_at_once = max(fake.most_at_once, fake.now)
-            room = fake.now <= fake.manner.room
+            admitted = fake.now <= fake.manner.capacity
             number = len(fake.bodies)
         try:
-            self._streamed(fake, body, room, number)
+            self._streamed(fake, body, admitted, number)
         finally:
             with fake.lock:
                 fake.now -= 1
 
-    def _streamed(self, fake: FakeOpenAI, body: dict[str, Any], room: bool, number: int) -> None:
+    def _streamed(self, fake: FakeOpenAI, body: dict[str, Any], admitted: bool, number: int) -> None:
         manner = fake.manner
-        if not room:
+        if not admitted:
             fake.refused += 1
             after = {} if manner.retry_after is None else {"Retry-After": manner.retry_after}
             return self._error(429, "queue_full", after)

@@ -1,4 +1,4 @@
-"""A program of somebody else, with nothing of ours in it: what a plan can hold that nobody here has seen."""
+"""A program without any of our components: its plan has types that tierup does not know."""
 
 import pulumi
 import pulumi_kubernetes as k8s

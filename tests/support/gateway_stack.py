@@ -1,4 +1,4 @@
-"""Asks the gateway of a plan as clients do: the real Nginx and reloader, with the pod's own files."""
+"""Run a plan's gateway, the real Nginx and reloader with the pod's files, and send requests to it."""
 
 import contextlib
 import http.client
@@ -24,27 +24,27 @@ class Answer:
     text: bytes
 
     @property
-    def said(self) -> dict[str, Any]:
+    def json(self) -> dict[str, Any]:
         parsed: dict[str, Any] = json.loads(self.text)
         return parsed
 
     @property
     def error(self) -> dict[str, Any]:
-        """The error in OpenAI's shape, whole."""
+        """The error, checked to have exactly OpenAI's format."""
         assert self.headers["content-type"] == "application/json", self
-        error: dict[str, Any] = self.said["error"]
+        error: dict[str, Any] = self.json["error"]
         assert error.keys() == {"message", "type", "param", "code"}, error
-        assert self.said.keys() == {"error"}
+        assert self.json.keys() == {"error"}
         return error
 
 
 class GatewayStack(LoggedGateway, PlanGateway):
-    """The gateway of a plan, asked as clients do."""
+    """The gateway of a plan, with a client."""
 
     def connect(self, timeout: float = DEADLINE) -> http.client.HTTPConnection:
         if not self.plan.gateway.tls:
             return http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # of a certificate that the test made
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # the test generated the certificate
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         return http.client.HTTPSConnection("127.0.0.1", self.port, timeout=timeout, context=context)
 
@@ -56,7 +56,7 @@ class GatewayStack(LoggedGateway, PlanGateway):
         headers: Mapping[str, str] | None = None,
         method: str | None = None,
     ) -> Answer:
-        """One request on a connection of its own; a body that is no text is sent as JSON."""
+        """Send one request on its own connection; a body that is not text is sent as JSON."""
         sent = {"Content-Type": "application/json"} | ({} if headers is None else dict(headers))
         if key is not None:
             sent["Authorization"] = f"Bearer {key}"
@@ -66,23 +66,23 @@ class GatewayStack(LoggedGateway, PlanGateway):
         try:
             connection.request(verb, path, text, sent)
             response = connection.getresponse()
-            found = {key.lower(): value for key, value in response.getheaders()}
-            return Answer(response.status, found, response.read())
+            headers_received = {key.lower(): value for key, value in response.getheaders()}
+            return Answer(response.status, headers_received, response.read())
         finally:
             connection.close()
 
     def log(self) -> list[dict[str, Any]]:
-        """The access log so far; lines stand in it a second after their answers."""
+        """The access log so far; Nginx writes a line up to a second after the response."""
         path = self.folder / "access.log"
         return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
     def log_of(self, answers: int) -> list[dict[str, Any]]:
-        """The access log once it has so many lines."""
+        """Wait until the access log has so many lines and return it."""
         until(lambda: len(self.log()) >= answers, f"{answers} lines in the log")
         return self.log()
 
     def logged(self, answer: Answer) -> dict[str, Any]:
-        """The line of one request; there is exactly one."""
+        """The log line of one request; there must be exactly one."""
         tag = answer.headers["x-request-id"]
 
         def lines() -> list[dict[str, Any]]:
@@ -93,13 +93,13 @@ class GatewayStack(LoggedGateway, PlanGateway):
         return line
 
     def configuration(self) -> str:
-        """What Nginx runs with."""
+        """The configuration that Nginx runs with."""
         return (self.shared / "nginx.conf").read_text()
 
 
 @contextlib.contextmanager
 def running(stack: GatewayStack) -> Iterator[GatewayStack]:
-    """The gateway until the end of the block."""
+    """Run the gateway until the end of the block."""
     try:
         stack.start()
         yield stack

@@ -1,4 +1,4 @@
-"""Plans that the real engine made, committed for tests without one; this renews them:
+"""Create the golden plans: plans of the real Pulumi engine, committed for tests without it. To renew them:
 
     .venv/bin/python tests/support/golden_plans.py
 
@@ -45,28 +45,28 @@ _LONGEST = 60
 
 
 def make(cluster: Cluster, folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Name and slim content of every golden plan, by the real engine on this cluster; `folder` is empty."""
+    """Name and slim content of every golden plan, created by the real engine on this cluster; `folder` is empty."""
     tier = Tier(LocalProject(own_checkout(folder), "entry", cluster))
 
-    def said(*words: str) -> dict[str, Any]:
+    def slim_output(*words: str) -> dict[str, Any]:
         tier.prepare()
         return slim(tier.project.pulumi(*words, quiet=True), tier.project)
 
-    yield "create", said(*PREVIEW)
+    yield "create", slim_output(*PREVIEW)
     tier.up()
-    yield "no_op", said(*PREVIEW)
-    yield "delete", said(*DESTROY)
+    yield "no_op", slim_output(*PREVIEW)
+    yield "delete", slim_output(*DESTROY)
     tier.edit(lambda text: text + SECRET)
-    yield "secrets", said(*PREVIEW)
+    yield "secrets", slim_output(*PREVIEW)
     tier.up()
-    yield "state", said(*EXPORT)
+    yield "state", slim_output(*EXPORT)
     tier.edit(
         lambda text: text.replace("    count: 1\n", "    count: 2\n").replace("Usd: 20000", "Usd: 200000")
     )
-    yield "scale", said(*PREVIEW)
+    yield "scale", slim_output(*PREVIEW)
     standard = "server: standard-2x-a100-80g-pcie\n    count: 1\n    standby: {mode: cold, count: 1}"
     tier.edit(lambda text: text.replace("server: entry-2x-rtx-4090\n    count: 2", standard) + QUOTE)
-    yield "tier", said(*PREVIEW)
+    yield "tier", slim_output(*PREVIEW)
     yield "foreign", _foreign(cluster, folder)
 
 
@@ -89,7 +89,7 @@ def _foreign(cluster: Cluster, folder: Path) -> dict[str, Any]:
 
 
 def slim(text: str, project: LocalProject) -> dict[str, Any]:
-    """A preview or a state export without paths, times, outputs, and all else that the reader does not read."""
+    """A preview or state export without paths, times, outputs and all else that our parser does not read."""
     here = {str(project.cluster.kubeconfig): "kubeconfig", project.cluster.context: "context"}
     for found, named in here.items():
         text = text.replace(json.dumps(found)[1:-1], named)
@@ -105,7 +105,7 @@ def slim(text: str, project: LocalProject) -> dict[str, Any]:
         }
         for step in document["steps"]
     ]
-    steps.sort(key=lambda step: step["urn"])  # the engine takes them as they come
+    steps.sort(key=lambda step: step["urn"])  # the engine's order is not fixed
     return {"steps": steps, "diagnostics": [], "duration": 0, "changeSummary": document["changeSummary"]}
 
 
@@ -119,13 +119,13 @@ def _cut(value: Any) -> Any:
         return {key: "ciphertext" if key == "ciphertext" else _cut(item) for key, item in kept.items()}
     if isinstance(value, list):
         return [_cut(item) for item in value]
-    # Names of resources are long, and what they are told apart by.
+    # Keep resource names, which are long, because they identify the resources.
     longest = isinstance(value, str) and len(value) > _LONGEST and not value.startswith("urn:")
     return f"{value[: _LONGEST // 2]}... ({len(value)} characters)" if longest else value
 
 
 def write(folder: Path, name: str, plan: dict[str, Any]) -> None:
-    """One resource on a line, so that a diff can be read."""
+    """JSON with one resource per line, for readable diffs."""
     lines = json.dumps(plan, separators=(",", ":"), sort_keys=True)
     for mark in ('{"op":', '{"newState":', '{"oldState":', '{"custom":'):
         lines = lines.replace(mark, f"\n{mark}")

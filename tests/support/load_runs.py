@@ -1,4 +1,4 @@
-"""Made-up results of a load test of the standard tier, with the figures that a test gives."""
+"""Synthetic results of a load test of the standard tier, with figures that a test sets."""
 
 from typing import TypeVar
 
@@ -8,7 +8,7 @@ from tierup.tuning.results import Arrival, Load, MeasuredClass, Refused, Results
 
 
 def spread(p95: float) -> Spread:
-    """A time whose p95 is given."""
+    """A distribution with a given p95."""
     return Spread(p50=p95 / 2, p90=p95 * 0.9, p95=p95, p99=p95 * 1.2, mean=p95 / 2, max=p95 * 1.5)
 
 

@@ -1,4 +1,4 @@
-"""Tells whether a reload has reached every worker of a gateway's Nginx."""
+"""Check whether a reload has reached every worker of a gateway's Nginx."""
 
 import contextlib
 import os
@@ -9,7 +9,7 @@ from tierup.local.dev.gateway_processes import LocalGateway
 
 
 def workers_are_new(gateway: LocalGateway) -> bool:
-    """Whether every worker that takes requests was started with the configuration that was taken last."""
+    """Whether every worker that takes requests was started with the last accepted configuration."""
     taken = (gateway.shared / "nginx.conf").stat().st_mtime
     booted = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
     for process in Path("/proc").glob("[0-9]*"):

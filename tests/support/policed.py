@@ -1,4 +1,4 @@
-"""Resources for tests of policies: what somebody else's program may ask Kubernetes for."""
+"""Resources for tests of policies, as a foreign program could create them."""
 
 import copy
 from collections.abc import Iterator
@@ -18,17 +18,17 @@ SIZES: Tree = {"cpu": "1", "memory": "1Gi"}
 
 
 def container(**changes: Any) -> Tree:
-    """A container that no policy refuses, with changes; a change to None leaves the key out."""
+    """A container that passes all policies, with changes; None removes a key."""
     plain: Tree = {"name": "app", "image": "registry.example.com/app:1.2.3", "securityContext": SAFE}
     plain["resources"] = {"requests": SIZES, "limits": SIZES}
     return {key: value for key, value in (plain | changes).items() if value is not None}
 
 
 def engine(*words: str, gpus: object = 1, **changes: Any) -> Tree:
-    """A container that starts an engine on so many GPUs."""
+    """A container that runs an engine on so many GPUs."""
     sizes = {**SIZES, "nvidia.com/gpu": gpus}
-    said = {"command": list(words), "resources": {"requests": sizes, "limits": sizes}, **changes}
-    return container(**said)
+    fields = {"command": list(words), "resources": {"requests": sizes, "limits": sizes}, **changes}
+    return container(**fields)
 
 
 def pod(*containers: Tree, **spec: Any) -> Tree:
@@ -69,7 +69,7 @@ def messages(*resources: Resource) -> list[str]:
 
 
 def variants(tree: Tree, value: object) -> Iterator[Tree]:
-    """The tree with each of its parts in turn replaced by a value."""
+    """Copies of the tree, each with another part replaced by the value."""
     for path in list(_paths(tree)):
         changed = copy.deepcopy(tree)
         at: Any = changed

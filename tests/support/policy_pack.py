@@ -1,4 +1,4 @@
-"""The policy pack as the engine that is built here can start it, and programs with more in them than a tier."""
+"""A copy of the policy pack that our Pulumi build can start, and programs with more resources than a tier."""
 
 import shutil
 from pathlib import Path
@@ -13,12 +13,12 @@ STARTER = '#!/bin/sh\nexec python -u -m pulumi.policy "$1" "$2"\n'
 
 
 def runnable_pack(folder: Path) -> Path:
-    """A copy of the pack in which only the runtime differs; its starter is in `bin`, beside it."""
+    """Copy the pack with another runtime, whose executable is in the folder `bin` next to it."""
     pack, starter = folder / "policies", folder / "bin" / f"pulumi-analyzer-policy-{RUNTIME}"
     shutil.copytree(ROOT / "policies", pack)
-    said = yaml.safe_load((pack / "PulumiPolicy.yaml").read_text())
-    assert said["runtime"]["name"] == "python"
-    (pack / "PulumiPolicy.yaml").write_text(yaml.safe_dump({**said, "runtime": RUNTIME}))
+    settings = yaml.safe_load((pack / "PulumiPolicy.yaml").read_text())
+    assert settings["runtime"]["name"] == "python"
+    (pack / "PulumiPolicy.yaml").write_text(yaml.safe_dump({**settings, "runtime": RUNTIME}))
     starter.parent.mkdir()
     starter.write_text(STARTER)
     starter.chmod(0o755)

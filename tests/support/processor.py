@@ -1,4 +1,4 @@
-"""The processor that the tests count on: this machine's, or, with TIERUP_TEST_CPU=avx2, as if it had no AVX-512.
+"""The processor that the tests assume: this machine's, or with TIERUP_TEST_CPU=avx2 one without AVX-512.
 
 Then the servers do not use it either: their engine loads its AVX2 kernels, and the flags that tests read lack it.
 """
@@ -18,12 +18,12 @@ if _ASKED not in ("", "avx2"):
 
 
 def flags() -> frozenset[str]:
-    """Its instruction sets."""
+    """The instruction sets of the assumed processor."""
     return frozenset(flag for flag in cpu_flags() if not (_ASKED and flag.startswith(("avx512", "amx"))))
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """What makes a program of the engine's interpreter run as on it; `folder` holds what that takes."""
+    """Environment for the engine's interpreter on the assumed processor; `folder` gets the files that it needs."""
     if not _ASKED:
         return {}
     site = folder / "avx2"

@@ -1,4 +1,4 @@
-"""What the engine tests ask a server about: the container it stands for, and our sizing of the model it serves."""
+"""A running server for the engine tests, with its container and our sizing of its model."""
 
 import contextlib
 import json
@@ -9,7 +9,7 @@ from pathlib import Path
 from engine_server import EngineServer
 
 from tierup.catalog import load_catalog
-from tierup.local.dev.cpu_engine import container_of, end_all
+from tierup.local.dev.cpu_engine import container_of, stop_all
 from tierup.local.dev.tiny_model import make_tiny_model
 from tierup.manifests.common import Manifest
 from tierup.plan.model import Plan
@@ -24,7 +24,7 @@ KV_GIB = 0.25
 
 @dataclass(frozen=True)
 class Served:
-    """A running server, the container it stands for, and what our sizing says of its model."""
+    """A running server, its container, and our sizing of its model."""
 
     server: EngineServer
     container: Manifest
@@ -48,7 +48,7 @@ def size_for(model: Path, plan: Plan) -> tuple[ModelShape, Memory]:
 def serve(
     plan: Plan, numbers: Mapping[str, int], python: Path, folder: Path, bound: int | None = None
 ) -> Iterator[Served]:
-    """The server of a plan's only model, healthy, with a tiny model of these `numbers`; `bound` replaces its own."""
+    """The server of a plan's only model, healthy, with a tiny model of these `numbers`; `bound` replaces its limit."""
     model = make_tiny_model(folder / "model", **numbers)
     shape, sized = size_for(model, plan)
     container = container_of(plan, plan.models[0])
@@ -60,4 +60,4 @@ def serve(
         server.wait_healthy()
         yield Served(server, container, shape, sized)
     finally:
-        end_all([server])
+        stop_all([server])

@@ -1,4 +1,4 @@
-"""A test that fails because a server ended shows why that ended."""
+"""Show why a server ended in the report of a test that failed because of it."""
 
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -7,18 +7,18 @@ from pathlib import Path
 from tierup.local.dev.gateway_processes import LocalGateway
 from tierup.local.machine.logs import root_cause
 
-_ENDED_AS_WANTED = (None, 0, -9, -15)  # it runs, has left, or was ended by a test
+_EXPECTED_CODES = (None, 0, -9, -15)  # it runs, has exited, or was ended by a test
 _watched: list[tuple[Path, subprocess.Popen[bytes]]] = []
 
 
 def watch(log: Path, process: subprocess.Popen[bytes]) -> None:
-    """From now on, whether `process` has failed is looked at when a test fails; its words are in `log`."""
+    """Report `process`, whose output is in `log`, if it has failed when a test fails."""
     _watched.append((log, process))
 
 
 def causes() -> Iterator[tuple[str, str]]:
-    """A title and the root cause for each server that has failed; each is given once."""
-    for item in [item for item in _watched if item[1].poll() not in _ENDED_AS_WANTED]:
+    """A title and the root cause for each failed server; each is reported once."""
+    for item in [item for item in _watched if item[1].poll() not in _EXPECTED_CODES]:
         _watched.remove(item)
         log, process = item
         title = f"server that ended with {process.returncode}, from {log}"
@@ -26,7 +26,7 @@ def causes() -> Iterator[tuple[str, str]]:
 
 
 class LoggedGateway(LocalGateway):
-    """A gateway whose two processes are watched."""
+    """A gateway whose two processes are reported if they fail."""
 
     def start_nginx(self, environment: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
         process = super().start_nginx(environment)

@@ -1,4 +1,4 @@
-"""The real Nginx, gateway-run.sh and reloader over fake engines, with a template that has each marker once."""
+"""The real Nginx, gateway-run.sh and reloader with fake engines and a template that has each marker once."""
 
 import contextlib
 import http.client
@@ -13,7 +13,7 @@ from server_logs import LoggedGateway
 from small_nginx import SCRIPT, TEMPLATE, nginx_command, njs_module
 from stream_load import Stream
 
-from tierup.local.dev.gateway_processes import write_whole
+from tierup.local.dev.gateway_processes import write_atomically
 from tierup.local.machine.ports import free_port
 
 KEY = "key-of-the-tests"
@@ -51,13 +51,13 @@ class SmallGateway(LoggedGateway):
         super().__init__(folder, TEMPLATE % places, settings, command)
 
     def start(self) -> None:
-        """Both processes, until the gateway answers."""
+        """Start both processes and wait until the gateway responds."""
         self.start_nginx()
         self.start_reloader()
         until(self.answers, f"a gateway on port {self.port} (logs in {self.folder})")
 
     def answers(self) -> bool:
-        """Whether Nginx answers; that something listens is not enough, `nginx -t` does so for a moment."""
+        """Whether Nginx responds. An open port is not enough, because `nginx -t` opens it for a moment."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=DEADLINE)
         with contextlib.suppress(OSError, http.client.HTTPException), contextlib.closing(connection):
             connection.request("GET", "/healthz")
@@ -66,7 +66,7 @@ class SmallGateway(LoggedGateway):
 
     @property
     def text(self) -> str:
-        """The configuration that was taken last."""
+        """The last accepted configuration."""
         with contextlib.suppress(FileNotFoundError):
             return (self.shared / "nginx.conf").read_text()
         return ""
@@ -78,21 +78,21 @@ class SmallGateway(LoggedGateway):
         return ""
 
     def events(self, event: str) -> list[dict[str, Any]]:
-        """What the reloader logged of a kind."""
+        """The reloader's log events of one kind."""
         lines = [json.loads(line) for line in self.words("reloader").splitlines() if line.endswith("}")]
         return [line for line in lines if line["event"] == event]
 
     def uses(self, *engines: FakeModelServer) -> bool:
         """Whether exactly these engines are in the pool."""
-        there = {line.split()[1] for line in self.text.splitlines() if line.lstrip().startswith("server 1")}
-        return there == {engine.address for engine in engines} and workers_are_new(self)
+        pool = {line.split()[1] for line in self.text.splitlines() if line.lstrip().startswith("server 1")}
+        return pool == {engine.address for engine in engines} and workers_are_new(self)
 
     def follows(self, *engines: FakeModelServer) -> float:
-        """Wait until exactly these engines are in the pool; the seconds it took."""
+        """Wait until exactly these engines are in the pool; returns the seconds it took."""
         return until(lambda: self.uses(*engines), f"the pool {[engine.address for engine in engines]}")
 
     def admits(self, requests: int, **headers: str) -> tuple[int, int]:
-        """Send so many long streams at once; how many were let in and how many refused with 429."""
+        """Send so many long streams at once; returns how many were admitted and how many refused with 429."""
         streams = [Stream(self.port, KEY, tokens=500, gap=0.1, headers=headers) for _ in range(requests)]
         statuses = [stream.status for stream in streams]
         for stream in streams:
@@ -101,7 +101,7 @@ class SmallGateway(LoggedGateway):
 
 
 class Site:
-    """What a cluster has around gateways: engines, the lists of who is ready, mounted keys."""
+    """The environment of gateways in a cluster: engines, lists of ready engines and gateways, mounted keys."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -118,19 +118,19 @@ class Site:
         return self.engines[-1]
 
     def gateway(self, nginx: list[str] | None = None, **probe: float) -> SmallGateway:
-        """A gateway that is not started."""
+        """Create a gateway without starting it."""
         folder = self.folder / f"gateway-{len(self.gateways)}"
         self.gateways.append(SmallGateway(folder, self, nginx, **probe))
         return self.gateways[-1]
 
     def list_engines(self, *engines: FakeModelServer) -> None:
-        write_whole(self.engine_list, json.dumps([engine.address for engine in engines]))
+        write_atomically(self.engine_list, json.dumps([engine.address for engine in engines]))
 
     def list_gateways(self, *addresses: str) -> None:
-        write_whole(self.gateway_list, json.dumps(addresses))
+        write_atomically(self.gateway_list, json.dumps(addresses))
 
     def set_key(self, name: str, *values: str) -> None:
-        write_whole(self.keys / name, "\n".join(values))
+        write_atomically(self.keys / name, "\n".join(values))
 
     def end(self) -> None:
         for gateway in self.gateways:

@@ -61,17 +61,17 @@ http {
 
 
 def nginx_command() -> list[str]:
-    """The toolchain's Nginx; skips loudly where it is missing."""
+    """The toolchain's Nginx; skips with a message if it is missing."""
     return [str(_tool("nginx")), "-e", "stderr"]
 
 
 def njs_module() -> Path:
-    """Its njs; skips loudly where that is missing."""
+    """Its njs; skips with a message if it is missing."""
     return _tool("ngx_http_js_module.so")
 
 
 def find_nginx() -> None:
-    """Skips where either is missing."""
+    """Skip the test if Nginx or njs is missing."""
     nginx_command()
     njs_module()
 

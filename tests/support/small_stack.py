@@ -1,4 +1,4 @@
-"""The smallest stack, in code: tests say only what they change in it."""
+"""The smallest stack as code; a test passes only the sections that it changes."""
 
 from typing import Any
 
@@ -22,18 +22,18 @@ def small_stack(
 
 
 def small_plan(*, catalog: Catalog | None = None, **changes: Any) -> Plan:
-    """Its plan; raises `TierError`."""
+    """The plan of the small stack; raises `TierError`."""
     return make_plan(parse(small_stack(**changes)), catalog if catalog is not None else load_catalog())
 
 
 def findings(*, catalog: Catalog | None = None, **changes: Any) -> tuple[Finding, ...]:
-    """All that is told of it, errors and warnings alike."""
+    """All findings of the small stack, errors and warnings."""
     known = catalog if catalog is not None else load_catalog()
     return examine(parse(small_stack(**changes)), known).findings
 
 
 def codes(*, catalog: Catalog | None = None, **changes: Any) -> set[str]:
-    """Names of the codes that stop it, or of all where nothing does."""
+    """Names of the codes of its errors, or of all findings if there are no errors."""
     try:
         return {finding.code.name for finding in small_plan(catalog=catalog, **changes).findings}
     except TierError as error:

@@ -20,7 +20,7 @@ def in_use(text: str) -> str:
 
 
 def uncomment_variant(text: str, name: str) -> str:
-    """The text with the block in use commented out and the named one in, as an editor's hand would do it."""
+    """The text with the block in use commented out and the named one in, as a user would edit it."""
     if name not in variants(text):
         raise ValueError(f"no variant {name} among {variants(text)}")
     before = in_use(text)

@@ -1,4 +1,4 @@
-"""Steady streaming clients in front of a gateway, whose every answer is checked and counted."""
+"""A steady load of streaming clients; every response is checked and counted."""
 
 import http.client
 import json
@@ -15,7 +15,7 @@ END = b"data: [DONE]\n\n"
 
 @dataclass
 class Stream:
-    """One streamed answer, opened when it is made; `engine` is who gave it."""
+    """One streamed response, opened at creation; `engine` is the address that served it."""
 
     port: int
     key: str
@@ -34,7 +34,7 @@ class Stream:
         self.engine = self.response.getheader("X-Engine")
 
     def whole(self) -> bool:
-        """Read it to its end; whether it came whole."""
+        """Read it to its end; returns whether it is complete."""
         text = self.response.read()
         self.connection.close()
         return self.status == 200 and text.count(b"data: ") == self.tokens + 1 and text.endswith(END)
@@ -45,11 +45,11 @@ class Stream:
 
 
 class StreamLoad:
-    """So many clients, each asking for one stream after the other until the block ends."""
+    """So many clients; each requests one stream after the other until the block ends."""
 
     def __init__(self, port: int, key: str, clients: int = 5) -> None:
         self.port, self.key = port, key
-        self.served: list[tuple[float, str]] = []  # when it was asked for, and the engine
+        self.served: list[tuple[float, str]] = []  # time of the request, and the engine
         self.errors: list[str] = []
         self._over = threading.Event()
         self._threads = [threading.Thread(target=self._client, daemon=True) for _ in range(clients)]
@@ -68,7 +68,7 @@ class StreamLoad:
             assert not thread.is_alive(), "a client hangs"
 
     def more(self, count: int) -> list[str]:
-        """Wait for so many answers to requests that were begun after now; the engines that gave them."""
+        """Wait for so many responses to requests that start after now; returns the engines that served them."""
         now, deadline = time.monotonic(), time.monotonic() + DEADLINE
         while True:
             engines = [engine for started, engine in list(self.served) if started > now]

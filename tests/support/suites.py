@@ -1,9 +1,9 @@
-"""Runs the suites named, all of them whatever failed before, and ends with one table of what became of each.
+"""Run the named suites, all of them even after a failure, and print one table of their results at the end.
 
     python tests/support/suites.py [--only PYTEST_ARGUMENTS] [SUITE ...]
 
-Without names it runs every suite; `all` adds lint. The exit code is 0 when nothing failed, 1 when something did, 2 for
-a wrong call, 130 when it was interrupted; the table is printed then too. A suite that ran no test has failed.
+Without names it runs every suite; `all` adds lint. The exit code is 0 if nothing failed, 1 if something did, 2 for
+a wrong argument, 130 after an interrupt; the table is printed then too. A suite that ran no test has failed.
 """
 
 import argparse
@@ -28,7 +28,7 @@ _COUNTED = ("passed", "failed", "skipped")
 
 @dataclass(frozen=True)
 class Step:
-    """What a suite needs installed first; where an optional one cannot be had, its tests skip and say so."""
+    """An installation that a suite needs; if an optional one fails, its tests skip with a message."""
 
     name: str
     module: str
@@ -66,17 +66,17 @@ LINT = (
 
 @dataclass
 class Row:
-    """What became of one line of the table; counts are None where no tests are counted."""
+    """The result in one row of the table; counts are None for a row without tests."""
 
     name: str
     ok: bool
     seconds: float
     counts: Counter[str] | None = None
-    notes: list[str] = field(default_factory=list)  # why tests were skipped, or what a step lacked
+    notes: list[str] = field(default_factory=list)  # why tests were skipped, or what a step was missing
 
 
 def run_step(step: Step) -> Row:
-    """Install what is missing."""
+    """Run the installation step."""
     started = time.monotonic()
     code = _run([sys.executable, "-m", step.module, *step.arguments])
     notes = ["could not be installed; tests that need it are skipped"] if code else []
@@ -84,7 +84,7 @@ def run_step(step: Step) -> Row:
 
 
 def run_lint() -> Row:
-    """Style, formatting, types and the floors that imports keep to; all of them, whatever the first finds."""
+    """Run all checks of style, formatting, types and import layers, even after a failure."""
     started = time.monotonic()
     folder = Path(sys.executable).parent
     codes = [_run([str(folder / name), *words]) for name, *words in map(str.split, LINT)]
@@ -123,7 +123,7 @@ def read_report(report: Path) -> tuple[Counter[str], Counter[str]]:
 
 
 def table(rows: Sequence[Row]) -> Iterator[str]:
-    """The lines that a run ends with."""
+    """The lines of the final table."""
     yield f"{'':14}{''.join(f'{name:>8}' for name in _COUNTED)} {'seconds':>8}"
     for row in rows:
         numbers = [row.counts[name] if row.counts is not None else "" for name in _COUNTED]
@@ -138,7 +138,7 @@ def table(rows: Sequence[Row]) -> Iterator[str]:
 
 
 def _run(command: Sequence[str]) -> int:
-    """Run a command on this terminal, whose Ctrl-C reaches it too; it is given its time to clean up."""
+    """Run a command on this terminal, whose Ctrl-C also reaches the command; wait while it cleans up."""
     print(f"== {shlex.join([Path(command[0]).name, *command[1:]])}", flush=True)
     with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL) as child:
         try:
@@ -151,7 +151,7 @@ def _run(command: Sequence[str]) -> int:
 
 
 class Terminated(KeyboardInterrupt):
-    """This process was asked to end, and only this one."""
+    """Raised on SIGTERM, which reaches only this process."""
 
 
 def _terminate(*_: object) -> None:
@@ -159,7 +159,7 @@ def _terminate(*_: object) -> None:
 
 
 def run(names: Sequence[str], only: Sequence[str], rows: list[Row]) -> None:
-    """Install what the suites named need, then run them; `rows` grows as they end."""
+    """Install what the named suites need, then run them; adds their results to `rows`."""
     wanted = [suite for suite in SUITES if suite.name in names]
     if "lint" in names:
         rows.append(run_lint())

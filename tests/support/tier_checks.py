@@ -1,4 +1,4 @@
-"""What must hold of every tier that is up, scheduled on simulated nodes."""
+"""Checks for every running tier that is scheduled on simulated nodes."""
 
 import time
 from collections import Counter
@@ -7,7 +7,7 @@ from typing import Any
 from tiers import Tier
 
 from tierup.cli.tier_page import gpus_of_pod, settled_pods
-from tierup.local.cluster.api import PATIENCE_S
+from tierup.local.cluster.api import WAIT_TIMEOUT_S
 from tierup.manifests.placement import up_roles
 
 
@@ -18,11 +18,11 @@ def manager_of_replicas(deployment: dict[str, Any]) -> set[str]:
 
 
 def running_pods(tier: Tier) -> list[dict[str, Any]]:
-    """The stack's pods once all run and the replicas at rest are there, or as they are when patience ends.
+    """The stack's pods once all run and the replicas at rest are there, or as they are at the deadline.
 
     Not everything is awaited by `up`: the autoscaler raises the replicas later, a fetch on each node may start later.
     """
-    deadline = time.monotonic() + PATIENCE_S
+    deadline = time.monotonic() + WAIT_TIMEOUT_S
     while True:
         pods = settled_pods(tier.cluster.api, tier.plan)
         settled = all(pod["status"].get("phase") in ("Running", "Succeeded") for pod in pods)
@@ -42,7 +42,7 @@ def check_pods(tier: Tier) -> None:
         assert pod["status"]["phase"] in ("Running", "Succeeded"), f"{name} is {pod['status']['phase']}"
         labels = nodes[pod["spec"]["nodeName"]]["metadata"]["labels"]
         assert labels["nvidia.com/gpu.product"] == plan.nodes.gpu.product_label.value
-        # Whatever holds no GPU may spread to a warm spare, where it survives the loss of the only server.
+        # Pods without GPUs may run on a warm spare, where they survive the loss of the only server.
         roles = ["serving"] if gpus_of_pod(pod) else up_roles(plan)
         role = labels["tierup/role"]
         assert role in roles or fetches_to_node, f"{name} runs on a {role}"
@@ -53,7 +53,7 @@ def check_pods(tier: Tier) -> None:
 
 
 def check_autoscalers(tier: Tier) -> None:
-    """Each model has one autoscaler with the planned bounds, and nobody else owns its replicas."""
+    """Each model has one autoscaler with the planned bounds, and no other field manager owns its replicas."""
     plan = tier.plan
     scalers = {
         item["metadata"]["name"]: item["spec"]

@@ -1,4 +1,4 @@
-"""Plans of every committed stack file and of every variant in it, for what must hold for all of them."""
+"""Plans of every committed stack file and of every variant in it, for tests that apply to all of them."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""A tier's program run against the fake engine."""
+"""Run a tier's program with the fake engine."""
 
 import pulumi
 import pulumi_kubernetes as k8s

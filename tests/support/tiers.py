@@ -1,4 +1,4 @@
-"""A tier on its own local cluster, for tests: edit its stack file, bring it up, look at what is there."""
+"""A tier on its own local cluster: edit its stack file, bring it up, inspect the cluster."""
 
 import os
 import shutil
@@ -48,7 +48,7 @@ class Tier:
         )
 
     def edit(self, change: Edit) -> None:
-        """Change the stack file's text; a change that changes nothing is a mistake of the test."""
+        """Change the stack file's text; fails if the text stays the same."""
         path = stack_path(self.project.source, self.project.stack)
         before = path.read_text()
         after = change(before)
@@ -56,12 +56,12 @@ class Tier:
         path.write_text(after)
 
     def prepare(self) -> None:
-        """Rack what the stack file asks for and write the scratch project, as `tierup local up` does."""
+        """Provide the stack file's servers and write the scratch project, as `tierup local up` does."""
         provide(self.cluster.api, self.plan)
         self.project.prepare()
 
     def up(self, *arguments: str) -> str:
-        """`pulumi up` of the stack file as it is now; its output, or PulumiFailed."""
+        """Run `pulumi up` with the current stack file; returns its output or raises PulumiFailed."""
         self.prepare()
         return self.project.pulumi("up", "--yes", "--skip-preview", *arguments, quiet=True)
 
@@ -81,7 +81,7 @@ class Tier:
         )
 
     def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
-        """kubectl against the cluster as its administrator."""
+        """Run kubectl as the cluster's administrator."""
         done = subprocess.run(
             [str(toolchain_dir() / "kubectl"), "--kubeconfig", str(self.cluster.kubeconfig), *arguments],
             input=stdin,

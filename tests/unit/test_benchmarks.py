@@ -12,7 +12,7 @@ from benchmarks import gateway, priority
 from benchmarks.measure import cpu_seconds, percentile, resident_mib, tree
 from benchmarks.processes import uninterrupted
 
-DIRECT = gateway.Turn(
+DIRECT = gateway.GatewayFigures(
     rate=40_000, p99_ms=5, cpu=0.03, first_p50_ms=10, first_p99_ms=11, gap_p99_ms=10, idle_mib=30
 )
 NGINX = replace(DIRECT, rate=20_000, cpu=0.02)
@@ -80,7 +80,7 @@ def test_an_interrupt_waits_until_a_started_process_is_known(number: signal.Sign
     assert signal.getsignal(number) is before
 
 
-def verdicts(ours: gateway.Turn) -> list[bool]:
+def verdicts(ours: gateway.GatewayFigures) -> list[bool]:
     turns = {"direct": DIRECT, "ours": ours, "nginx": NGINX, "vllm-router": ROUTER}
     return [met for _, _, met in gateway.goals([turns])]
 
@@ -124,6 +124,6 @@ def test_chats_are_to_wait_a_fraction_of_what_they_do_in_order_of_arrival(waited
 
 
 def test_only_clients_that_tell_a_priority_send_one() -> None:
-    told = [body["priority"] for _, body in priority.planned("m", told=True)]
+    told = [body["priority"] for _, body in priority.planned("m", client_priority=True)]
     assert told == [10] * priority.LONG_JOBS + [-10] * priority.CHATS
-    assert not any("priority" in body for _, body in priority.planned("m", told=False))
+    assert not any("priority" in body for _, body in priority.planned("m", client_priority=False))

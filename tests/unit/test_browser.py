@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from tierup.local.toolchain import browser as local
-from tierup.local.toolchain.browser import BrowserMissing, browser, install
-from tierup.local.toolchain.workshop import WayFailed
+from tierup.local.toolchain.browser import BrowserMissing, browser_command, install
+from tierup.local.toolchain.workshop import InstallMethodFailed
 
 # Knows one library that the machine lacks; anything else it is asked is an error.
 APT_GET = """#!/bin/sh
@@ -61,20 +61,20 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_one_on_path_is_taken_as_it_is(path: Path) -> None:
     script(path / "chromium", "#!/bin/sh\n")
-    assert browser() == [str(path / "chromium"), "--headless"]
+    assert browser_command() == [str(path / "chromium"), "--headless"]
     install(lambda line: pytest.fail(f"installs although one is there: {line}"))
 
 
 def test_without_one_the_message_says_how_to_get_it(path: Path) -> None:
     with pytest.raises(BrowserMissing, match=r"make browser-env.*apt-get install chromium-headless-shell"):
-        browser()
+        browser_command()
 
 
 def test_the_package_is_unpacked_with_what_the_machine_lacks(path: Path, tmp_path: Path) -> None:
     script(path / "apt-get", APT_GET)
     script(path / "dpkg", DPKG)
     install(lambda line: None)
-    done = subprocess.run([*browser(), "--dump-dom"], capture_output=True, text=True, check=True)
+    done = subprocess.run([*browser_command(), "--dump-dom"], capture_output=True, text=True, check=True)
     assert done.stdout == "ran --headless --dump-dom\n"
     assert (tmp_path / "log").read_text().split() == ["browser", "library"]  # each once
     install(lambda line: pytest.fail(f"installs twice: {line}"))
@@ -82,13 +82,15 @@ def test_the_package_is_unpacked_with_what_the_machine_lacks(path: Path, tmp_pat
 
 def test_where_there_is_no_debian_the_command_says_so(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert local.main() == 1
-    assert capsys.readouterr().err.startswith("error: no apt-get and dpkg here - run `make browser-env`")
+    assert capsys.readouterr().err.startswith(
+        "error: apt-get and dpkg are not installed - run `make browser-env`"
+    )
 
 
 def test_a_library_that_cannot_be_had_leaves_nothing_behind(path: Path) -> None:
     script(path / "apt-get", APT_GET.replace("download libdemo1", "download libother"))
     script(path / "dpkg", DPKG)
-    with pytest.raises(WayFailed, match="apt-get -q failed"):
+    with pytest.raises(InstallMethodFailed, match="apt-get -q failed"):
         install(lambda line: None)
     with pytest.raises(BrowserMissing):
-        browser()
+        browser_command()

@@ -73,11 +73,11 @@ def preview_job(runner: Runner, fake: Any) -> tuple[int, str]:
     if isinstance(fake, FakeGitLab):
         numbers = {"CI_MERGE_REQUEST_PROJECT_ID": "7", "CI_MERGE_REQUEST_IID": "5"}
         ended = runner.gitlab("preview", TIERUP_COMMENT_TOKEN=TOKEN, **numbers)
-        return ended.code, ended.said
+        return ended.code, ended.output
     runner.github("setup", "Write the kubeconfig")
     first = runner.github("preview", "Preview")
     second = runner.github("preview", "Cost and policies")
-    return first.code if first.code else second.code, first.said + second.said
+    return first.code if first.code else second.code, first.output + second.output
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_the_comment_is_there_whatever_the_verdict_and_the_job_fails_after_it(
 def test_the_log_names_what_changes_and_no_value(runner: Runner, fake: Any) -> None:
     runner.answers("preview", json.dumps(PLAN))
     _, said = preview_job(runner, fake)
-    assert "2 resources, 1 steps of change" in said
+    assert "2 resources, 1 to change" in said
     assert "update               gateway  kubernetes:apps/v1:Deployment" in said
     assert "a-value-not-to-be-shown" not in said
     assert "tierup-standard" not in said
@@ -153,7 +153,7 @@ def test_a_cost_that_cannot_be_told_leaves_the_comment_as_it_was(runner: Runner,
     runner.ends(cost=1)
     ended, said = preview_job(runner, fake)
     assert ended == 1
-    assert "could not be told ('tierup cost' ended with 1)" in said
+    assert "could not be computed ('tierup cost' ended with 1)" in said
     assert fake.calls == []
 
 
@@ -183,7 +183,7 @@ def test_outside_of_a_pull_request_nothing_is_commented(runner: Runner) -> None:
 def test_without_a_token_for_comments_gitlab_says_where_the_text_is(runner: Runner) -> None:
     ended = runner.gitlab("preview", CI_MERGE_REQUEST_IID="5", CI_MERGE_REQUEST_PROJECT_ID="7")
     assert ended.code == 0
-    assert "no comment: TIERUP_COMMENT_TOKEN is not set; the text is in preview/comment.md" in ended.said
+    assert "no comment: TIERUP_COMMENT_TOKEN is not set; the text is in preview/comment.md" in ended.output
 
 
 def test_strict_is_handed_on(runner: Runner) -> None:
@@ -204,7 +204,7 @@ def test_drift_fails_the_scheduled_job(runner: Runner) -> None:
     runner.ends(drift=7)  # what pulumi 3.259 ends with where changes were proposed
     for ended in (runner.github(*step), runner.gitlab("drift")):
         assert ended.code == 7
-        assert "stack 'standard' has drifted, or could not be compared" in ended.said
+        assert "stack 'standard' has drifted, or could not be compared" in ended.output
 
 
 def test_up_runs_without_questions(runner: Runner) -> None:
@@ -242,7 +242,7 @@ def test_setup_puts_the_pinned_tools_on_the_path(runner: Runner) -> None:
 
 def test_the_kubeconfig_is_for_the_jobs_user_alone(runner: Runner) -> None:
     ended = runner.github("setup", "Write the kubeconfig")
-    assert (ended.code, ended.said) == (0, "")
+    assert (ended.code, ended.output) == (0, "")
     file = runner.checkout / ".kubeconfig"
     assert file.read_text() == "kind: Config\nusers: []\n"
     assert file.stat().st_mode & 0o777 == 0o600

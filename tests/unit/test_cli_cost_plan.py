@@ -244,7 +244,7 @@ def test_a_stack_without_resources_has_a_plan_too(project: Project) -> None:
     assert ended.out.startswith("entry: no change of the monthly cost: $0.00\n")
     nameless = project.tierup("cost", "--plan", path)
     assert nameless.code == 2
-    assert "holds no resource, so nothing says of which stack it is" in nameless.err
+    assert "has no resources, so its stack is not known" in nameless.err
 
 
 def test_secrets_of_a_plan_are_never_told(project: Project) -> None:

@@ -82,14 +82,14 @@ def test_a_server_that_does_not_answer_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("status", [401, 403, 429, 500, 503])
 def test_a_refusal_is_told_with_its_status_and_path(api: FakeApi, cluster: Cluster, status: int) -> None:
-    api.there[NODES] = (status, b"{}")
+    api.responses[NODES] = (status, b"{}")
     with pytest.raises(ClusterError, match=f"answers {status} to {NODES}"):
         cluster.get(NODES)
 
 
 def test_a_server_s_own_words_are_told_with_what_to_do(api: FakeApi, cluster: Cluster) -> None:
     said = 'nodes is forbidden: User "dev" cannot list resource "nodes" at the cluster scope'
-    api.there[NODES] = (403, json.dumps({"message": said}).encode())
+    api.responses[NODES] = (403, json.dumps({"message": said}).encode())
     with pytest.raises(ClusterError, match=r"TIER080 cluster: .*User \"dev\" cannot list .* - ask its admin"):
         cluster.get(NODES)
 
@@ -224,7 +224,7 @@ def test_a_state_that_knows_nothing_of_it_is_another_deployment(
     assert objects.code is Code.FOREIGN_OBJECT
     assert objects.got == "persistentvolume/tierup-test-models, deployment/gateway, deployment/grafana"
     for finding in (node, objects):
-        assert "another deployment of a stack 'test', which this state does not know" in finding.problem
+        assert "another deployment of a stack 'test', which is not in this state" in finding.problem
 
 
 @pytest.mark.usefixtures("lived_in")
@@ -258,7 +258,7 @@ def test_many_objects_of_another_deployment_are_one_finding(
         if manifest["kind"] in ("Service", "ServiceAccount"):
             plural = f"{manifest['kind'].lower()}s"
             path = f"/api/v1/namespaces/tierup-test/{plural}"
-            items = json.loads(api.there[path][1])["items"]
+            items = json.loads(api.responses[path][1])["items"]
             api.has(path, *items, labelled(manifest["metadata"]["name"], "u"))
     (found,) = foreign_objects(cluster, NEW, render(plan))
     assert found.got is not None

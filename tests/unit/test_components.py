@@ -207,7 +207,7 @@ def test_a_secret_is_secret_and_stands_in_one_object(make_plan: MakePlan) -> Non
     (sent,) = [item for item in run.objects if item.name == "secret-tierup-test-hub-token"]
     assert sent.secrets == ({"token": HUB_TOKEN},)
     assert sent.inputs["stringData"] == {"token": HUB_TOKEN}
-    assert HUB_TOKEN not in repr(run.outputs) + "".join(run.said)
+    assert HUB_TOKEN not in repr(run.outputs) + "".join(run.messages)
     references = [item for item in run.objects if str(SecretRef("hub-token")) in repr(item.inputs)]
     assert references == []
 

@@ -21,9 +21,9 @@ from small_stack import NODES, WORKLOAD, small_plan
 from tierup.cli.dev_page import lines
 from tierup.findings.model import TierError
 from tierup.local.dev import run as dev
-from tierup.local.dev.changes import Changes
-from tierup.local.dev.gateway_live import tell
-from tierup.local.dev.place import MOST_CHARACTERS, check_port, own_folder
+from tierup.local.dev.changes import FileWatcher
+from tierup.local.dev.gateway_live import describe_event
+from tierup.local.dev.place import MAX_FOLDER_LENGTH, check_port, run_folder
 from tierup.local.dev.plan import DevError, dev_plan
 from tierup.local.machine.ports import free_port
 from tierup.local.toolchain import engine_env
@@ -70,27 +70,27 @@ def test_an_engine_that_has_no_cpu_build_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("state")
 def test_one_run_of_a_stack_at_a_time_in_a_folder_of_its_owner() -> None:
-    with own_folder("a") as folder:
+    with run_folder("a") as folder:
         assert folder.stat().st_mode & 0o777 == 0o700
         (folder / "log").write_text("of this run")
-        with pytest.raises(DevError, match="'a' runs already"), own_folder("a"):
+        with pytest.raises(DevError, match="'a' is already running"), run_folder("a"):
             pass
-        with own_folder("b") as other:
+        with run_folder("b") as other:
             assert other != folder
     assert (folder / "log").exists(), "for whoever wants to know why it ended"
-    with own_folder("a") as again:
+    with run_folder("a") as again:
         assert list(again.iterdir()) == []
 
 
 def test_a_folder_too_long_for_sockets_is_refused(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rest = len(str(state / "tierup" / "dev" / "s")) + 1
-    for length, allowed in ((MOST_CHARACTERS, True), (MOST_CHARACTERS + 1, False)):
+    for length, allowed in ((MAX_FOLDER_LENGTH, True), (MAX_FOLDER_LENGTH + 1, False)):
         monkeypatch.setenv("XDG_STATE_HOME", str(state / ("x" * (length - rest))))
         if allowed:
-            with own_folder("s") as folder:
-                assert len(str(folder)) == MOST_CHARACTERS
+            with run_folder("s") as folder:
+                assert len(str(folder)) == MAX_FOLDER_LENGTH
         else:
-            with pytest.raises(DevError, match="set XDG_STATE_HOME"), own_folder("s"):
+            with pytest.raises(DevError, match="set XDG_STATE_HOME"), run_folder("s"):
                 pass
 
 
@@ -152,16 +152,16 @@ def test_a_page_without_callers_needs_no_key(tmp_path: Path) -> None:
     [
         (
             {"event": "taken", "changed": ["template"], "engines": {"m": ["a:1"]}, "limits": {"m": 12}},
-            "Nginx took it (template): 1 engine of m, in flight at most m 12",
+            "Nginx accepted the configuration (template): 1 engine of m, in flight at most m 12",
         ),
         ({"event": "trouble", "about": "engine a:1", "trouble": "silent"}, "engine a:1: silent"),
-        ({"event": "over", "about": "engine a:1", "trouble": None}, "engine a:1: in order again"),
+        ({"event": "over", "about": "engine a:1", "trouble": None}, "engine a:1: resolved"),
         ({"event": "another"}, None),
         ("Traceback (most recent call last):", "Traceback (most recent call last):"),
     ],
 )
 def test_the_reloaders_lines_are_told_in_words(line: object, told: str | None) -> None:
-    assert tell(line if isinstance(line, str) else json.dumps(line)) == told
+    assert describe_event(line if isinstance(line, str) else json.dumps(line)) == told
 
 
 def test_a_changed_file_is_noticed_once_and_a_touch_is_none(tmp_path: Path) -> None:
@@ -169,7 +169,7 @@ def test_a_changed_file_is_noticed_once_and_a_touch_is_none(tmp_path: Path) -> N
     folder.mkdir()
     (folder / "a").write_text("1")
     single.write_text("1")
-    changes = Changes([folder, single])
+    changes = FileWatcher([folder, single])
     os.utime(folder / "a")
     assert changes.since_last() == []
     (folder / "a").write_text("2")
@@ -188,7 +188,7 @@ def test_a_template_that_cannot_be_rendered_is_told_with_its_line(
 ) -> None:
     (tmp_path / "x.j2").write_text(text)
     monkeypatch.setattr(dev, "TEMPLATES", tmp_path)
-    with pytest.raises(dev._REFUSALS) as caught:
+    with pytest.raises(dev._EDIT_ERRORS) as caught:
         TEMPLATES.overlay(loader=FileSystemLoader(tmp_path)).get_template("x.j2").render()
     assert dev.describe(caught.value).startswith(f"templates/x.j2:{line}: {words}")
 
@@ -209,8 +209,8 @@ import subprocess, sys, time
 from tierup.local.dev.guard import Guard
 guard = Guard()
 children = [subprocess.Popen(["sleep", "600"], start_new_session=True) for _ in range(3)]
-guard.keep(child.pid for child in children)
-guard.keep(child.pid for child in children[1:])
+guard.watch(child.pid for child in children)
+guard.watch(child.pid for child in children[1:])
 if sys.argv[1] == "release":
     guard.release()
 print(*(child.pid for child in children), flush=True)

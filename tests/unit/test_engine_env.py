@@ -139,7 +139,7 @@ def test_the_lock_pins_the_engine_that_a_stack_runs_and_all_it_needs() -> None:
 
 def test_a_processor_that_no_kernel_is_for_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(platform, "machine", lambda: "x86_64")
-    for flags, reason in [({"avx"}, "needs the flag avx2"), ({"avx2"}, None), (set[str](), None)]:
+    for flags, reason in [({"avx"}, "needs the processor flag avx2"), ({"avx2"}, None), (set[str](), None)]:
         monkeypatch.setattr(engine_env, "cpu_flags", lambda flags=flags: flags)
-        told = engine_env.unsupported()
+        told = engine_env.unsupported_reason()
         assert told is None if reason is None else reason in str(told)

@@ -142,11 +142,11 @@ def test_an_engine_without_a_progress_metric_leaves_by_its_health_alone(
     assert reloader_rules.read_metrics(answer, config.models[0]) is None
     engine = reloader_rules.Engine()
     for now in (0.0, 10.0, 100.0, 1000.0):
-        engine = reloader_rules.judge(engine, True, None, now, config.probe)
-    assert reloader_rules.hangs(engine, config.probe) is None
+        engine = reloader_rules.after_probe(engine, True, None, now, config.probe)
+    assert reloader_rules.hung_reason(engine, config.probe) is None
     for now in range(config.probe.failures):
-        engine = reloader_rules.judge(engine, False, None, 1000.0 + now, config.probe)
-    assert reloader_rules.hangs(engine, config.probe) == "silent"
+        engine = reloader_rules.after_probe(engine, False, None, 1000.0 + now, config.probe)
+    assert reloader_rules.hung_reason(engine, config.probe) == "silent"
 
 
 def test_the_reloader_understands_its_orders(make_plan: MakePlan) -> None:

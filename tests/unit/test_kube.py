@@ -8,7 +8,7 @@ import pulumi_kubernetes as k8s
 import pytest
 from fake_engine import PROVIDER_TYPE, Run, run_program, type_token
 
-from components.kube import RESOURCES, Kube, UnknownKind, resource_name
+from components.kube import RESOURCES, Kube, UnsupportedKind, resource_name
 from tierup.manifests.common import Manifest, SecretRef
 from tierup.manifests.waits import delete_seconds, ready_seconds
 
@@ -47,7 +47,7 @@ def test_each_kind_becomes_the_providers_own_type(key: tuple[str, str]) -> None:
 )
 def test_a_kind_outside_the_table_is_an_error_that_names_it(key: tuple[str, str]) -> None:
     manifest = {"apiVersion": key[0], "kind": key[1], "metadata": {"name": "a"}}
-    with pytest.raises(UnknownKind, match=f"{key[0]} {key[1]}: add it to components/kube.py"):
+    with pytest.raises(UnsupportedKind, match=f"{key[0]} {key[1]}: add it to components/kube.py"):
         register(manifest)
 
 

@@ -98,7 +98,7 @@ def test_every_stack_file_becomes_a_tier(monkeypatch: pytest.MonkeyPatch, case: 
     assert run.exports.keys() == {"gateway", "models", "dashboards", "retainedOnDestroy"}
     # The plan made from the engine's values is the plan made from the file.
     assert [str(finding) for finding in plan.findings] == [
-        line for line in run.said if line.startswith("TIER")
+        line for line in run.messages if line.startswith("TIER")
     ]
 
 
@@ -106,7 +106,7 @@ def test_every_stack_file_becomes_a_tier(monkeypatch: pytest.MonkeyPatch, case: 
 def test_the_preview_warns_of_what_is_not_accepted_and_mentions_what_is() -> None:
     config = engine_config("entry")
     meant = run_main(config)
-    (line,) = [line for line in meant.said if line.startswith("TIER052")]
+    (line,) = [line for line in meant.messages if line.startswith("TIER052")]
     assert "accepted: light APIs and tests" in line
     assert line not in meant.warned
     open_ = run_main({key: value for key, value in config.items() if key != "tierup:accept"})
@@ -116,7 +116,7 @@ def test_the_preview_warns_of_what_is_not_accepted_and_mentions_what_is() -> Non
 @pytest.mark.usefixtures("answers")
 def test_the_ambient_cluster_is_named_in_the_preview() -> None:
     run = run_main(engine_config("entry"))
-    (line,) = [line for line in run.said if line.startswith("cluster: ")]
+    (line,) = [line for line in run.messages if line.startswith("cluster: ")]
     assert "context 'lab' of /home/config at https://192.0.2.1" in line
     assert "ambient" in line
     assert run.one(PROVIDER_TYPE).inputs == {
@@ -140,7 +140,7 @@ def test_a_secret_comes_from_the_engine_and_stays_secret() -> None:
     holders = [item for item in run.resources.values() if "hf-clear-text" in repr(item.inputs)]
     assert [item.name for item in holders] == ["secret-tierup-entry-hub-token"]
     assert "hf-clear-text" in repr(holders[0].secrets)
-    assert "hf-clear-text" not in repr(run.exports) + "".join(run.said)
+    assert "hf-clear-text" not in repr(run.exports) + "".join(run.messages)
 
 
 @pytest.mark.usefixtures("answers")
@@ -244,7 +244,9 @@ def test_what_stops_nothing_is_shown_and_what_does_is_an_error(
     assert warning.startswith("TIER014 autoscaling: no adapter serves custom.metrics.k8s.io in this cluster")
     accepted = {**config, "tierup:accept": json.dumps([{"code": "TIER014", "reason": "we scale by hand"}])}
     told.clear()
-    assert any("TIER014" in line and "accepted: we scale by hand" in line for line in run_main(accepted).said)
+    assert any(
+        "TIER014" in line and "accepted: we scale by hand" in line for line in run_main(accepted).messages
+    )
     assert [line for line in told if "TIER014" in line or "acceptance" in line] == []
     answers["/version"] = {"gitVersion": "v1.29.9"}
     told.clear()

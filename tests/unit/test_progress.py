@@ -22,7 +22,7 @@ def told(*lines: str) -> list[str]:
     said: list[str] = []
     progress = Progress(said.append)
     for line in lines:
-        progress.tell(line)
+        progress.read(line)
     return said
 
 
@@ -54,6 +54,6 @@ def test_the_ending_is_kept_and_only_its_count_is_told() -> None:
     said: list[str] = []
     progress = Progress(said.append)
     for line in ENDING:
-        progress.tell(f"{line}\n")
-    assert progress.ending == ENDING
+        progress.read(f"{line}\n")
+    assert progress.summary == ENDING
     assert said == ["2 errored"]

@@ -117,7 +117,7 @@ class Site:
         """Engines and gateways after so many rounds, a second each."""
         for _ in range(rounds):
             self.now += 1
-            seen = asyncio.run(reloader.look())
+            seen = asyncio.run(reloader.observe())
         return seen.engines["tiny"], seen.gateways
 
 
@@ -145,7 +145,7 @@ def test_a_failed_look_up_leaves_the_last_good_answer_also_to_the_next_reloader(
     site.engines.unlink()
     site.gateways.write_text("[1]")
     assert site.look(one, 3) == ([A, B], 1)
-    assert capsys.readouterr().out.count("the last good answer stands") == 2, "once for each, not each round"
+    assert capsys.readouterr().out.count("using the last good answer") == 2, "once for each, not each round"
     assert site.look(site.reloader()) == ([A, B], 1)
     site.place(B)
     assert site.look(one) == ([B], 1)
@@ -179,7 +179,7 @@ def test_a_look_up_that_takes_long_goes_on_beside_the_rounds(
         for number in range(3):
             if number == 2:
                 os.write(pipe[1], b"x")
-            await source.ask(0.01 if number < 2 else DEADLINE, log)
+            await source.update(0.01 if number < 2 else DEADLINE, log)
             seen.append(source.known)
         return seen
 
@@ -224,7 +224,7 @@ def test_metrics_that_cannot_be_read_leave_the_engine_to_its_health(
     site.answers[A, "/metrics"] = None
     site.answers[B, "/metrics"] = "another_engine_runs 1\n"
     assert site.look(one, 40)[0] == [A, B]
-    assert capsys.readouterr().out.count("not readable, /health alone counts") == 2
+    assert capsys.readouterr().out.count("not readable, using only /health") == 2
 
 
 def test_an_engine_that_was_gone_starts_with_a_clean_slate(site: Site) -> None:
@@ -255,7 +255,7 @@ def offer(site: Site, one: Reloader, take: bool | None) -> str | None:
     """One round's offer; with None nothing may be offered."""
 
     async def both() -> str | None:
-        seen = await one.look()
+        seen = await one.observe()
         if take is None:
             await one.offer(seen)
             return None
@@ -318,12 +318,12 @@ def test_a_bad_round_is_told_once_and_the_next_one_tries_again(
 
     async def rounds() -> None:
         running = asyncio.create_task(one.run())
-        while one.log.told.get("round") is None:
+        while one.log.reported.get("round") is None:
             await asyncio.sleep(0.001)
         await asyncio.sleep(0.02)  # some more bad rounds
         template.write_text(good)
         await answer(site.shared, True)
-        while one.log.told["round"] is not None:
+        while one.log.reported["round"] is not None:
             await asyncio.sleep(0.001)
         running.cancel()
 

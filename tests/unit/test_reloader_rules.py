@@ -1,4 +1,4 @@
-"""The reloader's pure decisions: bounds, markers, who hangs, and how long that may take to show."""
+"""The reloader's pure decisions: bounds, markers, hung engines, and how long it may take to detect them."""
 
 import importlib.util
 import random
@@ -13,11 +13,11 @@ from reloader_rules import (
     Probe,
     Reading,
     View,
+    after_probe,
     check_addresses,
     class_limit,
-    hangs,
+    hung_reason,
     in_flight_limit,
-    judge,
     limits,
     read_metrics,
     render,
@@ -155,8 +155,8 @@ def judged(*steps: tuple[float, bool, Reading | None]) -> list[str | None]:
     """What is said of an engine after each (clock, healthy, reading)."""
     said, before = [], Engine()
     for now, healthy, reading in steps:
-        before = judge(before, healthy, reading, now, PROBE)
-        said.append(hangs(before, PROBE))
+        before = after_probe(before, healthy, reading, now, PROBE)
+        said.append(hung_reason(before, PROBE))
     return said
 
 
@@ -252,8 +252,8 @@ def test_no_hang_outlives_the_bound_and_the_bound_is_near(
             read = start + chance.uniform(0, min(takes, probe.timeout_seconds))
             # Before the hang a token per millisecond; a hung process answers nothing or always the same.
             tokens = round(1000 * min(read, hang))
-            engine = judge(engine, not (silent and read >= hang), busy(tokens), start, probe)
-            if hangs(engine, probe) is not None:
+            engine = after_probe(engine, not (silent and read >= hang), busy(tokens), start, probe)
+            if hung_reason(engine, probe) is not None:
                 worst = max(worst, start + takes - hang)
                 break
             start += max(interval, takes)

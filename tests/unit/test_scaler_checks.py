@@ -41,7 +41,7 @@ def test_an_autoscaler_of_others_for_one_of_ours_is_refused(
     (found,) = asked(cluster, make_plan(autoscaling={"enabled": enabled}))
     assert (found.code, found.path) == (Code.SECOND_SCALER, "horizontalpodautoscaler/theirs")
     assert found.got == f"deployment/{target}"
-    assert found.fix.startswith("delete it; autoscaling.enabled: false makes no room for it")
+    assert found.fix.startswith("delete it; autoscaling.enabled: false does not help")
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_keda_on_its_way_out_or_in_is_no_obstacle(
 
 def test_a_user_who_may_not_look_at_keda_is_told(api: FakeApi, cluster: Cluster, make_plan: MakePlan) -> None:
     api.has(HPAS)
-    api.there[SCALED] = (403, b"{}")
+    api.responses[SCALED] = (403, b"{}")
     with pytest.raises(ClusterError, match=f"answers 403 to {SCALED}"):
         asked(cluster, make_plan(), {"keda.sh"})
 

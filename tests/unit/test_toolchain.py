@@ -206,7 +206,7 @@ def test_failure_names_the_tool_and_what_each_way_said(bench: Bench) -> None:
     assert [way.strip().split(" ")[0] for way in ways] == ["PATH:", "download:", "go", "install"]
     assert "is version 1.0.0" in ways[0]
     assert "cannot reach 127.0.0.1:1 (connection refused)" in ways[1]
-    assert "no go on PATH" in ways[2]
+    assert "go is not on PATH" in ways[2]
     assert "sudo apt-get install demo" in ways[3]
     assert advice.strip().startswith("install Go >= 1.26: curl")
 

@@ -29,7 +29,7 @@ def up(
     """
     from tierup.cli.dev_page import page
     from tierup.io.stack.read import stack_path
-    from tierup.local.dev.place import check_port, own_folder
+    from tierup.local.dev.place import check_port, run_folder
     from tierup.local.dev.run import DevRun
 
     for number in (signal.SIGTERM, signal.SIGHUP):
@@ -37,7 +37,7 @@ def up(
             signal.signal(number, signal.default_int_handler)
     check_port(port)
     with (
-        own_folder(stack) as folder,
+        run_folder(stack) as folder,
         DevRun(stack_path(project_folder(), stack), folder, port, typer.echo) as run,
     ):
         for finding in run.plan.findings:
@@ -46,4 +46,4 @@ def up(
             run.start(engines)
             run.watch(lambda: typer.echo("\n".join(page(run))))
         finally:
-            run.tell("ending every process")
+            run.log("ending every process")

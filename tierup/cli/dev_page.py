@@ -13,7 +13,7 @@ from tierup.plan.model import Plan
 def page(run: DevRun) -> list[str]:
     """The page of a run that serves."""
     gateway = run.gateway
-    logs = [str(part.log.relative_to(run.folder)) for part in run.parts()] + ["gateway/access.log"]
+    logs = [str(server.log.relative_to(run.folder)) for server in run.processes()] + ["gateway/access.log"]
     return [
         f"{run.plan.stack} serves at {gateway.url}/v1, with made-up weights: answers are noise",
         *lines(run.plan, gateway.url, gateway.keys, gateway.certificates / "ca.crt"),

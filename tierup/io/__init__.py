@@ -1,1 +1,1 @@
-"""What touches the world: the stack file, the engine's configuration, the cluster."""
+"""Input from outside: the stack file, Pulumi's configuration and plans, the cluster."""

@@ -1,1 +1,1 @@
-"""What runs on this machine: the toolchain and the local cluster."""
+"""Everything that runs on this machine: the toolchain, the local cluster and `tierup dev`."""

@@ -1,1 +1,1 @@
-"""What a cluster says, and what it lacks for a plan."""
+"""Read a cluster and check it against a plan."""

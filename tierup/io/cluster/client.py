@@ -1,4 +1,4 @@
-"""Decides how the program reads a cluster: which one, as whom, and what an answer means. It never writes."""
+"""Read-only access to a Kubernetes cluster, chosen by kubeconfig and context."""
 
 import json
 import os
@@ -10,14 +10,14 @@ import yaml
 
 from tierup.findings.model import Code, Finding, TierError
 
-# Whoever is there accepts at once, but a busy API server may take its time to list.
+# A reachable server accepts a connection at once, but a busy API server may be slow to list objects.
 _CONNECT_SECONDS, _READ_SECONDS = 4, 30
-# What a kubeconfig that is no kubeconfig makes its reader raise.
-_BROKEN = (OSError, yaml.YAMLError, TypeError, AttributeError, KeyError, ValueError)
+# Exceptions that the kubernetes client raises for a file that is not a kubeconfig.
+_KUBECONFIG_ERRORS = (OSError, yaml.YAMLError, TypeError, AttributeError, KeyError, ValueError)
 
 
 class ClusterError(TierError):
-    """The cluster cannot be asked; the message says which one, why, and what to do."""
+    """The cluster cannot be read; the message names the cluster, the reason and the fix."""
 
     def __init__(
         self, path: str, problem: str, fix: str, got: str | None = None, allowed: str | None = None
@@ -28,7 +28,7 @@ class ClusterError(TierError):
 
 @dataclass(frozen=True)
 class ClusterRef:
-    """Which cluster: a kubeconfig and a context, and whether the stack file names them."""
+    """A cluster's kubeconfig, context and server; `ambient` is False if the stack file names them."""
 
     kubeconfig: str
     context: str
@@ -48,8 +48,8 @@ class Cluster:
     """A read-only view of one Kubernetes API."""
 
     def __init__(self, kubeconfig: str | None, context: str | None) -> None:
-        """Raises `ClusterError` when the kubeconfig or its context cannot be used."""
-        # Its configuration code knows every way to log in: certificates, tokens, exec plugins.
+        """Raises `ClusterError` if the kubeconfig or its context cannot be used."""
+        # The kubernetes client supports every way to log in: certificates, tokens, exec plugins.
         from kubernetes import config
         from kubernetes.config import kube_config
         from urllib3 import Retry
@@ -64,7 +64,7 @@ class Cluster:
                 raise ClusterError("cluster.context", problem, fix, name, ", ".join(names) or "none")
             path = _file_of(path, name)
             self._api: Any = config.new_client_from_config(path, context=name)
-        except (config.ConfigException, *_BROKEN) as error:
+        except (config.ConfigException, *_KUBECONFIG_ERRORS) as error:
             problem = f"kubeconfig {path} cannot be used: {' '.join(str(error).split())}"
             fix = "set tierup:cluster, or KUBECONFIG, to a file that kubectl accepts"
             raise ClusterError("cluster.kubeconfig", problem, fix) from error
@@ -74,7 +74,7 @@ class Cluster:
         self.ref = ClusterRef(path, name, self._api.configuration.host, ambient)
 
     def get(self, path: str) -> dict[str, Any] | None:
-        """An API object or list, None where there is none; raises `ClusterError` when that is not known."""
+        """An API object or list, None if it does not exist; raises `ClusterError` if the cluster cannot be read."""
         from kubernetes.client import ApiException
         from urllib3.exceptions import HTTPError
 
@@ -96,21 +96,21 @@ class Cluster:
             return None
         if status >= 400:
             raise self._refusal(status, body, path)
-        found: dict[str, Any] = json.loads(body)
-        return found
+        content: dict[str, Any] = json.loads(body)
+        return content
 
     def _refusal(self, status: int, body: bytes | str | None, path: str) -> ClusterError:
         try:
-            said = f": {json.loads(body or '')['message']}"
+            message = f": {json.loads(body or '')['message']}"
         except (ValueError, KeyError, TypeError):
-            said = ""
+            message = ""
         fixes = {401: "log in to it again", 403: "ask its administrator for a role that may read this"}
-        problem = f"{self.ref.server} answers {status} to {path}{said}"
+        problem = f"{self.ref.server} answers {status} to {path}{message}"
         return ClusterError("cluster", problem, fixes.get(status, "try again later"), self.ref.context)
 
 
 def _file_of(paths: str, context: str) -> str:
-    """The one file of a KUBECONFIG list that has the context: the provider takes a single path, and knows no `~`."""
+    """The file of a KUBECONFIG list that has the context; the provider takes one path and does not expand `~`."""
     for path in map(os.path.expanduser, paths.split(os.pathsep)):
         if path and Path(path).is_file():
             contexts = (yaml.safe_load(Path(path).read_text()) or {}).get("contexts") or []
@@ -120,5 +120,5 @@ def _file_of(paths: str, context: str) -> str:
 
 
 def _plain(error: object) -> str:
-    """A connection error without the pool object that urllib3 puts in front."""
+    """A connection error's text without the pool object that urllib3 puts in front."""
     return str(error).rpartition(": ")[2] or type(error).__name__

@@ -1,4 +1,4 @@
-"""Decides whether models that leave free the GPUs that models that come need."""
+"""Check that a rollout with removed and new models does not need more GPUs than there are."""
 
 from typing import Any
 
@@ -10,22 +10,22 @@ from tierup.plan.model import Plan
 
 
 def exchange_findings(cluster: Cluster, plan: Plan) -> list[Finding]:
-    """A model that leaves holds its GPUs until the one that comes is up: with too few, both wait for ever."""
+    """A removed model holds its GPUs until the new one is up; with too few GPUs the rollout never ends."""
     listed = cluster.get(f"/apis/apps/v1/namespaces/{plan.namespace}/deployments") or {"items": []}
     live = {
         item["metadata"]["name"]: item
         for item in listed["items"]
         if item["metadata"].get("labels", {}).get("app.kubernetes.io/name") == MODEL_SERVER
     }
-    wanted = {workload_name(model): model for model in plan.models}
-    leaving = {name: _gpus_held(item) for name, item in live.items() if name not in wanted}
-    coming = [name for name in wanted if name not in live]
+    planned = {workload_name(model): model for model in plan.models}
+    removed = {name: _gpus_held(item) for name, item in live.items() if name not in planned}
+    added = [name for name in planned if name not in live]
     needed = sum(model.replicas * model.gpus for model in plan.models)
-    if not leaving or not coming or needed + sum(leaving.values()) <= plan.nodes.gpus_schedulable:
+    if not removed or not added or needed + sum(removed.values()) <= plan.nodes.gpus_schedulable:
         return []
     problem = (
-        f"{', '.join(leaving)} would hold {sum(leaving.values())} of {plan.nodes.gpus_schedulable} GPUs until "
-        f"{', '.join(coming)} is up, which needs them: a rollout without an end"
+        f"{', '.join(removed)} would hold {sum(removed.values())} of {plan.nodes.gpus_schedulable} GPUs until "
+        f"{', '.join(added)} is up, which needs them: a rollout without an end"
     )
     fix = "give the new model the old one's name, or remove the old one with an `up` of its own first"
     return [Finding(Code.EXCHANGE_BLOCKED, "models", problem, fix)]
@@ -33,5 +33,7 @@ def exchange_findings(cluster: Cluster, plan: Plan) -> list[Finding]:
 
 def _gpus_held(deployment: dict[str, Any]) -> int:
     containers = deployment["spec"]["template"]["spec"]["containers"]
-    each = sum(int(item["resources"].get("limits", {}).get("nvidia.com/gpu", "0")) for item in containers)
-    return each * int(deployment["status"].get("replicas", 0))
+    per_replica = sum(
+        int(item["resources"].get("limits", {}).get("nvidia.com/gpu", "0")) for item in containers
+    )
+    return per_replica * int(deployment["status"].get("replicas", 0))

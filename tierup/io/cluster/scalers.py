@@ -1,6 +1,6 @@
-"""Decides whether the stack alone scales its workloads, and whether its autoscaler will see anything.
+"""Check that only the stack scales its workloads, and that its autoscaler gets metrics.
 
-Two autoscalers of one Deployment undo each other's decisions for ever (docs/adr/0003-one-owner-of-replicas.md).
+Two autoscalers of one Deployment keep undoing each other's decisions (docs/adr/0003-one-owner-of-replicas.md).
 """
 
 from collections.abc import Iterable, Mapping, Set
@@ -17,7 +17,7 @@ _KEDA = "keda.sh"
 
 
 def api_groups(cluster: Cluster) -> frozenset[str]:
-    """Names of the API groups that the cluster serves; every user may ask for them."""
+    """Names of the API groups that the cluster serves; every user may read them."""
     listed = cluster.get("/apis") or {"groups": []}
     return frozenset(group["name"] for group in listed["groups"])
 
@@ -25,30 +25,32 @@ def api_groups(cluster: Cluster) -> frozenset[str]:
 def scaler_findings(
     cluster: Cluster, plan: Plan, owner: Owner, manifests: Iterable[Manifest], groups: Set[str]
 ) -> list[Finding]:
-    """Autoscalers of others, aimed at what the plan makes."""
-    everything = list(manifests)
-    targets = {_key(item) for item in everything if item["kind"] in ("Deployment", "StatefulSet")}
-    # An object under one of our own names is judged as any foreign object is.
-    planned = {item["metadata"]["name"] for item in everything if item["kind"] == "HorizontalPodAutoscaler"}
-    found = []
+    """Foreign autoscalers whose target is a workload of the plan."""
+    all_manifests = list(manifests)
+    targets = {_key(item) for item in all_manifests if item["kind"] in ("Deployment", "StatefulSet")}
+    # `foreign_objects` reports an autoscaler that has one of our own names.
+    planned = {
+        item["metadata"]["name"] for item in all_manifests if item["kind"] == "HorizontalPodAutoscaler"
+    }
+    findings = []
     for scaler in _horizontal(cluster, plan):
         if not owner.owns(scaler["metadata"]) and scaler["metadata"]["name"] not in planned:
-            found.extend(_second_owner("horizontalpodautoscaler", scaler, targets))
+            findings.extend(_second_owner("horizontalpodautoscaler", scaler, targets))
     if _KEDA in groups:
         path = f"/apis/{_KEDA}/v1alpha1/namespaces/{plan.namespace}/scaledobjects"
         for scaler in (cluster.get(path) or {"items": []})["items"]:
-            found.extend(_second_owner("scaledobject", scaler, targets))
-    return found
+            findings.extend(_second_owner("scaledobject", scaler, targets))
+    return findings
 
 
 def _horizontal(cluster: Cluster, plan: Plan) -> list[dict[str, Any]]:
-    """The namespace's HPAs, without those that KEDA makes for its own ScaledObjects."""
+    """The namespace's HPAs, without those that KEDA creates for its ScaledObjects."""
     path = f"/apis/autoscaling/v2/namespaces/{plan.namespace}/horizontalpodautoscalers"
     listed = cluster.get(path) or {"items": []}
     return [
         item
         for item in listed["items"]
-        if all(made_by["kind"] != "ScaledObject" for made_by in item["metadata"].get("ownerReferences", []))
+        if all(owner["kind"] != "ScaledObject" for owner in item["metadata"].get("ownerReferences", []))
     ]
 
 
@@ -57,11 +59,13 @@ def _second_owner(kind: str, scaler: Mapping[str, Any], targets: Set[tuple[str, 
     target = (reference.get("kind", "Deployment"), reference["name"])  # KEDA's default is a Deployment
     if target not in targets:
         return []
-    shown = f"{target[0].lower()}/{target[1]}"
-    problem = f"scales {shown}, whose replicas this stack decides: the two would undo each other's choice"
-    # With autoscaling off the number stands in the Deployment, and every `up` would write it again.
-    fix = "delete it; autoscaling.enabled: false makes no room for it, since `up` then writes the replicas"
-    return [Finding(Code.SECOND_SCALER, f"{kind}/{scaler['metadata']['name']}", problem, fix, shown)]
+    target_path = f"{target[0].lower()}/{target[1]}"
+    problem = (
+        f"scales {target_path}, whose replicas this stack controls: the two would undo each other's changes"
+    )
+    # With autoscaling off, the Deployment has the number of replicas and every `up` writes it again.
+    fix = "delete it; autoscaling.enabled: false does not help, because `up` then sets the replicas"
+    return [Finding(Code.SECOND_SCALER, f"{kind}/{scaler['metadata']['name']}", problem, fix, target_path)]
 
 
 def _key(manifest: Manifest) -> tuple[str, str]:
@@ -69,14 +73,14 @@ def _key(manifest: Manifest) -> tuple[str, str]:
 
 
 def metrics_findings(plan: Plan, groups: Set[str]) -> list[Finding]:
-    """A warning when models may grow and nothing serves the metrics that would make them."""
+    """A warning if models may scale up and no adapter serves the metrics that they scale by."""
     grows = any(model.max_replicas > model.replicas for model in plan.models)
     if not plan.autoscaling.enabled or not grows or CUSTOM_METRICS in groups:
         return []
-    # One metric that can be read may still add a replica; with one that cannot, none is ever taken away.
+    # The autoscaler still adds replicas if it can read one metric, but never removes one while a metric is missing.
     problem = (
         f"no adapter serves {CUSTOM_METRICS} in this cluster: the autoscaler sees neither requests nor GPUs, so "
-        "it grows by CPU use or not at all, and never shrinks"
+        "it scales up by CPU use or not at all, and never down"
     )
     fix = "install a metrics adapter for the bundled Prometheus, or set autoscaling.enabled: false"
     return [warning(Code.NO_CUSTOM_METRICS, "autoscaling", problem, fix)]

@@ -1,4 +1,4 @@
-"""Decides whether the cluster's storage classes can serve the claims of a plan."""
+"""Check that the cluster's storage classes can serve the plan's volume claims."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -13,26 +13,26 @@ _MANY = "ReadWriteMany"
 
 
 def storage_findings(cluster: Cluster, plan: Plan, manifests: Iterable[Manifest]) -> list[Finding]:
-    """Claims that no class of the cluster can serve: they and their pods would wait for ever."""
+    """Claims that no storage class can serve: they and their pods would stay pending."""
     listed = cluster.get("/apis/storage.k8s.io/v1/storageclasses") or {"items": []}
     classes = {item["metadata"]["name"]: item for item in listed["items"]}
-    found = []
+    findings = []
     for claim in manifests:
-        wanted = claim.get("spec", {}).get("storageClassName")
-        if claim["kind"] != "PersistentVolumeClaim" or wanted is None or "volumeName" in claim["spec"]:
+        requested = claim.get("spec", {}).get("storageClassName")
+        if claim["kind"] != "PersistentVolumeClaim" or requested is None or "volumeName" in claim["spec"]:
             continue
-        if wanted not in classes:
-            found.append(_missing(claim, wanted, classes))
+        if requested not in classes:
+            findings.append(_missing(claim, requested, classes))
         elif _MANY in claim["spec"]["accessModes"]:
-            found.extend(_one_writer(cluster, plan, claim, classes[wanted]))
-    return found
+            findings.extend(_one_writer(cluster, plan, claim, classes[requested]))
+    return findings
 
 
-def _missing(claim: Manifest, wanted: str, classes: Iterable[str]) -> Finding:
+def _missing(claim: Manifest, requested: str, classes: Iterable[str]) -> Finding:
     problem = "the cluster has no such storage class"
     fix = "name one of them in cache.storageClass or monitoring.storageClass"
     return Finding(
-        Code.NO_STORAGE_CLASS, _path(claim), problem, fix, wanted, ", ".join(sorted(classes)) or "none"
+        Code.NO_STORAGE_CLASS, _path(claim), problem, fix, requested, ", ".join(sorted(classes)) or "none"
     )
 
 
@@ -43,7 +43,7 @@ def _path(claim: Manifest) -> str:
 def _one_writer(
     cluster: Cluster, plan: Plan, claim: Manifest, storage_class: Mapping[str, Any]
 ) -> list[Finding]:
-    """A class whose provisioner is known to make volumes for one node only, when many nodes are to mount one."""
+    """A storage class that many nodes need but whose provisioner is known to create volumes for one node only."""
     provisioner = storage_class["provisioner"]
     limit = limit_of(provisioner)
     nodes = len(plan.nodes.in_service) + len(plan.nodes.standby)
@@ -63,11 +63,11 @@ def _one_writer(
 
 
 def _made_by_hand(cluster: Cluster, claim: Manifest, storage_class: str) -> bool:
-    """Whether a volume that serves many nodes waits for this claim, or has it already: then nothing is to be made."""
-    wanted = (claim["metadata"]["namespace"], claim["metadata"]["name"])
+    """Whether a manually created volume for many nodes is free for this claim, or is bound to it already."""
+    requested = (claim["metadata"]["namespace"], claim["metadata"]["name"])
     for volume in (cluster.get("/api/v1/persistentvolumes") or {"items": []})["items"]:
         spec, holder = volume["spec"], volume["spec"].get("claimRef")
-        free = holder is None or (holder["namespace"], holder["name"]) == wanted
+        free = holder is None or (holder["namespace"], holder["name"]) == requested
         free = free and volume.get("status", {}).get("phase") not in ("Released", "Failed")
         if free and spec.get("storageClassName") == storage_class and _MANY in spec["accessModes"]:
             return True

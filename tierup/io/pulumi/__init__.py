@@ -1,1 +1,1 @@
-"""What the engine says: its configuration, its plans, its previews."""
+"""Read Pulumi's configuration, plans and previews."""

@@ -1,7 +1,7 @@
-"""Decides what a Pulumi plan says: a saved preview or a state export becomes changes, one per resource.
+"""Parse a saved Pulumi preview or state export into changes, one per resource.
 
-Three things that the engine writes are read: `pulumi preview --json`, the same as a stream of events
-(PULUMI_ENABLE_STREAMING_JSON_PREVIEW), and `pulumi stack export`. Lines around them are passed over.
+Three formats are read: `pulumi preview --json`, the same as a stream of events
+(PULUMI_ENABLE_STREAMING_JSON_PREVIEW), and `pulumi stack export`. Other lines, as of a log, are skipped.
 """
 
 import json
@@ -14,19 +14,19 @@ from typing import Any
 from tierup.findings.model import redacted
 from tierup.resources.model import SECRET, UNKNOWN, Change, Resource
 
-# How the engine marks a secret in a state, and what it writes for a value that is known only after `up`.
+# Pulumi's mark of a secret in a state, and its placeholder for a value that is known only after `up`.
 _SIGNATURE, _SECRET = "4dabf18193072939515e22adb298388d", "1b47061264138c4ac30d75fd1eb44270"
 _COMPUTED = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
-# Steps about the old copy of a resource that is replaced: its change is told by the other steps.
+# Steps for the old copy of a replaced resource; its other steps have the change.
 _OLD_COPY = frozenset({"delete-replaced", "discard-replaced", "remove-pending-replace"})
 _STACK = re.compile(r"urn:pulumi:([A-Za-z0-9._-]{1,100})::")  # as Pulumi names stacks
-_HOW = "make one with `pulumi preview --json --show-sames` or `pulumi stack export`"
+_HINT = "make one with `pulumi preview --json --show-sames` or `pulumi stack export`"
 
 Tree = Mapping[str, Any]
 
 
 class PlanError(Exception):
-    """What was given is no plan, or none that can be trusted; the message says what to do."""
+    """The input is not a complete Pulumi plan; the message says what to do."""
 
 
 def read_plan(source: str) -> tuple[Change, ...]:
@@ -40,7 +40,7 @@ def read_plan(source: str) -> tuple[Change, ...]:
 
 
 def parse_plan(content: bytes, name: str) -> tuple[Change, ...]:
-    """The changes in a document; of a state, every resource as it is. Raises `PlanError`, which calls it `name`."""
+    """The changes in a document; the resources of a state are unchanged. Raises `PlanError`, which names it `name`."""
     documents = list(_documents(content, name))
     try:
         for document in documents:
@@ -53,26 +53,26 @@ def parse_plan(content: bytes, name: str) -> tuple[Change, ...]:
         return _events(documents, name)
     except (AttributeError, KeyError, TypeError) as error:
         raise PlanError(
-            f"{name} is not a Pulumi plan as this version knows it ({error!r}) - {_HOW}"
+            f"{name} is not a Pulumi plan as this version knows it ({error!r}) - {_HINT}"
         ) from error
 
 
 def _documents(content: bytes, name: str) -> Iterator[Tree]:
-    """Every JSON object that begins a line; what is between them is somebody's log."""
+    """Every JSON object that begins a line; other lines are skipped."""
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise PlanError(f"{name} is not text in UTF-8 (byte {error.start}) - {_HOW}") from error
-    decoder, at = json.JSONDecoder(), 0
-    while at < len(text):
-        if text[at] == "{":
+        raise PlanError(f"{name} is not text in UTF-8 (byte {error.start}) - {_HINT}") from error
+    decoder, position = json.JSONDecoder(), 0
+    while position < len(text):
+        if text[position] == "{":
             try:
-                found, at = decoder.raw_decode(text, at)
-                yield found
+                document, position = decoder.raw_decode(text, position)
+                yield document
             except (json.JSONDecodeError, RecursionError):
                 pass
-        at = text.find("\n", at) + 1
-        if not at:
+        position = text.find("\n", position) + 1
+        if not position:
             return
 
 
@@ -89,8 +89,8 @@ def _events(documents: Iterable[Tree], name: str) -> tuple[Change, ...]:
     if summary is not None:
         return _preview(steps, summary, diagnostics, name)
     if steps or diagnostics:
-        raise PlanError(f"{name} ends before the preview does - {_HOW}")
-    raise PlanError(f"{name} is not a Pulumi plan - {_HOW}")
+        raise PlanError(f"{name} ends before the preview does - {_HINT}")
+    raise PlanError(f"{name} is not a Pulumi plan - {_HINT}")
 
 
 _Step = tuple[str, str, Tree | None, Tree | None]
@@ -103,33 +103,33 @@ def _step(step: Tree, past: str, now: str) -> _Step:
 def _preview(steps: list[_Step], summary: Tree, diagnostics: Iterable[Tree], name: str) -> tuple[Change, ...]:
     for diagnostic in diagnostics:
         if diagnostic.get("severity") == "error":
-            said = redacted(" ".join(diagnostic["message"].removeprefix("error: ").split()))
+            message = redacted(" ".join(diagnostic["message"].removeprefix("error: ").split()))
             raise PlanError(
-                f"{name} is a preview that failed, so it is not complete ({said}) - mend it first"
+                f"{name} is a preview that failed, so it is not complete ({message}) - fix the error first"
             )
-    shown = sum(operation in ("same", "refresh") for operation, *_ in steps)
-    if shown < summary.get("same", 0):
+    unchanged = sum(operation in ("same", "refresh") for operation, *_ in steps)
+    if unchanged < summary.get("same", 0):
         raise PlanError(
-            f"{name} leaves out {summary['same'] - shown} unchanged resources, so a total of it would be wrong - "
+            f"{name} leaves out {summary['same'] - unchanged} unchanged resources, so a total would be wrong - "
             "make it with `pulumi preview --json --show-sames`"
         )
     return _changes(steps)
 
 
 def _changes(steps: Iterable[_Step]) -> tuple[Change, ...]:
-    """One change per resource; where it has several steps, the first past and the last now count."""
-    found: dict[str, Change] = {}
+    """One change per resource; of several steps, the first old and the last new state count."""
+    changes: dict[str, Change] = {}
     for operation, urn, old, new in steps:
         state = new if new is not None else old
-        # What is only read belongs to somebody else; a copy that waits for deletion is no longer the resource.
+        # Skip resources that are only read, and old copies that are pending deletion.
         if operation in _OLD_COPY or state is None or state.get("external") or state.get("delete"):
             continue
-        before = found.get(urn)
+        before = changes.get(urn)
         past = before.past if before is not None else _resource(old)
-        kept = old if operation == "delete" and state.get("retainOnDelete") else None
-        word = "replace" if operation == "create-replacement" else operation
-        found[urn] = Change(word, past, _resource(new if new is not None else kept))
-    return tuple(found.values())
+        retained = old if operation == "delete" and state.get("retainOnDelete") else None
+        kind = "replace" if operation == "create-replacement" else operation
+        changes[urn] = Change(kind, past, _resource(new if new is not None else retained))
+    return tuple(changes.values())
 
 
 def _state(deployment: Tree) -> tuple[Change, ...]:
@@ -144,25 +144,25 @@ def _resource(state: Tree | None) -> Resource | None:
     parent, custom = state.get("parent"), state.get("custom", False)
     inputs = state.get("inputs") or {}
     return Resource(
-        urn, state["type"], urn.rpartition("::")[2], parent if parent else None, _told(inputs), custom
+        urn, state["type"], urn.rpartition("::")[2], parent if parent else None, _marked(inputs), custom
     )
 
 
-def _told(value: Any) -> Any:
-    """The value with markers for what is secret or not known yet."""
+def _marked(value: Any) -> Any:
+    """The value with SECRET and UNKNOWN in place of secrets and of values that are not known yet."""
     if isinstance(value, dict):
         if value.get(_SIGNATURE) == _SECRET:
             return SECRET
-        return {key: _told(item) for key, item in value.items()}
+        return {key: _marked(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_told(item) for item in value]
+        return [_marked(item) for item in value]
     return UNKNOWN if value == _COMPUTED else value
 
 
 def stack_of(changes: tuple[Change, ...], name: str) -> str:
-    """The stack that the changes are of, by their URNs. Raises `PlanError`, which calls the plan `name`."""
+    """The stack of the changes, from their URNs. Raises `PlanError`, which names the plan `name`."""
     for change in changes:
         side = change.now if change.now is not None else change.past
-        if side is not None and (found := _STACK.match(side.urn)):
-            return found[1]
-    raise PlanError(f"{name} holds no resource, so nothing says of which stack it is")
+        if side is not None and (match := _STACK.match(side.urn)):
+            return match[1]
+    raise PlanError(f"{name} has no resources, so its stack is not known")

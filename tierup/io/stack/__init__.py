@@ -1,1 +1,1 @@
-"""The stack file: found, read, and where in it what is said."""
+"""Find and read the stack file, and locate findings in it."""

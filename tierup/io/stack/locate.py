@@ -1,4 +1,4 @@
-"""Decides which line of a stack file a finding is about."""
+"""Find the line of a stack file that a finding is about."""
 
 import re
 from collections.abc import Iterable
@@ -8,11 +8,11 @@ import yaml
 from tierup.io.stack.read import PROJECT
 
 _PART = re.compile(r"[^.\[\]]+|\[\d+\]")
-_SAID = re.compile(r"^\S+\.yaml:(\d+):\d+$")  # findings about the text itself name their line
+_FILE_POSITION = re.compile(r"^\S+\.yaml:(\d+):\d+$")  # findings about the text itself name their line
 
 
 def lines_of(text: str, paths: Iterable[str]) -> tuple[int | None, ...]:
-    """The line of each finding's path, or of the nearest part above it that stands in the file."""
+    """The line of each finding's path, or of its nearest parent in the file; None for text that is not YAML."""
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
     except (yaml.YAMLError, RecursionError):
@@ -21,15 +21,15 @@ def lines_of(text: str, paths: Iterable[str]) -> tuple[int | None, ...]:
 
 
 def _line(root: yaml.Node | None, path: str) -> int | None:
-    said = _SAID.match(path)
-    if said is not None:
-        return int(said[1])
+    position = _FILE_POSITION.match(path)
+    if position is not None:
+        return int(position[1])
     if root is None:
         return None
     parts = _PART.findall(path)
     first, rest = (parts[0], parts[1:]) if parts else (path, [])
-    found = _entry(root, "config")
-    config = found if found is not None else (root.start_mark.line + 1, root)
+    entry = _entry(root, "config")
+    config = entry if entry is not None else (root.start_mark.line + 1, root)
     step = config if first == "config" else _first(root, config[1], first)
     line = config[0]
     while step is not None:
@@ -39,16 +39,16 @@ def _line(root: yaml.Node | None, path: str) -> int | None:
 
 
 def _first(root: yaml.Node, config: yaml.Node, key: str) -> tuple[int, yaml.Node] | None:
-    """A section of ours, else a key without a namespace, else a key beside `config:`."""
+    """A `tierup:` section, else a key without a namespace, else a key next to `config:`."""
     for parent, name in ((config, f"{PROJECT}:{key}"), (config, key), (root, key)):
-        found = _entry(parent, name)
-        if found is not None:
-            return found
+        entry = _entry(parent, name)
+        if entry is not None:
+            return entry
     return None
 
 
 def _entry(node: yaml.Node, part: str) -> tuple[int, yaml.Node] | None:
-    """Line and value of a mapping's key (the last of its name, which counts) or of a list's entry."""
+    """Line and value of a mapping's key (the last one of its name, which counts) or of a list's entry."""
     if isinstance(node, yaml.SequenceNode) and part.startswith("["):
         index = int(part[1:-1])
         if index < len(node.value):

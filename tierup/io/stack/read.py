@@ -1,4 +1,4 @@
-"""Decides what a stack file's text means: the same values that Pulumi's own parser hands to the program."""
+"""Read a stack file into the same values that Pulumi's own parser passes to the program."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +11,7 @@ from tierup.io.stack.yaml import read_yaml
 from tierup.stack.parse import API_KEY_PREFIX, SECRET_PREFIX, SECRETS, SECTIONS, RawStack
 
 PROJECT = "tierup"
-# Pulumi's own keys beside `config:`; they are its business.
+# Pulumi's own top-level keys.
 PULUMI_KEYS = frozenset({"config", "encryptionsalt", "secretsprovider", "encryptedkey", "environment"})
 _START = "start from one of the tiers in stacks/"
 
@@ -22,7 +22,7 @@ def load_yaml(text: str) -> Any:
 
 
 def find_project(start: Path) -> Path | None:
-    """The nearest folder from `start` upward that holds Pulumi.yaml, as pulumi itself looks."""
+    """The nearest folder from `start` upward that has a Pulumi.yaml, as pulumi searches for it."""
     return next((folder for folder in (start, *start.parents) if (folder / "Pulumi.yaml").is_file()), None)
 
 
@@ -34,7 +34,7 @@ def stack_path(project: Path, stack: str) -> Path:
 
 
 def stack_names(project: Path) -> list[str]:
-    """Every stack that has a file in the project."""
+    """Names of all stacks that have a file in the project."""
     return _names_beside(stack_path(project, "any"))
 
 
@@ -43,32 +43,32 @@ def _names_beside(path: Path) -> list[str]:
 
 
 def read_stack(path: Path) -> RawStack:
-    """The `tierup:` values of a stack file; what is wrong with the file stands in the result's findings."""
+    """The `tierup:` values of a stack file; problems of the file are in the result's findings."""
     stack = _stack_of(path)
     try:
         return parse_stack(path.read_text(encoding="utf-8-sig"), stack, path.name)
     except FileNotFoundError:
         others = _names_beside(path)
-        fix = did_you_mean(stack, others) or "name one of the stacks there are, or write this file"
+        fix = did_you_mean(stack, others) or "name an existing stack, or write this file"
         allowed = ", ".join(others) or "none here"
-        found = Finding(Code.NOT_FOUND, path.name, "there is no such stack file", fix, stack, allowed)
+        finding = Finding(Code.NOT_FOUND, path.name, "there is no such stack file", fix, stack, allowed)
     except UnicodeDecodeError as error:
-        found = Finding(
+        finding = Finding(
             Code.YAML_SYNTAX, path.name, f"is not UTF-8 text (byte {error.start})", "save it as UTF-8"
         )
     except OSError as error:
-        found = Finding(
+        finding = Finding(
             Code.NOT_FOUND, path.name, f"cannot be read: {error.strerror}", "make it a readable file"
         )
-    return _unreadable(stack, found)
+    return _unreadable(stack, finding)
 
 
 def _stack_of(path: Path) -> str:
     return path.name.removeprefix("Pulumi.").removesuffix(".yaml")
 
 
-def _unreadable(stack: str, *found: Finding) -> RawStack:
-    return RawStack(stack, {}, findings=found, readable=False)
+def _unreadable(stack: str, *findings: Finding) -> RawStack:
+    return RawStack(stack, {}, findings=findings, readable=False)
 
 
 def parse_stack(text: str, stack: str, file: str) -> RawStack:
@@ -77,11 +77,11 @@ def parse_stack(text: str, stack: str, file: str) -> RawStack:
         document, duplicates = read_yaml(text)
     except yaml.YAMLError as error:
         return _unreadable(stack, _syntax(error, file))
-    found = [
+    findings = [
         Finding(
             Code.DUPLICATE_KEY, f"{file}:{line}:{column}", f"the key '{key}' stands twice", "keep one of them"
         )
-        for key, line, column in sorted(duplicates, key=lambda found: found[1:])
+        for key, line, column in sorted(duplicates, key=lambda duplicate: duplicate[1:])
     ]
     if document is None:
         return _unreadable(stack, Finding(Code.EMPTY_FILE, file, "is empty", _START))
@@ -91,43 +91,47 @@ def parse_stack(text: str, stack: str, file: str) -> RawStack:
             stack,
             Finding(Code.WRONG_TYPE, file, "must be a mapping", _START, got, "a mapping with `config:`"),
         )
-    found.extend(_top_level(document))
+    findings.extend(_top_level(document))
     config = document.get("config")
     if not config:
         return _unreadable(
-            stack, *found, Finding(Code.MISSING, file, "has no configuration", f"write `config:`; {_START}")
+            stack,
+            *findings,
+            Finding(Code.MISSING, file, "has no configuration", f"write `config:`; {_START}"),
         )
     if not isinstance(config, dict):
         got = "a list" if isinstance(config, list) else "a plain value"
         wrong = Finding(
             Code.WRONG_TYPE, "config", "must be a mapping", _START, got, f"keys such as `{PROJECT}:nodes:`"
         )
-        return _unreadable(stack, *found, wrong)
+        return _unreadable(stack, *findings, wrong)
     raw = split_config(stack, config)
-    return RawStack(stack, raw.values, raw.secrets, (*found, *raw.findings))
+    return RawStack(stack, raw.values, raw.secrets, (*findings, *raw.findings))
 
 
 def _top_level(document: Mapping[Any, Any]) -> list[Finding]:
-    found = []
+    findings = []
     for key in (str(key) for key in document if key not in PULUMI_KEYS):
         ours = key.removeprefix(f"{PROJECT}:")
         fix = f"move it below `config:` as `{PROJECT}:{ours}`" if ours in SECTIONS else ""
         fix = fix or did_you_mean(key, PULUMI_KEYS) or "remove it"
         allowed = ", ".join(sorted(PULUMI_KEYS))
-        found.append(Finding(Code.UNKNOWN_KEY, key, "there is no such top-level key", fix, allowed=allowed))
-    return found
+        findings.append(
+            Finding(Code.UNKNOWN_KEY, key, "there is no such top-level key", fix, allowed=allowed)
+        )
+    return findings
 
 
 def split_config(stack: str, config: Mapping[Any, Any]) -> RawStack:
-    """Values and secret names of a stack's configuration; other projects' keys are left alone."""
+    """Values and secret names of a stack's configuration; keys of other projects are ignored."""
     values: dict[str, object] = {}
     secrets: set[str] = set()
-    found: list[Finding] = []
+    findings: list[Finding] = []
     for full_key, value in config.items():
         namespace, _, key = str(full_key).rpartition(":")
         if not namespace:
             allowed = f"{PROJECT}:<section>"
-            found.append(
+            findings.append(
                 Finding(
                     Code.UNKNOWN_KEY,
                     key,
@@ -140,11 +144,11 @@ def split_config(stack: str, config: Mapping[Any, Any]) -> RawStack:
         elif namespace == PROJECT and key.startswith(SECRET_PREFIX):
             secrets.add(key.removeprefix(SECRET_PREFIX))
             if not _is_secure(value):
-                found.append(_in_clear(key, full_key))
+                findings.append(_in_clear(key, full_key))
         elif namespace == PROJECT:
             values[key] = value
-            found.extend(_clear_tokens(value, key))
-    return RawStack(stack, values, frozenset(secrets), tuple(found))
+            findings.extend(_clear_tokens(value, key))
+    return RawStack(stack, values, frozenset(secrets), tuple(findings))
 
 
 def _is_secure(value: object) -> bool:
@@ -165,10 +169,10 @@ def _clear_tokens(value: object, path: str) -> list[Finding]:
         problem = "a secret inside a section makes the whole section secret"
         return [Finding(Code.SECRET_IN_CLEAR, path, problem, f"write it in clear, or keep it as {_KEYS}")]
     if isinstance(value, dict):
-        return [found for key, item in value.items() for found in _clear_tokens(item, f"{path}.{key}")]
+        return [finding for key, item in value.items() for finding in _clear_tokens(item, f"{path}.{key}")]
     if isinstance(value, list):
         return [
-            found for index, item in enumerate(value) for found in _clear_tokens(item, f"{path}[{index}]")
+            finding for index, item in enumerate(value) for finding in _clear_tokens(item, f"{path}[{index}]")
         ]
     if isinstance(value, str) and holds_token(value):
         return [_in_clear(path, _KEYS)]
@@ -177,11 +181,11 @@ def _clear_tokens(value: object, path: str) -> list[Finding]:
 
 def _syntax(error: yaml.YAMLError, file: str) -> Finding:
     mark = getattr(error, "problem_mark", None)
-    place = f"{file}:{mark.line + 1}:{mark.column + 1}" if mark else file
+    position = f"{file}:{mark.line + 1}:{mark.column + 1}" if mark else file
     problem = " ".join((getattr(error, "problem", None) or str(error)).split())
     fix = "correct the indentation, the quotes or the colons of this line or the one above"
     if "'\\t'" in problem:
-        problem, fix = "a tab stands where YAML wants spaces", "indent with spaces"
+        problem, fix = "a tab where YAML needs spaces", "indent with spaces"
     elif mark is None or "tag" in problem:
         fix = "write plain text, numbers, true, false, lists and mappings only"
-    return Finding(Code.YAML_SYNTAX, place, f"is not YAML: {problem}", fix)
+    return Finding(Code.YAML_SYNTAX, position, f"is not YAML: {problem}", fix)

@@ -1,8 +1,7 @@
-"""Decides what YAML means here: what Pulumi's own parser (Go's yaml.v3) makes of it, as plain JSON values.
+"""Parse YAML as Pulumi's own parser (Go's yaml.v3) does, into plain JSON values.
 
-Booleans are true and false only, dates and clock times stay text, octal numbers are `010` or `0o10`, and
-there are no tags beyond JSON's types. A key that stands twice is an error for Pulumi; here every such key is
-noted, and reading goes on.
+Booleans are only true and false, dates and clock times stay text, octal numbers are `010` or `0o10`, and only tags of
+JSON's types are allowed. A duplicate key is an error for Pulumi; here every one is recorded and parsing goes on.
 """
 
 import json
@@ -28,7 +27,7 @@ class _Loader(yaml.SafeLoader):
             if key_node.tag == _MERGE:
                 continue
             key = self.construct_object(key_node, deep=True)
-            if isinstance(key, Hashable):  # else the parent's loader says so
+            if isinstance(key, Hashable):  # otherwise the base class raises
                 if key in seen:
                     mark = key_node.start_mark
                     self.duplicates.append((str(key), mark.line + 1, mark.column + 1))
@@ -59,7 +58,7 @@ _Loader.yaml_constructors = {
 
 
 def read_yaml(text: str) -> tuple[Any, list[Duplicate]]:
-    """The document, and every key that stands twice (the last one counts).
+    """The document, and every duplicate key (the last one counts).
 
     Raises:
         yaml.YAMLError: the text is not YAML, or not plain data.
@@ -67,9 +66,9 @@ def read_yaml(text: str) -> tuple[Any, list[Duplicate]]:
     loader = _Loader(text)
     try:
         document = loader.get_single_data()
-        json.dumps(document)  # refuses what contains itself
+        json.dumps(document)  # raises for a value that contains itself
     except (ValueError, TypeError, RecursionError) as error:
-        raise yaml.YAMLError(f"a value is no plain data ({error})") from error
+        raise yaml.YAMLError(f"a value is not plain data ({error})") from error
     finally:
         loader.dispose()
     return document, loader.duplicates

@@ -1,1 +1,1 @@
-"""A cluster on this machine: a real API server, simulated nodes."""
+"""A Kubernetes cluster on this machine: a real control plane with simulated nodes."""

@@ -1,4 +1,4 @@
-"""Decides which keys and certificates a local cluster has: one authority per audience, made for it alone."""
+"""Create a local cluster's keys and certificates."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CLOCK_SKEW = datetime.timedelta(minutes=5)
 
 
 def write_private(path: Path, data: bytes) -> Path:
-    """Write `data` to a new file that only its owner can read, at no moment otherwise."""
+    """Write `data` to a new file that only its owner can read, from its creation on."""
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(fd, "wb") as file:
         file.write(data)
@@ -25,7 +25,7 @@ def write_private(path: Path, data: bytes) -> Path:
 
 
 def write_key_pair(folder: Path, name: str) -> None:
-    """Make `<name>.key` and `<name>.pub` (PEM, P-256), which sign and check service-account tokens."""
+    """Create `<name>.key` and `<name>.pub` (PEM, P-256), which sign and verify service-account tokens."""
     key = ec.generate_private_key(ec.SECP256R1())
     write_private(folder / f"{name}.key", _private_pem(key))
     public = key.public_key()
@@ -34,10 +34,10 @@ def write_key_pair(folder: Path, name: str) -> None:
 
 
 class Authority:
-    """A certificate authority whose key lives only in memory: once a cluster is up, nobody can issue more."""
+    """A certificate authority. Its key is only in memory, so nobody can issue certificates once the cluster is up."""
 
     def __init__(self, folder: Path, name: str) -> None:
-        """Make the authority and write its certificate to `<folder>/<name>.crt`."""
+        """Create the authority and write its certificate to `<folder>/<name>.crt`."""
         self._folder = folder
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = _subject(name, None)
@@ -47,9 +47,9 @@ class Authority:
         self._write(name, builder.sign(self._key, hashes.SHA256()))
 
     def issue(self, file: str, user: str, group: str | None = None) -> None:
-        """Write `<file>.crt` and `<file>.key` for `user`: Kubernetes reads CN as user, O as group.
+        """Write `<file>.crt` and `<file>.key` for `user`; Kubernetes reads the user from CN and the group from O.
 
-        Each serves loopback and identifies a client, for etcd dials itself with its serving certificate.
+        Each is a server certificate for loopback and a client certificate: etcd connects to itself with its own.
         """
         key = ec.generate_private_key(ec.SECP256R1())
         names: list[x509.GeneralName] = [x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]

@@ -1,4 +1,4 @@
-"""Decides when a local cluster is there, ready, broken or gone: its life from up to down.
+"""Start, stop and inspect a local cluster.
 
 The caller's KUBECONFIG and ~/.kube/config are neither read nor written.
 """
@@ -12,16 +12,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tierup.local.cluster.api import PATIENCE_S, Api
+from tierup.local.cluster.api import WAIT_TIMEOUT_S, Api
 from tierup.local.cluster.certs import write_private
 from tierup.local.cluster.commands import COMPONENTS, KWOK_ROLE, command, write_identities
 from tierup.local.cluster.folders import (
     Echo,
     LocalClusterError,
-    clean,
     cluster_folder,
     list_clusters,
     lock,
+    remove_cluster,
     state_root,
 )
 from tierup.local.machine import processes
@@ -36,12 +36,12 @@ _PORT_ATTEMPTS = 3
 
 
 class _PortTaken(LocalClusterError):
-    """Another process took a port between our look and the start."""
+    """Another process took a port between our check and the component's start."""
 
 
 @dataclass(frozen=True)
 class Status:
-    """What is there now; a component that does not run has no pid."""
+    """The current state of a cluster; a component that does not run has no pid."""
 
     name: str
     ready: bool
@@ -51,7 +51,7 @@ class Status:
 
 
 def status(name: str, root: Path | None = None) -> Status:
-    """What is there under `name`; a cluster that was never made, or is gone, has no server and no pids."""
+    """The state of the cluster `name`; one that does not exist has no server and no pids."""
     folder = cluster_folder(name, root)
     running = {c: p.pid for c, p in processes.recorded(folder).items() if processes.alive(p)}
     try:
@@ -63,17 +63,17 @@ def status(name: str, root: Path | None = None) -> Status:
 
 
 def down(name: str, root: Path | None = None, echo: Echo = print) -> bool:
-    """End exactly this cluster's processes, whatever its state, and remove its data; False: nothing there."""
+    """Kill this cluster's processes, whatever its state, and remove its data; False if there was no cluster."""
     folder = cluster_folder(name, root)
     with lock(folder, echo):
-        return clean(folder)
+        return remove_cluster(folder)
 
 
 class Cluster:
     """One running local cluster."""
 
     def __init__(self, name: str, folder: Path, ports: dict[str, int], token: str) -> None:
-        """Of a cluster whose folder is written; use `Cluster.up` or `Cluster.load`."""
+        """Use `Cluster.up` or `Cluster.load`: the cluster's folder must be complete."""
         self.name = name
         self.folder = folder
         self.kubeconfig = folder / "kubeconfig"
@@ -85,28 +85,30 @@ class Cluster:
 
     @classmethod
     def up(cls, name: str, *, root: Path | None = None, echo: Echo = print) -> Cluster:
-        """The cluster `name`, started if it does not run; a half-dead one is thrown away and made afresh.
+        """The cluster `name`, started if it does not run; a broken one is removed and created again.
 
-        Raises LocalClusterError with the log of what did not start; nothing is left behind then.
+        Raises LocalClusterError with the log of the component that did not start; nothing is left behind.
         """
         folder = cluster_folder(name, root)
         for component in COMPONENTS:
-            tool(component)  # a missing one is reported before anything is made
+            tool(component)  # report a missing tool before creating anything
         if not Path("/proc/self/stat").exists():
-            raise LocalClusterError("the local cluster needs Linux (it knows its processes by /proc)")
+            raise LocalClusterError(
+                "the local cluster needs Linux, because it identifies its processes by /proc"
+            )
         with lock(folder, echo):
             running = cls._running(name, root)
             if running is not None:
                 return running
-            if clean(folder):
-                echo(f"local cluster {name}: removed what an earlier run left half alive")
+            if remove_cluster(folder):
+                echo(f"local cluster {name}: removed a broken cluster of an earlier run")
             for _ in range(_PORT_ATTEMPTS):
                 try:
                     return cls._make(name, folder, echo)
                 except _PortTaken:
-                    clean(folder)
+                    remove_cluster(folder)
                 except BaseException:
-                    clean(folder)
+                    remove_cluster(folder)
                     raise
             raise LocalClusterError(
                 f"local cluster {name}: found no free ports in {_PORT_ATTEMPTS} attempts - try again"
@@ -114,7 +116,7 @@ class Cluster:
 
     @classmethod
     def load(cls, name: str, *, root: Path | None = None) -> Cluster:
-        """The cluster `name` as its folder has it, running or not; LocalClusterError when there is none."""
+        """The cluster `name` from its folder, running or not; raises LocalClusterError if there is none."""
         folder = cluster_folder(name, root)
         try:
             state = json.loads((folder / "cluster.json").read_text())
@@ -123,24 +125,24 @@ class Cluster:
         return cls(name, folder, state["ports"], state["token"])
 
     def down(self, echo: Echo = print) -> bool:
-        """End this cluster's processes and remove its data."""
+        """Kill this cluster's processes and remove its data."""
         return down(self.name, self.folder.parent, echo)
 
     def status(self) -> Status:
-        """What runs of this cluster now."""
+        """The current state of this cluster."""
         return status(self.name, self.folder.parent)
 
     def kill(self, component: str) -> None:
-        """End one component with SIGKILL, as a crash would; the others stay."""
+        """Kill one component with SIGKILL, as a crash would; the others keep running."""
         process = processes.recorded(self.folder).get(component)
         if process is not None:
             processes.kill(process)
 
-    def restart(self, component: str, *, timeout: float = PATIENCE_S) -> None:
-        """Kill one component if it runs, start it on the same data and ports, and wait for the API server."""
+    def restart(self, component: str, *, timeout: float = WAIT_TIMEOUT_S) -> None:
+        """Kill one component if it runs, start it with the same data and ports, and wait for the API server."""
         self.kill(component)
         if component == "kwok":
-            # A node's lease outlives its holder by 40 s; a new KWOK would sit still until then.
+            # A node's lease is valid for 40 s after its holder ends, and a new KWOK would wait until then.
             for lease in self.api.list_all("coordination.k8s.io/v1", "Lease", "kube-node-lease"):
                 self.api.delete(
                     "coordination.k8s.io/v1", "Lease", lease["metadata"]["name"], "kube-node-lease"
@@ -150,7 +152,7 @@ class Cluster:
 
     @classmethod
     def _running(cls, name: str, root: Path | None) -> Cluster | None:
-        """The cluster if it is whole; a restarting API server is given its time."""
+        """The cluster if all its components run; waits for an API server that restarts."""
         try:
             cluster = cls.load(name, root=root)
             cluster._wait(COMPONENTS)
@@ -160,7 +162,7 @@ class Cluster:
 
     @classmethod
     def _make(cls, name: str, folder: Path, echo: Echo) -> Cluster:
-        began = time.monotonic()
+        started = time.monotonic()
         echo(f"local cluster {name}: starting {', '.join(COMPONENTS)}")
         folder.mkdir(mode=0o700)
         processes.make_folders(folder)
@@ -172,7 +174,7 @@ class Cluster:
         cluster.api.apply(*KWOK_ROLE)
         for component in COMPONENTS[2:]:
             cluster._start(component)
-        # The controllers work when they have given the default namespace its service account: pods need it.
+        # The controllers work once the default namespace has its service account, which pods need.
         cluster._wait(
             COMPONENTS,
             until=lambda: cluster.api.get("v1", "ServiceAccount", "default", "default") is not None,
@@ -180,7 +182,7 @@ class Cluster:
         # Written last: a folder without it is an unfinished cluster.
         state = {"ports": cluster._ports, "token": cluster._token}
         write_private(folder / "cluster.json", json.dumps(state).encode())
-        echo(f"local cluster {name}: ready in {time.monotonic() - began:.1f} s at {cluster.server}")
+        echo(f"local cluster {name}: ready in {time.monotonic() - started:.1f} s at {cluster.server}")
         return cluster
 
     def _start(self, component: str) -> None:
@@ -189,17 +191,17 @@ class Cluster:
     def _wait(
         self,
         components: Sequence[str],
-        timeout: float = PATIENCE_S,
+        timeout: float = WAIT_TIMEOUT_S,
         until: Callable[[], bool] = lambda: True,
     ) -> None:
-        """Wait until the API server is ready and `until()` holds; the death of a component ends the wait."""
+        """Wait until the API server is ready and `until()` is true; raises as soon as a component has ended."""
         deadline = time.monotonic() + timeout
         while True:
             recorded = processes.recorded(self.folder)
             for component in components:
                 process = recorded.get(component)
                 if process is None or not processes.alive(process):
-                    self._report_death(component)
+                    self._raise_ended(component)
             if self.api.ready() and until():
                 return
             if time.monotonic() > deadline:
@@ -209,10 +211,10 @@ class Cluster:
                 )
             time.sleep(0.05)
 
-    def _report_death(self, component: str) -> None:
+    def _raise_ended(self, component: str) -> None:
         log = processes.log_text(self.folder, component)
         if "address already in use" in log:
-            raise _PortTaken(f"local cluster {self.name}: {component} found its port taken")
+            raise _PortTaken(f"local cluster {self.name}: the port of {component} is in use")
         file = processes.log_file(self.folder, component)
         raise LocalClusterError(
             f"local cluster {self.name}: {component} ended; from {file}:\n{root_cause(log)}"

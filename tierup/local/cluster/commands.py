@@ -1,4 +1,4 @@
-"""Decides the command line, identity and permissions of each component of the local cluster."""
+"""Command lines, credentials and permissions of the local cluster's components."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any
 from tierup.local.cluster.certs import Authority, write_key_pair, write_private
 from tierup.local.toolchain import tool
 
-# In starting order; they end in the reverse one.
+# In starting order; they are stopped in reverse order.
 COMPONENTS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kwok")
-# Each client's user name, which RBAC's built-in roles go by; KWOK's role is below.
+# The user names of the clients. RBAC has built-in roles for the first two; KWOK's role is below.
 _USERS = {
     "kube-controller-manager": "system:kube-controller-manager",
     "kube-scheduler": "system:kube-scheduler",
@@ -20,11 +20,11 @@ _USERS = {
 }
 _SERVICE_NETWORK = "10.96.0.0/16"
 _POD_NETWORK = "10.244.0.0/16"
-_NODE_ADDRESS = "192.0.2.10"  # TEST-NET-1 (RFC 5737): the fake nodes have no address that anything could dial
+_NODE_ADDRESS = "192.0.2.10"  # TEST-NET-1 (RFC 5737): nothing can connect to a fake node's address
 _ISSUER = "https://kubernetes.default.svc"
 
-# KWOK plays every kubelet at once, so it cannot be one node's identity under Node authorisation; it gets what
-# it uses of a kubelet's rights, for all nodes (so no secrets and no config maps).
+# KWOK simulates every kubelet, so Node authorisation, which knows one node per user, cannot authorise it. This role
+# has the kubelet permissions that KWOK uses, for all nodes; secrets and config maps are not among them.
 KWOK_ROLE: tuple[dict[str, Any], ...] = (
     {
         "apiVersion": "rbac.authorization.k8s.io/v1",
@@ -57,10 +57,10 @@ KWOK_ROLE: tuple[dict[str, Any], ...] = (
 
 
 def write_identities(folder: Path, server: str, token: str, context: str) -> None:
-    """Write keys, certificates, the admin's token and every kubeconfig; all readable by their owner only."""
+    """Write keys, certificates, the admin's token and every kubeconfig, readable only by their owner."""
     pki = folder / "pki"
     pki.mkdir(mode=0o700)
-    # etcd has an authority of its own: else any client certificate of the API would open the store behind it.
+    # etcd has its own authority: otherwise any client certificate of the API would also give access to etcd.
     Authority(pki, "etcd-ca").issue("etcd", "etcd")
     authority = Authority(pki, "ca")
     authority.issue("kube-apiserver", "kube-apiserver")
@@ -74,14 +74,14 @@ def write_identities(folder: Path, server: str, token: str, context: str) -> Non
 
 
 def command(component: str, folder: Path, ports: dict[str, int]) -> list[str]:
-    """The command line of `component`; `ports` has "etcd", "etcd-peer" and "kube-apiserver"."""
+    """The command line of `component`; `ports` has the keys "etcd", "etcd-peer" and "kube-apiserver"."""
     pki = folder / "pki"
     kubeconfig = f"--kubeconfig={pki}/{component}.kubeconfig"
     flags = {
         "etcd": lambda: _etcd(folder, pki, ports),
         "kube-apiserver": lambda: _api_server(pki, ports),
         "kube-controller-manager": lambda: [kubeconfig, *_controller_manager(folder, pki)],
-        # One of each runs, so no leader is elected; nobody scrapes them, so they listen on no port.
+        # There is one replica of each, so no leader election; nothing scrapes them, so no port.
         "kube-scheduler": lambda: [kubeconfig, "--leader-elect=false", "--secure-port=0"],
         "kwok": lambda: [kubeconfig, *_kwok()],
     }
@@ -100,7 +100,7 @@ def _etcd(folder: Path, pki: Path, ports: dict[str, int]) -> list[str]:
         f"--listen-peer-urls={peer}",
         f"--initial-advertise-peer-urls={peer}",
         f"--initial-cluster=local={peer}",
-        # A power cut may lose the data, which nobody would miss; a killed process loses nothing.
+        # A power cut may lose the data, which is acceptable here; a killed process loses nothing.
         "--unsafe-no-fsync",
         "--log-level=warn",
     ]
@@ -111,7 +111,7 @@ def _api_server(pki: Path, ports: dict[str, int]) -> list[str]:
         "--bind-address=127.0.0.1",
         "--advertise-address=127.0.0.1",
         f"--secure-port={ports['kube-apiserver']}",
-        # Endpoints may not be loopback addresses, and no pod here dials the `kubernetes` Service.
+        # Endpoints may not be loopback addresses, and no pod here uses the `kubernetes` Service.
         "--endpoint-reconciler-type=none",
         f"--etcd-servers=https://127.0.0.1:{ports['etcd']}",
         f"--etcd-cafile={pki}/etcd-ca.crt",
@@ -123,9 +123,9 @@ def _api_server(pki: Path, ports: dict[str, int]) -> list[str]:
         f"--token-auth-file={pki}/tokens.csv",
         "--anonymous-auth=false",
         "--authorization-mode=Node,RBAC",
-        # Besides the defaults, among them PodSecurity, ResourceQuota, Priority and DefaultStorageClass.
+        # In addition to the defaults, which include PodSecurity, ResourceQuota, Priority and DefaultStorageClass.
         "--enable-admission-plugins=NodeRestriction",
-        # Privileged pods are Pod Security's to refuse, namespace by namespace, as on a real cluster.
+        # Pod Security admission rejects privileged pods per namespace, as on a real cluster.
         "--allow-privileged=true",
         f"--service-account-issuer={_ISSUER}",
         f"--service-account-key-file={pki}/service-accounts.pub",
@@ -142,14 +142,14 @@ def _controller_manager(folder: Path, pki: Path) -> list[str]:
         "--use-service-account-credentials=true",
         f"--root-ca-file={pki}/ca.crt",
         f"--service-account-private-key-file={pki}/service-accounts.key",
-        # At the default 20 requests/s it is ready 4 s later: it makes an account for each controller first.
+        # It first creates an account for each controller, which takes 4 s longer at the default 20 requests/s.
         "--kube-api-qps=200",
         "--kube-api-burst=400",
-        # The default is a system folder, which it would make.
+        # The default is a system folder, which it would create.
         f"--flex-volume-plugin-dir={folder}/flexvolume",
-        # Default 15 s: whoever awaits an autoscaler's first decision would wait that long for nothing.
+        # The default of 15 s would delay an autoscaler's first decision.
         "--horizontal-pod-autoscaler-sync-period=5s",
-        "--pvclaimbinder-sync-period=1s",  # a volume freed by the last stack is bound again at once, not after 15 s
+        "--pvclaimbinder-sync-period=1s",  # default 15 s: a released volume would be bound late
     ]
 
 

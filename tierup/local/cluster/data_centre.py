@@ -1,4 +1,4 @@
-"""Decides what the simulated data centre of a stack holds: its servers, spares too, and volumes to claim."""
+"""The simulated servers, including spares, and volumes of a stack's local cluster."""
 
 from tierup.local.cluster.api import Api
 from tierup.local.cluster.fake_nodes import FakeNode, apply_nodes, ensure_volumes
@@ -6,7 +6,7 @@ from tierup.plan.model import Plan
 
 
 def fake_servers(plan: Plan) -> list[FakeNode]:
-    """The catalogue's server under each node name of the plan, as kubelet and GPU feature discovery would show it."""
+    """One server of the catalogue per node name of the plan, as kubelet and GPU feature discovery would report it."""
     server = plan.nodes.server
     return [
         FakeNode(
@@ -23,6 +23,6 @@ def fake_servers(plan: Plan) -> list[FakeNode]:
 
 
 def provide(api: Api, plan: Plan) -> None:
-    """Rack the servers and free volumes; what is there already is left as it is."""
+    """Register the plan's servers and ensure that there are free volumes."""
     apply_nodes(api, fake_servers(plan))
     ensure_volumes(api)

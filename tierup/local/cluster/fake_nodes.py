@@ -1,7 +1,7 @@
-"""Decides what a simulated GPU server and its storage look like to Kubernetes: as in a data centre, all fake.
+"""Fake Node and PersistentVolume objects of a simulated data centre.
 
-Nodes carry what the GPU operator and feature discovery would label; volumes are a pool, made in advance.
-Nothing stands behind either: KWOK plays the kubelet and no process opens a volume.
+Nodes have the labels that the GPU operator and feature discovery would set; volumes are a pool, created in advance.
+Both are only API objects: KWOK simulates the kubelet and no process opens a volume.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tierup.local.cluster.api import PATIENCE_S, Api, Object
+from tierup.local.cluster.api import WAIT_TIMEOUT_S, Api, Object
 
 KWOK_ANNOTATION = "kwok.x-k8s.io/node"
 GPU_TAINT: Mapping[str, str] = {"key": "nvidia.com/gpu", "value": "present", "effect": "NoSchedule"}
@@ -19,10 +19,10 @@ VOLUME_LABEL = "tierup.local/fake-volume"
 PODS_PER_NODE = 110  # kubelet's --max-pods default
 EVICTION_MEMORY_MIB = 100  # kubelet's evictionHard memory.available default
 EVICTION_DISK_SHARE = 0.10  # kubelet's evictionHard nodefs.available default
-# TEST-NET-1 (RFC 5737): an address that no machine answers to.
+# TEST-NET-1 (RFC 5737): no machine has this address.
 _NFS_SERVER = "192.0.2.1"
 _STORAGE_CLASSES = {
-    # Access modes and binding: a network export is bound when claimed, a block device when its pod is placed.
+    # Access modes and binding mode: a network export is bound when claimed, a block device when its pod is scheduled.
     "shared": (["ReadWriteMany", "ReadOnlyMany", "ReadWriteOnce"], "Immediate"),
     "standard": (["ReadWriteOnce"], "WaitForFirstConsumer"),
 }
@@ -30,7 +30,7 @@ _STORAGE_CLASSES = {
 
 @dataclass(frozen=True)
 class FakeNode:
-    """One simulated server. `gpu_product` is as GPU feature discovery has it: NVIDIA-A100-80GB-PCIe."""
+    """One simulated server; `gpu_product` is GPU feature discovery's label, such as NVIDIA-A100-80GB-PCIe."""
 
     name: str
     cpu: int  # logical CPUs
@@ -40,11 +40,11 @@ class FakeNode:
     gpu_memory_mib: int = 0  # per GPU
     ephemeral_gib: int = 1024
     extra_labels: Mapping[str, str] = field(default_factory=dict)
-    taints: tuple[Mapping[str, str], ...] = ()  # besides the GPU taint, which every node with GPUs has
+    taints: tuple[Mapping[str, str], ...] = ()  # in addition to the GPU taint of every node with GPUs
 
 
 def fake_node(spec: FakeNode) -> dict[str, Any]:
-    """The Node object, status included, as kubelet and the GPU operator would register it."""
+    """The Node object with its status, as kubelet and the GPU operator would register it."""
     labels = {"kubernetes.io/hostname": spec.name, "kubernetes.io/os": "linux", "kubernetes.io/arch": "amd64"}
     taints = [dict(taint) for taint in spec.taints]
     gpus: dict[str, str] = {}
@@ -81,10 +81,10 @@ def fake_node(spec: FakeNode) -> dict[str, Any]:
     }
 
 
-def apply_nodes(api: Api, nodes: Iterable[FakeNode], *, timeout: float = PATIENCE_S) -> None:
-    """Register the nodes and wait until each is Ready; nodes that are not named stay as they are.
+def apply_nodes(api: Api, nodes: Iterable[FakeNode], *, timeout: float = WAIT_TIMEOUT_S) -> None:
+    """Register the nodes and wait until each is Ready; other nodes stay unchanged.
 
-    As with a kubelet, taints are given at registration only: later changes to a node's taints stay.
+    Taints are set only at registration, as a kubelet does, so later changes to a node's taints stay.
     """
     specs = list(nodes)
     for spec in specs:
@@ -101,31 +101,30 @@ def apply_nodes(api: Api, nodes: Iterable[FakeNode], *, timeout: float = PATIENC
 
 
 def delete_node(api: Api, name: str) -> None:
-    """Take a server away; the pods on it are removed by the pod garbage collector within a minute."""
+    """Remove a server; the pod garbage collector deletes its pods within a minute."""
     api.delete("v1", "Node", name)
 
 
 def ensure_volumes(
-    api: Api, *, shared: int = 4, standard: int = 8, size: str = "2Ti", timeout: float = PATIENCE_S
+    api: Api, *, shared: int = 4, standard: int = 8, size: str = "2Ti", timeout: float = WAIT_TIMEOUT_S
 ) -> None:
-    """Make the storage classes, and see that at least so many fake volumes of each are free to be claimed.
+    """Create the storage classes, and fake volumes until the given number of each class is free to be claimed.
 
-    Released ones are thrown away and replaced: a static volume keeps its old claim's name and is never bound
-    again.
+    Released volumes are deleted and replaced: a static volume keeps its old claim's name and is never bound again.
     """
     pool = api.list_all("v1", "PersistentVolume", selector={VOLUME_LABEL: "true"})
-    used_up = [v["metadata"]["name"] for v in pool if v["status"].get("phase") in ("Released", "Failed")]
-    for name in used_up:
+    released = [v["metadata"]["name"] for v in pool if v["status"].get("phase") in ("Released", "Failed")]
+    for name in released:
         api.delete("v1", "PersistentVolume", name)
     taken = {volume["metadata"]["name"] for volume in pool}
-    wanted = []
+    volumes = []
     for storage_class, count in (("shared", shared), ("standard", standard)):
         api.apply(_storage_class(storage_class))
         free = sum(_is_free(v) for v in pool if v["spec"]["storageClassName"] == storage_class)
         numbers = (i for i in range(len(pool) + count + 1) if f"fake-{storage_class}-{i}" not in taken)
-        wanted += [_volume(storage_class, next(numbers), size) for _ in range(count - free)]
-    api.apply(*wanted)
-    for volume in wanted:
+        volumes += [_volume(storage_class, next(numbers), size) for _ in range(count - free)]
+    api.apply(*volumes)
+    for volume in volumes:
         api.wait("v1", "PersistentVolume", volume["metadata"]["name"], until=_has_phase, timeout=timeout)
 
 

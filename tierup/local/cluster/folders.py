@@ -1,4 +1,4 @@
-"""Decides where local clusters live: one folder and one lock per name; and how one is removed."""
+"""The state folder and the lock of each local cluster, and how a cluster is removed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
 
 
 class LocalClusterError(Exception):
-    """Something the user can read and act on."""
+    """An error whose message is meant for the user."""
 
 
 def state_root(root: Path | None = None) -> Path:
@@ -31,7 +31,7 @@ def state_root(root: Path | None = None) -> Path:
 
 
 def list_clusters(root: Path | None = None) -> list[str]:
-    """The names of the clusters that have a folder, running or not."""
+    """Names of the clusters that have a folder, running or not."""
     try:
         return sorted(entry.name for entry in state_root(root).iterdir() if _NAME.fullmatch(entry.name))
     except FileNotFoundError:
@@ -39,56 +39,57 @@ def list_clusters(root: Path | None = None) -> list[str]:
 
 
 def cluster_folder(name: str, root: Path | None) -> Path:
-    """The folder of the cluster `name`; LocalClusterError when that is no name for one."""
+    """The folder of the cluster `name`; raises LocalClusterError if the name is not valid."""
     if not _NAME.fullmatch(name):
         raise LocalClusterError(
-            f"cluster name: not a name (got {name!r}; allowed: up to 40 of a-z, 0-9, inner '-') - rename it"
+            f"cluster name: not valid (got {name!r}; allowed: up to 40 of a-z, 0-9, inner '-') - choose another name"
         )
     return state_root(root) / name
 
 
-def clean(folder: Path) -> bool:
-    """End the recorded processes and remove the folder, also after an earlier attempt was cut short."""
-    doomed = folder.with_name(f".{folder.name}.removing")
-    found = False
-    for _ in range(2):  # what an earlier attempt left, then what is there now
-        if doomed.exists():
-            found = True
-            for process in processes.recorded(doomed).values():
+def remove_cluster(folder: Path) -> bool:
+    """Kill the recorded processes and remove the folder, also one left by an interrupted removal; False: no folder."""
+    removing = folder.with_name(f".{folder.name}.removing")
+    removed = False
+    for _ in range(2):  # first the rest of an interrupted removal, then the folder itself
+        if removing.exists():
+            removed = True
+            for process in processes.recorded(removing).values():
                 processes.kill(process)
-            shutil.rmtree(doomed)
+            shutil.rmtree(removing)
         if folder.exists():
-            # Renamed first: a process on its way up cannot write its record any more, so it never starts.
-            folder.rename(doomed)
-    return found
+            # Rename first: a process that is just starting can then no longer write its record, so it never starts.
+            folder.rename(removing)
+    return removed
 
 
 @contextlib.contextmanager
 def lock(folder: Path, echo: Echo) -> Iterator[None]:
-    """Hold the one lock of this cluster's name; the kernel drops it when its holder dies."""
+    """Hold the lock of this cluster's name; the kernel releases it when its holder ends."""
     path = folder.with_name(f".{folder.name}.lock")
     deadline = time.monotonic() + LOCK_TIMEOUT_S
-    told = False
+    announced = False
     while True:
         try:
             folder.parent.mkdir(parents=True, exist_ok=True)
             file = path.open("w")
         except OSError as error:
-            fix = "set XDG_STATE_HOME to a folder of yours"
+            fix = "set XDG_STATE_HOME to a folder that you can write to"
             raise LocalClusterError(f"cannot write to {folder.parent}: {error.strerror} - {fix}") from None
         with contextlib.suppress(BlockingIOError, FileNotFoundError):
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # A holder that left has removed the file: a lock on the removed one keeps nobody out.
+            # The last holder has removed the file; a lock on the removed file would keep nobody out.
             if os.path.samestat(os.fstat(file.fileno()), path.stat()):
                 break
         file.close()
         if time.monotonic() > deadline:
             raise LocalClusterError(
-                f"local cluster {folder.name}: another command has been busy with it for too long"
+                f"local cluster {folder.name}: another command has used it for {LOCK_TIMEOUT_S:.0f} s - "
+                "wait for that command, or end it"
             )
-        if not told:
+        if not announced:
             echo(f"local cluster {folder.name}: waiting for another command to finish with it")
-            told = True
+            announced = True
         time.sleep(0.1)
     try:
         yield

@@ -1,33 +1,33 @@
-"""Decides what of `pulumi up` a reader sees: what is done, what is waited for, and all of it when it fails."""
+"""Shorten the output of `pulumi up` to finished resources, long waiting and the final summary."""
 
 import re
 from collections.abc import Callable
 
 _FINISHED = re.compile(
-    r"\s*[-+~]+\s+\S+ (?P<what>\S+) (?P<how>(created|updated|replaced|deleted)\b.*|\*\*.*failed.*)"
+    r"\s*[-+~]+\s+\S+ (?P<resource>\S+) (?P<result>(created|updated|replaced|deleted)\b.*|\*\*.*failed.*)"
 )
-_WAITING = re.compile(r"\s*[-+~]+\s+\S+ (?P<what>\S+) [a-z ]+ing \((?P<seconds>\d+)s\) (?P<why>.*\S)")
-_PATIENCE_S = 10  # what is ready sooner needs no explanation
-_ENDING = ("Diagnostics:", "Outputs:", "Resources:")
+_WAITING = re.compile(r"\s*[-+~]+\s+\S+ (?P<resource>\S+) [a-z ]+ing \((?P<seconds>\d+)s\) (?P<reason>.*\S)")
+_LONG_WAIT_S = 10  # shorter waiting are not reported
+_SUMMARY_HEADINGS = ("Diagnostics:", "Outputs:", "Resources:")
 
 
 class Progress:
-    """Reads what pulumi says line by line; `ending` holds its own summary, errors first."""
+    """Reads pulumi's output line by line; `summary` collects the lines of its final summary, errors first."""
 
     def __init__(self, echo: Callable[[str], None]) -> None:
-        self.ending: list[str] = []
+        self.summary: list[str] = []
         self._echo = echo
-        self._why: dict[str, str] = {}
+        self._reasons: dict[str, str] = {}
 
-    def tell(self, line: str) -> None:
-        """Tell the reader of one line, if it is worth it."""
-        if self.ending or line.startswith(_ENDING):
-            if "Resources:" in self.ending and line.strip():
+    def read(self, line: str) -> None:
+        """Read one line and print it if it is of interest."""
+        if self.summary or line.startswith(_SUMMARY_HEADINGS):
+            if "Resources:" in self.summary and line.strip():
                 self._echo(line.strip())
-            self.ending.append(line.rstrip())
-        elif done := _FINISHED.match(line):
-            self._echo(f"  {done['what']} {done['how']}")
-        elif (waits := _WAITING.match(line)) and int(waits["seconds"]) >= _PATIENCE_S:
-            if self._why.get(waits["what"]) != waits["why"]:
-                self._echo(f"  {waits['what']} waits ({waits['seconds']} s): {waits['why']}")
-            self._why[waits["what"]] = waits["why"]
+            self.summary.append(line.rstrip())
+        elif finished := _FINISHED.match(line):
+            self._echo(f"  {finished['resource']} {finished['result']}")
+        elif (waiting := _WAITING.match(line)) and int(waiting["seconds"]) >= _LONG_WAIT_S:
+            if self._reasons.get(waiting["resource"]) != waiting["reason"]:
+                self._echo(f"  {waiting['resource']} waits ({waiting['seconds']} s): {waiting['reason']}")
+            self._reasons[waiting["resource"]] = waiting["reason"]

@@ -1,6 +1,6 @@
-"""Decides where a local run happens: a scratch copy of the project with its own state, login and passphrase.
+"""A scratch copy of a Pulumi project, with its own state, login and passphrase, that runs against a local cluster.
 
-Pulumi writes into stack files, so the user's are copied; secrets in them are replaced by random ones, never decrypted.
+Pulumi writes to stack files, so the user's are copied; their secrets are replaced by random values, never decrypted.
 """
 
 import json
@@ -26,14 +26,14 @@ from tierup.local.cluster.progress import Progress
 from tierup.local.toolchain import toolchain_dir
 from tierup.stack.parse import SECRET_PREFIX
 
-# What the program is made of; linked, so that an edit counts at once.
+# The program's files; they are linked, so that an edit takes effect at once.
 _LINKED = ("__main__.py", "components", "tierup", "templates", "monitoring", "policies")
-_CLOCK_MARGIN_S = 5  # boot time is known to the second, and clocks are set
+_CLOCK_MARGIN_S = 5  # the boot time is in whole seconds, and clocks are adjusted
 _ENCRYPTION = ("encryptionsalt", "secretsprovider", "encryptedkey")
 
 
 class PulumiFailed(LocalClusterError):
-    """A pulumi command ended with an error, which it has printed itself."""
+    """A pulumi command failed; it has printed the reason itself."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class LocalProject:
 
     @property
     def folder(self) -> Path:
-        """The scratch copy."""
+        """The scratch copy's folder."""
         return self.cluster.folder / "project"
 
     @property
@@ -54,7 +54,7 @@ class LocalProject:
         return stack_path(self.folder, self.stack)
 
     def environment(self) -> dict[str, str]:
-        """What pulumi runs with: nothing of the user's own login, plugins or kubeconfig."""
+        """The environment of pulumi, without the user's login, plugins and kubeconfig."""
         kept = {k: v for k, v in os.environ.items() if not k.startswith("PULUMI_") and k != "KUBECONFIG"}
         path = [str(Path(sys.prefix) / "bin"), str(toolchain_dir()), kept.get("PATH", "")]
         home = self.cluster.folder / "pulumi"
@@ -62,7 +62,7 @@ class LocalProject:
             **kept,
             "PATH": os.pathsep.join(path),
             "PULUMI_HOME": str(home),
-            # Without side files of metadata: a killed engine leaves them empty, and then no command reads the state.
+            # metadata=skip: a killed engine leaves empty metadata files, and then no command can read the state.
             "PULUMI_BACKEND_URL": f"file://{home}?metadata=skip",
             "PULUMI_CONFIG_PASSPHRASE_FILE": str(home / "passphrase"),
             "PULUMI_SKIP_UPDATE_CHECK": "true",
@@ -70,7 +70,7 @@ class LocalProject:
         }
 
     def prepare(self) -> None:
-        """Copy the project as it is now, keep the state of earlier runs, and point the stack at the local cluster."""
+        """Copy the project as it is now, keep the state of earlier runs, and point the stack to the local cluster."""
         home = self.cluster.folder / "pulumi"
         home.mkdir(mode=0o700, exist_ok=True)
         passphrase = home / "passphrase"
@@ -80,44 +80,44 @@ class LocalProject:
                 file.write(secrets.token_urlsafe(32))
         self.folder.mkdir(mode=0o700, exist_ok=True)
         shutil.copy2(self.source / "Pulumi.yaml", self.folder)
-        # A link to the interpreter's own environment: Pulumi's `virtualenv` option looks for it here.
+        # Pulumi's `virtualenv` option expects the interpreter's environment in this folder.
         links = {name: self.source / name for name in _LINKED} | {".venv": Path(sys.prefix)}
         for name, target in links.items():
             link = self.folder / name
             link.unlink(missing_ok=True)
             if target.exists():
                 link.symlink_to(target)
-        wanted = self._write_stack_file()
+        missing_secrets = self._write_stack_file()
         if not (home / ".pulumi" / "stacks" / PROJECT / f"{self.stack}.json").exists():
             self.pulumi("stack", "init", self.stack, quiet=True)
-        for key in wanted:
+        for key in missing_secrets:
             self.pulumi("config", "set", "--secret", key, "--", secrets.token_urlsafe(24), quiet=True)
 
     def _write_stack_file(self) -> list[str]:
-        """The user's stack file with this cluster in it; returns the secrets that still want a local value."""
+        """Write the user's stack file with this cluster in it; returns the keys of secrets without a local value."""
         document = load_yaml(stack_path(self.source, self.stack).read_text())
-        before = load_yaml(self.stack_file.read_text()) if self.stack_file.exists() else {}
+        previous = load_yaml(self.stack_file.read_text()) if self.stack_file.exists() else {}
         document = {key: value for key, value in document.items() if key not in _ENCRYPTION}
-        document |= {key: before[key] for key in _ENCRYPTION if key in before}
+        document |= {key: previous[key] for key in _ENCRYPTION if key in previous}
         config = dict(document["config"])
-        hidden = [key for key in config if str(key).startswith(f"{PROJECT}:{SECRET_PREFIX}")]
-        known = before.get("config", {})
-        config |= {key: known[key] for key in hidden if key in known}
-        missing = [key for key in hidden if key not in known]
+        secret_keys = [key for key in config if str(key).startswith(f"{PROJECT}:{SECRET_PREFIX}")]
+        local_values = previous.get("config", {})
+        config |= {key: local_values[key] for key in secret_keys if key in local_values}
+        missing = [key for key in secret_keys if key not in local_values]
         config = {key: value for key, value in config.items() if key not in missing}
-        here = {"kubeconfig": str(self.cluster.kubeconfig), "context": self.cluster.context}
-        config[f"{PROJECT}:cluster"] = {**config.get(f"{PROJECT}:cluster", {}), **here}
+        local_cluster = {"kubeconfig": str(self.cluster.kubeconfig), "context": self.cluster.context}
+        config[f"{PROJECT}:cluster"] = {**config.get(f"{PROJECT}:cluster", {}), **local_cluster}
         self.stack_file.parent.mkdir(exist_ok=True)
         self.stack_file.write_text(yaml.safe_dump({**document, "config": config}, sort_keys=False))
         return missing
 
     def pulumi(self, *arguments: str, quiet: bool = False) -> str:
-        """Run pulumi here; its output goes to the terminal, or comes back when `quiet`. Raises `PulumiFailed`."""
+        """Run pulumi; its output goes to the terminal, or is returned if `quiet`. Raises `PulumiFailed`."""
         stack = () if arguments[:2] == ("stack", "init") else ("--stack", self.stack)
         separator = arguments.index("--") if "--" in arguments else len(arguments)
-        words = (*arguments[:separator], *stack, "--non-interactive", *arguments[separator:])
-        done = subprocess.run(
-            [str(toolchain_dir() / "pulumi"), *words],
+        command = (*arguments[:separator], *stack, "--non-interactive", *arguments[separator:])
+        result = subprocess.run(
+            [str(toolchain_dir() / "pulumi"), *command],
             cwd=self.folder,
             env=self.environment(),
             text=True,
@@ -126,78 +126,84 @@ class LocalProject:
             stderr=subprocess.PIPE if quiet else None,
             check=False,
         )
-        if done.returncode:
-            told = f":\n{(done.stdout + done.stderr).strip()}" if quiet else ""
-            raise PulumiFailed(f"`pulumi {' '.join(arguments[:2])}` ended with {done.returncode}{told}")
-        return done.stdout if quiet else ""
+        if result.returncode:
+            output = f":\n{(result.stdout + result.stderr).strip()}" if quiet else ""
+            raise PulumiFailed(
+                f"`pulumi {' '.join(arguments[:2])}` failed with exit code {result.returncode}{output}"
+            )
+        return result.stdout if quiet else ""
 
     def up(self, echo: Callable[[str], None]) -> None:
-        """`pulumi up` with a line per finished resource; all it says is kept in up.log.
+        """Run `pulumi up` and print one line per finished resource; up.log gets the complete output.
 
-        Raises `PulumiFailed`, and `KeyboardInterrupt` once pulumi has finished what it had begun.
+        Raises `PulumiFailed`, and `KeyboardInterrupt` after an interrupt, once pulumi has finished its running steps.
         """
         log = self.cluster.folder / "logs" / "up.log"
-        words = ["up", "--yes", "--skip-preview", "--non-interactive", "--stack", self.stack]
+        command = ["up", "--yes", "--skip-preview", "--non-interactive", "--stack", self.stack]
         interrupted = False
         with (
-            log.open("w") as kept,
+            log.open("w") as log_file,
             subprocess.Popen(
-                [str(toolchain_dir() / "pulumi"), *words],
+                [str(toolchain_dir() / "pulumi"), *command],
                 cwd=self.folder,
                 env=self.environment(),
                 text=True,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
-                process_group=0,  # a terminal's interrupt reaches it through us, once: a second one ends it at once
-            ) as engine,
+                process_group=0,  # only we forward a terminal's interrupt: a second one would kill it at once
+            ) as pulumi,
         ):
             progress = Progress(echo)
             while True:
                 try:
-                    for line in engine.stdout or ():
-                        kept.write(line)
-                        progress.tell(line)
+                    for line in pulumi.stdout or ():
+                        log_file.write(line)
+                        progress.read(line)
                     break
                 except KeyboardInterrupt:
                     interrupted = True
-                    echo("interrupted: pulumi finishes what it has begun; once more ends it at once")
-                    engine.send_signal(signal.SIGINT)
+                    echo(
+                        "interrupted: pulumi is finishing its running steps - interrupt again to end it at once"
+                    )
+                    pulumi.send_signal(signal.SIGINT)
         if interrupted:
             raise KeyboardInterrupt
-        if engine.returncode:
-            echo("\n".join(progress.ending))
-            raise PulumiFailed(f"`pulumi up` ended with {engine.returncode}; everything it said is in {log}")
-        echo(f"everything pulumi said is in {log}")
+        if pulumi.returncode:
+            echo("\n".join(progress.summary))
+            raise PulumiFailed(
+                f"`pulumi up` failed with exit code {pulumi.returncode}; its complete output is in {log}"
+            )
+        echo(f"pulumi's complete output is in {log}")
 
     def outputs(self) -> dict[str, Any]:
         """The stack's outputs."""
-        found: dict[str, Any] = json.loads(self.pulumi("stack", "output", "--json", quiet=True))
-        return found
+        outputs: dict[str, Any] = json.loads(self.pulumi("stack", "output", "--json", quiet=True))
+        return outputs
 
     def clear_dead_lock(self, echo: Callable[[str], None]) -> None:
-        """Cancel an update whose process is gone; one that lives is an error."""
+        """Cancel an interrupted update whose process has ended; raises LocalClusterError if it still runs."""
         folder = self.cluster.folder / "pulumi" / ".pulumi" / "locks" / "organization" / PROJECT / self.stack
-        for lock in folder.glob("*.json"):
-            held = json.loads(lock.read_text())
-            if held["hostname"] == socket.gethostname() and not _alive(held):
-                echo(f"an earlier run (process {held['pid']}) died while updating: cancelling it")
+        for lock_file in folder.glob("*.json"):
+            lock = json.loads(lock_file.read_text())
+            if lock["hostname"] == socket.gethostname() and not _alive(lock):
+                echo(f"cancelling an earlier update: its process {lock['pid']} died")
                 self.pulumi("cancel", "--yes", quiet=True)
             else:
                 raise LocalClusterError(
-                    f"stack '{self.stack}' is being updated by process {held['pid']} on {held['hostname']} - "
+                    f"stack '{self.stack}' is being updated by process {lock['pid']} on {lock['hostname']} - "
                     "wait for it, or end it"
                 )
 
 
-def _alive(held: Mapping[str, Any]) -> bool:
-    """Whether the lock's process still runs; one that started after the lock only got its number again."""
+def _alive(lock: Mapping[str, Any]) -> bool:
+    """Whether the lock's process still runs; a process that started after the lock only reuses its pid."""
     try:
-        stat = Path(f"/proc/{int(held['pid'])}/stat").read_text()
+        stat = Path(f"/proc/{int(lock['pid'])}/stat").read_text()
     except (FileNotFoundError, ProcessLookupError):
         return False
     state, *fields = stat.rpartition(")")[2].split()
     boot = next(line for line in Path("/proc/stat").read_text().splitlines() if line.startswith("btime "))
     started = int(boot.split()[1]) + int(fields[18]) / os.sysconf("SC_CLK_TCK")
-    locked = datetime.fromisoformat(held["timestamp"]).timestamp()
+    locked = datetime.fromisoformat(lock["timestamp"]).timestamp()
     return state not in "ZX" and started <= locked + _CLOCK_MARGIN_S

@@ -1,1 +1,1 @@
-"""One tier's data path on this machine: gateway, engines on the CPU, Prometheus."""
+"""`tierup dev`: one tier's gateway, CPU engines and Prometheus as local processes."""

@@ -1,29 +1,29 @@
-"""Decides which files changed since the last look: by what stands in them, so that a mere touch is no change."""
+"""Detect changed files by their content, so that a mere touch is no change."""
 
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
 
-class Changes:
-    """Looks at files, and at the files of folders."""
+class FileWatcher:
+    """Watches files, and the files of folders."""
 
-    def __init__(self, places: Sequence[Path]) -> None:
-        self._places = places
-        self._known = self._look()
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self._paths = paths
+        self._hashes = self._hash_files()
 
     def since_last(self) -> list[Path]:
-        """Files that are new, gone or other than at the last call, sorted."""
-        before, self._known = self._known, self._look()
-        names = before.keys() | self._known.keys()
-        return sorted(path for path in names if before.get(path) != self._known.get(path))
+        """The files that were added, removed or changed since the last call, sorted."""
+        before, self._hashes = self._hashes, self._hash_files()
+        names = before.keys() | self._hashes.keys()
+        return sorted(path for path in names if before.get(path) != self._hashes.get(path))
 
-    def _look(self) -> dict[Path, str]:
-        found = {}
-        for place in self._places:
-            for path in place.iterdir() if place.is_dir() else [place]:
+    def _hash_files(self) -> dict[Path, str]:
+        hashes = {}
+        for root in self._paths:
+            for path in root.iterdir() if root.is_dir() else [root]:
                 try:
-                    found[path] = hashlib.sha256(path.read_bytes()).hexdigest()
-                except OSError:  # a folder, or an editor that is about to put the file back
+                    hashes[path] = hashlib.sha256(path.read_bytes()).hexdigest()
+                except OSError:  # a subfolder, or a file that an editor is just replacing
                     continue
-        return found
+        return hashes

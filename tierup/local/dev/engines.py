@@ -1,11 +1,11 @@
-"""Decides which model servers a run has: vLLM on the CPU with a tiny model, so many for each of the plan's models."""
+"""The model servers of a dev run: vLLM on the CPU with a tiny model for each of the plan's models."""
 
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tierup.local.dev.cpu_engine import CpuEngine, beyond, container_of, end_all
+from tierup.local.dev.cpu_engine import CpuEngine, container_of, stop_all, unsupported_options
 from tierup.local.dev.tiny_model import make_tiny_model
 from tierup.local.machine.cpu import cpu_flags
 from tierup.plan.model import ModelPlan, Plan
@@ -14,8 +14,8 @@ KV_BYTES = 256 * 1024**2  # 262,144 tokens of the tiny model, 1024 bytes each (t
 
 
 @dataclass(frozen=True)
-class Part:
-    """One process of a run, and where its words are."""
+class DevProcess:
+    """One process of a run and its log file."""
 
     name: str
     process: subprocess.Popen[bytes] | None
@@ -23,54 +23,57 @@ class Part:
 
 
 class DevEngines:
-    """The model servers by model slug; those that answered /health are `ready`, by address."""
+    """The model servers by model slug; `ready` has the addresses of those that have responded on /health."""
 
     def __init__(self) -> None:
-        """None runs yet, so that whoever starts them can arrange for their end first."""
+        """No server runs yet, so that the caller can register `end` before the first start."""
         self.running: dict[str, list[CpuEngine]] = {}
         self.ready: dict[str, list[str]] = {}
 
     def start(self, plan: Plan, model: ModelPlan, python: Path, folder: Path) -> list[str]:
-        """One more server of a model; it is not ready yet. Returns what this processor makes it do without."""
-        found = self.running.setdefault(model.slug, [])
+        """Start one more server of a model; it is not ready yet.
+
+        Returns one line per option that this processor does not support.
+        """
+        running = self.running.setdefault(model.slug, [])
         self.ready.setdefault(model.slug, [])
         files = folder / f"files-{model.slug}"
-        if not found:
+        if not running:
             context = max(32_768, model.context)
             make_tiny_model(files, layers=4, hidden=128, q_heads=4, kv_heads=2, context=context)
-        at = folder / f"engine-{len(self.parts()) + 1}"
+        engine_folder = folder / f"engine-{len(self.processes()) + 1}"
         container = container_of(plan, model)
-        without = beyond(cpu_flags(), container)
-        found.append(CpuEngine(python, container, files, KV_BYTES, at, without=without))
-        return [f"{at.name} runs without {option}: {reason}" for option, reason in without.items()]
+        without = unsupported_options(cpu_flags(), container)
+        running.append(CpuEngine(python, container, files, KV_BYTES, engine_folder, without=without))
+        return [f"{engine_folder.name} runs without {option}: {reason}" for option, reason in without.items()]
 
     @property
     def addresses(self) -> dict[str, list[str]]:
-        """All of them, ready or not."""
-        return {slug: [engine.address for engine in found] for slug, found in self.running.items()}
+        """Addresses of all servers, ready or not, by model slug."""
+        return {slug: [engine.address for engine in engines] for slug, engines in self.running.items()}
 
-    def parts(self) -> list[Part]:
-        return [Part(engine.log.parent.name, engine.process, engine.log) for _, engine in self._each()]
+    def processes(self) -> list[DevProcess]:
+        return [DevProcess(engine.log.parent.name, engine.process, engine.log) for _, engine in self._each()]
 
     def waiting(self) -> list[str]:
-        """Names of those that are not ready."""
+        """Names of the servers that are not ready."""
         return [
             engine.log.parent.name for slug, engine in self._each() if engine.address not in self.ready[slug]
         ]
 
-    def admit(self) -> list[tuple[str, str]]:
-        """Those that have become ready since the last call: name and model slug."""
-        found = []
+    def update_ready(self) -> list[tuple[str, str]]:
+        """Probe the servers that are not ready; returns name and model slug of those that have become ready."""
+        newly_ready = []
         for slug, engine in self._each():
             if engine.address not in self.ready[slug] and engine.healthy():
                 self.ready[slug].append(engine.address)
-                found.append((engine.log.parent.name, slug))
-        return found
+                newly_ready.append((engine.log.parent.name, slug))
+        return newly_ready
 
     def end(self) -> None:
-        end_all(engine for _, engine in self._each())
+        stop_all(engine for _, engine in self._each())
 
     def _each(self) -> Iterator[tuple[str, CpuEngine]]:
-        for slug, found in self.running.items():
-            for engine in found:
+        for slug, engines in self.running.items():
+            for engine in engines:
                 yield slug, engine

@@ -1,4 +1,4 @@
-"""Decides how a gateway follows its templates and stack file while it runs: rendered again, keys made up here."""
+"""A local gateway that applies edits of its templates and stack file while it runs; its keys are generated here."""
 
 import json
 import secrets
@@ -16,10 +16,10 @@ _KEY_BYTES = 24  # 192 random bits
 
 
 class DevGateway(PlanGateway):
-    """One gateway with no ready engine yet; `certificates` has ca.crt, which signed its own."""
+    """One gateway, at first without ready engines; `certificates` is a folder with its certificate and ca.crt."""
 
     def __init__(self, plan: Plan, folder: Path, port: int) -> None:
-        """Write its files. Raises `ToolMissing`, and `jinja2.TemplateError` for what cannot be rendered."""
+        """Write its files. Raises `ToolMissing`, and `jinja2.TemplateError` if a template cannot be rendered."""
         super().__init__(plan, folder, {model.slug: () for model in plan.models}, port=port)
         self.certificates = folder / "tls"
         self.certificates.mkdir()
@@ -27,14 +27,14 @@ class DevGateway(PlanGateway):
         self._make_keys()
         self._log_read = 0
 
-    def follow(self, plan: Plan, reloader_changed: bool) -> None:
-        """Render everything for this plan; Nginx takes it or not, and what it does not take changes nothing.
+    def apply(self, plan: Plan, reloader_changed: bool) -> None:
+        """Render everything for this plan; a configuration that Nginx refuses changes nothing.
 
         Raises:
-            jinja2.TemplateError: it cannot be rendered; nothing is written.
+            jinja2.TemplateError: a template cannot be rendered; nothing is written.
         """
         texts = scripts(plan)
-        # In a folder of their own, so that Nginx's text changes with them and refused ones replace nothing.
+        # The folder's name changes with the scripts, and so does Nginx's configuration; refused scripts replace none.
         folder = self.folder / f"scripts-{content_hash(texts)}"
         place = replace(self.place, files=str(folder))
         text = nginx_conf(plan, place)
@@ -48,21 +48,22 @@ class DevGateway(PlanGateway):
             self._restart_reloader()
 
     def serves(self, addresses: Iterable[str]) -> bool:
-        """Whether Nginx runs and balances over all of these."""
+        """Whether Nginx runs and balances over all these addresses."""
         running = self.shared / "nginx.conf"
         text = running.read_text() if running.exists() else ""
         return all(f"server {address} " in text for address in addresses) and self.answers()
 
-    def news(self) -> list[str]:
-        """What the reloader said since the last call, for people; lines it has not finished wait."""
+    def new_log_lines(self) -> list[str]:
+        """The reloader's events since the last call, as sentences; an unfinished line is left for the next call."""
         log = self.folder / "reloader.log"
         data = log.read_bytes()[self._log_read :] if log.exists() else b""
-        whole = data[: data.rfind(b"\n") + 1]
-        self._log_read += len(whole)
-        return [told for line in whole.decode(errors="replace").splitlines() if (told := tell(line))]
+        complete = data[: data.rfind(b"\n") + 1]
+        self._log_read += len(complete)
+        lines = complete.decode(errors="replace").splitlines()
+        return [sentence for line in lines if (sentence := describe_event(line))]
 
     def _make_keys(self) -> None:
-        """A key in a file per caller, made once; a file that is edited rotates it."""
+        """Generate a key file per caller once; a user may edit the file to rotate the key."""
         names = {key.name for key in self.plan.gateway.keys}
         for path in self.keys.iterdir():
             if path.name not in names:
@@ -73,7 +74,7 @@ class DevGateway(PlanGateway):
                 (self.keys / name).chmod(0o600)
 
     def _restart_reloader(self) -> None:
-        """It reads its orders once; Nginx serves on meanwhile."""
+        """Restart the reloader, which reads gateway.json only at its start; Nginx keeps serving meanwhile."""
         if self.reloader is not None:
             self.reloader.terminate()
             self.reloader.wait()
@@ -81,25 +82,29 @@ class DevGateway(PlanGateway):
         self.start_reloader()
 
 
-def tell(line: str) -> str | None:
-    """One line of the reloader's log as a person would say it; None: nothing worth telling. What is no JSON stays."""
+def describe_event(line: str) -> str | None:
+    """A line of the reloader's log as a sentence; None for an event of no interest. A non-JSON line stays as it is."""
     try:
-        said = json.loads(line)
+        event = json.loads(line)
     except ValueError:
         return line
-    match said:
+    match event:
         case {"event": "taken", "changed": changed, "engines": engines, "limits": limits}:
-            return f"Nginx took it ({', '.join(changed)}): {_count(engines)}, in flight at most {_bounds(limits)}"
+            return (
+                f"Nginx accepted the configuration ({', '.join(changed)}): {_count(engines)}, "
+                f"in flight at most {_bounds(limits)}"
+            )
         case {"event": "trouble", "about": about, "trouble": trouble}:
             return f"{about}: {str(trouble).strip()}"
         case {"event": "over", "about": about}:
-            return f"{about}: in order again"
+            return f"{about}: resolved"
     return None
 
 
 def _count(engines: Mapping[str, Sequence[str]]) -> str:
     return ", ".join(
-        f"{len(found)} engine{'s' * (len(found) != 1)} of {slug}" for slug, found in engines.items()
+        f"{len(addresses)} engine{'s' * (len(addresses) != 1)} of {slug}"
+        for slug, addresses in engines.items()
     )
 
 

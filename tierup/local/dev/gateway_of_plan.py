@@ -1,4 +1,4 @@
-"""Decides how the gateway of a plan runs on this machine: the pod's own files, with ports and lists in a folder."""
+"""Run a plan's gateway on this machine: the pod's own files, with local ports and address lists in a folder."""
 
 import contextlib
 import http.client
@@ -7,18 +7,18 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tierup.local.dev.gateway_processes import LocalGateway, write_whole
+from tierup.local.dev.gateway_processes import LocalGateway, write_atomically
 from tierup.local.machine.logs import root_cause
 from tierup.local.machine.ports import free_port
 from tierup.local.toolchain import tool
 from tierup.manifests.gateway_files import Place, nginx_conf, orders, scripts
 from tierup.plan.model import Plan
 
-START_SECONDS = 60.0  # of what takes a second on an idle machine
+START_SECONDS = 60.0  # it takes a second on an idle machine
 
 
 class PlanGateway(LocalGateway):
-    """One gateway. `engines` are addresses by model slug, `keys` values by caller; both may change while it runs."""
+    """One gateway. `engines` has addresses by model slug, `keys` values by caller; both may change while it runs."""
 
     def __init__(
         self,
@@ -30,14 +30,14 @@ class PlanGateway(LocalGateway):
         port: int | None = None,
         gateways: Path | None = None,
     ) -> None:
-        """Write its files; `gateways` lists the ready ones (default: this one alone). Raises `ToolMissing`."""
+        """Write its files; the file `gateways` lists the ready gateways (default: this one). Raises `ToolMissing`."""
         self.plan = plan
         self.port = port if port is not None else free_port()
         self.status_port = free_port()
         self.keys = folder / "keys"
         self.keys.mkdir(parents=True)
-        alone = folder / "gateways.json"
-        write_whole(alone, json.dumps([f"127.0.0.1:{self.status_port}"]))
+        own_list = folder / "gateways.json"
+        write_atomically(own_list, json.dumps([f"127.0.0.1:{self.status_port}"]))
         place = self.place = Place(
             files=str(folder),
             scratch=str(folder / "shared"),
@@ -47,9 +47,9 @@ class PlanGateway(LocalGateway):
             status_listen=f"127.0.0.1:{self.status_port}",
             access_log=str(folder / "access.log"),
             js_module=str(tool("ngx_http_js_module.so")),
-            modern=False,  # the toolchain's is the distribution's, Nginx 1.22 with njs 0.7.9
+            modern=False,  # the toolchain has the distribution's Nginx 1.22 with njs 0.7.9
             engines={slug: f"file:{folder}/engines-{slug}.json" for slug in engines},
-            gateways=f"file:{gateways if gateways is not None else alone}",
+            gateways=f"file:{gateways if gateways is not None else own_list}",
         )
         command = [str(tool("nginx")), "-e", "/dev/stderr"]
         super().__init__(folder, nginx_conf(plan, place), orders(plan, place), command)
@@ -65,33 +65,33 @@ class PlanGateway(LocalGateway):
         return f"{self.plan.gateway.scheme}://127.0.0.1:{self.port}"
 
     def set_engines(self, slug: str, addresses: Sequence[str]) -> None:
-        """The ready engines of a model, as the cluster's DNS would list them."""
-        write_whole(self.folder / f"engines-{slug}.json", json.dumps(list(addresses)))
+        """Set the ready engines of a model, which in a cluster come from DNS."""
+        write_atomically(self.folder / f"engines-{slug}.json", json.dumps(list(addresses)))
 
     def set_key(self, name: str, values: Sequence[str]) -> None:
-        """A caller's key, with several values while it is rotated."""
-        write_whole(self.keys / name, "\n".join(values))
+        """Set a caller's key; it has several values while it is rotated."""
+        write_atomically(self.keys / name, "\n".join(values))
 
     def start(self) -> None:
-        """Both processes, until the status port answers; `TimeoutError` or `ChildProcessError` with their words."""
+        """Start both processes and wait for the status port; `TimeoutError` or `ChildProcessError` quote the logs."""
         self.start_nginx()
         self.start_reloader()
         deadline = time.monotonic() + START_SECONDS
         while not self.answers():
             if any(process.poll() is not None for process in self.started):
-                raise ChildProcessError(f"the gateway ended:\n{self.words()}")
+                raise ChildProcessError(f"the gateway ended:\n{self.log_errors()}")
             if time.monotonic() > deadline:
                 raise TimeoutError(
-                    f"the gateway does not answer after {START_SECONDS:.0f} s:\n{self.words()}"
+                    f"the gateway does not respond after {START_SECONDS:.0f} s:\n{self.log_errors()}"
                 )
             time.sleep(0.02)
 
     def answers(self) -> bool:
-        """Whether Nginx serves; that something listens says little, since `nginx -t` does so for a moment."""
+        """Whether Nginx serves. An open port is not enough, because `nginx -t` opens it for a moment."""
         return answers(f"127.0.0.1:{self.status_port}", "/healthz")
 
-    def words(self) -> str:
-        """Why it may have ended, out of both logs."""
+    def log_errors(self) -> str:
+        """The root causes in both logs."""
         logs = [self.folder / name for name in ("nginx.log", "reloader.log")]
         return "\n".join(
             f"{log}: {root_cause(log.read_text(errors='replace'))}" for log in logs if log.exists()
@@ -99,7 +99,7 @@ class PlanGateway(LocalGateway):
 
 
 def answers(address: str, path: str) -> bool:
-    """Whether a GET of this path is answered with 200 within a second."""
+    """Whether a GET of this path returns 200 within a second."""
     host, _, port = address.rpartition(":")
     probe = http.client.HTTPConnection(host, int(port), timeout=1)
     with contextlib.suppress(OSError, http.client.HTTPException), contextlib.closing(probe):

@@ -1,15 +1,15 @@
-"""Decides what becomes of processes when whoever started them is killed: they end with it."""
+"""Kill a run's processes when the run itself is killed."""
 
 import contextlib
 import subprocess
 from collections.abc import Iterable
 
-# Each line lists the process groups that run now. When the pipe ends the writer is gone, and so are they.
-_SCRIPT = 'while read -r now; do groups=$now; done; for id in $groups; do kill -s KILL -- "-$id"; done'
+# Each line lists the current process groups. The pipe ends when the writer ends; the script then kills the groups.
+_SCRIPT = 'while read -r line; do groups=$line; done; for id in $groups; do kill -s KILL -- "-$id"; done'
 
 
 class Guard:
-    """A process that ends the groups it was told of when this one dies, even by SIGKILL."""
+    """A helper process that kills the watched process groups when this process ends, even by SIGKILL."""
 
     def __init__(self) -> None:
         self._shell = subprocess.Popen(
@@ -21,18 +21,18 @@ class Guard:
             text=True,
             env={},
         )
-        self._told = ""
+        self._last_line = ""
 
-    def keep(self, groups: Iterable[int]) -> None:
-        """The groups that run now, by the process ids of their leaders; those named before count no more."""
+    def watch(self, groups: Iterable[int]) -> None:
+        """Set the watched groups, by the process ids of their leaders; replaces the groups of earlier calls."""
         line = " ".join(map(str, sorted(groups)))
-        if line != self._told and self._shell.stdin is not None:
+        if line != self._last_line and self._shell.stdin is not None:
             self._shell.stdin.write(line + "\n")
             self._shell.stdin.flush()
-            self._told = line
+            self._last_line = line
 
     def release(self) -> None:
-        """Everything has ended in good order: end nothing more."""
+        """End the helper process without killing anything, after an orderly end."""
         self._shell.kill()
         self._shell.wait()
         if self._shell.stdin is not None:

@@ -1,4 +1,4 @@
-"""Decides where a run has its files and its port: kept from other runs, and refused where they are taken."""
+"""The folder and the port of a run: locked against other runs, and checked before use."""
 
 import contextlib
 import fcntl
@@ -11,17 +11,17 @@ from pathlib import Path
 from tierup.local.cluster.folders import state_root
 from tierup.local.dev.plan import DevError
 
-# A socket's path ends at 107; vLLM's is /engine-NN/ and a UUID of 36 below the folder, Nginx's is shorter.
-MOST_CHARACTERS = 107 - len("/engine-NN/") - 36
+# A Unix socket's path has at most 107 characters; vLLM's is the folder, /engine-NN/ and a UUID of 36 characters.
+MAX_FOLDER_LENGTH = 107 - len("/engine-NN/") - 36
 
 
 @contextlib.contextmanager
-def own_folder(stack: str) -> Iterator[Path]:
-    """The empty folder of a run, its owner's only; what it holds stays there until the next run of the stack."""
+def run_folder(stack: str) -> Iterator[Path]:
+    """An empty, private folder for a run of the stack; its files stay until the stack's next run."""
     folder = state_root().with_name("dev") / stack
-    if (length := len(os.fsencode(folder))) > MOST_CHARACTERS:
+    if (length := len(os.fsencode(folder))) > MAX_FOLDER_LENGTH:
         raise DevError(
-            f"{folder} is too long for sockets in it (got {length} characters; allowed {MOST_CHARACTERS}) - "
+            f"{folder} is too long a path for sockets (got {length} characters; allowed {MAX_FOLDER_LENGTH}) - "
             "set XDG_STATE_HOME to a shorter folder"
         )
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -29,7 +29,7 @@ def own_folder(stack: str) -> Iterator[Path]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise DevError(f"stack '{stack}' runs already, in {folder} - end that run first") from None
+            raise DevError(f"stack '{stack}' is already running in {folder} - end that run first") from None
         if folder.exists():
             shutil.rmtree(folder)
         folder.mkdir(mode=0o700)
@@ -37,7 +37,7 @@ def own_folder(stack: str) -> Iterator[Path]:
 
 
 def check_port(port: int) -> None:
-    """Raises `DevError` where Nginx could not listen."""
+    """Raises `DevError` if Nginx cannot listen on this port of 127.0.0.1."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as Nginx binds
         try:

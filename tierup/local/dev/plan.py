@@ -1,4 +1,4 @@
-"""Decides what plan runs as local processes: the stack file's, with one gateway and secrets that are made here."""
+"""The plan of a dev run: the stack file's, with one gateway and locally generated secrets."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -12,20 +12,20 @@ from tierup.stack.parse import API_KEY_PREFIX, parse
 
 
 class DevError(Exception):
-    """Something the user can read and act on."""
+    """An error whose message is meant for the user."""
 
 
 def dev_plan(path: Path) -> Plan:
-    """The checked plan of a stack file; raises `TierError` with every problem, `DevError` where no CPU can run it."""
+    """The checked plan of a stack file; raises `TierError` with every problem, `DevError` if no CPU can run it."""
     raw = read_stack(path)
     gateway = parse(raw).sections.get("gateway")
     keys = gateway.keys if gateway is not None and gateway.keys is not None else {}
-    made = {"tls-certificate", "tls-key", *(API_KEY_PREFIX + name for name in keys)}
-    plan = make_plan(parse(replace(raw, secrets=raw.secrets | made)), load_catalog())
+    generated = {"tls-certificate", "tls-key", *(API_KEY_PREFIX + name for name in keys)}
+    plan = make_plan(parse(replace(raw, secrets=raw.secrets | generated)), load_catalog())
     allowed = ", ".join(name for name, facts in load_engines().items() if facts.cpu_build)
     for index, model in enumerate(plan.models):
         if not engine_facts(model.engine).cpu_build:
             raise DevError(
-                f"models[{index}].engine: has no build for a CPU (got {model.engine}; allowed {allowed})"
+                f"models[{index}].engine: there is no CPU build of it (got {model.engine}; allowed {allowed})"
             )
     return replace(plan, gateway=replace(plan.gateway, replicas=1))

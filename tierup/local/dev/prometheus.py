@@ -1,4 +1,4 @@
-"""Decides how Prometheus runs on this machine: the tier's own configuration and rules, engines by address."""
+"""Run Prometheus on this machine with the tier's configuration and rules, and with engines by address."""
 
 import signal
 import subprocess
@@ -18,10 +18,10 @@ _END_SECONDS = 10.0
 
 
 class DevPrometheus:
-    """One Prometheus; everything it writes is in `folder`, its words in `log` there."""
+    """One Prometheus; all its files are in `folder`, its output in `folder/log`."""
 
     def __init__(self, plan: Plan, folder: Path, engines: Mapping[str, Sequence[str]]) -> None:
-        """Start it. `engines` are addresses by model slug. Raises `ToolMissing`, or ValueError as `write` does."""
+        """Start Prometheus; `engines` are addresses by model slug. Raises `ToolMissing`, and the errors of `write`."""
         folder.mkdir(parents=True)
         self.folder, self.log, self.engines = folder, folder / "log", engines
         self.address = f"127.0.0.1:{free_port()}"
@@ -48,32 +48,32 @@ class DevPrometheus:
         return f"http://{self.address}"
 
     def ready(self) -> bool:
-        """Whether it answers queries."""
+        """Whether Prometheus accepts queries."""
         return answers(self.address, "/-/ready")
 
     def write(self, plan: Plan) -> None:
-        """Render its configuration.
+        """Render and check the configuration, then replace the current one.
 
         Raises:
-            jinja2.TemplateError, ValueError: what cannot be rendered, what promtool refuses; nothing is replaced.
+            jinja2.TemplateError, ValueError: it cannot be rendered, or promtool rejects it; nothing is replaced.
         """
         port = int(self.address.rpartition(":")[2])
         draft = self.folder / "draft.yml"
         draft.write_text(
             prometheus_yml(plan, rules=str(RULES / "recording.yml"), port=port, engines=self.engines)
         )
-        asked = [str(tool("promtool")), "check", "config", str(draft)]
-        done = subprocess.run(asked, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise ValueError(f"promtool refuses it:\n{(done.stdout + done.stderr).strip()}")
+        command = [str(tool("promtool")), "check", "config", str(draft)]
+        result = subprocess.run(command, capture_output=True, text=True, check=False)
+        if result.returncode:
+            raise ValueError(f"promtool rejects it:\n{(result.stdout + result.stderr).strip()}")
         draft.replace(self.config)
 
-    def follow(self, plan: Plan) -> None:
-        """The same while it runs: it reads the file again."""
+    def reload(self, plan: Plan) -> None:
+        """Write the configuration and have the running Prometheus reload it."""
         self.write(plan)
         self.process.send_signal(signal.SIGHUP)
 
     def end(self) -> None:
-        """Let it write its samples, then end what is left of its group."""
+        """Terminate it, so that it writes its samples, then kill the rest of its group."""
         self.process.terminate()
         end_group(self.process, _END_SECONDS)

@@ -1,4 +1,4 @@
-"""Decides what a model for a CPU looks like: a tiny Qwen2, of which only weights are made up, by its loader."""
+"""A tiny Qwen2 model for a CPU; it has no weights file, because the engine's loader generates random weights."""
 
 import json
 from pathlib import Path
@@ -10,7 +10,7 @@ TEMPLATE = "{% for message in messages %}{{ message.content }}\n{% endfor %}"
 def make_tiny_model(
     folder: Path, *, layers: int, hidden: int, q_heads: int, kv_heads: int, context: int = 32_768
 ) -> Path:
-    """Write config.json and a byte-level tokenizer to `folder`, as a model's repository has them."""
+    """Write config.json and a byte-level tokenizer to `folder`, with the file names of a model repository."""
     vocab = {letter: number for number, letter in enumerate(byte_letters())}
     vocab[END] = len(vocab)
     config = {
@@ -47,7 +47,7 @@ def make_tiny_model(
 
 
 def byte_letters() -> list[str]:
-    """The 256 letters that byte-level tokenizers write bytes as: the printable ones themselves, then from 256 on."""
+    """The letter that byte-level tokenizers use for each byte: itself if it is printable, else one from 256 on."""
     printable = {*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), 256)}
     others = [byte for byte in range(256) if byte not in printable]
     return [chr(byte) if byte in printable else chr(256 + others.index(byte)) for byte in range(256)]

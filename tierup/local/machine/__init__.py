@@ -1,1 +1,1 @@
-"""What the servers that are run here need of the machine: ports, processes, logs, the flags of its processor."""
+"""Helpers for servers on this machine: free ports, processes, log files, processor flags."""

@@ -1,43 +1,43 @@
-"""Free TCP ports on 127.0.0.1, such that runs side by side do not get the same one."""
+"""Free TCP ports on 127.0.0.1; concurrent runs never get the same one."""
 
 import random
 import socket
 from pathlib import Path
 
-_WANTED = range(20_000, 32_000)
+_PORT_RANGE = range(20_000, 32_000)
 _ATTEMPTS = 1000
 _LINUX_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 _reservations: list[socket.socket] = []
 
 
 def free_port() -> int:
-    """A port that nobody listens on, and that no other caller gets, in any process, while this process lives.
+    """A port that is free and reserved: no other caller, in any process, gets it while this process lives.
 
-    A server may bind its port half a minute after it was started, so looking whether a port is free now is not
-    enough: a socket in Linux's abstract namespace marks the port as given away, and goes with the process.
+    A server may bind its port half a minute after its start, so it is not enough that the port is free now. A socket
+    in Linux's abstract namespace reserves the port; the kernel removes it when this process ends.
 
     Raises:
-        OSError: none was found.
+        OSError: there is no free port.
     """
     for _ in range(_ATTEMPTS):
         port = random.choice(_candidates())
-        mark = socket.socket(socket.AF_UNIX)
+        reservation = socket.socket(socket.AF_UNIX)
         try:
-            mark.bind(f"\0tierup-port-{port}")
+            reservation.bind(f"\0tierup-port-{port}")
             with socket.socket() as probe:
                 probe.bind(("127.0.0.1", port))
         except OSError:
-            mark.close()
+            reservation.close()
         else:
-            _reservations.append(mark)
+            _reservations.append(reservation)
             return port
-    raise OSError(f"no free port between {_WANTED.start} and {_WANTED.stop - 1}")
+    raise OSError(f"no free port between {_PORT_RANGE.start} and {_PORT_RANGE.stop - 1}")
 
 
 def _candidates() -> list[int]:
-    """Away from the ports that the kernel gives to outgoing connections: one could take a server's before it binds."""
+    """Ports that the kernel does not give to outgoing connections, which could take one before its server binds it."""
     try:
         low, high = map(int, _LINUX_RANGE.read_text().split())
     except (OSError, ValueError):
-        return list(_WANTED)
-    return [port for port in _WANTED if not low <= port <= high] or list(_WANTED)
+        return list(_PORT_RANGE)
+    return [port for port in _PORT_RANGE if not low <= port <= high] or list(_PORT_RANGE)

@@ -1,4 +1,4 @@
-"""Decides how a local cluster's processes are started, recognised and ended: by identity, not by name."""
+"""Start, identify and kill the processes of a local cluster; a process is identified by pid and start time."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-# The record is written before exec, by the very process that becomes the program: whoever started it may be
-# killed at any moment and the process is still found. When the folder has gone meanwhile, nothing is started.
+# The process writes its own record before exec, so it can be found even if its parent is killed at any moment.
+# If the folder has been removed meanwhile, the program does not start.
 _RECORD_THEN_EXEC = """
 umask 077
 cat /proc/sys/kernel/random/boot_id "/proc/$$/stat" > "$0.tmp" && mv "$0.tmp" "$0" && exec "$@"
 """
-# The outer shell leaves at once, so that the program belongs to init and outlives whoever started it.
+# The outer shell exits at once, so the program becomes a child of init and outlives the caller.
 _DETACH = '/bin/sh -c "$@" &'
 _RECORDS = "processes"
 _START_TIMEOUT_S = 60.0
@@ -26,7 +26,7 @@ _KILL_TIMEOUT_S = 60.0
 
 @dataclass(frozen=True)
 class Process:
-    """A process as it was when it started: pid alone is not an identity, for pids are used again."""
+    """Identity of a process. The pid alone is not enough, because Linux reuses pids."""
 
     component: str
     pid: int
@@ -62,27 +62,27 @@ def start(component: str, command: list[str], folder: Path) -> Process:
 
 
 def recorded(folder: Path) -> dict[str, Process]:
-    """Every process that was started in `folder`, dead or alive, by component."""
-    found = {}
+    """Every process that was started in `folder`, dead or alive, by component name."""
+    by_component = {}
     for path in sorted((folder / _RECORDS).glob("*")):
         if path.suffix != ".tmp":
-            with contextlib.suppress(FileNotFoundError):  # restarted or removed while we look
-                found[path.name] = _read(path)
-    return found
+            with contextlib.suppress(FileNotFoundError):  # restarted or removed meanwhile
+                by_component[path.name] = _read(path)
+    return by_component
 
 
 def alive(process: Process) -> bool:
-    """Whether this very process still runs (a zombie does not)."""
+    """Whether this process still runs; False for a zombie and for another process with the same pid."""
     try:
         boot, stat = Path("/proc/sys/kernel/random/boot_id"), Path(f"/proc/{process.pid}/stat")
         boot_id, _, state, started = _identity(boot.read_text() + stat.read_text())
     except (FileNotFoundError, ProcessLookupError, PermissionError):
-        return False  # a foreign process may hide its stat
+        return False  # PermissionError: another user's process may hide its stat
     return (boot_id, started) == (process.boot, process.started) and state not in "ZX"
 
 
 def end_group(leader: subprocess.Popen[bytes], seconds: float) -> None:
-    """Wait so long for a child that was asked to end, then end with SIGKILL what is left of the group it leads."""
+    """Wait up to `seconds` for a terminating child, then send SIGKILL to the rest of its process group."""
     with contextlib.suppress(subprocess.TimeoutExpired):
         leader.wait(seconds)
     with contextlib.suppress(ProcessLookupError):
@@ -91,31 +91,31 @@ def end_group(leader: subprocess.Popen[bytes], seconds: float) -> None:
 
 
 def kill(process: Process) -> None:
-    """End `process` with SIGKILL and wait until it has ended; nothing happens when it is gone already."""
+    """Send SIGKILL to `process` and wait until it has ended; does nothing if it has ended already."""
     try:
-        handle = os.pidfd_open(process.pid)
+        pidfd = os.pidfd_open(process.pid)
     except ProcessLookupError:
         return
     try:
-        # Looked at while the handle is held: a handle means one process, whoever gets its pid later.
+        # Check while the pidfd is open: a pidfd always means the same process, even if the pid is reused.
         if not alive(process):
             return
-        signal.pidfd_send_signal(handle, signal.SIGKILL)
+        signal.pidfd_send_signal(pidfd, signal.SIGKILL)
         poll = select.poll()
-        poll.register(handle, select.POLLIN)
+        poll.register(pidfd, select.POLLIN)
         if not poll.poll(_KILL_TIMEOUT_S * 1000):
             raise TimeoutError(f"{process.component} (pid {process.pid}) did not end after SIGKILL")
     finally:
-        os.close(handle)
+        os.close(pidfd)
 
 
 def log_file(folder: Path, component: str) -> Path:
-    """Where `component` writes its standard output and error."""
+    """The file of `component`'s standard output and error."""
     return folder / "logs" / f"{component}.log"
 
 
 def log_text(folder: Path, component: str) -> str:
-    """What a component has logged so far; empty when there is no log."""
+    """The log of a component so far; empty if there is none."""
     try:
         return log_file(folder, component).read_text(errors="replace")
     except FileNotFoundError:
@@ -123,7 +123,7 @@ def log_text(folder: Path, component: str) -> str:
 
 
 def make_folders(folder: Path) -> None:
-    """Make the folders that `start` writes to."""
+    """Create the folders that `start` writes to."""
     for name in (_RECORDS, "logs"):
         (folder / name).mkdir(mode=0o700)
 
@@ -134,7 +134,7 @@ def _read(record: Path) -> Process:
 
 
 def _identity(text: str) -> tuple[str, int, str, str]:
-    """Boot id, pid, state and start time out of boot_id and stat (the name in brackets may hold anything)."""
+    """Boot id, pid, state and start time from boot_id and stat (the process name in brackets may hold anything)."""
     boot, stat = text.split("\n", 1)
     pid, rest = stat.split(" (", 1)
     fields = rest.rpartition(")")[2].split()

@@ -1,4 +1,4 @@
-"""The pinned tools of this machine: where they are, and how they come here."""
+"""Install the pinned command-line tools and locate them."""
 
 from tierup.local.toolchain.cli import ToolchainError, ToolMissing, cache_root, ensure, tool, toolchain_dir
 

@@ -1,4 +1,4 @@
-"""The installer as a command: `python -m tierup.local.toolchain`."""
+"""Entry point of `python -m tierup.local.toolchain`, the toolchain installer."""
 
 import sys
 

@@ -1,6 +1,6 @@
-"""Where a headless browser comes from: PATH, else Debian's package, unpacked with the libraries that are not here.
+"""Find or install a headless browser: from PATH, else Debian's package, unpacked with its missing libraries.
 
-Unlike the pinned tools it is a folder, and what it needs depends on the machine, so it is kept beside them.
+Unlike a pinned tool it is a folder, and its dependencies vary by machine, so it has its own place in the cache.
 """
 
 import shutil
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tierup.local.toolchain.cli import cache_root
 from tierup.local.toolchain.ways import unpack
-from tierup.local.toolchain.workshop import WayFailed, Workshop, one_at_a_time, run
+from tierup.local.toolchain.workshop import InstallMethodFailed, InstallRun, install_lock, run
 
 PACKAGE = "chromium-headless-shell"
 ON_PATH = (PACKAGE, "chromium", "google-chrome", "google-chrome-stable", "chromium-browser")
@@ -20,14 +20,14 @@ _PROGRAM = f"usr/lib/chromium/{PACKAGE}"
 
 
 class BrowserMissing(Exception):
-    """There is no browser on PATH and none was unpacked."""
+    """There is no browser on PATH and none is unpacked in the cache."""
 
 
-def browser() -> list[str]:
-    """The words that start it headless; raises BrowserMissing."""
+def browser_command() -> list[str]:
+    """The command line that starts the browser headless; raises BrowserMissing."""
     for name in ON_PATH:
-        if found := shutil.which(name):
-            return [found, "--headless"]
+        if program := shutil.which(name):
+            return [program, "--headless"]
     root = _folder()
     if not (root / _PROGRAM).is_file():
         raise BrowserMissing(f"no {', '.join(ON_PATH)} on PATH - {HINT}")
@@ -36,35 +36,35 @@ def browser() -> list[str]:
 
 
 def install(echo: Callable[[str], None]) -> None:
-    """Unpack it, unless one is there.
+    """Unpack a browser unless there is one already.
 
     Raises:
-        WayFailed: apt-get or dpkg is missing, or a package could not be had.
+        InstallMethodFailed: apt-get or dpkg is missing, or a package could not be fetched.
     """
     try:
-        browser()
+        browser_command()
     except BrowserMissing:
         if not (shutil.which("apt-get") and shutil.which("dpkg")):
-            raise WayFailed(f"no apt-get and dpkg here - {HINT}") from None
+            raise InstallMethodFailed(f"apt-get and dpkg are not installed - {HINT}") from None
         cache = _folder().parent
         cache.mkdir(parents=True, exist_ok=True)
-        with one_at_a_time(cache, echo), tempfile.TemporaryDirectory(dir=cache) as scratch:
-            _unpack_all(Workshop(Path(scratch), cache, cache, echo), Path(scratch) / "package")
+        with install_lock(cache, echo), tempfile.TemporaryDirectory(dir=cache) as scratch:
+            _unpack_all(InstallRun(Path(scratch), cache, cache, echo), Path(scratch) / "package")
 
 
-def _unpack_all(shop: Workshop, folder: Path) -> None:
-    """The package first: where package lists are missing this fetches them, and the rest needs them."""
-    unpack(shop, PACKAGE, folder)
-    plan = run(
-        ["apt-get", *shop.apt_options, "install", "--simulate", "--no-install-recommends", PACKAGE],
+def _unpack_all(install_run: InstallRun, folder: Path) -> None:
+    """Unpack the browser's package, then its dependencies: the first download also fetches missing package lists."""
+    unpack(install_run, PACKAGE, folder)
+    simulation = run(
+        ["apt-get", *install_run.apt_options, "install", "--simulate", "--no-install-recommends", PACKAGE],
         folder,
-        shop,
+        install_run,
     )
-    needed = [line.split()[1] for line in plan.splitlines() if line.startswith("Inst ")]
-    for place, package in enumerate(needed, 1):
-        shop.echo(f"[{place:>{len(str(len(needed)))}}/{len(needed)}] {package}")
+    needed = [line.split()[1] for line in simulation.splitlines() if line.startswith("Inst ")]
+    for number, package in enumerate(needed, 1):
+        install_run.echo(f"[{number:>{len(str(len(needed)))}}/{len(needed)}] {package}")
         if package != PACKAGE:
-            unpack(shop, package, folder)
+            unpack(install_run, package, folder)
     shutil.rmtree(_folder(), ignore_errors=True)
     (folder / "root").rename(_folder())
 
@@ -76,8 +76,8 @@ def _folder() -> Path:
 def main() -> int:
     try:
         install(lambda line: print(line, flush=True))
-        print(f"browser ready: {browser()[-2]}")
-    except (WayFailed, BrowserMissing, OSError) as failed:
+        print(f"browser ready: {browser_command()[-2]}")
+    except (InstallMethodFailed, BrowserMissing, OSError) as failed:
         print(f"error: {failed}", file=sys.stderr)
         return 1
     return 0

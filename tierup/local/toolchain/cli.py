@@ -1,4 +1,4 @@
-"""Where the local toolchain lives: the public face of the installer, as a library and as a command."""
+"""Install the pinned tools and print where they are."""
 
 import argparse
 import os
@@ -14,11 +14,11 @@ __all__ = ["ToolMissing", "ToolchainError", "cache_root", "ensure", "tool", "too
 
 _PINS = Path(__file__).with_name("pins.yaml")
 _MODULES = Path(__file__).parents[3] / "tools"
-_ON_DEMAND = "benchmarks"  # the group that only those install who name it
+_ON_DEMAND = "benchmarks"  # this group is installed only on request
 
 
 def cache_root() -> Path:
-    """The folder for what is installed once per user: TIERUP_CACHE, else `tierup` under XDG_CACHE_HOME."""
+    """The per-user cache folder: TIERUP_CACHE, else `tierup` under XDG_CACHE_HOME (~/.cache)."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(os.environ.get("TIERUP_CACHE") or Path(base) / "tierup").absolute()
 
@@ -38,21 +38,23 @@ def tool(name: str) -> Path:
 
 
 def ensure(names: Iterable[str], echo: Callable[[str], None]) -> Path:
-    """Install the missing ones of `names`, telling progress through `echo`; returns their folder."""
+    """Install the missing tools of `names`, printing progress with `echo`; returns their folder."""
     return _default().ensure(names, echo)
 
 
-def _wanted(group: str, asked: str | None) -> bool:
-    return group == asked if asked is not None else group != _ON_DEMAND
+def _selected(group: str, requested: str | None) -> bool:
+    return group == requested if requested is not None else group != _ON_DEMAND
 
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tierup.local.toolchain", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("path", help="print the folder that holds the tools")
-    install = commands.add_parser("install", help="install what is missing")
-    install.add_argument("tools", nargs="*", help="only these (default: all but the group benchmarks)")
-    install.add_argument("--group", help="only this group of the pins: cluster, checks or benchmarks")
+    install = commands.add_parser("install", help="install the missing tools")
+    install.add_argument(
+        "tools", nargs="*", help="install only these (default: all groups except benchmarks)"
+    )
+    install.add_argument("--group", help="install only this group: cluster, checks or benchmarks")
     options = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -60,13 +62,13 @@ def main(arguments: list[str] | None = None) -> int:
         if options.command == "path":
             print(chain.bin)
             return 0
-        group = [name for name, tool in chain.tools.items() if _wanted(tool.group, options.group)]
+        group = [name for name, tool in chain.tools.items() if _selected(tool.group, options.group)]
         folder = chain.ensure(options.tools or group, lambda line: print(line, flush=True))
         print(f"toolchain ready: {folder}")
     except ToolchainError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("interrupted; finished tools are kept, run it again to go on", file=sys.stderr)
+        print("interrupted; finished tools are kept - run it again to continue", file=sys.stderr)
         return 130
     return 0

@@ -1,7 +1,8 @@
-"""In which order the ways to a tool are tried, and where the result is kept.
+"""Install pinned tools into the cache: try each install method in order and keep the first result that works.
 
-Every set of pins has one folder in the cache. One installer works at a time; each tool appears whole or not
-at all. A tool that another set already has with the same recipe is linked: a new pin costs only itself.
+Every set of pins has one folder in the cache. One installer runs at a time, and each tool is put in place
+atomically. A tool that another set has already installed with the same recipe is linked, so changing one pin
+installs one tool.
 """
 
 import hashlib
@@ -17,16 +18,16 @@ from pathlib import Path
 from tierup.local.toolchain.download import from_download
 from tierup.local.toolchain.pins import Tool, ToolchainError, load_pins
 from tierup.local.toolchain.ways import from_debian, from_go, from_path
-from tierup.local.toolchain.workshop import WayFailed, Workshop, one_at_a_time, verify
+from tierup.local.toolchain.workshop import InstallMethodFailed, InstallRun, install_lock, verify
 
 
 class ToolMissing(ToolchainError):
-    """A tool of the toolchain is not installed."""
+    """A pinned tool is not installed."""
 
 
 @dataclass(frozen=True)
 class Toolchain:
-    """One set of pins and the cache it is installed in."""
+    """One set of pins and the cache folder it is installed in."""
 
     pins: Path
     modules: Path
@@ -53,19 +54,19 @@ class Toolchain:
         return file
 
     def ensure(self, names: Iterable[str], echo: Callable[[str], None]) -> Path:
-        """Install what is missing of `names` and return the bin folder.
+        """Install the missing tools of `names` and return the bin folder.
 
         Raises:
-            ToolchainError: some tools could not be had; the message lists each with the ways tried.
+            ToolchainError: some tools could not be installed; the message lists each with the methods tried.
         """
-        wanted = set(names)
-        if unknown := sorted(wanted - self.tools.keys()):
+        requested = set(names)
+        if unknown := sorted(requested - self.tools.keys()):
             raise ToolchainError(f"unknown tool {', '.join(unknown)} (known: {', '.join(self.tools)})")
-        tools = [tool for name, tool in self.tools.items() if name in wanted]
+        tools = [tool for name, tool in self.tools.items() if name in requested]
         if not all(self._installed(tool, echo) for tool in tools):
             try:
                 self.bin.mkdir(parents=True, exist_ok=True)
-                with one_at_a_time(self.cache, echo):
+                with install_lock(self.cache, echo):
                     self._install(tools, echo)
             except OSError as error:
                 raise ToolchainError(
@@ -73,37 +74,37 @@ class Toolchain:
                 ) from error
         return self.bin
 
-    def _shop(self, scratch: Path, echo: Callable[[str], None]) -> Workshop:
-        return Workshop(scratch, self.bin, self.modules, echo)
+    def _install_run(self, scratch: Path, echo: Callable[[str], None]) -> InstallRun:
+        return InstallRun(scratch, self.bin, self.modules, echo)
 
     def _installed(self, tool: Tool, echo: Callable[[str], None]) -> bool:
-        """Present, and if it is a link to a tool of the system, that one still is at the pin."""
+        """Whether the tool is in the bin folder and, if it links to a system tool, that tool still matches the pin."""
         file = self.bin / tool.name
         if not file.is_symlink():
             return file.exists()
         if tool.path and tool.path.beside and not (self.bin / tool.path.beside).is_symlink():
             return False
         try:
-            verify(self._shop(self.folder, echo), tool, file)
-        except WayFailed:
+            verify(self._install_run(self.folder, echo), tool, file)
+        except InstallMethodFailed:
             return False
         return file.exists()
 
     def _install(self, tools: list[Tool], echo: Callable[[str], None]) -> None:
         for stale in self.cache.glob("*/scratch-*"):
-            shutil.rmtree(stale, ignore_errors=True)  # we hold the lock: whoever made it is gone
+            shutil.rmtree(stale, ignore_errors=True)  # we hold the lock, so its installer has ended
         failures = []
         with tempfile.TemporaryDirectory(
             prefix="scratch-", dir=self.folder, ignore_cleanup_errors=True
         ) as scratch:
-            shop = self._shop(Path(scratch), echo)
+            install_run = self._install_run(Path(scratch), echo)
             for number, tool in enumerate(tools, 1):
                 if self._installed(tool, echo):
                     continue
                 label = f"[{number:>{len(str(len(tools)))}}/{len(tools)}] {tool.name} {tool.version}"
                 try:
-                    source, seconds = self._get(shop, tool)
-                except WayFailed as failed:
+                    source, seconds = self._get(install_run, tool)
+                except InstallMethodFailed as failed:
                     failures.append(f"  {tool.name} {tool.version}\n{failed}")
                     echo(f"{label}: FAILED")
                 else:
@@ -111,12 +112,14 @@ class Toolchain:
         if failures:
             count = f"{len(failures)} tool{'s' * (len(failures) > 1)}"
             raise ToolchainError(
-                "\n".join([f"{count} of the toolchain could not be installed:", *failures, *shop.advice])
+                "\n".join(
+                    [f"{count} of the toolchain could not be installed:", *failures, *install_run.advice]
+                )
             )
 
-    def _get(self, shop: Workshop, tool: Tool) -> tuple[str, float]:
-        """Try the ways in order; put the first result that passes the check in place."""
-        ways = {
+    def _get(self, install_run: InstallRun, tool: Tool) -> tuple[str, float]:
+        """Try the install methods in order and put the first result that passes the check in place."""
+        methods = {
             "PATH": from_path if tool.path else None,
             "cache": self._from_other_pins,
             "download": from_download if tool.download else None,
@@ -124,37 +127,38 @@ class Toolchain:
             "go build": from_go if tool.go else None,
         }
         started = time.monotonic()
-        tried = []
-        for number, (source, way) in enumerate(ways.items()):
-            if way is None:
+        failures = []
+        for number, (source, method) in enumerate(methods.items()):
+            if method is None:
                 continue
-            target = shop.scratch / f"{number}-{tool.name}"
+            target = install_run.scratch / f"{number}-{tool.name}"
             try:
-                way(shop, tool, target)
+                method(install_run, tool, target)
                 if not target.is_symlink():
                     target.chmod(0o755)
-                    verify(shop, tool, target)
-            except (WayFailed, OSError) as failed:
-                tried.append((source, str(failed)))
+                    verify(install_run, tool, target)
+            except (InstallMethodFailed, OSError) as failed:
+                failures.append((source, str(failed)))
                 continue
             self._place(tool, target)
             return source, time.monotonic() - started
-        lines = [f"    {source}: {reason}" for source, reason in tried if source != "cache"]
-        raise WayFailed("\n".join(lines + ([f"    install it: {tool.hint}"] if tool.hint else [])))
+        lines = [f"    {source}: {reason}" for source, reason in failures if source != "cache"]
+        raise InstallMethodFailed("\n".join(lines + ([f"    install it: {tool.hint}"] if tool.hint else [])))
 
     def _place(self, tool: Tool, file: Path) -> None:
-        """Put a finished tool into the bin folder in one step, its key noted first."""
-        note = file.with_name(f"{file.name}.key")
-        note.write_text(tool.key(self.modules))
+        """Record the tool's key, then move the finished tool into the bin folder in one step."""
+        key_file = file.with_name(f"{file.name}.key")
+        key_file.write_text(tool.key(self.modules))
         (self.folder / "keys").mkdir(exist_ok=True)
-        note.replace(self.folder / "keys" / tool.name)
+        key_file.replace(self.folder / "keys" / tool.name)
         file.replace(self.bin / tool.name)
 
-    def _from_other_pins(self, shop: Workshop, tool: Tool, target: Path) -> None:
-        """Link the same tool, of the same recipe, out of another set of pins."""
-        for note in self.cache.glob(f"*/keys/{tool.name}"):
-            file = note.parents[1] / "bin" / tool.name
-            if note.read_text() == tool.key(self.modules) and file.is_file() and not file.is_symlink():
+    def _from_other_pins(self, install_run: InstallRun, tool: Tool, target: Path) -> None:
+        """Link the tool that another set of pins has installed with the same recipe."""
+        for key_file in self.cache.glob(f"*/keys/{tool.name}"):
+            file = key_file.parents[1] / "bin" / tool.name
+            same_recipe = key_file.read_text() == tool.key(self.modules)
+            if same_recipe and file.is_file() and not file.is_symlink():
                 os.link(file, target)
                 return
-        raise WayFailed("not cached")
+        raise InstallMethodFailed("not cached")

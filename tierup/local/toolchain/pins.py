@@ -1,4 +1,4 @@
-"""Which tools are pinned, what counts as the pinned version, and the keys under which they are cached."""
+"""The pinned tools of pins.yaml: their versions, install recipes and cache keys."""
 
 import hashlib
 import json
@@ -20,7 +20,7 @@ class ToolchainError(Exception):
 
 
 def _platform() -> dict[str, str]:
-    """This machine in the words that vendors use in their download addresses."""
+    """This machine's operating system and architecture as vendors spell them in download URLs."""
     arch = _ARCHS.get(platform.machine().lower(), platform.machine().lower())
     return {"os": sys.platform, "arch": arch, "x64": "x64" if arch == "amd64" else arch}
 
@@ -30,7 +30,7 @@ class _Strict(BaseModel):
 
 
 class Check(_Strict):
-    """A command that proves a tool runs; the pattern's group, if it has one, is the version."""
+    """A command that proves the tool runs; if `pattern` has a group, the group matches the version."""
 
     command: tuple[str, ...]
     pattern: Annotated[str, AfterValidator(lambda text: re.compile(text).pattern)]
@@ -85,14 +85,14 @@ class Tool(_Strict):
         return template.format(version=self.version, **_platform(), **more)
 
     def accepts(self, version: str) -> bool:
-        """Whether a tool that reports `version` may stand for this pin."""
+        """Whether a tool that reports `version` satisfies this pin."""
         rule = self.path.accept if self.path else "exact"
         if rule == "exact":
             return version == self.version
         return _numbers(version) >= _numbers(self.version)
 
     def key(self, modules: Path) -> str:
-        """Changes with everything that can change the tool's bytes: pin, recipe, Go module, platform."""
+        """A hash of everything that can change the tool's bytes: pin, recipe, Go module, platform."""
         recipe = self.model_dump(exclude={"group": True, "hint": True, "go": {"seconds"}})
         digest = hashlib.sha256(json.dumps([recipe, _platform()], sort_keys=True).encode())
         if self.go:
@@ -102,17 +102,17 @@ class Tool(_Strict):
 
 
 def _numbers(version: str) -> tuple[int, ...]:
-    """The leading dotted numbers: "1.32.4-dispatcher" is (1, 32, 4)."""
+    """The leading numbers of a version: "1.32.4-dispatcher" is (1, 32, 4)."""
     match = re.match(r"\d+(\.\d+)*", version)
     return tuple(int(part) for part in match[0].split(".")) if match else ()
 
 
 @cache
 def load_pins(file: Path) -> dict[str, Tool]:
-    """Read the pins, in the file's order.
+    """The pinned tools by name, in the file's order.
 
     Raises:
-        ToolchainError: the file breaks the format; the message lists every mistake.
+        ToolchainError: the file is not valid; the message lists every mistake.
     """
     entries = yaml.safe_load(file.read_text())["tools"]
     try:

@@ -1,4 +1,4 @@
-"""The ways to get a tool other than a download: PATH, the unpacked distribution package, a source build."""
+"""Install methods other than a download: a tool on PATH, an unpacked Debian package, a Go build."""
 
 import json
 import os
@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path, PurePosixPath
 
 from tierup.local.toolchain.pins import ModuleFile, Tool
-from tierup.local.toolchain.workshop import WayFailed, Workshop, run, short, verify
+from tierup.local.toolchain.workshop import InstallMethodFailed, InstallRun, last_lines, run, verify
 
 GO_MINIMUM = (1, 26)
 LONG_BUILD_SECONDS = 10
@@ -18,88 +18,93 @@ GO_ADVICE = (
 )
 
 
-def from_path(shop: Workshop, tool: Tool, target: Path) -> None:
+def from_path(install_run: InstallRun, tool: Tool, target: Path) -> None:
     """Link the first copy on PATH (or in the tool's own folders) that passes the check."""
     assert tool.path is not None
-    found = list(dict.fromkeys(_candidates(shop, tool)))
-    if not found:
-        raise WayFailed("not found")
+    candidates = list(dict.fromkeys(_candidates(install_run, tool)))
+    if not candidates:
+        raise InstallMethodFailed("not found")
     reasons = []
-    for file in found:
+    for file in candidates:
         try:
-            verify(shop, tool, file)
-        except WayFailed as failed:
+            verify(install_run, tool, file)
+        except InstallMethodFailed as failed:
             reasons.append(str(failed))
         else:
             target.symlink_to(file)
             return
-    raise WayFailed("; ".join(reasons))
+    raise InstallMethodFailed("; ".join(reasons))
 
 
-def _candidates(shop: Workshop, tool: Tool) -> list[Path]:
+def _candidates(install_run: InstallRun, tool: Tool) -> list[Path]:
     assert tool.path is not None
     if tool.path.beside is None:
         folders = [Path(part) for part in [*os.get_exec_path(), *tool.path.dirs] if os.path.isabs(part)]
     else:
-        neighbour = shop.bin / tool.path.beside
-        if not neighbour.is_symlink():
+        sibling = install_run.bin / tool.path.beside
+        if not sibling.is_symlink():
             return []
-        folders = [neighbour.resolve().parent / part for part in tool.path.dirs]
-    files = [(folder / tool.name).absolute() for folder in folders if folder != shop.bin]
+        folders = [sibling.resolve().parent / part for part in tool.path.dirs]
+    files = [(folder / tool.name).absolute() for folder in folders if folder != install_run.bin]
     return [file for file in files if file.is_file() and (os.access(file, os.X_OK) or file.suffix == ".so")]
 
 
-def from_debian(shop: Workshop, tool: Tool, target: Path) -> None:
-    """Unpack the distribution's package without installing it; needs no root."""
+def from_debian(install_run: InstallRun, tool: Tool, target: Path) -> None:
+    """Unpack the tool's Debian package without installing it; needs no root."""
     assert tool.debian is not None
     if not (shutil.which("apt-get") and shutil.which("dpkg")):
-        raise WayFailed("no apt-get and dpkg here")
-    folder = shop.scratch / f"package-{tool.debian.package}"
+        raise InstallMethodFailed("apt-get and dpkg are not installed")
+    folder = install_run.scratch / f"package-{tool.debian.package}"
     if not (folder / "root").exists():  # one package may hold several tools
-        unpack(shop, tool.debian.package, folder)
+        unpack(install_run, tool.debian.package, folder)
     files = [file for file in (folder / "root").glob(tool.debian.file) if file.is_file()]
     if not files:
-        raise WayFailed(f"package {tool.debian.package} has no file {tool.debian.file}")
+        raise InstallMethodFailed(f"package {tool.debian.package} has no file {tool.debian.file}")
     shutil.move(files[0], target)
 
 
-def unpack(shop: Workshop, package: str, folder: Path) -> None:
-    """Download a package into `folder` and unpack it in its `root`."""
+def unpack(install_run: InstallRun, package: str, folder: Path) -> None:
+    """Download a package into `folder` and unpack it into `folder/root`."""
     folder.mkdir(exist_ok=True)
     download = ["apt-get", "-q", "-o", "APT::Sandbox::User=root"]
     try:
-        run([*download, *shop.apt_options, "download", package], folder, shop)
-    except WayFailed:
-        # No package lists on this machine, or old ones: fetch our own, in a folder this user may write.
-        state = shop.scratch / "apt"
+        run([*download, *install_run.apt_options, "download", package], folder, install_run)
+    except InstallMethodFailed:
+        # This machine's package lists are missing or old: download our own into a folder that this user may write to.
+        state = install_run.scratch / "apt"
         for part in ("lists/partial", "cache/archives/partial"):
             (state / part).mkdir(parents=True, exist_ok=True)
-        places = {"Dir::State": state, "Dir::State::Lists": state / "lists", "Dir::Cache": state / "cache"}
-        shop.apt_options = [word for key, at in places.items() for word in ("-o", f"{key}={at}")]
-        shop.apt_options += ["-o", "Dir::State::status=/var/lib/dpkg/status", "-o", "Debug::NoLocking=1"]
-        run([*download, *shop.apt_options, "update"], folder, shop)
-        run([*download, *shop.apt_options, "download", package], folder, shop)
+        folders = {"Dir::State": state, "Dir::State::Lists": state / "lists", "Dir::Cache": state / "cache"}
+        install_run.apt_options = [arg for key, path in folders.items() for arg in ("-o", f"{key}={path}")]
+        install_run.apt_options += [
+            "-o",
+            "Dir::State::status=/var/lib/dpkg/status",
+            "-o",
+            "Debug::NoLocking=1",
+        ]
+        run([*download, *install_run.apt_options, "update"], folder, install_run)
+        run([*download, *install_run.apt_options, "download", package], folder, install_run)
     for file in folder.glob("*.deb"):
-        run(["dpkg", "-x", str(file), str(folder / "root")], folder, shop)
-        file.unlink()  # a folder may take several packages, each is unpacked once
+        run(["dpkg", "-x", str(file), str(folder / "root")], folder, install_run)
+        file.unlink()  # several packages may use this folder; unpack each only once
 
 
-def from_go(shop: Workshop, tool: Tool, target: Path) -> None:
-    """Build from the module that tools/<module> pins, in a copy of that folder."""
+def from_go(install_run: InstallRun, tool: Tool, target: Path) -> None:
+    """Build the tool in a copy of the Go module tools/<module>."""
     recipe = tool.go
     assert recipe is not None
-    _require_go(shop)
-    source = Path(tempfile.mkdtemp(dir=shop.scratch)) / recipe.module
-    shutil.copytree(shop.modules / recipe.module, source)
+    _require_go(install_run)
+    source = Path(tempfile.mkdtemp(dir=install_run.scratch)) / recipe.module
+    shutil.copytree(install_run.modules / recipe.module, source)
     for item in recipe.copies:
-        _module_file(shop, source, item, source / PurePosixPath(item.path).name)
+        _module_file(install_run, source, item, source / PurePosixPath(item.path).name)
     if recipe.file:
-        _module_file(shop, source, recipe.file, target)
+        _module_file(install_run, source, recipe.file, target)
         return
     assert recipe.package is not None
     if recipe.seconds >= LONG_BUILD_SECONDS:
-        shop.echo(
-            f"        building {tool.name}, about {recipe.seconds} s on two cores when nothing is cached"
+        install_run.echo(
+            f"        building {tool.name}, about {recipe.seconds} s on two cores without a Go cache"
         )
     flags = [
         "-mod=readonly",
@@ -109,23 +114,26 @@ def from_go(shop: Workshop, tool: Tool, target: Path) -> None:
         f"-s -w {tool.fill(recipe.ldflags)}",
     ]
     run(
-        ["go", "build", *flags, "-o", str(target), recipe.package], source, shop, beat=f"building {tool.name}"
+        ["go", "build", *flags, "-o", str(target), recipe.package],
+        source,
+        install_run,
+        label=f"building {tool.name}",
     )
 
 
-def _require_go(shop: Workshop) -> None:
+def _require_go(install_run: InstallRun) -> None:
     if shutil.which("go") is None:
-        shop.advice[GO_ADVICE] = None
-        raise WayFailed("no go on PATH, Go >= 1.26 is needed")
-    # `go version` in a folder without go.mod: never lets Go fetch another release of itself.
-    said = run(["go", "env", "GOVERSION"], shop.scratch, shop)
-    match = re.search(r"go(\d+)\.(\d+)", said)
+        install_run.advice[GO_ADVICE] = None
+        raise InstallMethodFailed("go is not on PATH; Go >= 1.26 is needed")
+    # Run it in a folder without go.mod, so that Go does not download another release of itself.
+    version = run(["go", "env", "GOVERSION"], install_run.scratch, install_run)
+    match = re.search(r"go(\d+)\.(\d+)", version)
     if match is None or (int(match[1]), int(match[2])) < GO_MINIMUM:
-        shop.advice[GO_ADVICE] = None
-        raise WayFailed(f"go on PATH is {short(said)}, Go >= 1.26 is needed")
+        install_run.advice[GO_ADVICE] = None
+        raise InstallMethodFailed(f"go on PATH is {last_lines(version)}, but Go >= 1.26 is needed")
 
 
-def _module_file(shop: Workshop, source: Path, item: ModuleFile, target: Path) -> None:
-    said = run(["go", "mod", "download", "-json", item.module], source, shop)
-    # The module cache is read-only, so copy the bytes without the mode.
-    shutil.copyfile(Path(json.loads(said[said.index("{") :])["Dir"]) / item.path, target)
+def _module_file(install_run: InstallRun, source: Path, item: ModuleFile, target: Path) -> None:
+    output = run(["go", "mod", "download", "-json", item.module], source, install_run)
+    # Files in the module cache are read-only, so copy the content without the mode.
+    shutil.copyfile(Path(json.loads(output[output.index("{") :])["Dir"]) / item.path, target)

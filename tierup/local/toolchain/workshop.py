@@ -1,4 +1,4 @@
-"""How an installer run works: alone, in a scratch folder, how it runs commands, when a tool counts as good."""
+"""State and helpers that all install methods share: the lock, running a command, checking a tool."""
 
 import contextlib
 import fcntl
@@ -17,13 +17,13 @@ CHECK_SECONDS = 30
 HEARTBEAT_SECONDS = 30
 
 
-class WayFailed(Exception):
-    """This way did not yield the tool; the message says why in a few words."""
+class InstallMethodFailed(Exception):
+    """This install method did not produce the tool; the message briefly says why."""
 
 
 @dataclass
-class Workshop:
-    """What one installer run shares: its scratch folder, and what it has learned about the network."""
+class InstallRun:
+    """State of one installer run: its folders, unreachable hosts and downloaded archives."""
 
     scratch: Path
     bin: Path
@@ -32,12 +32,12 @@ class Workshop:
     unreachable: dict[str, str] = field(default_factory=dict)
     archives: dict[str, Path] = field(default_factory=dict)
     apt_options: list[str] = field(default_factory=list)
-    advice: dict[str, None] = field(default_factory=dict)  # what would have helped, each once
+    advice: dict[str, None] = field(default_factory=dict)  # ordered set of hints for the error message
 
 
 @contextlib.contextmanager
-def one_at_a_time(cache: Path, echo: Callable[[str], None]) -> Iterator[None]:
-    """One installer at a time in this cache; the lock goes with the process, however it ends."""
+def install_lock(cache: Path, echo: Callable[[str], None]) -> Iterator[None]:
+    """Let only one installer use this cache; the kernel releases the lock when the process ends."""
     with (cache / "lock").open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -51,19 +51,19 @@ def one_at_a_time(cache: Path, echo: Callable[[str], None]) -> Iterator[None]:
         yield
 
 
-def verify(shop: Workshop, tool: Tool, file: Path) -> None:
-    """Run the tool's check on `file`; WayFailed says what it printed instead of the pin."""
+def verify(install_run: InstallRun, tool: Tool, file: Path) -> None:
+    """Run the tool's check on `file`; raises InstallMethodFailed with its output or its wrong version."""
     if tool.check is None:
         return
-    places = {"file": str(file), "bin": str(shop.bin)}
+    variables = {"file": str(file), "bin": str(install_run.bin)}
     with tempfile.TemporaryFile("w+") as stdin:
         # A real file, not a pipe: nginx reads only as many bytes of its configuration as stat reports.
-        stdin.write(tool.fill(tool.check.stdin or "", **places))
+        stdin.write(tool.fill(tool.check.stdin or "", **variables))
         stdin.seek(0)
-        command = [tool.fill(word, **places) for word in tool.check.command]
+        command = [tool.fill(argument, **variables) for argument in tool.check.command]
         env = os.environ | {"PULUMI_SKIP_UPDATE_CHECK": "true"}
         try:
-            done = subprocess.run(
+            result = subprocess.run(
                 command,
                 stdin=stdin,
                 capture_output=True,
@@ -73,46 +73,51 @@ def verify(shop: Workshop, tool: Tool, file: Path) -> None:
                 env=env,
             )
         except (OSError, subprocess.TimeoutExpired) as error:
-            raise WayFailed(f"{file} does not run: {error}") from error
-    said = done.stdout + done.stderr
-    match = re.search(tool.check.pattern, said)
+            raise InstallMethodFailed(f"{file} does not run: {error}") from error
+    output = result.stdout + result.stderr
+    match = re.search(tool.check.pattern, output)
     if match is None:
-        raise WayFailed(f"{file} says: {short(said)}")
+        raise InstallMethodFailed(f"{file} prints: {last_lines(output)}")
     if match.groups() and not tool.accepts(match[1]):
-        raise WayFailed(f"{file} is version {match[1]}")
+        raise InstallMethodFailed(f"{file} is version {match[1]}")
 
 
-def run(command: Sequence[str], folder: Path, shop: Workshop, beat: str | None = None) -> str:
-    """Run a command to its end and return what it printed; WayFailed carries the end of it.
+def run(command: Sequence[str], folder: Path, install_run: InstallRun, label: str | None = None) -> str:
+    """Run a command and return its output; raises InstallMethodFailed with the last lines of it.
 
-    `beat` names a long command: it is echoed with the seconds gone every half minute.
+    `label` names a long command: it is echoed with the elapsed seconds every half minute.
     """
-    scratch = shop.scratch / "tmp"
+    scratch = install_run.scratch / "tmp"
     scratch.mkdir(exist_ok=True)
     env = {name: value for name, value in os.environ.items() if name not in {"GOOS", "GOARCH"}}
     env |= {"GOFLAGS": "", "GOWORK": "off", "CGO_ENABLED": "0", "GOTMPDIR": str(scratch), "LC_ALL": "C"}
     started = time.monotonic()
-    output, errors = subprocess.PIPE, subprocess.STDOUT
     with subprocess.Popen(
-        command, cwd=folder, env=env, stdin=subprocess.DEVNULL, stdout=output, stderr=errors
+        command,
+        cwd=folder,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
     ) as child:
         try:
             while True:
                 try:
-                    said = child.communicate(timeout=HEARTBEAT_SECONDS)[0].decode(errors="replace")
+                    output = child.communicate(timeout=HEARTBEAT_SECONDS)[0].decode(errors="replace")
                     break
                 except subprocess.TimeoutExpired:
-                    if beat:
-                        shop.echo(f"        still {beat}, {time.monotonic() - started:.0f} s")
+                    if label:
+                        install_run.echo(f"        still {label}, {time.monotonic() - started:.0f} s")
         except BaseException:
             child.kill()
             raise
     if child.returncode:
-        raise WayFailed(f"{' '.join(command[:2])} failed: {short(said) or f'exit code {child.returncode}'}")
-    return said
+        reason = last_lines(output) or f"exit code {child.returncode}"
+        raise InstallMethodFailed(f"{' '.join(command[:2])} failed: {reason}")
+    return output
 
 
-def short(text: str) -> str:
-    """The last lines of a program's output, as one line that fits an error list."""
+def last_lines(text: str) -> str:
+    """The last three lines of a program's output, joined to one short line for an error message."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return " | ".join(lines[-3:])[-400:]
