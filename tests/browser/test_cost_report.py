@@ -14,7 +14,7 @@ from command import Command
 from PIL import Image
 
 from tierup.cli.generate import ROOT
-from tierup.cost.report.tables import usd
+from tierup.cost.report.figures import usd
 
 Browse = Callable[..., str]
 TIERS = ("entry", "standard", "premium")

@@ -10,7 +10,8 @@ from golden_plans import GOLDEN
 from tier_plans import every_variant, plan_of
 from tier_run import run_tier
 
-from tierup.cost import Bill, Volume, bill_of, bill_of_resources
+from tierup.cost import bill_of, bill_of_resources
+from tierup.cost.types import Bill, Volume
 from tierup.io.pulumi.plan import read_plan
 from tierup.plan.model import Plan
 from tierup.resources.model import SECRET, UNKNOWN, Resource

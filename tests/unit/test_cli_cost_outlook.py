@@ -13,7 +13,7 @@ from focus_columns import read
 
 from tierup.cli import cost as command
 from tierup.cli.generate import ROOT
-from tierup.cost.report.tables import usd
+from tierup.cost.report.figures import usd
 
 MONTH = dec(730)
 

@@ -3,16 +3,15 @@
 import dataclasses
 import random
 from decimal import Decimal
-from typing import Any
 
 import pytest
 from bills import bill, usd
 from golden_plans import GOLDEN
 
 from tierup.catalog.prices import load_prices
-from tierup.cost import Bill, Kind, Line, TierCost, Volume, price
-from tierup.cost.difference import Amount, Difference, Row, difference
-from tierup.cost.report.difference_build import planned
+from tierup.cost import PlanCost, price
+from tierup.cost.difference import Difference, Row, difference
+from tierup.cost.types import Amount, Bill, Kind, Line, TierCost, Volume
 from tierup.io.pulumi.plan import read_plan
 from tierup.resources.model import Change, Resource
 from tierup.stack.sections import StandbyMode
@@ -65,7 +64,7 @@ def test_nothing_changes_where_nothing_does() -> None:
         assert {row.usd_per_hour, row.usd_per_month, row.purchase_usd} == {Decimal(0)}
         assert not row.changed
         assert row.complete, "what has no price is the same on both sides"
-    assert found.total.past.unpriced > 0
+    assert found.total.past.unpriced_lines > 0
 
 
 def test_what_is_deleted_costs_nothing_any_more_and_what_is_created_cost_nothing_before() -> None:
@@ -83,7 +82,7 @@ def test_more_of_what_has_no_price_is_a_change_that_is_not_complete() -> None:
     )
     found = between(past, dataclasses.replace(past, in_service=2))
     labour = of(found, "labour")
-    assert (labour.past.unpriced, labour.now.unpriced) == (1, 1)
+    assert (labour.past.unpriced_lines, labour.now.unpriced_lines) == (1, 1)
     assert labour.usd_per_month == 0
     assert labour.changed
     assert not labour.complete
@@ -128,7 +127,7 @@ def test_differences_are_now_less_past_and_parts_add_up(seed: int) -> None:
         for rows in (found.components, found.lines):
             assert abs(sum(amounts(row)[side].usd_per_hour for row in rows) - whole.usd_per_hour) < EXACT
             assert abs(sum(amounts(row)[side].purchase_usd for row in rows) - whole.purchase_usd) < EXACT
-            assert sum(amounts(row)[side].unpriced for row in rows) == sum(
+            assert sum(amounts(row)[side].unpriced_lines for row in rows) == sum(
                 line.usd_per_hour is None for line in whole.lines
             )
     assert abs(sum(row.usd_per_month for row in found.components) - found.total.usd_per_month) < EXACT
@@ -151,8 +150,8 @@ def test_two_lines_of_one_name_are_one_row() -> None:
     assert found.total.usd_per_hour == 2
 
 
-def planned_of(name: str) -> Any:
-    return planned(read_plan(str(GOLDEN / f"{name}.json")), load_prices())
+def planned_of(name: str) -> PlanCost:
+    return PlanCost.of(read_plan(str(GOLDEN / f"{name}.json")), load_prices())
 
 
 def test_the_engines_plans_change_what_they_say() -> None:
@@ -175,7 +174,7 @@ def test_a_resource_that_nobody_can_price_is_told_only_where_it_changes() -> Non
         return Resource("urn:pulumi:s::p::acme:db:Db::orders", "acme:db:Db", "orders", None, {"size": size})
 
     def unknown(past: Resource | None, now: Resource | None) -> frozenset[str]:
-        return planned((Change("any", past, now),), load_prices()).unknown
+        return PlanCost.of((Change("any", past, now),), load_prices()).unknown
 
     small, large = database("small"), database("large")
     assert unknown(small, small) == frozenset()

@@ -10,8 +10,9 @@ from bills import PREMIUM, TODAY, bill, eight_gpus, line, quote, usd
 from tier_plans import VARIANTS, plan_of
 
 from tierup.catalog.prices import load_prices
-from tierup.cost import HOURS_PER_MONTH, Bill, Kind, TierCost, Volume, bill_of, price
-from tierup.cost.price import amortised, is_stale, powered
+from tierup.cost import bill_of, price
+from tierup.cost.pricing import amortised, is_stale, powered
+from tierup.cost.types import HOURS_PER_MONTH, Bill, Kind, TierCost, Volume
 from tierup.stack.sections import StandbyMode
 
 PRICES = load_prices()

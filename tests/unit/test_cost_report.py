@@ -10,18 +10,18 @@ from bills import TODAY
 from cost_shapes import dec
 from tier_plans import TIERS, plan_of
 
-from tierup.cli.cost import seen
-from tierup.cost import HOURS_PER_MONTH
+from tierup.cli.cost import priced_stack
 from tierup.cost.analysis.outlook import Outlook
-from tierup.cost.report.outlook_schema import StackReport
+from tierup.cost.report.cost import StackReport
+from tierup.cost.types import HOURS_PER_MONTH
 from tierup.report.cost_html import render
 
 CENT = dec("0.01")
 
 
 def tier(name: str, api: str | None = "0.10/0.40") -> tuple[StackReport, Outlook]:
-    whole = seen(plan_of(name), TODAY, None, api)
-    return whole.report, whole.outlook
+    priced = priced_stack(plan_of(name), TODAY, None, api)
+    return priced.report, priced.cost.outlook
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +96,10 @@ def test_curves_fall_and_the_dot_stands_on_the_tiers_own(page: str) -> None:
 def test_the_break_even_line_is_there_only_where_owning_can_break_even(page: str) -> None:
     shown = {item.get("data-name") for item in pictures(page)[1].iter("path") if item.get("class") == "even"}
     expected = {
-        f"{name}, {model}" for name in TIERS for model, even in tier(name)[1].even.items() if even is not None
+        f"{name}, {model}"
+        for name in TIERS
+        for model, even in tier(name)[1].break_even.items()
+        if even is not None
     }
     assert shown == expected
     assert expected  # at this price some tier does, and some does not

@@ -1,1 +1,1 @@
-"""A cost as data with a schema, and as rows of tables."""
+"""Costs as they are shown: JSON of a promised shape, and tables for people."""
