@@ -1,4 +1,4 @@
-"""Decides what of a plan is to be priced: its servers, the volumes and load balancers that it asks a cluster for."""
+"""The bill of a plan of ours: its servers, the volumes and load balancers that it asks a cluster for."""
 
 from dataclasses import replace
 
@@ -35,9 +35,9 @@ def hardware_of(plan: Plan) -> Bill:
     )
 
 
-def quotes_of(said: Cost) -> dict[str, Price]:
+def quotes_of(config: Cost) -> dict[str, Price]:
     """A stack's own prices by id; those of an id that nobody knows are left out."""
-    prices, quotes = load_prices(), said.quotes if said.quotes is not None else {}
+    prices, quotes = load_prices(), config.quotes if config.quotes is not None else {}
     return {
         name: Price(name, quote.value, prices.unit(name), quote.source, quote.as_of, "high", quoted=True)
         for name, quote in quotes.items()

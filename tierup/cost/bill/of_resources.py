@@ -1,4 +1,4 @@
-"""Decides what of Pulumi's resources is priced: servers by our component, the rest by Kubernetes kinds, or not at all.
+"""The bill of Pulumi's resources: servers by our component, the rest by Kubernetes kinds, or not at all.
 
 The bill of a preview equals `bill_of(plan)` of the same stack file. Of a program that is not ours, all that nobody
 here can price is named in `unknown`.
@@ -12,7 +12,7 @@ from tierup.cost.bill.kubernetes import Objects, by_name, name_of
 from tierup.cost.bill.quotes import from_props
 from tierup.cost.types import Bill, Volume
 from tierup.resources.model import Resource
-from tierup.resources.values import NotTold, text
+from tierup.resources.reading import Unreadable, checked_text
 from tierup.stack.sections import StandbyMode
 
 TIER, NODES, MODEL = "tierup:index:InferenceTier", "tierup:nodes:GpuNodes", "tierup:model:ModelServer"
@@ -43,7 +43,7 @@ def bill_of_resources(resources: Iterable[Resource]) -> Bill:
                 balancers += cost.load_balancers
                 if cost.gpus:
                     models[_model(item, items)] += cost.gpus
-        except NotTold:
+        except Unreadable:
             unknown.append(label(item))
     return Bill(*servers, by_name(volumes), balancers, dict(models), quotes, tuple(sorted(unknown)))
 
@@ -54,18 +54,22 @@ def label(item: Resource) -> str:
 
 
 def _with(servers: _Servers, nodes: Resource) -> _Servers:
-    """The servers, and those of one more component: a bill has one kind. Raises `NotTold`."""
-    said = nodes.inputs
-    server, in_service, standby = text(said, "server"), said.get("inService"), said.get("standby")
+    """The servers, and those of one more component: a bill has one kind. Raises `Unreadable`."""
+    inputs = nodes.inputs
+    server, in_service, standby = (
+        checked_text(inputs, "server"),
+        inputs.get("inService"),
+        inputs.get("standby"),
+    )
     try:
-        mode = StandbyMode(str(said.get("standbyMode")))
+        mode = StandbyMode(str(inputs.get("standbyMode")))
     except ValueError:
-        raise NotTold("standbyMode") from None
+        raise Unreadable("standbyMode") from None
     if server is None or not (isinstance(in_service, list) and isinstance(standby, list)):
-        raise NotTold("servers")
+        raise Unreadable("servers")
     before, serving, spare, waiting = servers
     if servers != _NONE and (before, waiting) != (server, mode):
-        raise NotTold("another kind of server")
+        raise Unreadable("another kind of server")
     return server, serving + len(in_service), spare + len(standby), mode
 
 

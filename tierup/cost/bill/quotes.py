@@ -1,25 +1,25 @@
-"""Decides how a stack's own prices stand in Pulumi's plan, so that past and now are each priced with their own."""
+"""A stack's own prices in Pulumi's plan, so that past and now are each priced with their own."""
 
 import json
 from collections.abc import Mapping
 
 from tierup.catalog.price import Price
 from tierup.cost.bill.of_plan import quotes_of
-from tierup.resources.values import NotTold
+from tierup.resources.reading import Unreadable
 from tierup.stack.sections import Cost
 
 
-def to_props(said: Cost) -> dict[str, object]:
+def to_props(config: Cost) -> dict[str, object]:
     """What the tier's component is given besides its other inputs: nothing where nothing is quoted."""
-    quotes = said.model_dump(mode="json", by_alias=True, exclude_none=True, include={"quotes"})
-    return {} if said.quotes is None else quotes
+    quotes = config.model_dump(mode="json", by_alias=True, exclude_none=True, include={"quotes"})
+    return {} if config.quotes is None else quotes
 
 
 def from_props(inputs: Mapping[str, object]) -> dict[str, Price]:
-    """The prices by id in a tier's inputs. Raises `NotTold`."""
+    """The prices by id in a tier's inputs. Raises `Unreadable`."""
     try:
         # Through JSON: only there a strict model takes a date and an amount that are written as text.
-        said = Cost.model_validate_json(json.dumps({"quotes": inputs.get("quotes")}))
+        config = Cost.model_validate_json(json.dumps({"quotes": inputs.get("quotes")}))
     except ValueError as error:
-        raise NotTold("quotes") from error
-    return quotes_of(said)
+        raise Unreadable("quotes") from error
+    return quotes_of(config)
