@@ -72,7 +72,7 @@ def cost(
     ] = False,
     named: Annotated[
         Format | None,
-        typer.Option("--format", help="How it is told", show_default="text", case_sensitive=False),
+        typer.Option("--format", help="The form of the output", show_default="text", case_sensitive=False),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Short for --format json")] = False,
     strict: Annotated[
@@ -97,7 +97,7 @@ def cost(
     if plan is not None or preview:
         if kind in (Format.FOCUS, Format.OPENCOST) or (utilisation, api, to_file) != (None, None, None):
             raise UsageError(
-                "what a plan changes is told as text, json or markdown - leave the other options"
+                "what a plan changes is printed as text, json or markdown - leave the other options"
             )
         from tierup.cli import cost_plan
 
@@ -126,7 +126,7 @@ def planned(stack: str) -> Plan:
 
 @dataclass(frozen=True, slots=True)
 class PricedStack:
-    """A stack's cost, what was found of it, and both as they are reported."""
+    """A stack's cost, its findings, and both as they are reported."""
 
     cost: StackCost
     findings: tuple[Finding, ...]

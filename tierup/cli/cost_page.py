@@ -12,7 +12,7 @@ from tierup.findings.model import Finding, Severity
 
 
 def page(lines: Iterable[str], tables: Iterable[Table], findings: Iterable[FindingOut], out: Console) -> None:
-    """Lines, tables, and what was found: errors on standard error."""
+    """Print lines, tables and findings; errors go to standard error."""
     for line in lines:
         out.print(line, highlight=False, markup=False, soft_wrap=True)
     out.print()

@@ -56,7 +56,7 @@ def _read(source: str | None, stack: str | None) -> tuple[tuple[Change, ...], st
 
 
 def _read_all(source: str | None, stack: str | None) -> tuple[Change, ...]:
-    """The plan, which is large and lives to the end: looking for garbage in it takes a quarter of the whole time."""
+    """The plan. It is large and lives to the end, so collecting garbage meanwhile would take a quarter of the time."""
     gc.disable()
     try:
         if source is not None:

@@ -20,7 +20,7 @@ class ComponentCost(Amount):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Share(HourlyCost):
-    """One model's part of the tier's whole cost; the last of them is what no replica at rest uses."""
+    """One model's part of the tier's cost; the last one is the GPUs that no replica at rest uses."""
 
     name: str
     gpus: int
@@ -73,7 +73,7 @@ def gpus_in_service(bill: Bill, prices: Prices) -> int:
 
 
 def by_component(cost: TierCost) -> tuple[ComponentCost, ...]:
-    """Every component in the order of the lines; they add up to the whole."""
+    """Every component in the order of the lines; they add up to the cost of the tier."""
     return tuple(
         ComponentCost(
             component=name, **asdict(Amount.of(line for line in cost.lines if line.component == name))
@@ -83,7 +83,7 @@ def by_component(cost: TierCost) -> tuple[ComponentCost, ...]:
 
 
 def by_model(cost: TierCost, bill: Bill, prices: Prices) -> tuple[Share, ...]:
-    """The whole cost, by the GPUs that each model's replicas at rest hold; the parts add up to it."""
+    """The cost of the tier, by the GPUs that each model's replicas at rest hold; the parts add up to it."""
     used = sum(bill.models.values())
     gpus = max(used, gpus_in_service(bill, prices))
     held = [*bill.models.items(), *([(IDLE, gpus - used)] if gpus > used else [])]
@@ -96,7 +96,7 @@ def by_model(cost: TierCost, bill: Bill, prices: Prices) -> tuple[Share, ...]:
 
 
 def by_node(cost: TierCost, bill: Bill) -> tuple[NodeCost, ...]:
-    """Servers in service, and spares, each for itself."""
+    """Servers in service, and spares, each priced alone."""
     of_servers = [line for line in cost.lines if line.unit == _SERVER]
     roles = {
         "in service": (bill.in_service, [line for line in of_servers if line.component != "standby"]),

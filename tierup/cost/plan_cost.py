@@ -19,7 +19,7 @@ from tierup.resources.model import Change
 
 @dataclass(frozen=True, slots=True)
 class PlanCost:
-    """What a plan changes: its bills, and what they cost. `unknown`: resources that change and nobody can price."""
+    """What a plan changes: its bills, and what they cost. `unknown`: resources that change and cannot be priced."""
 
     operations: Counter[str]
     past: Bill

@@ -70,7 +70,7 @@ class PriceBook:
         return self.prices.server(self.bill.server)
 
     def find(self, name: str) -> Price:
-        """The price of this id, which is then used; one that nobody knows has no value."""
+        """The price of this id, which is then used; an unknown id gives a price without a value."""
         item = self.prices.find(name, self.bill.quotes)
         if item is None:
             item = Price(name, None, "USD", "not in the catalogue", datetime.date.min, "low")

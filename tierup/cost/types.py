@@ -27,7 +27,7 @@ class Bill:
     """What is to be priced, read from a plan of ours or from Pulumi's: the same for both, so both cost the same.
 
     `server` is an id of the catalogue; `models` maps a model to the GPUs its replicas at rest hold. `quotes` are the
-    stack's own prices by id. `unknown` are resources that nobody here can price, `type name` each.
+    stack's own prices by id. `unknown` are resources that cannot be priced, `type name` each.
     """
 
     server: str | None
@@ -187,5 +187,5 @@ class TierCost:
 
     @property
     def purchase_usd(self) -> Decimal:
-        """What is paid at once, also for lines whose part of an hour is not known."""
+        """What is paid at once, also for lines whose hourly cost is unknown."""
         return sum((line.purchase_usd for line in self.lines if line.purchase_usd is not None), Decimal(0))

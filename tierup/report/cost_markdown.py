@@ -1,6 +1,6 @@
 """A cost difference as the comment of a pull request: one comment per stack, updated in place.
 
-Its first line, which is not shown, says whose it is. The summary comes first and is never cut; the details are folded,
+Its first line, which is not shown, names the stack. The summary comes first and is never cut; the details are folded,
 and what of them is too long for a comment is left out and counted.
 """
 

@@ -38,7 +38,7 @@ class Change:
 
 
 def resource_of(manifest: Mapping[str, Any]) -> Resource:
-    """The resource that Pulumi will make of a rendered object; its URN says only what it is: no stack holds it yet."""
+    """The resource that Pulumi will make of a rendered object; no stack has it yet, so its URN is kind and name."""
     kind, version, name = manifest["kind"], manifest["apiVersion"], manifest["metadata"]["name"]
     token = f"kubernetes:{version if '/' in version else f'core/{version}'}:{kind}"
     return Resource(f"{token}::{name}", token, name, None, manifest)

@@ -27,8 +27,8 @@ def months_until_owned(bought: Iterable[Bought], running_usd: Decimal, rent_usd:
         if paid / saved <= month:
             break
         paid += usd
-    even = paid / saved
-    return even if even <= LONGEST else None
+    months = paid / saved
+    return months if months <= LONGEST else None
 
 
 def _replacements(items: tuple[Bought, ...]) -> list[tuple[Decimal, Decimal]]:

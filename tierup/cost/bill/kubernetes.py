@@ -44,7 +44,7 @@ class Objects:
         self._replicas = dict(pair for item in scalers if (pair := _known(_scaled, item)) is not None)
 
     def cost(self, item: Resource) -> ObjectCost:
-        """What it brings. Raises `Unreadable`, also for a kind that nobody here can price."""
+        """What the object brings. Raises `Unreadable`, also for a kind without a rule."""
         if is_free(item):
             return ObjectCost()
         group, kind = kind_of(item)

@@ -36,7 +36,7 @@ def hardware_of(plan: Plan) -> Bill:
 
 
 def quotes_of(config: Cost) -> dict[str, Price]:
-    """A stack's own prices by id; those of an id that nobody knows are left out."""
+    """A stack's own prices by id; those of an unknown id are left out."""
     prices, quotes = load_prices(), config.quotes if config.quotes is not None else {}
     return {
         name: Price(name, quote.value, prices.unit(name), quote.source, quote.as_of, "high", quoted=True)

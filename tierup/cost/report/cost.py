@@ -105,7 +105,7 @@ class RentOut(Out):
 
     @classmethod
     def of(cls, rent: Rent) -> "RentOut":
-        """The rent, with what its price and its offer say of it."""
+        """The rent with the facts of its price and its offer."""
         return cls(
             id=rent.price.id,
             provider=rent.offer.provider,
@@ -143,7 +143,7 @@ class StackReport(Out):
 
     @classmethod
     def of(cls, priced: StackCost, findings: Iterable[Finding]) -> "StackReport":
-        """All of a stack's cost, rounded, and what was found of it."""
+        """All of a stack's cost, rounded, with its findings."""
         bill, cost, prices = priced.bill, priced.cost, priced.prices
         every = tuple(findings)
         return cls(

@@ -61,7 +61,7 @@ class TotalOut(Out):
 
     @classmethod
     def of(cls, row: Row, **names: Any) -> Self:
-        """Both sides of a row and their difference; `names` say what the row is of."""
+        """Both sides of a row and their difference; `names` are the fields that name the row."""
         past, now = AmountOut.model_validate(row.past), AmountOut.model_validate(row.now)
         change = ChangeOut.between(past, now, row.complete)
         return cls(past=past, now=now, changed=row.changed, difference=change, **names)
@@ -129,7 +129,7 @@ class DifferenceReport(Out):
     def of(
         cls, stack: str, planned: PlanCost, today: datetime.date, findings: Iterable[Finding]
     ) -> "DifferenceReport":
-        """The whole of it, rounded; `today` is the day against which prices are called stale."""
+        """All figures of a plan, rounded; `today` is the day against which prices are called stale."""
         cost, every = planned.cost, tuple(findings)
         used = dict.fromkeys([*cost.now.prices.values(), *cost.past.prices.values()])
         return cls(
@@ -139,7 +139,7 @@ class DifferenceReport(Out):
             operations=dict(sorted(planned.operations.items())),
             past=SideOut.of(planned.past, cost.past),
             now=SideOut.of(planned.now, cost.now),
-            total=TotalOut.of(_with(cost.total, planned.unknown)),
+            total=TotalOut.of(_with_unknown(cost.total, planned.unknown)),
             components=[ComponentRow.of(row, component=row.component) for row in cost.components],
             lines=[LineRow.of(row, component=row.component, name=row.name) for row in cost.lines],
             prices=[PriceOut.of(item, planned.prices, today) for item in used],
@@ -147,14 +147,14 @@ class DifferenceReport(Out):
         )
 
 
-def _with(total: Row, unknown: frozenset[str]) -> Row:
-    """The total, which is not all of the difference where resources change that nobody can price."""
+def _with_unknown(total: Row, unknown: frozenset[str]) -> Row:
+    """The total, which is not all of the difference where resources change that cannot be priced."""
     changed, complete = total.changed or bool(unknown), total.complete and not unknown
     return replace(total, changed=changed, complete=complete)
 
 
 def verdict(report: DifferenceReport) -> str:
-    """The whole in one line."""
+    """The change of the monthly cost in one line."""
     total = report.total
     change = total.difference.usd_per_month
     if total.difference.complete:
@@ -169,7 +169,7 @@ def verdict(report: DifferenceReport) -> str:
 
 
 def head(report: DifferenceReport) -> Iterator[str]:
-    """What stands behind it, and what it leaves out; of all this there is little, whatever the plan."""
+    """The figures behind the verdict, and what they leave out: a few lines, however long the plan is."""
     total = report.total
     hours = _arrow(usd(total.past.usd_per_hour), usd(total.now.usd_per_hour))
     bought = _arrow(usd(total.past.purchase_usd), usd(total.now.purchase_usd))

@@ -102,7 +102,7 @@ class Table:
 
     @classmethod
     def of(cls, title: str, items: Iterable[_Row], columns: Mapping[str, Callable[[_Row], str]]) -> "Table":
-        """A row for each item; `columns` say what each shows of it."""
+        """A row for each item; `columns` maps a heading to the text of a cell."""
         rows = (tuple(cell(item) for cell in columns.values()) for item in items)
         return cls(title, tuple(columns), tuple(rows))
 

@@ -150,7 +150,7 @@ class OutlookOut(Out):
 
     @classmethod
     def of(cls, outlook: Outlook) -> "OutlookOut":
-        """The whole of it, rounded."""
+        """All figures of an outlook, rounded."""
         years = outlook.three_years
         return cls(
             tokens=[TokensOut.of(model, cost) for model, cost in outlook.tokens.items()],

@@ -8,7 +8,7 @@ from itertools import cycle
 from tierup.cost.report.cost import StackReport
 from tierup.report.charts.axes import COLOURS
 
-LEFT, RIGHT, TOP, ROW, LEGEND, IN_ROW = 110, 760, 44, 44, 160, 4  # pixels; legend: words in a row
+LEFT, RIGHT, TOP, ROW, LEGEND, IN_ROW = 110, 760, 44, 44, 160, 4  # pixels; IN_ROW: legend entries in a row
 # Two more than the comparison's, for eight components.
 HUES = (*COLOURS, "#56b4e9", "#e69f00")
 
@@ -37,8 +37,8 @@ class Sum:
 
 
 @dataclass(frozen=True)
-class Word:
-    """One word of the legend."""
+class LegendEntry:
+    """One component of the legend."""
 
     component: str
     colour: str
@@ -53,7 +53,7 @@ class Bars:
     height: int
     segments: list[Segment]
     sums: list[Sum]
-    legend: list[Word]
+    legend: list[LegendEntry]
     description: str
 
 
@@ -75,7 +75,7 @@ def bars(tiers: Sequence[StackReport]) -> Bars:
         sums.append(Sum(tier.stack, y, _px(x), f"{tier.totals.usd_per_month:f}"))
     under = TOP + len(tiers) * ROW + 16
     legend = [
-        Word(name, hue, LEFT + LEGEND * (place % IN_ROW), under + 20 * (place // IN_ROW))
+        LegendEntry(name, hue, LEFT + LEGEND * (place % IN_ROW), under + 20 * (place // IN_ROW))
         for place, (name, hue) in enumerate(hues.items())
     ]
     description = "; ".join(f"{item.stack} {item.usd} USD a month" for item in sums)

@@ -15,7 +15,15 @@ from tierup.report.charts.lines import band, path
 LEFT, RIGHT, TOP, BOTTOM, ROW = 110, 760, 44, 344, 20  # pixels
 _USES = tuple(Decimal(part) / 100 for part in range(4, 101, 2))
 _X = LinearAxis(1.0, LEFT, RIGHT)  # of utilisation
-Known = tuple[Outlook, str, TokenCost]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCost:
+    """One model of one tier whose tokens have a known cost."""
+
+    tier: Outlook
+    name: str
+    tokens: TokenCost
 
 
 @dataclass(frozen=True)
@@ -53,12 +61,17 @@ class Plot:
 
 def plot(tiers: Sequence[Outlook]) -> Plot:
     """USD per million tokens of both kinds, as the model's requests have them, on a logarithmic axis."""
-    known = [(tier, model, cost) for tier in tiers for model, cost in tier.tokens.items() if cost is not None]
-    if not known:
+    models = [
+        ModelCost(tier, name, cost)
+        for tier in tiers
+        for name, cost in tier.tokens.items()
+        if cost is not None
+    ]
+    if not models:
         return Plot(BOTTOM, [], [], [], "unknown: no capacity figure, or nothing is priced")
-    y = _axis(known)
+    y = _axis(models)
     hues = cycle(COLOURS)
-    curves = [_curve(item, place, next(hues), y) for place, item in enumerate(known)]
+    curves = [_curve(item, place, next(hues), y) for place, item in enumerate(models)]
     return Plot(
         height=BOTTOM + 60 + ROW * len(curves),
         curves=curves,
@@ -68,28 +81,28 @@ def plot(tiers: Sequence[Outlook]) -> Plot:
     )
 
 
-def _axis(known: Sequence[Known]) -> LogAxis:
+def _axis(models: Sequence[ModelCost]) -> LogAxis:
     """All of every curve, of rents and of APIs."""
-    asked = [float(usd) for tier, _, cost in known if (usd := _api(tier, cost)) is not None]
+    asked = [float(usd) for item in models if (usd := _api(item.tier, item.tokens)) is not None]
     rented = [
-        float(cost.mixed(use).value * part)
-        for tier, _, cost in known
-        if (part := _rent_part(tier)) is not None
+        float(item.tokens.mixed(use).value * part)
+        for item in models
+        if (part := _rent_part(item.tier)) is not None
         for use in (_USES[0], _USES[-1])
     ]
-    low = [float(cost.mixed(_USES[-1]).low) for _, _, cost in known]
-    high = [float(cost.mixed(_USES[0]).high) for _, _, cost in known]
+    low = [float(item.tokens.mixed(_USES[-1]).low) for item in models]
+    high = [float(item.tokens.mixed(_USES[0]).high) for item in models]
     return LogAxis(min(low + asked + rented) / 1.1, max(high + asked + rented) * 1.1, BOTTOM, TOP)
 
 
-def _curve(item: Known, place: int, colour: str, y: LogAxis) -> Curve:
-    tier, model, cost = item
+def _curve(item: ModelCost, place: int, colour: str, y: LogAxis) -> Curve:
+    tier, cost = item.tier, item.tokens
     spans = [(_x(use), cost.mixed(use)) for use in _USES]
     upper = [(x, y.at(float(span.high))) for x, span in spans]
     lower = [(x, y.at(float(span.low))) for x, span in spans]
-    part, asked, break_even = _rent_part(tier), _api(tier, cost), tier.break_even.get(model)
+    part, asked, break_even = _rent_part(tier), _api(tier, cost), tier.break_even.get(item.name)
     here = cost.mixed(cost.utilisation).value
-    name = f"{tier.stack}, {model}"
+    name = f"{tier.stack}, {item.name}"
     usd = f"{rounded(here, TOKEN):f}"
     label = f"{name}: {usd} USD per million at {percent(cost.utilisation)}"
     if tier.api is not None:
