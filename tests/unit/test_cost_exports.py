@@ -1,4 +1,4 @@
-"""Other tools count what the preview has said: FOCUS rows add up to it, OpenCost's own formula gives it back."""
+"""Other tools count what the preview shows: FOCUS rows add up to it, OpenCost's own formula gives it back."""
 
 import datetime
 from dataclasses import replace
@@ -146,9 +146,9 @@ def test_opencost_counts_at_run_time_what_the_preview_has_said(plan: Plan, warm:
     gib = claimed_gib(plan)
     pricing = custom_pricing(cost, plan.stack, plan.nodes.gpus_schedulable, gib)
     each = (server.cpu.threads.value, server.memory.gb.value, server.gpus.value)
-    seen = opencost_hour(pricing, [each] * len(nodes), gib, balancers=1)
+    counted = opencost_hour(pricing, [each] * len(nodes), gib, balancers=1)
     assert cost.usd_per_hour > 0
-    assert Decimal(seen * 730).quantize(CENT) == (cost.usd_per_hour * HOURS_PER_MONTH).quantize(CENT)
+    assert Decimal(counted * 730).quantize(CENT) == (cost.usd_per_hour * HOURS_PER_MONTH).quantize(CENT)
 
 
 def test_a_model_pays_for_the_gpus_that_its_pods_hold() -> None:

@@ -82,8 +82,8 @@ def test_what_has_no_price_is_in_no_sum_and_named() -> None:
 )
 def test_the_h100_node_against_renting_eight_gpus(usd_per_gpu_hour: str, months: str | None) -> None:
     rent = dec(usd_per_gpu_hour) * 8
-    found = months_until_owned(purchases(H100, dec(48)), running(H100), rent)
-    assert cents(found) == (None if months is None else dec(months))
+    until = months_until_owned(purchases(H100, dec(48)), running(H100), rent)
+    assert cents(until) == (None if months is None else dec(months))
 
 
 def test_owning_may_break_even_only_after_it_was_replaced() -> None:
@@ -104,7 +104,7 @@ def test_with_nothing_to_buy_the_hours_decide(running_usd: str, months: int | No
 
 
 def spent(items: tuple[Bought, ...], months: Decimal) -> Decimal:
-    """Paid until then for what is owned, replacements too: told another way."""
+    """Paid until then for what is owned, replacements too: computed another way."""
     total = dec(0)
     for item in items:
         total += item.usd
@@ -123,7 +123,7 @@ def any_purchases(random: Random) -> Iterator[Bought]:
 
 
 def test_owning_has_cost_no_more_than_rent_at_the_break_even_and_more_before_it() -> None:
-    random, seen = Random(13), 0
+    random, broke_even = Random(13), 0
     for _ in range(300):
         items = tuple(any_purchases(random))
         saved = dec(random.randint(10, 900)) / 730
@@ -131,9 +131,9 @@ def test_owning_has_cost_no_more_than_rent_at_the_break_even_and_more_before_it(
         checked = [dec(month) for month in range(1, 121) if months is None or month < months]
         assert all(spent(items, month) > saved * 730 * month for month in checked)
         if months is not None:
-            seen += 1
+            broke_even += 1
             assert abs(spent(items, months) - saved * 730 * months) < CENT
-    assert 50 < seen < 290
+    assert 50 < broke_even < 290
 
 
 def test_dearer_rent_never_makes_owning_wait_longer() -> None:
@@ -147,11 +147,11 @@ def test_dearer_rent_never_makes_owning_wait_longer() -> None:
 
 def test_every_offer_of_the_tiers_gpu_is_compared_the_cheapest_first() -> None:
     plan, prices = plan_of("premium"), load_prices()
-    found = outlook(plan, bill_of(plan), prices)
+    future = outlook(plan, bill_of(plan), prices)
     gpu = plan.nodes.server.gpu
-    assert {item.id for item in found.rented} == {
+    assert {item.id for item in future.rented} == {
         name for name, offer in prices.offers.items() if offer.gpu == gpu
     }
-    rents = [item.rent.usd_per_hour for item in found.rented]
+    rents = [item.rent.usd_per_hour for item in future.rented]
     assert None not in rents
     assert rents == sorted(rent for rent in rents if rent is not None)

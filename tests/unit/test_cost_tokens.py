@@ -40,9 +40,9 @@ def cost_of_plan(plan: Plan) -> TierCost:
 
 
 def known(plan: Plan, cost: TierCost, utilisation: Decimal | None = None) -> list[TokenCost]:
-    found = [item for item in token_costs(plan, cost, utilisation).values() if item is not None]
-    assert len(found) == len(plan.models)
-    return found
+    costs = [item for item in token_costs(plan, cost, utilisation).values() if item is not None]
+    assert len(costs) == len(plan.models)
+    return costs
 
 
 # By hand
@@ -86,8 +86,8 @@ def test_the_range_pairs_dear_hours_with_few_tokens() -> None:
 def test_owning_breaks_even_with_an_api_where_the_api_takes_as_much(
     usd_in: str, usd_out: str, even: str | None
 ) -> None:
-    found = utilisation_against(BY_HAND, dec(usd_in), dec(usd_out))
-    assert found == (None if even is None else dec(even))
+    utilisation = utilisation_against(BY_HAND, dec(usd_in), dec(usd_out))
+    assert utilisation == (None if even is None else dec(even))
 
 
 # Laws
@@ -216,9 +216,9 @@ def outlook_of(plan: Plan, api: ApiPrice | None = None) -> Outlook:
 
 @every_variant
 def test_money_is_decimal_everywhere_and_always_a_number(plan: Plan) -> None:
-    found = list(leaves(outlook_of(plan, ApiPrice(dec("0.10"), dec("0.40")))))
-    assert not [value for value in found if isinstance(value, float)]
-    numbers = [value for value in found if isinstance(value, Decimal)]
+    values = list(leaves(outlook_of(plan, ApiPrice(dec("0.10"), dec("0.40")))))
+    assert not [value for value in values if isinstance(value, float)]
+    numbers = [value for value in values if isinstance(value, Decimal)]
     assert len(numbers) > 50
     assert all(number.is_finite() for number in numbers)
 
@@ -240,11 +240,11 @@ def test_dear_electricity_costs_more_and_a_long_life_less(plan: Plan) -> None:
 
 @every_tier
 def test_the_case_of_the_price_itself_is_the_tiers_cost(plan: Plan) -> None:
-    found = outlook_of(plan)
+    future = outlook_of(plan)
     for what in ("electricity", "life"):
-        value = found.cost.prices[what].value
-        (same,) = [case for case in found.sensitivity if (case.what, case.value) == (what, value)]
-        assert same.usd_per_hour == found.cost.usd_per_hour
+        value = future.cost.prices[what].value
+        (same,) = [case for case in future.sensitivity if (case.what, case.value) == (what, value)]
+        assert same.usd_per_hour == future.cost.usd_per_hour
 
 
 def test_any_electricity_price_moves_the_cost_in_its_direction() -> None:
