@@ -21,7 +21,7 @@ CENT = dec("0.01")
 
 def tier(name: str, api: str | None = "0.10/0.40") -> tuple[StackReport, Outlook]:
     priced = priced_stack(plan_of(name), TODAY, None, api)
-    return priced.report, priced.cost.outlook
+    return priced.report, priced.outlook
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,7 @@ from tierup.cli.cost_options import (
 from tierup.cli.cost_page import ending, page
 from tierup.cli.exits import UsageError, console, examples
 from tierup.cli.project import OptionalStack, project_folder
-from tierup.cost import StackCost
+from tierup.cost import Outlook, StackCost
 from tierup.cost.report.cost import StackReport, every_table, head
 from tierup.findings.model import BUDGET_CODES, Finding
 from tierup.io.stack.read import read_stack, stack_path
@@ -109,7 +109,7 @@ def cost(
     _print(priced, kind)
     if to_file is not None:
         others = [priced_stack(planned(name), today(), *asked) for name in beside or ()]
-        write_page(to_file, [(item.report, item.cost.outlook) for item in (priced, *others)])
+        write_page(to_file, [(item.report, item.outlook) for item in (priced, *others)])
     raise typer.Exit(ending(priced.findings, priced.report.unpriced, strict))
 
 
@@ -126,23 +126,24 @@ def planned(stack: str) -> Plan:
 
 @dataclass(frozen=True, slots=True)
 class PricedStack:
-    """A stack's cost, its findings, and both as they are reported."""
+    """A stack's cost, its outlook and findings, and all of it as it is reported."""
 
     cost: StackCost
+    outlook: Outlook
     findings: tuple[Finding, ...]
     report: StackReport
 
 
 def priced_stack(plan: Plan, day: datetime.date, utilisation: str | None, api: str | None) -> PricedStack:
     """A stack's cost as of a day, and its outlook under what the user states."""
-    share, price = fraction(utilisation), api_price(api)
+    cost = StackCost.of(plan, load_prices(), day)
     try:
-        cost = StackCost.of(plan, load_prices(), day, share, price)
+        outlook = cost.outlook(fraction(utilisation), api_price(api))
     except ValueError as error:
         raise UsageError(f"--utilisation: {error}") from error
     over = (item for item in plan.findings if item.code in BUDGET_CODES)
     findings = (*over, *acceptance.marked(cost.stale_prices(), plan.config.accept))
-    return PricedStack(cost, findings, StackReport.of(cost, findings))
+    return PricedStack(cost, outlook, findings, StackReport.of(cost, outlook, findings))
 
 
 def _print(priced: PricedStack, kind: Format) -> None:

@@ -1,4 +1,4 @@
-"""The cost of one stack on one day: its plan, its bill, the prices of it, and what follows from them."""
+"""The cost of one stack on one day: its plan, its bill, the prices of it, and the outlook that follows."""
 
 import datetime
 from collections.abc import Iterator
@@ -27,26 +27,21 @@ class StackCost:
     bill: Bill
     prices: Prices
     cost: TierCost
-    outlook: Outlook
     today: datetime.date
 
     @classmethod
-    def of(
-        cls,
-        plan: Plan,
-        prices: Prices,
-        today: datetime.date,
-        utilisation: Decimal | None = None,
-        api: ApiPrice | None = None,
-    ) -> Self:
-        """The cost, and its outlook for a stated utilisation and API price.
+    def of(cls, plan: Plan, prices: Prices, today: datetime.date) -> Self:
+        """The cost of a plan; `today` is the day against which prices are called stale."""
+        bill = bill_of(plan)
+        return cls(plan, bill, prices, price(bill, prices, today), today)
+
+    def outlook(self, utilisation: Decimal | None = None, api: ApiPrice | None = None) -> Outlook:
+        """Tokens, three years, rent and what-ifs, for a stated utilisation and API price.
 
         Raises:
             ValueError: if `utilisation` is not above 0 and at most 1.
         """
-        bill = bill_of(plan)
-        future = outlook(plan, bill, prices, utilisation, api)
-        return cls(plan, bill, prices, price(bill, prices, today), future, today)
+        return outlook(self.plan, self.bill, self.prices, utilisation, api)
 
     @property
     def used_prices(self) -> dict[str, Price]:

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from tierup.cost.analysis.outlook import Outlook
 from tierup.cost.analysis.rent import Rent, rented
 from tierup.cost.parts import by_component, by_model, by_node, server_parts
 from tierup.cost.report.figures import (
@@ -142,7 +143,7 @@ class StackReport(Out):
     outlook: OutlookOut
 
     @classmethod
-    def of(cls, priced: StackCost, findings: Iterable[Finding]) -> "StackReport":
+    def of(cls, priced: StackCost, outlook: Outlook, findings: Iterable[Finding]) -> "StackReport":
         """All of a stack's cost, rounded, with its findings."""
         bill, cost, prices = priced.bill, priced.cost, priced.prices
         every = tuple(findings)
@@ -161,7 +162,7 @@ class StackReport(Out):
             unpriced_count=len(cost.unpriced),
             unpriced=list(cost.unpriced),
             findings=[FindingOut.of(item) for item in every],
-            outlook=OutlookOut.of(priced.outlook),
+            outlook=OutlookOut.of(outlook),
         )
 
 
