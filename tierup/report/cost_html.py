@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from tierup.cost.analysis.outlook import Outlook
+from tierup.cost import Outlook
 from tierup.cost.report.cost import StackReport, every_table, head
 from tierup.cost.report.figures import NOT_PRICED, Table, usd
 from tierup.report.charts import bars, curves

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from itertools import cycle
 
-from tierup.cost.analysis.outlook import Outlook
+from tierup.cost import Outlook
 from tierup.cost.analysis.tokens import TokenCost
 from tierup.cost.report.figures import TOKEN, rounded
 from tierup.cost.report.outlook import from_utilisation, percent
