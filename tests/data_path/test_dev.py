@@ -217,6 +217,6 @@ def test_a_process_that_dies_is_reported_and_ends_the_run(person: Person) -> Non
     os.kill(int(prometheus.split()[0]), signal.SIGKILL)
     assert process.wait(HEALTH_SECONDS) == 1
     said = person.out.read_text()
-    assert f"error: prometheus was ended by signal 9; the end of {person.folder}" in said
+    assert f"error: prometheus was ended by signal 9; from {person.folder}" in said
     assert "Server is ready to receive web requests" in said
     assert person.left() == []

@@ -42,16 +42,15 @@ def test_ten_times_the_bound_is_served_or_refused_and_nothing_else(
 ) -> None:
     plan = make_tier(gateway={"queueLength": QUEUE})
     stack = GatewayStack(plan, tmp_path / "gateway", {plan.models[0].slug: engines.addresses})
-    served: list[float] = []
+    served: list[int] = []
     refused: list[str] = []
     wrong: list[object] = []
     with running(stack) as gateway:
 
         def client() -> None:
-            started = time.monotonic()
             answer = gateway.ask(CHAT, BODY)
             if answer.status == 200:
-                served.append(time.monotonic() - started)
+                served.append(answer.status)
             elif answer.status == 429 and answer.error["type"] == "rate_limit_error":
                 refused.append(answer.headers["retry-after"])
             else:
@@ -72,10 +71,12 @@ def test_ten_times_the_bound_is_served_or_refused_and_nothing_else(
         assert set(refused) == {str(retry_after_seconds(plan, plan.models[0]))}
         assert len(served) >= SLOTS + QUEUE, "the bound let in fewer than it states"
         assert len(refused) > 0
-        # A full queue before you at the rate at which this run was served, and your own turn.
+        log = gateway.log_of(1 + CLIENTS)
+        assert [line["status"] for line in log].count("429") == len(refused)
+        # A full queue before you at the rate at which this run was served, and your own turn; by Nginx's clock, since
+        # so many threads of a client wait for each other. Without a bound it is ten times that.
         wait = (SLOTS + QUEUE) / (len(served) / elapsed)
-        assert max(served) <= 1.5 * wait, (max(served), wait)
-        statuses = [line["status"] for line in gateway.log_of(1 + CLIENTS)]
-        assert statuses.count("429") == len(refused)
+        longest = max(float(line["seconds"]) for line in log if line["status"] == "200")
+        assert longest <= 2 * wait, (longest, wait)
         until(lambda: engines.metric("vllm:num_requests_waiting") == 0, "the queue is empty again")
         assert gateway.ask(CHAT, BODY).status == 200

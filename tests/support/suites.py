@@ -159,15 +159,13 @@ def _terminate(*_: object) -> None:
 
 
 def run(names: Sequence[str], only: Sequence[str], rows: list[Row]) -> None:
-    """Run what is named, each step once; `rows` grows as they end."""
+    """Install what the suites named need, then run them; `rows` grows as they end."""
+    wanted = [suite for suite in SUITES if suite.name in names]
     if "lint" in names:
         rows.append(run_lint())
-    installed: set[str] = set()
-    for suite in (suite for suite in SUITES if suite.name in names):
-        for step in suite.needs:
-            if step.name not in installed:
-                installed.add(step.name)
-                rows.append(run_step(step))
+    for step in dict.fromkeys(step for suite in wanted for step in suite.needs):
+        rows.append(run_step(step))
+    for suite in wanted:
         rows.append(run_suite(suite, only))
 
 

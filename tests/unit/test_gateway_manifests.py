@@ -194,7 +194,7 @@ def test_classes_are_told_apart_by_the_tokens_asked_for(make_plan: MakePlan) -> 
 
 def test_a_refused_client_waits_for_the_queue_at_the_planned_rate(make_plan: MakePlan) -> None:
     plan = make_plan(gateway={"queueLength": 100})
-    (known,) = plan.capacity
+    known = plan.models[0].capacity
     assert known is not None
     assert known.full.req_s is not None
     wait = gateway_files.retry_after_seconds(plan, plan.models[0])

@@ -17,6 +17,7 @@ from tierup.plan.resolve import resolve
 from tierup.rules.model import divides, splits_group
 from tierup.rules.preflight import check, make_plan
 from tierup.stack.parse import parse
+from tierup.stack.sections import Images
 
 ROOT = Path(__file__).parents[2]
 TWO, FOUR = "standard-2x-a100-80g-pcie", "standard-4x-a100-80g-pcie"
@@ -312,6 +313,12 @@ SEARCHED = (ROOT / "tests/unit/test_capacity_rules.py").read_text(encoding="utf-
 def test_both_sides_of_a_boundary(code: str, right: dict[str, Any], wrong: dict[str, Any]) -> None:
     assert code not in codes(**right)
     assert code in codes(**wrong)
+
+
+@pytest.mark.parametrize("name", Images.model_fields)
+def test_no_image_of_a_stack_may_float(name: str) -> None:
+    assert "FLOATING_IMAGE" in codes(images={name: "registry.example.com/image:latest"})
+    assert "FLOATING_IMAGE" not in codes(images={name: "registry.example.com/image:v1.2.3"})
 
 
 def test_rules_tell_with_the_severities_that_are_explained() -> None:

@@ -142,7 +142,7 @@ def priced_stack(plan: Plan, day: datetime.date, utilisation: str | None, api: s
     except ValueError as error:
         raise UsageError(f"--utilisation: {error}") from error
     over = (item for item in plan.findings if item.code in BUDGET_CODES)
-    findings = (*over, *acceptance.marked(cost.stale_prices(), plan.config.accept))
+    findings = (*over, *acceptance.marked(cost.stale_prices(), plan.accept))
     return PricedStack(cost, outlook, findings, StackReport.of(cost, outlook, findings))
 
 

@@ -75,4 +75,4 @@ def _findings(planned: PlanCost, stack: str | None, day: datetime.date) -> tuple
         return old
     parsed = parse(read_stack(stack_path(project_folder(), stack)))
     plan = make_plan(parsed, load_catalog(), shown=BUDGET_CODES)
-    return (*planned.over_budget(plan.budget), *acceptance.marked(old, plan.config.accept))
+    return (*planned.over_budget(plan.budget), *acceptance.marked(old, plan.accept))

@@ -24,7 +24,7 @@ def page(run: DevRun) -> list[str]:
 
 def lines(plan: Plan, url: str, keys: Path, authority: Path) -> list[str]:
     """Names, keys and two ways to ask; `authority` signed the gateway's certificate."""
-    names = [model.name for model in plan.models]
+    names = plan.model_names
     known = [f"  models      {', '.join([*names, *plan.gateway.aliases])}"]
     header, key = "", '"none"'
     if plan.gateway.keys:

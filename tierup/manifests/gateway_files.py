@@ -117,7 +117,7 @@ def _bounds(key: KeyPlan, gateways: int) -> dict[str, Any]:
 
 def policy(plan: Plan) -> dict[str, Any]:
     """What classify.js decides by."""
-    gateway, names = plan.gateway, [model.name for model in plan.models]
+    gateway, names = plan.gateway, plan.model_names
     keys = {
         key.name: {"classes": list(key.classes), "setsPriority": key.sets_priority} for key in gateway.keys
     }
@@ -197,7 +197,7 @@ def retry_after_seconds(plan: Plan, model: ModelPlan) -> int:
 
     The rate is the sizing model's for full slots; where it has none, that of the promised pace.
     """
-    known = plan.capacity[plan.models.index(model)] if plan.capacity else None
+    known = model.capacity
     if known is not None and known.full.req_s is not None:
         rate = known.full.req_s.p50
     else:

@@ -1,9 +1,9 @@
-"""Decides what a model entry leaves open, and what follows from it: slots, memory, times."""
+"""The values that a model entry leaves open, and what follows from them: slots, memory, times."""
 
 import math
 from collections.abc import Iterable, Mapping
 
-from tierup.catalog import Catalog, ModelSpec, Precision, Server
+from tierup.catalog import DEFAULT_PRECISION, Catalog, ModelSpec, Precision, Server
 from tierup.plan.chooser import Chooser
 from tierup.plan.model import ModelPlan, NodePlan
 from tierup.plan.replicas import at_most, at_rest, gpus_of, rollout_of, spare_replicas
@@ -28,8 +28,13 @@ def slug_of(name: str) -> str:
     return "".join(char if char.isalnum() else "-" for char in name.lower()).strip("-")
 
 
+def precision_of(model: Model) -> Precision:
+    """The precision of a model entry, with its default."""
+    return model.precision if model.precision is not None else DEFAULT_PRECISION
+
+
 def served_name(model: Model, models: Iterable[Model]) -> str:
-    """The name clients ask for: as said, else the id; beside others of the same id, the precision too.
+    """The name clients ask for: the entry's own, else the id; beside others of the same id, the precision too.
 
     A model that stands alone keeps its name when its precision changes, so that its pods roll: under another name
     the new ones would wait for GPUs that the old ones hold.
@@ -37,8 +42,9 @@ def served_name(model: Model, models: Iterable[Model]) -> str:
     if model.name is not None:
         return model.name
     alone = sum(other.id == model.id for other in models) == 1
-    plain = model.precision in (None, Precision.BF16)
-    return model.id if alone or plain else f"{model.id}-{model.precision}"
+    precision = precision_of(model)
+    plain = precision is DEFAULT_PRECISION
+    return model.id if alone or plain else f"{model.id}-{precision}"
 
 
 def autoscales(engines: Iterable[Engine | None]) -> tuple[bool, str]:
@@ -90,7 +96,7 @@ def _resolve(
     default_name = served_name(said, config.models)
     name_why = "the catalogue's id" + ("" if default_name == said.id else " and the precision")
     name = choose.pick(f"{at}.name", said.name, default_name, name_why)
-    precision = choose.pick(f"{at}.precision", said.precision, Precision.BF16, precision_why)
+    precision = choose.pick(f"{at}.precision", said.precision, DEFAULT_PRECISION, precision_why)
     variant = spec.variants[precision]
     revision_why = "the commit that the catalogue pins"
     revision = choose.pick(f"{at}.revision", said.revision, variant.revision or "", revision_why)

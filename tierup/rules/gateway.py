@@ -36,7 +36,8 @@ def longform(plan: Plan) -> Iterator[Finding]:
 def queue_wait(plan: Plan) -> Iterator[Finding]:
     """How long the last of a full queue waits: clients that give up leave work behind that nobody reads."""
     queue = plan.gateway.queue_length
-    for model, known in zip(plan.models, plan.capacity, strict=True):
+    for model in plan.models:
+        known = model.capacity
         if known is None or known.full.req_s is None:
             continue
         wait = queue / known.full.req_s.p50

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
-from tierup.catalog import Gpu, Precision
+from tierup.catalog import DEFAULT_PRECISION, Gpu, Precision
 from tierup.sizing.shape import ModelShape
 
 Engine = Literal["vllm", "tensorrt-llm"]
@@ -38,7 +38,7 @@ class SizingInput:
     model: ModelShape
     gpu_id: str
     gpu: Gpu
-    precision: Precision = Precision.BF16
+    precision: Precision = DEFAULT_PRECISION
     tensor: int = 1
     pipeline: int = 1
     replicas: int = 1

@@ -14,7 +14,7 @@ from typing import Literal
 from tierup.cost.analysis.span import Span, exact, hourly, of_range
 from tierup.cost.types import TierCost
 from tierup.plan.capacity import question
-from tierup.plan.model import ModelCapacity, ModelPlan, Plan
+from tierup.plan.model import ModelPlan, Plan
 from tierup.sizing.share import prefill_share
 
 MILLION = Decimal(1_000_000)
@@ -81,13 +81,11 @@ def token_costs(
     """
     if utilisation is not None and not 0 < utilisation <= 1:
         raise ValueError(f"utilisation is above 0 and at most 1 (got {utilisation})")
-    models = zip(plan.models, plan.capacity, strict=True)
-    return {model.name: _token_cost(plan, model, capacity, cost, utilisation) for model, capacity in models}
+    return {model.name: _token_cost(plan, model, cost, utilisation) for model in plan.models}
 
 
-def _token_cost(
-    plan: Plan, model: ModelPlan, capacity: ModelCapacity | None, cost: TierCost, stated: Decimal | None
-) -> TokenCost | None:
+def _token_cost(plan: Plan, model: ModelPlan, cost: TierCost, stated: Decimal | None) -> TokenCost | None:
+    capacity = model.capacity
     if capacity is None or not cost.usd_per_hour:
         return None
     full, expected = capacity.full.req_s, capacity.sizing.req_s
