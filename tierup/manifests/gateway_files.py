@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
+from tierup.catalog.engine import engine_facts
 from tierup.manifests.common import ENGINE_PORT, GATEWAY_PORT, GATEWAY_STATUS_PORT
 from tierup.manifests.engines import engine_priority
 from tierup.plan.model import KeyPlan, ModelPlan, Plan
@@ -17,6 +18,10 @@ CAPPED = "longform"  # the reloader's name for all classes that may hold a part 
 # Patient: an engine that is only slow under a burst must not lose its part of it to the others.
 PROBE = {"timeout_seconds": 3, "failures": 3, "stalled_seconds": 30}
 _PROGRAMS = ("gateway-run.sh", "reloader.py", "reloader_rules.py")
+PROBED = "/metrics"  # the path at which the reloader reads an engine's metrics
+NO_METRIC = (
+    "(none)"  # can be no metric's name: the reloader finds nothing, and only the engine's health counts
+)
 LARGE_BODIES = 4  # at once, per gateway: each may take its size several times over while it is parsed
 
 
@@ -177,8 +182,7 @@ def orders(plan: Plan, place: Place = POD) -> dict[str, Any]:
                 "slots": model.slots,
                 "queue": plan.gateway.queue_length,
                 "caps": {CAPPED: plan.gateway.longform_cap},
-                "running": "vllm:num_requests_running",
-                "progress": ["vllm:generation_tokens_total", "vllm:prompt_tokens_total"],
+                **_progress(model),
             }
             for model in plan.models
         ],
@@ -190,6 +194,15 @@ def orders(plan: Plan, place: Place = POD) -> dict[str, Any]:
         },
         "probe": PROBE,
     }
+
+
+def _progress(model: ModelPlan) -> dict[str, Any]:
+    """The metrics by which the reloader sees that an engine stalls; none where it cannot read any."""
+    metrics = engine_facts(model.engine).metrics
+    running = metrics.running.value
+    if running is None or metrics.path.value != PROBED:
+        return {"running": NO_METRIC, "progress": []}
+    return {"running": running, "progress": list(metrics.progress.value)}
 
 
 def retry_after_seconds(plan: Plan, model: ModelPlan) -> int:

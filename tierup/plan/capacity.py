@@ -10,12 +10,13 @@ import functools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
+from tierup.catalog.engine import engine_facts
 from tierup.plan.model import ClassCapacity, ModelCapacity, ModelPlan, Plan
 from tierup.sizing import Range, Sizing, SizingInput, size
 from tierup.sizing.coefficients import load_calibration
 from tierup.sizing.memory import memory
 from tierup.sizing.shape import spec_shape
-from tierup.stack.sections import Engine, WorkloadClass
+from tierup.stack.sections import WorkloadClass
 
 _ROUNDS = 14  # halvings of the requests in flight: to 1/16000 of the range
 Classes = tuple[tuple[str, WorkloadClass], ...]
@@ -52,8 +53,10 @@ def question(plan: Plan, model: ModelPlan) -> SizingInput:
         max_num_seqs=model.slots,
         kv_dtype=model.kv_cache_dtype.value,
         engine=model.engine.value,
-        # Versions are told apart only of vLLM; what is empty counts as current.
-        engine_version=plan.images.vllm_tag if model.engine is Engine.VLLM else "",
+        # What is empty counts as current.
+        engine_version=plan.images.engine_tag(model.engine)
+        if engine_facts(model.engine).versions_differ
+        else "",
     )
 
 

@@ -7,7 +7,8 @@ import math
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from tierup.catalog import Gpu, ModelSpec, Precision, Server, Variant
+from tierup.catalog import Gpu, ModelSpec, Precision, Server, Variant, WeightFormat
+from tierup.catalog.engine import engine_facts
 from tierup.findings.model import Finding
 from tierup.sizing import Bottleneck, Range, Sizing
 from tierup.sizing.memory import Memory
@@ -286,21 +287,46 @@ class BudgetPlan:
 
 @dataclass(frozen=True, slots=True)
 class ImagesPlan:
-    """Images, all pinned; `gguf` only where a GGUF model is served, `tensorrtllm` used only by its engine."""
+    """Images by their key in the stack file; None: the file names none and there is no default."""
 
-    vllm: str
-    tensorrtllm: str
-    nginx: str
-    prometheus: str
-    grafana: str
-    reloader: str
-    gguf: str | None
+    by_key: dict[str, str | None]
 
     @property
-    def vllm_tag(self) -> str:
-        """Names the engine's version; empty where only a digest does."""
-        name = self.vllm.partition("@")[0].rpartition("/")[2]
-        return name.partition(":")[2]
+    def nginx(self) -> str:
+        return self.of("nginx")
+
+    @property
+    def prometheus(self) -> str:
+        return self.of("prometheus")
+
+    @property
+    def grafana(self) -> str:
+        return self.of("grafana")
+
+    @property
+    def reloader(self) -> str:
+        return self.of("reloader")
+
+    def engine(self, name: str) -> str:
+        """The image of an engine."""
+        return self.of(engine_facts(name).image.key)
+
+    def serving(self, engine: str, weights: WeightFormat) -> str:
+        """The image in which an engine serves weights of a format: one for that format where there is one."""
+        other = engine_facts(engine).format_images.get(weights)
+        image = self.by_key[other.key] if other is not None else None
+        return image if image is not None else self.engine(engine)
+
+    def engine_tag(self, name: str) -> str:
+        """The tag of an engine's image, which names its version; empty where only a digest does."""
+        return self.engine(name).partition("@")[0].rpartition("/")[2].partition(":")[2]
+
+    def of(self, key: str) -> str:
+        """An image that every stack has; KeyError for the others."""
+        image = self.by_key[key]
+        if image is None:
+            raise KeyError(key)
+        return image
 
 
 @dataclass(frozen=True, slots=True)

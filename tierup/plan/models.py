@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable, Mapping
 
 from tierup.catalog import DEFAULT_PRECISION, Catalog, ModelSpec, Precision, Server
+from tierup.catalog.engine import DEFAULT_ENGINE, engine_facts
 from tierup.plan.chooser import Chooser
 from tierup.plan.model import ModelPlan, NodePlan
 from tierup.plan.replicas import at_most, at_rest, gpus_of, rollout_of, spare_replicas
@@ -49,8 +50,10 @@ def served_name(model: Model, models: Iterable[Model]) -> str:
 
 def autoscales(engines: Iterable[Engine | None]) -> tuple[bool, str]:
     """Whether replicas are added and taken away where the file does not say, and why."""
-    if Engine.TENSORRT_LLM in engines:
-        return False, "no metrics of tensorrt-llm are known to be there for it"
+    for engine in engines:
+        problem = engine_facts(engine if engine is not None else DEFAULT_ENGINE).autoscaling_problem
+        if problem is not None:
+            return False, problem
     return True, "load varies; the HPA is the one owner of replicas"
 
 
@@ -101,7 +104,7 @@ def _resolve(
     revision_why = "the commit that the catalogue pins"
     revision = choose.pick(f"{at}.revision", said.revision, variant.revision or "", revision_why)
     engine = choose.pick(
-        f"{at}.engine", said.engine, Engine.VLLM, "continuous batching, PagedAttention, priorities"
+        f"{at}.engine", said.engine, Engine(DEFAULT_ENGINE), "continuous batching, PagedAttention, priorities"
     )
     tensor, pipeline = _parallelism(said, at, nodes, choose)
     gpus = tensor * pipeline

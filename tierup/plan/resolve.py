@@ -6,6 +6,7 @@ Defaults of a section stand here and in `nodes`, `models`, `replicas` and `gatew
 from collections.abc import Mapping
 
 from tierup.catalog import Catalog
+from tierup.catalog.engine import format_images, load_engines
 from tierup.plan.capacity import with_capacity
 from tierup.plan.chooser import Chooser
 from tierup.plan.gateway import resolve_gateway
@@ -41,15 +42,9 @@ CLASSES = {
         prompt_tokens=1024, answer_tokens=1500, ttft_ms=10_000.0, tpot_ms=100.0, share=0.2, priority=20
     ),
 }
+# Image and reason by key; what has no default is in the engine facts (`format_images`).
 IMAGES = {
-    "vllm": (
-        "vllm/vllm-openai:v0.32.0",
-        "the version whose flags and metrics are tested against its CPU build",
-    ),
-    "tensorrtllm": (
-        "nvcr.io/nvidia/tensorrt-llm/release:1.2.1",
-        "the last release that is no candidate; used only by engine tensorrt-llm",
-    ),
+    **{facts.image.key: (facts.default_image, facts.image.why) for facts in load_engines().values()},
     "nginx": ("nginxinc/nginx-unprivileged:1.29.3", "re-resolves upstreams since 1.27.3; runs unprivileged"),
     "prometheus": ("prom/prometheus:v3.8.0", "current release with native histograms off by default"),
     "grafana": ("grafana/grafana:11.6.0", "the version the dashboards' typed builder is made for"),
@@ -212,13 +207,10 @@ def _quotes(config: TierConfig, choose: Chooser) -> dict[str, Quote]:
 
 
 def _images(config: TierConfig, choose: Chooser) -> ImagesPlan:
-    said = config.images
-    if said.gguf is None:
-        choose.note(
-            "images.gguf", "none", "no public image has vLLM's GGUF plugin; needed only for q8_0 and q5_k_m"
-        )
-    picked = {
-        key: choose.pick(f"images.{key}", getattr(said, key), image, why)
-        for key, (image, why) in IMAGES.items()
-    }
-    return ImagesPlan(**picked, gguf=said.gguf)
+    images = config.images.by_key()
+    for other in format_images():
+        if images[other.key] is None:
+            choose.note(f"images.{other.key}", "none", other.why_none)
+    for key, (image, why) in IMAGES.items():
+        images[key] = choose.pick(f"images.{key}", images[key], image, why)
+    return ImagesPlan(images)

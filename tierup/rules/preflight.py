@@ -39,7 +39,8 @@ _MODEL_RULES: tuple[tuple[Callable[[Plan, ModelPlan, str], Iterator[Finding]], s
     (model_rules.class_rules, {"workload"}),
     (model_rules.own_rules, set()),
     (engine_rules.image_rules, {"images"}),
-    (engine_rules.tensorrt_llm_rules, set()),
+    (engine_rules.loads, set()),
+    (engine_rules.proven, set()),
     (engine_rules.in_order, {"workload"}),
     (capacity_rules.capacity_rules, _CAPACITY),
 )
@@ -66,7 +67,7 @@ _TIER_RULES: tuple[tuple[Callable[[Plan], Iterator[Finding]], set[str]], ...] = 
     (gateway_rules.longform, {"models", "workload", "gateway", "nodes"}),
     (gateway_rules.queue_wait, _CAPACITY),
     (gateway_rules.drain, {"models", "workload"}),
-    (gateway_rules.buckets, {"workload"}),
+    (gateway_rules.buckets, {"models", "workload"}),
     (gateway_rules.exposure, {"gateway"}),
     (caller_rules.secrets, {"gateway"}),
     (caller_rules.names, {"gateway", "models", "workload"}),

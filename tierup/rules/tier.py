@@ -7,7 +7,7 @@ from tierup.plan.model import ModelPlan, Plan
 from tierup.plan.replicas import fits
 from tierup.rules.images import FLOATS, PIN, floats
 from tierup.sizing.memory import GB_PER_GIB
-from tierup.stack.sections import CacheKind, Images, MonitoringMode, Provider, StandbyMode
+from tierup.stack.sections import CacheKind, MonitoringMode, Provider, StandbyMode
 
 SYSTEM_CPU = 4.0  # two gateways, one fetch, Prometheus and Grafana
 SYSTEM_MEMORY_GIB = 7.0
@@ -145,7 +145,6 @@ def monitoring(plan: Plan) -> Iterator[Finding]:
 
 def images(plan: Plan) -> Iterator[Finding]:
     """Images whose tag does not pin a version."""
-    for name in Images.model_fields:
-        image = getattr(plan.images, name)
+    for key, image in plan.images.by_key.items():
         if image is not None and floats(image):
-            yield Finding(Code.FLOATING_IMAGE, f"images.{name}", FLOATS, PIN, image)
+            yield Finding(Code.FLOATING_IMAGE, f"images.{key}", FLOATS, PIN, image)

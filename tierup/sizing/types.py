@@ -5,9 +5,8 @@ from enum import StrEnum
 from typing import Literal
 
 from tierup.catalog import DEFAULT_PRECISION, Gpu, Precision
+from tierup.catalog.engine import DEFAULT_ENGINE, engine_facts
 from tierup.sizing.shape import ModelShape
-
-Engine = Literal["vllm", "tensorrt-llm"]
 
 
 class Bottleneck(StrEnum):
@@ -32,7 +31,8 @@ class SizingInput:
 
     `prompt` and `answer` are tokens; `prefix_hit` is the share of prompt tokens found in the prefix cache
     (0..1); `burst`: all users send at the same moment, once. `context` is the engine's max_model_len.
-    `max_num_seqs` and `max_num_batched_tokens` unset: the engine's defaults for the GPU.
+    `max_num_seqs` and `max_num_batched_tokens` unset: the engine's defaults for the GPU. `engine` is a name of the
+    engine facts.
     """
 
     model: ModelShape
@@ -54,8 +54,8 @@ class SizingInput:
     max_num_batched_tokens: int | None = None
     kv_dtype: Literal["auto", "fp8"] = "auto"
     enforce_eager: bool = False
-    engine: Engine = "vllm"
-    engine_version: str = "0.32.0"
+    engine: str = DEFAULT_ENGINE
+    engine_version: str = engine_facts(DEFAULT_ENGINE).version.value
 
     @property
     def slots(self) -> int:

@@ -24,6 +24,7 @@ from tierup.stack.sections import (
     Engine,
     Gateway,
     Images,
+    ImagesSection,
     KvCacheDtype,
     Model,
     Monitoring,
@@ -95,7 +96,7 @@ class TierConfig:
     monitoring: Monitoring = field(default_factory=Monitoring)
     budget: Budget = field(default_factory=Budget)
     cost: Cost = field(default_factory=Cost)
-    images: Images = field(default_factory=Images)
+    images: ImagesSection = field(default_factory=Images)
     cluster: Cluster = field(default_factory=Cluster)
     accept: tuple[Acceptance, ...] = ()
     secrets: frozenset[str] = frozenset()
