@@ -1,18 +1,16 @@
 """The geometry of the plots in a report; every value comes from the results."""
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import cycle
 
-from tierup.report.charts.axes import COLOURS, Axis
-from tierup.report.charts.linear import Linear
+from tierup.report.charts.axes import COLOURS, Axis, LinearAxis, LogAxis, Tick, labelled, power_below
+from tierup.report.charts.lines import path
 from tierup.tuning.results import MeasuredClass, Results
 
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 880, 300, 70, 860, 40, 250  # pixels
 STEP_PERCENT = 5  # between two entries of `ttftStepsMs`
-Point = tuple[float, float]
-Tick = tuple[float, str]
+Point = tuple[float, float]  # values, not pixels
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +45,7 @@ class _Series:
 def plots(results: Results) -> list[Plot]:
     """Time to the first token over time and by percentile, tokens per second; each class has its colour."""
     end = results.load.seconds
-    time, percent = Linear(end, LEFT, RIGHT), Linear(100, LEFT, RIGHT)
+    time, percent = LinearAxis(end, LEFT, RIGHT), LinearAxis(100, LEFT, RIGHT)
     first = "Time to the first token, ms, logarithmic"
     return [
         _plot(
@@ -83,29 +81,28 @@ def _tokens(item: MeasuredClass) -> Iterator[_Series]:
     yield _Series("", [(part.at, part.out_tokens_per_second) for part in item.timeline])
 
 
-def _latency(values: Sequence[float]) -> Axis | Linear:
+def _latency(values: Sequence[float]) -> Axis:
     """A logarithmic axis between powers of ten: the promises of classes differ widely."""
     low, high = max(min(values), 0.1), max(values)
-    ends = 10.0 ** math.floor(math.log10(low)), 10.0 ** (math.floor(math.log10(high)) + 1)
-    return Axis(*ends, BOTTOM, TOP)
+    return LogAxis(power_below(low), power_below(high) * 10, BOTTOM, TOP)
 
 
-def _rate(values: Sequence[float]) -> Axis | Linear:
-    return Linear(max(1.0, max(values) * 1.1), BOTTOM, TOP)
+def _rate(values: Sequence[float]) -> Axis:
+    return LinearAxis(max(1.0, max(values) * 1.1), BOTTOM, TOP)
 
 
 def _plot(
     labels: tuple[str, str, str],
-    x: Linear,
-    axis: Callable[[Sequence[float]], Axis | Linear],
+    x: LinearAxis,
+    axis: Callable[[Sequence[float]], Axis],
     series: list[tuple[_Series, str]],
 ) -> Plot:
     values = [value for item, _ in series for _, value in item.points]
     y = axis(values if values else [1.0])
     return Plot(
         *labels,
-        x_ticks=[(x.at(value), f"{value:g}") for value in x.ticks()],
-        y_ticks=[(y.at(value), f"{value:g}") for value in y.ticks()],
+        x_ticks=labelled(x),
+        y_ticks=labelled(y),
         lines=[
             Line(item.name, colour, _path(item.points, x, y), item.dashed)
             for item, colour in series
@@ -114,7 +111,6 @@ def _plot(
     )
 
 
-def _path(points: Sequence[Point], x: Linear, y: Axis | Linear) -> str:
+def _path(points: Sequence[Point], x: LinearAxis, y: Axis) -> str:
     """An SVG path; a single point becomes a short stroke."""
-    positions = [f"{x.at(across):g} {y.at(up):g}" for across, up in points]
-    return "M" + " L".join(positions) + (" h3" if len(positions) == 1 else "")
+    return path([(x.at(across), y.at(up)) for across, up in points]) + (" h3" if len(points) == 1 else "")

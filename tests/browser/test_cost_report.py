@@ -14,7 +14,7 @@ from command import Command
 from PIL import Image
 
 from tierup.cli.generate import ROOT
-from tierup.cost.report.tables import usd
+from tierup.cost.report.figures import usd
 
 Browse = Callable[..., str]
 TIERS = ("entry", "standard", "premium")
@@ -117,14 +117,14 @@ def test_the_bars_have_the_right_length_on_the_screen(browse: Browse, page: Path
     browse(page, f"--screenshot={picture}", "--window-size=1000,1000")
     with Image.open(picture) as image:
         assert image.size == (1000, 1000)
-        seen = Counter(image.convert("RGB").get_flattened_data())
-    assert len(seen) > 20  # not blank: white, text, grid, bars, curves
+        colours = Counter(image.convert("RGB").get_flattened_data())
+    assert len(colours) > 20  # not blank: white, text, grid, bars, curves
     areas: Counter[str] = Counter()
     for bar in document.bars:
         areas[bar["fill"]] += round(float(bar["width"]) * BAR)
     assert len(areas) >= 4
     for colour, area in areas.items():
         red, green, blue = (int(part, 16) for part in re.findall("..", colour[1:]))
-        shown = seen[red, green, blue]
+        shown = colours[red, green, blue]
         # Bars' ends are mixed with what is beside them; curves and dots of the same colour come on top.
         assert 0.9 * area < shown < area + LEGEND + 6000, colour

@@ -13,8 +13,9 @@ from golden_plans import GOLDEN, PREVIEW, make
 from tiers import Tier
 
 from tierup.catalog.prices import load_prices
-from tierup.cost import Bill, bill_of, bill_of_resources, price
-from tierup.cost.report.build import rounded
+from tierup.cost import bill_of, bill_of_resources, price
+from tierup.cost.report.figures import rounded
+from tierup.cost.types import Bill
 from tierup.io.pulumi.plan import parse_plan
 from tierup.local.cluster.cluster import Cluster
 

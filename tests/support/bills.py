@@ -7,7 +7,7 @@ from typing import Any
 
 from tierup.catalog.price import Price
 from tierup.catalog.prices import Prices, load_prices
-from tierup.cost import Bill, Line, TierCost
+from tierup.cost.types import Bill, Line, TierCost
 from tierup.stack.sections import StandbyMode
 
 TODAY = datetime.date(2026, 11, 25)

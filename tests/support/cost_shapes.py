@@ -6,7 +6,7 @@ from decimal import Decimal
 from random import Random
 
 from tierup.catalog.price import Price
-from tierup.cost import Kind, Line, TierCost
+from tierup.cost.types import Kind, Line, TierCost
 
 DAY = datetime.date(2026, 11, 25)
 

@@ -10,7 +10,8 @@ from golden_plans import GOLDEN
 from tier_plans import every_variant, plan_of
 from tier_run import run_tier
 
-from tierup.cost import Bill, Volume, bill_of, bill_of_resources
+from tierup.cost import bill_of, bill_of_resources
+from tierup.cost.types import Bill, Volume
 from tierup.io.pulumi.plan import read_plan
 from tierup.plan.model import Plan
 from tierup.resources.model import SECRET, UNKNOWN, Resource
@@ -32,8 +33,8 @@ def group(type_: str, named: str = "x", /, **inputs: Any) -> Resource:
 def registered(plan: Plan) -> list[Resource]:
     """The resources that the program registers with the engine."""
     return [
-        Resource(found.urn, found.type, found.name, found.parent, found.inputs, found.custom)
-        for found in run_tier(plan).resources.values()
+        Resource(item.urn, item.type, item.name, item.parent, item.inputs, item.custom)
+        for item in run_tier(plan).resources.values()
     ]
 
 
@@ -161,7 +162,7 @@ def test_what_costs_nothing_by_itself_is_neither_priced_nor_named(resource: Reso
 
 
 @pytest.mark.parametrize(
-    ("said", "gib"),
+    ("storage", "gib"),
     [
         ("20Gi", 20),
         ("1Ti", 1024),
@@ -175,8 +176,8 @@ def test_what_costs_nothing_by_itself_is_neither_priced_nor_named(resource: Reso
         ("2048Mi", 2),
     ],
 )
-def test_a_claim_is_as_large_as_kubernetes_reads_it_rounded_up(said: object, gib: int) -> None:
-    assert bill_of_resources([claim(said)]).volumes == (Volume("data", gib, None),)
+def test_a_claim_is_as_large_as_kubernetes_reads_it_rounded_up(storage: object, gib: int) -> None:
+    assert bill_of_resources([claim(storage)]).volumes == (Volume("data", gib, None),)
 
 
 def test_a_claim_on_a_servers_own_disk_was_bought_with_the_server() -> None:

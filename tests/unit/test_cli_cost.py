@@ -78,13 +78,13 @@ def test_json_keeps_its_committed_schema(tierup: Command) -> None:
 
 
 def test_decimals_are_text_and_parts_add_up(tierup: Command) -> None:
-    found = read(tierup, "good")
-    assert floats(found) == []
-    total = Decimal(found["totals"]["usdPerHour"])
+    report = read(tierup, "good")
+    assert floats(report) == []
+    total = Decimal(report["totals"]["usdPerHour"])
     for parts in ("lines", "components", "models"):
-        hours = [Decimal(item["usdPerHour"]) for item in found[parts] if item["usdPerHour"] is not None]
+        hours = [Decimal(item["usdPerHour"]) for item in report[parts] if item["usdPerHour"] is not None]
         assert abs(sum(hours) - total) < Decimal("0.00001"), parts
-    sums = found["totals"]
+    sums = report["totals"]
     assert abs(sum(Decimal(sums[kind]["usdPerHour"]) for kind in ("capex", "opex")) - total) < Decimal(
         "0.00001"
     )
@@ -94,14 +94,14 @@ def test_decimals_are_text_and_parts_add_up(tierup: Command) -> None:
 
 def test_a_stack_with_every_price_worked_by_hand(tierup: Command) -> None:
     """Two servers at 60,000 / 48 a month, one of them with 897 W x 1.5 x 0.10 x 730 h."""
-    found = read(tierup, "known")
-    assert found["totals"]["usdPerMonth"] == "2598.22"
-    assert (found["unpriced"], found["unpricedCount"]) == ([], 0)
-    assert {item["role"]: item["usdPerMonth"] for item in found["nodes"]} == {
+    report = read(tierup, "known")
+    assert report["totals"]["usdPerMonth"] == "2598.22"
+    assert (report["unpriced"], report["unpricedCount"]) == ([], 0)
+    assert {item["role"]: item["usdPerMonth"] for item in report["nodes"]} == {
         "in service": "1348.22",
         "cold standby": "1250.00",
     }
-    by_id = {item["id"]: item for item in found["prices"]}
+    by_id = {item["id"]: item for item in report["prices"]}
     assert by_id["electricity"] | {"what": ""} == {
         "id": "electricity",
         "what": "",
@@ -119,30 +119,30 @@ def test_a_stack_with_every_price_worked_by_hand(tierup: Command) -> None:
 
 
 def test_text_and_page_have_the_figures_of_the_json(tierup: Command) -> None:
-    found = read(tierup, "good")
+    report = read(tierup, "good")
     text, page = (tierup("cost", "--stack", "good", "--format", kind).out for kind in ("text", "markdown"))
-    figures = [found["totals"]["usdPerMonth"], found["totals"]["purchaseUsd"]]
+    figures = [report["totals"]["usdPerMonth"], report["totals"]["purchaseUsd"]]
     figures += [
-        item["usdPerMonth"] for part in ("lines", "nodes", "models", "rented") for item in found[part]
+        item["usdPerMonth"] for part in ("lines", "nodes", "models", "rented") for item in report[part]
     ]
     for figure in figures:
         shown = "not priced" if figure is None else f"${Decimal(figure):,.2f}"
         assert shown in text
         assert shown in page
-    for item in found["prices"]:
+    for item in report["prices"]:
         assert item["id"] in text
         assert item["id"] in page
     tables = re.findall(r"(?:^\|.*\n)+", page, re.MULTILINE)
     assert [len(table.splitlines()) - 2 for table in tables] == [
-        len(found[part]) for part in ("lines", "nodes", "models", "rented", "prices")
+        len(report[part]) for part in ("lines", "nodes", "models", "rented", "prices")
     ]
     assert "\x1b" not in text
 
 
 def test_what_has_no_price_is_named_and_counted(tierup: Command) -> None:
-    found = read(tierup, "good")
-    assert found["unpriced"] == ["maintenance", "labour", "switch-ethernet", "storage"]
-    assert found["unpricedCount"] == 4
+    report = read(tierup, "good")
+    assert report["unpriced"] == ["maintenance", "labour", "switch-ethernet", "storage"]
+    assert report["unpricedCount"] == 4
     line = "not priced, and in no sum: maintenance, labour, switch-ethernet, storage (4)"
     assert line in tierup("cost", "--stack", "good").out
     assert line in tierup("cost", "--stack", "good", "--format", "markdown").out
@@ -224,10 +224,10 @@ def test_the_page_s_example_is_a_stack_file_s(tierup: Command, tmp_path: Path) -
         r"```yaml\nconfig:\n(.*?)```", (ROOT / "docs/cost.md").read_text(encoding="utf-8"), re.DOTALL
     )
     (tmp_path / "stacks/Pulumi.page.yaml").write_text(GOOD + block, encoding="utf-8")
-    found = read(tierup, "page")
-    quoted = {item["id"]: item["value"] for item in found["prices"] if item["quoted"]}
+    report = read(tierup, "page")
+    quoted = {item["id"]: item["value"] for item in report["prices"] if item["quoted"]}
     assert quoted == {"standard-2x-a100-80g-pcie": "57400", "electricity": "0.118"}
-    assert found["totals"]["purchaseUsd"] == "114800.00"
+    assert report["totals"]["purchaseUsd"] == "114800.00"
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/cost.md"])

@@ -13,7 +13,7 @@ from focus_columns import read
 
 from tierup.cli import cost as command
 from tierup.cli.generate import ROOT
-from tierup.cost.report.tables import usd
+from tierup.cost.report.figures import usd
 
 MONTH = dec(730)
 
@@ -27,7 +27,7 @@ def tierup(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
     return Command(monkeypatch, capsys)
 
 
-def told(tierup: Command, *words: str) -> Any:
+def json_of(tierup: Command, *words: str) -> Any:
     ended = tierup("cost", *words, "--json")
     assert ended.code == 0
     return json.loads(ended.out)
@@ -38,12 +38,12 @@ def told(tierup: Command, *words: str) -> Any:
 )
 def test_json_keeps_its_committed_schema(tierup: Command, words: tuple[str, ...]) -> None:
     schema = json.loads((ROOT / "docs/cost.schema.json").read_text(encoding="utf-8"))
-    jsonschema.validate(told(tierup, "--stack", "entry", *words), schema)
+    jsonschema.validate(json_of(tierup, "--stack", "entry", *words), schema)
 
 
 def test_a_stated_utilisation_takes_the_place_of_the_plans(tierup: Command) -> None:
-    (plan,) = told(tierup, "--stack", "entry")["outlook"]["tokens"]
-    (half,) = told(tierup, "--stack", "entry", "--utilisation", "0.5")["outlook"]["tokens"]
+    (plan,) = json_of(tierup, "--stack", "entry")["outlook"]["tokens"]
+    (half,) = json_of(tierup, "--stack", "entry", "--utilisation", "0.5")["outlook"]["tokens"]
     assert (plan["utilisationFrom"], half["utilisationFrom"]) == ("plan", "stated")
     assert half["utilisation"] == "0.5000"
     assert half["usageBased"] == plan["usageBased"]
@@ -52,11 +52,11 @@ def test_a_stated_utilisation_takes_the_place_of_the_plans(tierup: Command) -> N
 
 
 def test_an_api_is_compared_only_where_its_price_is_stated(tierup: Command) -> None:
-    assert told(tierup, "--stack", "entry")["outlook"]["api"] is None
-    api = told(tierup, "--stack", "entry", "--api", "0.10/0.40")["outlook"]["api"]
+    assert json_of(tierup, "--stack", "entry")["outlook"]["api"] is None
+    api = json_of(tierup, "--stack", "entry", "--api", "0.10/0.40")["outlook"]["api"]
     assert (api["usdIn"], api["usdOut"]) == ("0.10", "0.40")
     assert 0 < dec(api["breakEven"][0]["utilisation"]) < 1
-    cheap = told(tierup, "--stack", "entry", "--api", "0.001/0.001")["outlook"]["api"]
+    cheap = json_of(tierup, "--stack", "entry", "--api", "0.001/0.001")["outlook"]["api"]
     assert cheap["breakEven"][0]["utilisation"] is None
     text = tierup("cost", "--stack", "entry", "--api", "0.001/0.001").out
     assert "never, not even at full use" in text
@@ -64,23 +64,23 @@ def test_an_api_is_compared_only_where_its_price_is_stated(tierup: Command) -> N
 
 def test_three_years_are_the_sum_of_their_parts_and_of_their_hours(tierup: Command) -> None:
     for stack in ("entry", "standard", "premium"):
-        found = told(tierup, "--stack", stack)
-        years = {name: dec(usd) for name, usd in found["outlook"]["threeYears"].items()}
+        report = json_of(tierup, "--stack", stack)
+        years = {name: dec(usd) for name, usd in report["outlook"]["threeYears"].items()}
         parts = years["purchaseUsd"] + years["replacementUsd"] + years["opexUsd"] - years["residualUsd"]
         assert abs(parts - years["totalUsd"]) <= dec("0.02")
-        assert abs(years["totalUsd"] - dec(found["totals"]["usdPerHour"]) * MONTH * 36) < dec("0.05")
+        assert abs(years["totalUsd"] - dec(report["totals"]["usdPerHour"]) * MONTH * 36) < dec("0.05")
 
 
 def test_text_has_the_figures_of_the_json(tierup: Command) -> None:
     words = ("--stack", "premium", "--api", "0.10/0.40")
-    found = told(tierup, *words)["outlook"]
+    outlook = json_of(tierup, *words)["outlook"]
     text = tierup("cost", *words).out
-    shown = [usd(dec(value)) for name, value in found["threeYears"].items() if name != "months"]
-    shown += [usd(dec(case["usdPerHour"]), 4) for case in found["sensitivity"]]
-    for item in found["tokens"]:
+    shown = [usd(dec(value)) for name, value in outlook["threeYears"].items() if name != "months"]
+    shown += [usd(dec(case["usdPerHour"]), 4) for case in outlook["sensitivity"]]
+    for item in outlook["tokens"]:
         for basis in ("allocationBased", "usageBased"):
             shown += [usd(dec(item[basis][kind]["value"]), 3) for kind in ("tokensIn", "tokensOut")]
-    for item in found["rented"]:
+    for item in outlook["rented"]:
         shown.append(f"after {item['monthsUntilOwningIsCheaper']} months")
     for figure in shown:
         assert figure in text
@@ -112,7 +112,7 @@ def test_focus_is_valid_and_tells_beside_it_what_it_leaves_out(tierup: Command) 
     rows = read(ended.out)
     assert ended.err == "note: not priced, so not in it: maintenance, labour, switch-ethernet, storage\n"
     assert rows[0]["BillingPeriodStart"] == "2026-11-01T00:00:00Z"
-    total = dec(told(tierup, "--stack", "standard")["totals"]["usdPerHour"]) * 720
+    total = dec(json_of(tierup, "--stack", "standard")["totals"]["usdPerHour"]) * 720
     effective = sum((dec(row["EffectiveCost"]) for row in rows), dec(0))
     assert abs(effective - total) < dec("0.01")
 
@@ -121,7 +121,7 @@ def test_opencost_is_a_file_of_texts_for_its_custom_provider(tierup: Command) ->
     pricing = json.loads(tierup("cost", "--stack", "premium", "--format", "opencost").out)
     assert pricing["provider"] == "custom"
     assert all(isinstance(value, str) for value in pricing.values())
-    hour = dec(told(tierup, "--stack", "premium")["totals"]["usdPerHour"])
+    hour = dec(json_of(tierup, "--stack", "premium")["totals"]["usdPerHour"])
     assert abs(dec(pricing["GPU"]) * 4 - hour) < dec("0.00001")
 
 

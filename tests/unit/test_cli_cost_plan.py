@@ -34,8 +34,8 @@ class Project:
         self.folder, self.tierup = folder, tierup
         self.stack = make_project(folder, {"entry": ENTRY}) / "Pulumi.entry.yaml"
 
-    def budget(self, said: str) -> None:
-        self.stack.write_text(f"{ENTRY}  tierup:budget: {{{said}}}\n", encoding="utf-8")
+    def budget(self, limits: str) -> None:
+        self.stack.write_text(f"{ENTRY}  tierup:budget: {{{limits}}}\n", encoding="utf-8")
 
     def plan(self, content: object, name: str = "plan.json") -> str:
         path = self.folder / name
@@ -64,34 +64,34 @@ def read(project: Project, plan: str) -> Any:
 def test_json_keeps_its_committed_schema_and_its_differences_are_exact(project: Project, name: str) -> None:
     schema = json.loads((ROOT / "docs/cost-difference.schema.json").read_text(encoding="utf-8"))
     assert schema == json.loads(cost_difference_schema())
-    found = read(project, golden(name))
-    jsonschema.validate(found, schema)
-    assert floats(found) == []
-    for row in (found["total"], *found["components"], *found["lines"]):
+    report = read(project, golden(name))
+    jsonschema.validate(report, schema)
+    assert floats(report) == []
+    for row in (report["total"], *report["components"], *report["lines"]):
         for key in ("usdPerHour", "usdPerMonth", "purchaseUsd"):
             past, now, change = (Decimal(row[side][key]) for side in ("past", "now", "difference"))
             assert change == now - past
     for parts in ("components", "lines"):
-        monthly = sum(Decimal(row["now"]["usdPerMonth"]) for row in found[parts])
-        assert abs(monthly - Decimal(found["total"]["now"]["usdPerMonth"])) <= Decimal("0.05")
+        monthly = sum(Decimal(row["now"]["usdPerMonth"]) for row in report[parts])
+        assert abs(monthly - Decimal(report["total"]["now"]["usdPerMonth"])) <= Decimal("0.05")
 
 
 def test_now_is_what_the_stack_file_itself_costs(project: Project) -> None:
     alone = json.loads(project.tierup("cost", "--stack", "entry", "--json").out)
-    found = read(project, golden("no_op"))
-    assert found["total"]["now"]["usdPerMonth"] == alone["totals"]["usdPerMonth"]
-    assert found["total"]["now"]["purchaseUsd"] == alone["totals"]["purchaseUsd"]
-    assert found["now"]["unpriced"] == alone["unpriced"]
+    report = read(project, golden("no_op"))
+    assert report["total"]["now"]["usdPerMonth"] == alone["totals"]["usdPerMonth"]
+    assert report["total"]["now"]["purchaseUsd"] == alone["totals"]["purchaseUsd"]
+    assert report["now"]["unpriced"] == alone["unpriced"]
 
 
 def test_a_person_reads_what_a_change_costs_and_what_is_not_known(project: Project) -> None:
     ended = project.tierup("cost", "--plan", golden("scale"), "--stack", "entry")
     assert (ended.code, ended.err) == (0, "")
-    told = ended.out.splitlines()
-    assert told[0].startswith("entry: +$681.96 a month, and what is not priced: $681.97")
-    assert "  servers: 1 x entry-2x-rtx-4090 -> 2 x entry-2x-rtx-4090" in told
-    assert "  GPUs that models hold: 2 -> 4" in told
-    assert "  resources: 4 create, 4 delete, 35 same, 8 update" in told
+    shown = ended.out.splitlines()
+    assert shown[0].startswith("entry: +$681.96 a month, and what is not priced: $681.97")
+    assert "  servers: 1 x entry-2x-rtx-4090 -> 2 x entry-2x-rtx-4090" in shown
+    assert "  GPUs that models hold: 2 -> 4" in shown
+    assert "  resources: 4 create, 4 delete, 35 same, 8 update" in shown
     assert re.search(r"^nodes +\$312.50 +\$625.00 +\+\$312.50 +\+\$15,000.00", ended.out, re.MULTILINE)
     assert re.search(r"^labour +not priced +not priced +not priced", ended.out, re.MULTILINE)
     assert "no change of the monthly cost" in project.tierup("cost", "--plan", golden("no_op")).out
@@ -146,7 +146,7 @@ def test_names_out_of_a_plan_cannot_write_the_comment(project: Project) -> None:
 
 
 @pytest.mark.parametrize(
-    ("budget", "plan", "code", "said"),
+    ("budget", "plan", "code", "message"),
     [
         ("capexUsd: 30000", "scale", 0, ""),
         ("capexUsd: 29999", "scale", 3, "error: TIER075 budget.capexUsd"),
@@ -161,12 +161,12 @@ def test_names_out_of_a_plan_cannot_write_the_comment(project: Project) -> None:
     ],
 )
 def test_a_budget_is_held_against_what_will_be(
-    project: Project, budget: str, plan: str, code: int, said: str
+    project: Project, budget: str, plan: str, code: int, message: str
 ) -> None:
     project.budget(budget)
     ended = project.tierup("cost", "--plan", golden(plan), "--stack", "entry", "--strict")
     assert ended.code == (code if code else 4), "what is not priced counts only where no budget is exceeded"
-    assert said in ended.err
+    assert message in ended.err
     assert project.tierup("cost", "--plan", golden(plan), "--stack", "entry").code == code
     assert project.tierup("cost", "--plan", golden(plan)).code == 0, (
         "without the stack's file there is no budget"
@@ -188,7 +188,7 @@ def _state() -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (("--plan", "none.json"), "none.json cannot be read: No such file"),
         (
@@ -204,16 +204,16 @@ def _state() -> dict[str, Any]:
         ((), "name a stack (--stack), or give a plan (--plan)"),
     ],
 )
-def test_what_cannot_be_done_is_one_message(project: Project, words: tuple[str, ...], said: str) -> None:
+def test_what_cannot_be_done_is_one_message(project: Project, words: tuple[str, ...], message: str) -> None:
     ended = project.tierup("cost", *words)
     assert (ended.code, ended.out) == (2, "")
     assert ended.err.startswith("error: ")
-    assert said in ended.err
+    assert message in ended.err
     assert len(ended.err.splitlines()) == 1
 
 
 @pytest.mark.parametrize(
-    ("script", "code", "said"),
+    ("script", "code", "message"),
     [
         (f"cat {GOLDEN / 'scale.json'}", 0, "servers: 1 x entry-2x-rtx-4090 -> 2 x entry-2x-rtx-4090"),
         ("echo 'error: no stack' >&2; exit 255", 2, "`pulumi preview` ended with 255 and no plan"),
@@ -221,7 +221,7 @@ def test_what_cannot_be_done_is_one_message(project: Project, words: tuple[str, 
     ],
 )
 def test_a_preview_is_run_for_its_plan(
-    project: Project, monkeypatch: pytest.MonkeyPatch, script: str | None, code: int, said: str
+    project: Project, monkeypatch: pytest.MonkeyPatch, script: str | None, code: int, message: str
 ) -> None:
     """A fake pulumi, which knows this one command; the real one is asked in tests/control_plane."""
     tools = project.folder / "tools"
@@ -234,7 +234,7 @@ def test_a_preview_is_run_for_its_plan(
     monkeypatch.setenv("PATH", str(tools))
     ended = project.tierup("cost", "--stack", "entry", "--preview")
     assert ended.code == code, ended
-    assert said in (ended.out if code == 0 else ended.err)
+    assert message in (ended.out if code == 0 else ended.err)
 
 
 def test_a_stack_without_resources_has_a_plan_too(project: Project) -> None:

@@ -31,7 +31,7 @@ def fake(request: pytest.FixtureRequest) -> Iterator[FakeCommentApi]:
 
 def variables(fake: FakeCommentApi, **changes: str | None) -> dict[str, str]:
     """What the forge's CI sets, with changes; None unsets."""
-    told: dict[str, str | None] = {
+    names: dict[str, str | None] = {
         "TIERUP_COMMENT_TOKEN": TOKEN,
         "GITHUB_API_URL": fake.root,
         "GITHUB_REPOSITORY": "acme/llm",
@@ -41,7 +41,7 @@ def variables(fake: FakeCommentApi, **changes: str | None) -> dict[str, str]:
         "CI_MERGE_REQUEST_IID": "5",
         **changes,
     }
-    return {key: value for key, value in told.items() if value is not None}
+    return {key: value for key, value in names.items() if value is not None}
 
 
 def name(fake: FakeCommentApi) -> str:
@@ -53,16 +53,16 @@ class Script:
 
     def __init__(self, fake: FakeCommentApi, folder: Path) -> None:
         self.fake, self.file = fake, folder / "comment.md"
-        self.said = ""
+        self.output = ""
 
     def __call__(self, text: str, **changes: str | None) -> int:
         self.file.write_bytes(text.encode())
         env = {"PATH": os.environ["PATH"], "no_proxy": "127.0.0.1", **variables(self.fake, **changes)}
         words = [sys.executable, str(SCRIPT), name(self.fake), str(self.file)]
         ended = subprocess.run(words, env=env, capture_output=True, text=True, check=False)
-        self.said = ended.stdout + ended.stderr
-        assert TOKEN not in self.said
-        assert "Traceback" not in self.said
+        self.output = ended.stdout + ended.stderr
+        assert TOKEN not in self.output
+        assert "Traceback" not in self.output
         return ended.returncode
 
 
@@ -104,9 +104,9 @@ def test_the_first_push_creates_the_comment_and_the_next_one_updates_it(
 ) -> None:
     fake.add("someone" if name(fake) == "github" else 9, "Looks good", system=False)
     assert script(f"{MARKER}\n## Cost: $10\n") == 0
-    assert "created" in script.said
+    assert "created" in script.output
     assert script(f"{MARKER}\n## Cost: $20\n") == 0
-    assert "updated" in script.said
+    assert "updated" in script.output
     assert bodies(fake) == ["Looks good", f"{MARKER}\n## Cost: $20\n"]
     assert changes(fake) == ["POST", "PATCH" if name(fake) == "github" else "PUT"]
 
@@ -169,9 +169,9 @@ def test_a_token_that_may_not_comment_is_told_so_at_once(fake: FakeCommentApi, s
     answer = Answer(403, {"message": "Resource not accessible\n::warning::by integration"})
     fake.trouble.append(Trouble("POST", answer))
     assert script(f"{MARKER}\n$20\n") == 1
-    assert "403 Resource not accessible ::warning::by integration" in script.said
-    assert "pull-requests: write" in script.said
-    assert "scope `api`" in script.said
+    assert "403 Resource not accessible ::warning::by integration" in script.output
+    assert "pull-requests: write" in script.output
+    assert "scope `api`" in script.output
     assert bodies(fake) == []
 
 
@@ -183,7 +183,7 @@ def test_what_asking_again_would_not_help_ends_the_job_with_the_reason(
 ) -> None:
     fake.trouble.append(Trouble("GET", Answer(status, {"message": "no"})))
     assert script(f"{MARKER}\n$20\n") == 1
-    assert hint in script.said
+    assert hint in script.output
     assert len(fake.calls) == 1
 
 
@@ -240,12 +240,12 @@ def test_the_token_goes_nowhere_else(fake: FakeCommentApi, script: Script, statu
     try:
         fake.trouble.append(Trouble("GET", Answer(status, {}, {"Location": f"{elsewhere.root}/user"})))
         assert script(f"{MARKER}\n$20\n") == 1
-        assert str(status) in script.said
+        assert str(status) in script.output
         if name(fake) == "github":
             link = f'<{elsewhere.root}/repos/acme/llm/issues/5/comments?page=2>; rel="next"'
             fake.trouble.append(Trouble("GET", Answer(200, [], {"Link": link})))
             assert script(f"{MARKER}\n$20\n") == 1
-            assert "another address" in script.said
+            assert "another address" in script.output
         assert elsewhere.calls == []
         assert changes(fake) == []
     finally:
@@ -263,7 +263,7 @@ def test_a_variable_that_is_missing_is_named(fake: FakeCommentApi, script: Scrip
     variable = (github if name(fake) == "github" else gitlab).get(missing, missing)
     unset: dict[str, Any] = {variable: None}
     assert script(f"{MARKER}\n$20\n", **unset) == 2
-    assert variable in script.said
+    assert variable in script.output
     assert fake.calls == []
 
 
@@ -271,11 +271,11 @@ def test_a_token_with_a_line_break_is_refused_without_being_shown(
     fake: FakeCommentApi, script: Script
 ) -> None:
     assert script(f"{MARKER}\n$20\n", TIERUP_COMMENT_TOKEN=f"{TOKEN}\nX-Other: y") == 2
-    assert "not allowed in a token" in script.said
+    assert "not allowed in a token" in script.output
 
 
 @pytest.mark.parametrize("text", ["", "## Cost\n", f"# Cost {MARKER}\n", "<!-- tierup-cost: -->\n"])
 def test_a_text_without_the_marker_is_not_sent(fake: FakeCommentApi, script: Script, text: str) -> None:
     assert script(text) == 2
-    assert "is not a marker" in script.said
+    assert "is not a marker" in script.output
     assert fake.calls == []

@@ -3,16 +3,15 @@
 import dataclasses
 import random
 from decimal import Decimal
-from typing import Any
 
 import pytest
 from bills import bill, usd
 from golden_plans import GOLDEN
 
 from tierup.catalog.prices import load_prices
-from tierup.cost import Bill, Kind, Line, TierCost, Volume, price
-from tierup.cost.difference import Amount, Difference, Row, difference
-from tierup.cost.report.difference_build import planned
+from tierup.cost import PlanCost, price
+from tierup.cost.difference import Difference, Row, difference
+from tierup.cost.types import Amount, Bill, Kind, Line, TierCost, Volume
 from tierup.io.pulumi.plan import read_plan
 from tierup.resources.model import Change, Resource
 from tierup.stack.sections import StandbyMode
@@ -37,8 +36,8 @@ def between(past: Bill, now: Bill) -> Difference:
     return difference(price(past, load_prices()), price(now, load_prices()))
 
 
-def of(found: Difference, component: str) -> Row:
-    (row,) = [row for row in found.components if row.component == component]
+def of(changes: Difference, component: str) -> Row:
+    (row,) = [row for row in changes.components if row.component == component]
     return row
 
 
@@ -46,26 +45,26 @@ def test_one_server_more_worked_by_hand() -> None:
     """A $15,000 server over 48 months, 1230 W x 1.5 x $0.10 over 730 h, $100 a kW-month, no maintenance, no labour."""
     quotes = {"colocation": "100", "maintenance": "0", "labour": "0", "electricity": "0.10", "pue": "1.5"}
     past = bill("entry-2x-rtx-4090", quotes=quotes)
-    found = between(past, dataclasses.replace(past, in_service=2))
+    changes = between(past, dataclasses.replace(past, in_service=2))
     each = {"nodes": "312.50", "power": "134.685", "facility": "123.00", "maintenance": "0", "labour": "0"}
     for component, monthly in each.items():
-        assert abs(of(found, component).usd_per_month - usd(monthly)) < EXACT, component
-    assert abs(found.total.usd_per_month - usd("570.185")) < EXACT
-    assert abs(found.total.usd_per_hour - usd("570.185") / 730) < EXACT
-    assert found.total.past.purchase_usd == found.total.purchase_usd == 15000
-    assert found.total.changed
-    assert found.total.complete
+        assert abs(of(changes, component).usd_per_month - usd(monthly)) < EXACT, component
+    assert abs(changes.total.usd_per_month - usd("570.185")) < EXACT
+    assert abs(changes.total.usd_per_hour - usd("570.185") / 730) < EXACT
+    assert changes.total.past.purchase_usd == changes.total.purchase_usd == 15000
+    assert changes.total.changed
+    assert changes.total.complete
 
 
 def test_nothing_changes_where_nothing_does() -> None:
-    found = between(
+    changes = between(
         bill(standby=1, standby_mode=StandbyMode.COLD), bill(standby=1, standby_mode=StandbyMode.COLD)
     )
-    for row in (found.total, *found.components, *found.lines):
+    for row in (changes.total, *changes.components, *changes.lines):
         assert {row.usd_per_hour, row.usd_per_month, row.purchase_usd} == {Decimal(0)}
         assert not row.changed
         assert row.complete, "what has no price is the same on both sides"
-    assert found.total.past.unpriced > 0
+    assert changes.total.past.unpriced_lines > 0
 
 
 def test_what_is_deleted_costs_nothing_any_more_and_what_is_created_cost_nothing_before() -> None:
@@ -81,20 +80,20 @@ def test_more_of_what_has_no_price_is_a_change_that_is_not_complete() -> None:
     past = bill(
         "entry-2x-rtx-4090", quotes={name: value for name, value in EVERYTHING.items() if name != "labour"}
     )
-    found = between(past, dataclasses.replace(past, in_service=2))
-    labour = of(found, "labour")
-    assert (labour.past.unpriced, labour.now.unpriced) == (1, 1)
+    changes = between(past, dataclasses.replace(past, in_service=2))
+    labour = of(changes, "labour")
+    assert (labour.past.unpriced_lines, labour.now.unpriced_lines) == (1, 1)
     assert labour.usd_per_month == 0
     assert labour.changed
     assert not labour.complete
-    assert not found.total.complete
-    assert of(found, "power").complete
+    assert not changes.total.complete
+    assert of(changes, "power").complete
 
 
 def test_a_price_that_is_quoted_anew_is_a_change_without_a_resource() -> None:
-    found = between(bill(quotes=EVERYTHING), bill(quotes={**EVERYTHING, "electricity": "0.20"}))
-    assert [row.component for row in found.components if row.changed] == ["power"]
-    power = of(found, "power")
+    changes = between(bill(quotes=EVERYTHING), bill(quotes={**EVERYTHING, "electricity": "0.20"}))
+    assert [row.component for row in changes.components if row.changed] == ["power"]
+    power = of(changes, "power")
     assert power.now.usd_per_hour == 2 * power.past.usd_per_hour
 
 
@@ -123,17 +122,17 @@ def amounts(row: Row) -> tuple[Amount, Amount]:
 def test_differences_are_now_less_past_and_parts_add_up(seed: int) -> None:
     chance = random.Random(seed)
     past, now = (price(random_bill(chance), load_prices()) for _ in range(2))
-    found = difference(past, now)
-    for side, whole in enumerate((past, now)):
-        for rows in (found.components, found.lines):
-            assert abs(sum(amounts(row)[side].usd_per_hour for row in rows) - whole.usd_per_hour) < EXACT
-            assert abs(sum(amounts(row)[side].purchase_usd for row in rows) - whole.purchase_usd) < EXACT
-            assert sum(amounts(row)[side].unpriced for row in rows) == sum(
-                line.usd_per_hour is None for line in whole.lines
+    changes = difference(past, now)
+    for side, side_cost in enumerate((past, now)):
+        for rows in (changes.components, changes.lines):
+            assert abs(sum(amounts(row)[side].usd_per_hour for row in rows) - side_cost.usd_per_hour) < EXACT
+            assert abs(sum(amounts(row)[side].purchase_usd for row in rows) - side_cost.purchase_usd) < EXACT
+            assert sum(amounts(row)[side].unpriced_lines for row in rows) == sum(
+                line.usd_per_hour is None for line in side_cost.lines
             )
-    assert abs(sum(row.usd_per_month for row in found.components) - found.total.usd_per_month) < EXACT
-    assert abs(found.total.usd_per_month - (now.usd_per_month - past.usd_per_month)) < EXACT
-    for row in (found.total, *found.components, *found.lines):
+    assert abs(sum(row.usd_per_month for row in changes.components) - changes.total.usd_per_month) < EXACT
+    assert abs(changes.total.usd_per_month - (now.usd_per_month - past.usd_per_month)) < EXACT
+    for row in (changes.total, *changes.components, *changes.lines):
         figures = (row.usd_per_hour, row.usd_per_month, row.purchase_usd, row.past.usd_per_hour)
         assert all(type(figure) is Decimal and figure.is_finite() for figure in figures)
         assert row.usd_per_hour == row.now.usd_per_hour - row.past.usd_per_hour
@@ -146,13 +145,13 @@ def test_two_lines_of_one_name_are_one_row() -> None:
         ]
         return TierCost(tuple(lines), {}, ())
 
-    found = difference(cost("1", "2"), cost("5"))
-    assert len(found.lines) == 1
-    assert found.total.usd_per_hour == 2
+    changes = difference(cost("1", "2"), cost("5"))
+    assert len(changes.lines) == 1
+    assert changes.total.usd_per_hour == 2
 
 
-def planned_of(name: str) -> Any:
-    return planned(read_plan(str(GOLDEN / f"{name}.json")), load_prices())
+def planned_of(name: str) -> PlanCost:
+    return PlanCost.of(read_plan(str(GOLDEN / f"{name}.json")), load_prices())
 
 
 def test_the_engines_plans_change_what_they_say() -> None:
@@ -175,7 +174,7 @@ def test_a_resource_that_nobody_can_price_is_told_only_where_it_changes() -> Non
         return Resource("urn:pulumi:s::p::acme:db:Db::orders", "acme:db:Db", "orders", None, {"size": size})
 
     def unknown(past: Resource | None, now: Resource | None) -> frozenset[str]:
-        return planned((Change("any", past, now),), load_prices()).unknown
+        return PlanCost.of((Change("any", past, now),), load_prices()).unknown
 
     small, large = database("small"), database("large")
     assert unknown(small, small) == frozenset()

@@ -1,4 +1,4 @@
-"""Other tools count what the preview has said: FOCUS rows add up to it, OpenCost's own formula gives it back."""
+"""Other tools count what the preview shows: FOCUS rows add up to it, OpenCost's own formula gives it back."""
 
 import datetime
 from dataclasses import replace
@@ -11,10 +11,10 @@ from tier_plans import every_variant, plan_of
 
 from tierup.catalog.price import Price
 from tierup.catalog.prices import load_prices
-from tierup.cost import HOURS_PER_MONTH, Bill, Kind, TierCost, Volume, bill_of, price
+from tierup.cost import bill_of, focus_table, price
 from tierup.cost.bill.of_plan import claimed_gib
-from tierup.cost.export import focus
 from tierup.cost.export.opencost import custom_pricing
+from tierup.cost.types import HOURS_PER_MONTH, Bill, Kind, TierCost, Volume
 from tierup.plan.model import Plan
 from tierup.stack.sections import StandbyMode
 
@@ -44,7 +44,7 @@ def quoted(bill: Bill) -> TierCost:
 
 
 def test_a_node_is_one_purchase_and_hours_that_carry_its_worn_out_part() -> None:
-    rows = read(focus.table(H100, "premium", datetime.date(2026, 11, 25)))
+    rows = read(focus_table(H100, "premium", datetime.date(2026, 11, 25)))
     purchases = [row for row in rows if row["ChargeCategory"] == "Purchase"]
     assert [(row["BilledCost"], row["EffectiveCost"]) for row in purchases] == [("310000", "0")]
     node = [row for row in rows if row["ChargeCategory"] == "Usage" and row["ResourceType"] == "nodes"]
@@ -60,7 +60,7 @@ def test_a_node_is_one_purchase_and_hours_that_carry_its_worn_out_part() -> None
 @every_variant
 def test_every_tier_is_valid_focus_and_adds_up_to_its_cost(plan: Plan) -> None:
     cost = quoted(bill_of(plan))
-    rows = read(focus.table(cost, plan.stack, datetime.date(2027, 2, 1)))
+    rows = read(focus_table(cost, plan.stack, datetime.date(2027, 2, 1)))
     hours = 28 * 24
     usage: dict[tuple[str, str], list[dict[str, str]]] = {}
     for row in rows:
@@ -79,7 +79,7 @@ def test_every_tier_is_valid_focus_and_adds_up_to_its_cost(plan: Plan) -> None:
 
 
 def test_hours_follow_each_other_through_the_whole_month() -> None:
-    rows = read(focus.table(H100, "premium", datetime.date(2028, 2, 29)))
+    rows = read(focus_table(H100, "premium", datetime.date(2028, 2, 29)))
     hours = [row for row in rows if row["ResourceType"] == "power"]
     assert hours[0]["ChargePeriodStart"] == hours[0]["BillingPeriodStart"] == "2028-02-01T00:00:00Z"
     assert hours[-1]["ChargePeriodEnd"] == hours[-1]["BillingPeriodEnd"] == "2028-03-01T00:00:00Z"
@@ -89,17 +89,17 @@ def test_hours_follow_each_other_through_the_whole_month() -> None:
 
 def test_what_is_not_priced_has_no_row_instead_of_a_zero() -> None:
     cost = cost_of(paid("1.50"), paid(None, "labour", "labour"), unpriced=("labour",))
-    rows = read(focus.table(cost, "entry", DAY))
+    rows = read(focus_table(cost, "entry", DAY))
     assert {row["ResourceType"] for row in rows} == {"power"}
 
 
 def test_a_bought_thing_without_a_life_has_no_row_either() -> None:
-    assert read(focus.table(cost_of(bought("4000", None), unpriced=("life",)), "entry", DAY)) == []
+    assert read(focus_table(cost_of(bought("4000", None), unpriced=("life",)), "entry", DAY)) == []
 
 
 def test_any_cost_is_valid_focus() -> None:
     for cost in any_costs(seed=11, count=3):
-        rows = read(focus.table(cost, "any", DAY))
+        rows = read(focus_table(cost, "any", DAY))
         effective = sum((dec(row["EffectiveCost"]) for row in rows), dec(0))
         assert effective.quantize(CENT) == (cost.usd_per_hour * 720).quantize(CENT)
 
@@ -146,9 +146,9 @@ def test_opencost_counts_at_run_time_what_the_preview_has_said(plan: Plan, warm:
     gib = claimed_gib(plan)
     pricing = custom_pricing(cost, plan.stack, plan.nodes.gpus_schedulable, gib)
     each = (server.cpu.threads.value, server.memory.gb.value, server.gpus.value)
-    seen = opencost_hour(pricing, [each] * len(nodes), gib, balancers=1)
+    counted = opencost_hour(pricing, [each] * len(nodes), gib, balancers=1)
     assert cost.usd_per_hour > 0
-    assert Decimal(seen * 730).quantize(CENT) == (cost.usd_per_hour * HOURS_PER_MONTH).quantize(CENT)
+    assert Decimal(counted * 730).quantize(CENT) == (cost.usd_per_hour * HOURS_PER_MONTH).quantize(CENT)
 
 
 def test_a_model_pays_for_the_gpus_that_its_pods_hold() -> None:

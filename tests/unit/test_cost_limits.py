@@ -28,24 +28,24 @@ QUOTED: dict[str, Any] = {
 
 
 def budget(mode: BudgetMode = BudgetMode.MANDATORY, **limits: str) -> BudgetPlan:
-    said = {name: Decimal(value) for name, value in limits.items()}
+    usd = {name: Decimal(value) for name, value in limits.items()}
     return BudgetPlan(
-        said.get("capex_usd"), said.get("monthly_usd"), said.get("max_increase_usd_per_month"), mode
+        usd.get("capex_usd"), usd.get("monthly_usd"), usd.get("max_increase_usd_per_month"), mode
     )
 
 
 @pytest.mark.parametrize(
-    ("more", "told"), [("99.99", False), ("100", False), ("100.01", True), ("-500", False)]
+    ("more", "exceeded"), [("99.99", False), ("100", False), ("100.01", True), ("-500", False)]
 )
-def test_what_a_change_may_add(more: str, told: bool) -> None:
-    found = list(increase(budget(max_increase_usd_per_month="100"), BEFORE, BEFORE + Decimal(more)))
-    assert bool(found) is told
+def test_what_a_change_may_add(more: str, exceeded: bool) -> None:
+    findings = list(increase(budget(max_increase_usd_per_month="100"), BEFORE, BEFORE + Decimal(more)))
+    assert bool(findings) is exceeded
     assert list(increase(budget(), BEFORE, BEFORE + Decimal(more))) == []
 
 
-def test_what_a_change_adds_too_much_is_told_in_whole_dollars_that_suffice() -> None:
-    (found,) = increase(budget(max_increase_usd_per_month="99.5"), BEFORE, BEFORE + Decimal("1234.001"))
-    assert str(found) == (
+def test_what_a_change_adds_too_much_is_reported_in_whole_dollars_that_suffice() -> None:
+    (finding,) = increase(budget(max_increase_usd_per_month="99.5"), BEFORE, BEFORE + Decimal("1234.001"))
+    assert str(finding) == (
         "TIER122 budget.maxIncreaseUsdPerMonth: is less than this change adds to a month "
         "(got $99.5; allowed at least $1,235) - raise it to 1235, or split the change"
     )
@@ -79,8 +79,8 @@ def test_a_month_s_budget_is_exact_to_the_last_digit() -> None:
 def test_fresh_prices_are_no_finding() -> None:
     every = load_prices().by_id.values()
     assert list(stale([item for item in every if item.as_of == TODAY], TODAY)) == []
-    (found,) = stale(every, TODAY)
-    assert "labour" not in found.what
+    (finding,) = stale(every, TODAY)
+    assert "labour" not in finding.what
 
 
 def test_a_quote_holds_in_the_plan_and_in_the_comparison_too() -> None:

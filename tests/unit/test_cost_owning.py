@@ -9,10 +9,11 @@ from cost_shapes import H100, any_costs, bought, cost_of, dec, paid
 from tier_plans import plan_of
 
 from tierup.catalog.prices import load_prices
-from tierup.cost import HOURS_PER_MONTH, bill_of
+from tierup.cost import bill_of
 from tierup.cost.analysis.break_even import months_until_owned
 from tierup.cost.analysis.outlook import outlook
 from tierup.cost.analysis.tco import Bought, purchases, running, total_cost
+from tierup.cost.types import HOURS_PER_MONTH
 
 CENT = dec("0.01")
 
@@ -26,45 +27,45 @@ def cents(value: Decimal | None) -> Decimal | None:
 
 def test_a_node_that_outlives_the_three_years_is_worth_something_at_their_end() -> None:
     total = total_cost(H100, life=dec(48))
-    assert total.capex == 310_000
-    assert total.replacement == 0
-    assert cents(total.opex) == dec("31958.08")  # 1.216061 USD x 26,280 hours
-    assert cents(total.residual) == dec("77500.00")  # 12 of 48 months are left
-    assert cents(total.total) == dec("264458.08")
+    assert total.purchase_usd == 310_000
+    assert total.replacement_usd == 0
+    assert cents(total.opex_usd) == dec("31958.08")  # 1.216061 USD x 26,280 hours
+    assert cents(total.residual_usd) == dec("77500.00")  # 12 of 48 months are left
+    assert cents(total.total_usd) == dec("264458.08")
 
 
 def test_a_node_that_wears_out_before_is_bought_again() -> None:
     per_hour = str(dec(310_000) / (24 * 730))
     total = total_cost(cost_of(bought("310000", per_hour), paid("1.216061")), life=dec(24))
-    assert (total.capex, cents(total.replacement)) == (dec(310_000), dec("310000.00"))
-    assert cents(total.residual) == dec("155000.00")  # the second one, half way
-    assert cents(total.total) == dec("496958.08")
+    assert (total.purchase_usd, cents(total.replacement_usd)) == (dec(310_000), dec("310000.00"))
+    assert cents(total.residual_usd) == dec("155000.00")  # the second one, half way
+    assert cents(total.total_usd) == dec("496958.08")
 
 
 def test_the_old_one_pays_a_part_of_the_new_one() -> None:
     # 1,200 USD, half of it left after 12 months: 50 USD a month.
     total = total_cost(cost_of(bought("1200", str(dec(50) / 730))), life=dec(12))
-    assert cents(total.replacement) == dec("1200.00")  # twice 1,200 less 600
-    assert cents(total.residual) == dec("600.00")
-    assert cents(total.total) == dec("1800.00")
+    assert cents(total.replacement_usd) == dec("1200.00")  # twice 1,200 less 600
+    assert cents(total.residual_usd) == dec("600.00")
+    assert cents(total.total_usd) == dec("1800.00")
 
 
 def test_it_is_not_bought_again_on_the_last_day() -> None:
     total = total_cost(cost_of(bought("3600", str(dec(100) / 730))), life=dec(36))
-    assert (total.replacement, cents(total.residual)) == (dec(0), dec("0.00"))
+    assert (total.replacement_usd, cents(total.residual_usd)) == (dec(0), dec("0.00"))
 
 
 def test_three_years_cost_what_their_hours_cost_whatever_the_life() -> None:
     random = Random(7)
     for cost in any_costs(seed=7):
         total = total_cost(cost, life=dec(random.randint(3, 90)))
-        assert abs(total.total - cost.usd_per_hour * HOURS_PER_MONTH * 36) < CENT
+        assert abs(total.total_usd - cost.usd_per_hour * HOURS_PER_MONTH * 36) < CENT
         assert total.unpriced == cost.unpriced
 
 
 def test_what_has_no_price_is_in_no_sum_and_named() -> None:
     total = total_cost(cost_of(bought("4000", None), paid("1"), unpriced=("life",)), life=dec(48))
-    assert (total.capex, total.total) == (dec(0), dec(26_280))
+    assert (total.purchase_usd, total.total_usd) == (dec(0), dec(26_280))
     assert total.unpriced == ("life",)
 
 
@@ -81,8 +82,8 @@ def test_what_has_no_price_is_in_no_sum_and_named() -> None:
 )
 def test_the_h100_node_against_renting_eight_gpus(usd_per_gpu_hour: str, months: str | None) -> None:
     rent = dec(usd_per_gpu_hour) * 8
-    found = months_until_owned(purchases(H100, dec(48)), running(H100), rent)
-    assert cents(found) == (None if months is None else dec(months))
+    until = months_until_owned(purchases(H100, dec(48)), running(H100), rent)
+    assert cents(until) == (None if months is None else dec(months))
 
 
 def test_owning_may_break_even_only_after_it_was_replaced() -> None:
@@ -103,7 +104,7 @@ def test_with_nothing_to_buy_the_hours_decide(running_usd: str, months: int | No
 
 
 def spent(items: tuple[Bought, ...], months: Decimal) -> Decimal:
-    """Paid until then for what is owned, replacements too: told another way."""
+    """Paid until then for what is owned, replacements too: computed another way."""
     total = dec(0)
     for item in items:
         total += item.usd
@@ -122,7 +123,7 @@ def any_purchases(random: Random) -> Iterator[Bought]:
 
 
 def test_owning_has_cost_no_more_than_rent_at_the_break_even_and_more_before_it() -> None:
-    random, seen = Random(13), 0
+    random, broke_even = Random(13), 0
     for _ in range(300):
         items = tuple(any_purchases(random))
         saved = dec(random.randint(10, 900)) / 730
@@ -130,9 +131,9 @@ def test_owning_has_cost_no_more_than_rent_at_the_break_even_and_more_before_it(
         checked = [dec(month) for month in range(1, 121) if months is None or month < months]
         assert all(spent(items, month) > saved * 730 * month for month in checked)
         if months is not None:
-            seen += 1
+            broke_even += 1
             assert abs(spent(items, months) - saved * 730 * months) < CENT
-    assert 50 < seen < 290
+    assert 50 < broke_even < 290
 
 
 def test_dearer_rent_never_makes_owning_wait_longer() -> None:
@@ -146,11 +147,11 @@ def test_dearer_rent_never_makes_owning_wait_longer() -> None:
 
 def test_every_offer_of_the_tiers_gpu_is_compared_the_cheapest_first() -> None:
     plan, prices = plan_of("premium"), load_prices()
-    found = outlook(plan, bill_of(plan), prices)
+    future = outlook(plan, bill_of(plan), prices)
     gpu = plan.nodes.server.gpu
-    assert {item.rent.price.id for item in found.rents} == {
+    assert {item.id for item in future.rented} == {
         name for name, offer in prices.offers.items() if offer.gpu == gpu
     }
-    rents = [item.rent.usd_per_hour for item in found.rents]
+    rents = [item.rent.usd_per_hour for item in future.rented]
     assert None not in rents
     assert rents == sorted(rent for rent in rents if rent is not None)

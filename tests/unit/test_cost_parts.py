@@ -9,9 +9,10 @@ from small_stack import MODEL, NODES, small_plan
 from tier_plans import VARIANTS, plan_of
 
 from tierup.catalog.prices import load_prices
-from tierup.cost import Volume, bill_of, price
+from tierup.cost import bill_of, price
 from tierup.cost.analysis.rent import rented
 from tierup.cost.parts import IDLE, by_model, by_node, gpus_in_service, server_parts
+from tierup.cost.types import Volume
 from tierup.manifests import render
 from tierup.stack.sections import StandbyMode
 
@@ -23,14 +24,14 @@ FOUR = NODES | {"server": "standard-4x-a100-80g-pcie"}
 
 
 def test_the_standard_tier_asks_for_its_servers_and_two_volumes() -> None:
-    said = bill_of(plan_of("standard"))
-    assert (said.server, said.in_service, said.standby) == ("standard-2x-a100-80g-pcie", 1, 2)
-    assert said.standby_mode is StandbyMode.COLD
-    shared, metrics = said.volumes
+    tier_bill = bill_of(plan_of("standard"))
+    assert (tier_bill.server, tier_bill.in_service, tier_bill.standby) == ("standard-2x-a100-80g-pcie", 1, 2)
+    assert tier_bill.standby_mode is StandbyMode.COLD
+    shared, metrics = tier_bill.volumes
     assert (shared.gib, shared.storage_class) == (59, "shared")
     assert metrics == Volume("prometheus-data", 20, None)
-    assert said.models == {"qwen2.5-7b": 2}
-    assert (said.load_balancers, said.quotes, said.unknown) == (0, {}, ())
+    assert tier_bill.models == {"qwen2.5-7b": 2}
+    assert (tier_bill.load_balancers, tier_bill.quotes, tier_bill.unknown) == (0, {}, ())
 
 
 def test_the_servers_own_disks_are_in_the_servers_price() -> None:
@@ -41,21 +42,21 @@ def test_the_servers_own_disks_are_in_the_servers_price() -> None:
 
 
 def test_a_load_balancer_is_on_the_bill() -> None:
-    said = {"serviceType": "LoadBalancer", "sourceRanges": ["10.0.0.0/8"]}
-    assert bill_of(small_plan(gateway=said)).load_balancers == 1
+    gateway = {"serviceType": "LoadBalancer", "sourceRanges": ["10.0.0.0/8"]}
+    assert bill_of(small_plan(gateway=gateway)).load_balancers == 1
     assert bill_of(small_plan()).load_balancers == 0
 
 
 def test_quotes_are_on_the_bill_in_the_catalogue_s_unit() -> None:
     quote = {"value": "0.1100", "source": "contract 17", "asOf": "2026-11-02"}
-    said = bill_of(
+    tier_bill = bill_of(
         small_plan(cost={"quotes": {"electricity": quote, "storage-fast": quote | {"value": 0.07}}})
     )
-    power, disk = said.quotes["electricity"], said.quotes["storage-fast"]
+    power, disk = tier_bill.quotes["electricity"], tier_bill.quotes["storage-fast"]
     assert (str(power.value), power.unit, power.source) == ("0.1100", "USD/kWh", "contract 17")
     assert (str(disk.value), disk.unit) == ("0.07", "USD/GiB-month")
     assert power.as_of.isoformat() == "2026-11-02"
-    assert all(item.quoted for item in said.quotes.values())
+    assert all(item.quoted for item in tier_bill.quotes.values())
 
 
 # Its parts
@@ -64,9 +65,9 @@ def test_quotes_are_on_the_bill_in_the_catalogue_s_unit() -> None:
 @pytest.mark.parametrize("case", VARIANTS, ids="-".join)
 def test_the_models_parts_add_up_to_the_whole(case: tuple[str, str]) -> None:
     plan = plan_of(*case)
-    said = bill_of(plan)
-    cost = price(said, PRICES, TODAY)
-    parts = by_model(cost, said, PRICES)
+    tier_bill = bill_of(plan)
+    cost = price(tier_bill, PRICES, TODAY)
+    parts = by_model(cost, tier_bill, PRICES)
     assert sum(part.usd_per_hour for part in parts) == cost.usd_per_hour
     assert sum(part.gpus for part in parts) == plan.nodes.gpus_in_service
     assert all(part.usd_per_hour > 0 for part in parts)
@@ -74,9 +75,9 @@ def test_the_models_parts_add_up_to_the_whole(case: tuple[str, str]) -> None:
 
 def test_gpus_that_no_replica_holds_are_named() -> None:
     models = [MODEL | {"replicas": 2}, MODEL | {"name": "long", "replicas": 1}]
-    said = bill_of(small_plan(nodes=FOUR, models=models))
-    cost = price(said, PRICES, TODAY)
-    parts = {part.name: part for part in by_model(cost, said, PRICES)}
+    tier_bill = bill_of(small_plan(nodes=FOUR, models=models))
+    cost = price(tier_bill, PRICES, TODAY)
+    parts = {part.name: part for part in by_model(cost, tier_bill, PRICES)}
     assert {name: part.gpus for name, part in parts.items()} == {"qwen2.5-7b": 2, "long": 1, IDLE: 1}
     quarter = cost.usd_per_hour / 4
     assert parts["long"].usd_per_hour == quarter
@@ -84,28 +85,30 @@ def test_gpus_that_no_replica_holds_are_named() -> None:
 
 
 def test_more_gpus_than_there_are_share_what_there_is() -> None:
-    said = bill(models={"a": 4, "b": 4})
-    cost = price(said, PRICES, TODAY)
-    assert [part.gpus for part in by_model(cost, said, PRICES)] == [4, 4]
+    tier_bill = bill(models={"a": 4, "b": 4})
+    cost = price(tier_bill, PRICES, TODAY)
+    assert [part.gpus for part in by_model(cost, tier_bill, PRICES)] == [4, 4]
     assert by_model(cost, bill(in_service=0), PRICES) == ()
 
 
 def test_a_node_is_its_part_of_the_lines_that_are_servers() -> None:
-    said = bill(in_service=2, standby=3, standby_mode=StandbyMode.WARM, quotes={"switch-infiniband": "20000"})
-    cost = price(said, PRICES, TODAY)
-    used, spare = by_node(cost, said)
+    tier_bill = bill(
+        in_service=2, standby=3, standby_mode=StandbyMode.WARM, quotes={"switch-infiniband": "20000"}
+    )
+    cost = price(tier_bill, PRICES, TODAY)
+    used, spare = by_node(cost, tier_bill)
     assert (used.role, used.count, spare.role, spare.count) == ("in service", 2, "warm standby", 3)
     switch = cost.hourly(component="network")
     assert switch > 0
-    whole = 2 * used.usd_per_hour + 3 * spare.usd_per_hour + switch
-    assert abs(whole - cost.usd_per_hour) < Decimal("1e-20")
+    total = 2 * used.usd_per_hour + 3 * spare.usd_per_hour + switch
+    assert abs(total - cost.usd_per_hour) < Decimal("1e-20")
     assert used.purchase_usd == spare.purchase_usd == 250_000
 
 
 def test_a_server_is_its_cards_and_the_rest() -> None:
-    said = server_parts(bill(quotes={PREMIUM: "310000"}), PRICES)
-    assert said is not None
-    assert (said.cards, said.rest_usd) == (4, Decimal(310_000 - 4 * 27_500))
+    server = server_parts(bill(quotes={PREMIUM: "310000"}), PRICES)
+    assert server is not None
+    assert (server.cards, server.rest_usd) == (4, Decimal(310_000 - 4 * 27_500))
     assert server_parts(bill("a-server-of-yours"), PRICES) is None
     without = dataclasses.replace(
         PRICES, by_id={name: item for name, item in PRICES.by_id.items() if not name.startswith("card-")}
@@ -127,8 +130,8 @@ def test_the_same_gpus_rented_worked_by_hand() -> None:
 
 
 def test_a_machine_of_eight_is_paid_whole_by_who_needs_four() -> None:
-    whole = next(rent for rent in rented(bill(), PRICES) if rent.offer.gpus == 8)
-    assert (whole.machines, whole.gpus, whole.usd_per_hour) == (1, 8, Decimal("31.92"))
+    machine = next(rent for rent in rented(bill(), PRICES) if rent.offer.gpus == 8)
+    assert (machine.machines, machine.gpus, machine.usd_per_hour) == (1, 8, Decimal("31.92"))
 
 
 def test_spares_that_are_up_are_rented_and_cold_ones_are_not() -> None:

@@ -10,8 +10,9 @@ from bills import PREMIUM, TODAY, bill, eight_gpus, line, quote, usd
 from tier_plans import VARIANTS, plan_of
 
 from tierup.catalog.prices import load_prices
-from tierup.cost import HOURS_PER_MONTH, Bill, Kind, TierCost, Volume, bill_of, price
-from tierup.cost.price import amortised, is_stale, powered
+from tierup.cost import bill_of, price
+from tierup.cost.pricing import amortised, is_stale, powered
+from tierup.cost.types import HOURS_PER_MONTH, Bill, Kind, TierCost, Volume
 from tierup.stack.sections import StandbyMode
 
 PRICES = load_prices()
@@ -53,10 +54,10 @@ def test_a_node_of_eight_h100_worked_by_hand() -> None:
 
 def test_every_line_worked_by_hand() -> None:
     volumes = (Volume("models", 100, "fast"), Volume("metrics", 20, None))
-    said = bill(
+    tier_bill = bill(
         STANDARD, standby=1, standby_mode=StandbyMode.WARM, volumes=volumes, load_balancers=2, quotes=ROUND
     )
-    cost = price(said, PRICES, TODAY)
+    cost = price(tier_bill, PRICES, TODAY)
     # USD a month, as one would write it on paper
     assert {
         item.name: cents(item.usd_per_hour * HOURS_PER_MONTH if item.usd_per_hour else None)
@@ -108,11 +109,11 @@ def test_cold_is_less_than_warm_is_less_than_in_service(server: str) -> None:
 
 
 def test_what_has_no_price_is_listed_once_and_in_no_sum() -> None:
-    said = bill("premium-4x-h100-80g-sxm", in_service=2, standby=1, standby_mode=StandbyMode.WARM)
-    said = dataclasses.replace(
-        said, volumes=(Volume("m", 59, "shared"), Volume("p", 20, None)), unknown=("aws:s3 b",)
+    tier_bill = bill("premium-4x-h100-80g-sxm", in_service=2, standby=1, standby_mode=StandbyMode.WARM)
+    tier_bill = dataclasses.replace(
+        tier_bill, volumes=(Volume("m", 59, "shared"), Volume("p", 20, None)), unknown=("aws:s3 b",)
     )
-    cost = price(said, PRICES, TODAY)
+    cost = price(tier_bill, PRICES, TODAY)
     assert cost.unpriced == (
         "liquid-cooling",
         "maintenance",
@@ -158,9 +159,9 @@ def test_a_range_has_each_price_at_its_cheap_and_its_dear_end() -> None:
 def test_a_price_is_stale_after_ninety_days(days: int, old: bool) -> None:
     item = quote("electricity", "0.1", TODAY - datetime.timedelta(days=days))
     assert is_stale(item, TODAY) is old
-    said = dataclasses.replace(bill(), quotes={"electricity": item})
-    assert ("electricity" in price(said, PRICES, TODAY).stale) is old
-    assert price(said, PRICES).stale == ()
+    tier_bill = dataclasses.replace(bill(), quotes={"electricity": item})
+    assert ("electricity" in price(tier_bill, PRICES, TODAY).stale) is old
+    assert price(tier_bill, PRICES).stale == ()
 
 
 def test_what_has_no_value_has_no_age() -> None:
@@ -196,8 +197,8 @@ def drawn(seed: int) -> Bill:
 
 @pytest.mark.parametrize("seed", range(60))
 def test_laws_that_hold_for_every_bill(seed: int) -> None:
-    said = drawn(seed)
-    cost = price(said, PRICES, TODAY)
+    tier_bill = drawn(seed)
+    cost = price(tier_bill, PRICES, TODAY)
     figures = [
         figure
         for item in cost.lines
@@ -216,7 +217,7 @@ def test_laws_that_hold_for_every_bill(seed: int) -> None:
         assert (item.usd_per_hour is None) == bool(missing)
         assert missing <= set(cost.unpriced)
     # Twice the servers is twice of what each server has its part of.
-    double = price(dataclasses.replace(said, in_service=2 * said.in_service), PRICES, TODAY)
+    double = price(dataclasses.replace(tier_bill, in_service=2 * tier_bill.in_service), PRICES, TODAY)
     for name in ("nodes", "power", "facility", "maintenance", "labour"):
         assert abs(double.hourly(component=name) - 2 * cost.hourly(component=name)) <= 2 * near
 
@@ -224,8 +225,8 @@ def test_laws_that_hold_for_every_bill(seed: int) -> None:
 @pytest.mark.parametrize("case", VARIANTS, ids="-".join)
 def test_every_variant_of_a_tier_has_a_price(case: tuple[str, str]) -> None:
     plan = plan_of(*case)
-    said = bill_of(plan)
-    cost = price(said, PRICES, TODAY)
+    tier_bill = bill_of(plan)
+    cost = price(tier_bill, PRICES, TODAY)
     servers = len(plan.nodes.in_service) + len(plan.nodes.standby)
     assert cost.purchase_usd == servers * Decimal(str(plan.nodes.server.capex_usd.value))
     assert 0 < cost.range_per_hour[0] < cost.usd_per_hour < cost.range_per_hour[1]

@@ -10,18 +10,18 @@ from bills import TODAY
 from cost_shapes import dec
 from tier_plans import TIERS, plan_of
 
-from tierup.cli.cost import seen
-from tierup.cost import HOURS_PER_MONTH
+from tierup.cli.cost import priced_stack
 from tierup.cost.analysis.outlook import Outlook
-from tierup.cost.report.outlook_schema import StackReport
+from tierup.cost.report.cost import StackReport
+from tierup.cost.types import HOURS_PER_MONTH
 from tierup.report.cost_html import render
 
 CENT = dec("0.01")
 
 
 def tier(name: str, api: str | None = "0.10/0.40") -> tuple[StackReport, Outlook]:
-    whole = seen(plan_of(name), TODAY, None, api)
-    return whole.report, whole.outlook
+    priced = priced_stack(plan_of(name), TODAY, None, api)
+    return priced.report, priced.outlook
 
 
 @pytest.fixture(scope="module")
@@ -52,14 +52,14 @@ def test_every_picture_has_a_title_and_is_told_in_words(page: str) -> None:
 
 @pytest.mark.parametrize("name", TIERS)
 def test_bars_are_as_long_as_their_figures_and_end_at_the_sum(page: str, name: str) -> None:
-    report, found = tier(name)
+    report, outlook = tier(name)
     bars = pictures(page)[0]
     mine = [item for item in bars.iter("rect") if item.get("data-stack") == name]
     figures = {str(item.get("data-component")): dec(str(item.get("data-usd-per-month"))) for item in mine}
     priced = {item.component for item in report.components if item.usd_per_month}
     assert set(figures) == priced
     for component, usd in figures.items():
-        exact = found.cost.hourly(component=component) * HOURS_PER_MONTH
+        exact = outlook.cost.hourly(component=component) * HOURS_PER_MONTH
         assert usd == exact.quantize(CENT, "ROUND_HALF_UP")
     widths = {Decimal(str(item.get("width"))) / figures[str(item.get("data-component"))] for item in mine}
     assert max(widths) - min(widths) < dec("0.001")
@@ -77,8 +77,8 @@ def test_the_same_component_has_the_same_colour_in_every_bar(page: str) -> None:
 def test_curves_fall_and_the_dot_stands_on_the_tiers_own(page: str) -> None:
     curves = pictures(page)[1]
     for name in TIERS:
-        _, found = tier(name)
-        for model, cost in found.tokens.items():
+        _, outlook = tier(name)
+        for model, cost in outlook.tokens.items():
             assert cost is not None
             own = f"{name}, {model}"
             (line,) = [
@@ -96,7 +96,10 @@ def test_curves_fall_and_the_dot_stands_on_the_tiers_own(page: str) -> None:
 def test_the_break_even_line_is_there_only_where_owning_can_break_even(page: str) -> None:
     shown = {item.get("data-name") for item in pictures(page)[1].iter("path") if item.get("class") == "even"}
     expected = {
-        f"{name}, {model}" for name in TIERS for model, even in tier(name)[1].even.items() if even is not None
+        f"{name}, {model}"
+        for name in TIERS
+        for model, even in tier(name)[1].break_even.items()
+        if even is not None
     }
     assert shown == expected
     assert expected  # at this price some tier does, and some does not
@@ -112,8 +115,8 @@ def test_without_an_api_price_there_is_no_line_of_one() -> None:
 
 
 def test_an_unknown_throughput_is_said_and_not_drawn() -> None:
-    report, found = tier("entry")
-    blind = replace(found, tokens=dict.fromkeys(found.tokens))
+    report, outlook = tier("entry")
+    blind = replace(outlook, tokens=dict.fromkeys(outlook.tokens))
     page = render([(report, blind)])
     assert len(pictures(page)) == 1
     assert "unknown: no capacity figure, or nothing is priced" in page
@@ -128,9 +131,9 @@ def test_every_price_stands_with_where_it_comes_from(page: str) -> None:
 
 
 def test_a_hostile_name_stays_text() -> None:
-    report, found = tier("entry")
+    report, outlook = tier("entry")
     bad = "<script>alert(1)</script>"
     prices = [item.model_copy(update={"source": bad, "quoted": True}) for item in report.prices]
-    page = render([(report.model_copy(update={"prices": prices, "stack": bad}), replace(found, stack=bad))])
+    page = render([(report.model_copy(update={"prices": prices, "stack": bad}), replace(outlook, stack=bad))])
     assert "<script" not in page
     assert "&lt;script&gt;" in page

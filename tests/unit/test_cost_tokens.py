@@ -11,12 +11,13 @@ from small_stack import small_plan
 from tier_plans import every_tier, every_variant, plan_of
 
 from tierup.catalog.prices import load_prices
-from tierup.cost import TierCost, bill_of, price
+from tierup.cost import bill_of, price
 from tierup.cost.analysis.break_even import utilisation_against
 from tierup.cost.analysis.outlook import ApiPrice, Outlook, outlook
 from tierup.cost.analysis.sensitivity import sensitivity
 from tierup.cost.analysis.span import Span
 from tierup.cost.analysis.tokens import TokenCost, token_costs
+from tierup.cost.types import TierCost
 from tierup.plan.capacity import question
 from tierup.plan.model import Plan
 from tierup.sizing.share import prefill_share
@@ -30,7 +31,7 @@ def exactly(value: str) -> Span:
 
 # 36 USD an hour; 1,000 tokens/s in and 500 out at full use; a fifth of the time goes into prompts.
 BY_HAND = TokenCost(
-    "demo", exactly("36"), exactly("1000"), exactly("500"), dec("0.5"), True, dec("0.2"), False, ()
+    "demo", exactly("36"), exactly("1000"), exactly("500"), dec("0.5"), "stated", dec("0.2"), False, ()
 )
 
 
@@ -39,9 +40,9 @@ def cost_of_plan(plan: Plan) -> TierCost:
 
 
 def known(plan: Plan, cost: TierCost, utilisation: Decimal | None = None) -> list[TokenCost]:
-    found = [item for item in token_costs(plan, cost, utilisation).values() if item is not None]
-    assert len(found) == len(plan.models)
-    return found
+    costs = [item for item in token_costs(plan, cost, utilisation).values() if item is not None]
+    assert len(costs) == len(plan.models)
+    return costs
 
 
 # By hand
@@ -64,7 +65,9 @@ def test_both_kinds_together_cost_the_whole_hour() -> None:
 
 def test_the_range_pairs_dear_hours_with_few_tokens() -> None:
     doubtful = replace(
-        BY_HAND, usd_per_hour=Span(dec(36), dec(18), dec(72)), full_out=Span(dec(500), dec(400), dec(800))
+        BY_HAND,
+        usd_per_hour=Span(dec(36), dec(18), dec(72)),
+        full_tokens_out_per_second=Span(dec(500), dec(400), dec(800)),
     )
     out = doubtful.usage_based.tokens_out
     # 14.40 USD for 2.88 million, 57.60 USD for 1.44 million.
@@ -83,8 +86,8 @@ def test_the_range_pairs_dear_hours_with_few_tokens() -> None:
 def test_owning_breaks_even_with_an_api_where_the_api_takes_as_much(
     usd_in: str, usd_out: str, even: str | None
 ) -> None:
-    found = utilisation_against(BY_HAND, dec(usd_in), dec(usd_out))
-    assert found == (None if even is None else dec(even))
+    utilisation = utilisation_against(BY_HAND, dec(usd_in), dec(usd_out))
+    assert utilisation == (None if even is None else dec(even))
 
 
 # Laws
@@ -97,8 +100,8 @@ def test_tokens_pay_for_the_whole_tier_and_utilisation_is_usage_by_allocation(pl
     assert sum((item.usd_per_hour.value for item in models), dec(0)) == pytest.approx(cost.usd_per_hour)
     for item in models:
         paid_back = (
-            item.allocation_based.tokens_in.value * item.full_in.value
-            + item.allocation_based.tokens_out.value * item.full_out.value
+            item.allocation_based.tokens_in.value * item.full_tokens_in_per_second.value
+            + item.allocation_based.tokens_out.value * item.full_tokens_out_per_second.value
         ) * item.utilisation
         assert abs(paid_back * 3600 / 1_000_000 - item.usd_per_hour.value) < dec("1e-20")
         assert 0 < item.utilisation <= 1
@@ -112,7 +115,7 @@ def test_the_more_is_served_the_less_a_token_costs(plan: Plan) -> None:
     for _ in range(20):
         low, high = sorted((dec(random.randint(1, 1000)) / 1000, dec(random.randint(1, 1000)) / 1000))
         for less, more in zip(known(plan, cost, low), known(plan, cost, high), strict=True):
-            assert less.stated
+            assert less.utilisation_from == "stated"
             assert less.allocation_based.tokens_in.value >= more.allocation_based.tokens_in.value
             assert less.allocation_based.tokens_out.value >= more.allocation_based.tokens_out.value
             assert less.usage_based == more.usage_based
@@ -121,7 +124,12 @@ def test_the_more_is_served_the_less_a_token_costs(plan: Plan) -> None:
 @every_tier
 def test_ranges_hold_their_figure(plan: Plan) -> None:
     for item in known(plan, cost_of_plan(plan)):
-        for span in (item.usd_per_hour, item.full_in, item.full_out, item.allocation_based.tokens_out):
+        for span in (
+            item.usd_per_hour,
+            item.full_tokens_in_per_second,
+            item.full_tokens_out_per_second,
+            item.allocation_based.tokens_out,
+        ):
             assert 0 < span.low <= span.value <= span.high
 
 
@@ -133,10 +141,12 @@ def test_throughput_and_utilisation_are_the_sizing_models() -> None:
     assert capacity.full.req_s is not None
     assert capacity.sizing.req_s is not None
     (item,) = known(plan, cost_of_plan(plan))
-    assert float(item.full_out.value) == pytest.approx(capacity.full.output_tok_s.p50, rel=1e-3)
+    assert float(item.full_tokens_out_per_second.value) == pytest.approx(
+        capacity.full.output_tok_s.p50, rel=1e-3
+    )
     used = capacity.sizing.req_s.p50 / capacity.full.req_s.p50
     assert float(item.utilisation) == pytest.approx(used, rel=1e-3)
-    assert not item.stated
+    assert item.utilisation_from == "plan"
 
 
 def test_prompts_pay_more_where_they_are_longer() -> None:
@@ -201,15 +211,15 @@ def leaves(value: object) -> Iterator[object]:
         yield value
 
 
-def looked(plan: Plan, api: ApiPrice | None = None) -> Outlook:
+def outlook_of(plan: Plan, api: ApiPrice | None = None) -> Outlook:
     return outlook(plan, bill_of(plan), load_prices(), api=api)
 
 
 @every_variant
 def test_money_is_decimal_everywhere_and_always_a_number(plan: Plan) -> None:
-    found = list(leaves(looked(plan, ApiPrice(dec("0.10"), dec("0.40")))))
-    assert not [value for value in found if isinstance(value, float)]
-    numbers = [value for value in found if isinstance(value, Decimal)]
+    values = list(leaves(outlook_of(plan, ApiPrice(dec("0.10"), dec("0.40")))))
+    assert not [value for value in values if isinstance(value, float)]
+    numbers = [value for value in values if isinstance(value, Decimal)]
     assert len(numbers) > 50
     assert all(number.is_finite() for number in numbers)
 
@@ -219,7 +229,7 @@ def test_money_is_decimal_everywhere_and_always_a_number(plan: Plan) -> None:
 
 @every_tier
 def test_dear_electricity_costs_more_and_a_long_life_less(plan: Plan) -> None:
-    cases = looked(plan).cases
+    cases = outlook_of(plan).sensitivity
     for what, direction in (("electricity", 1), ("life", -1)):
         mine = [case for case in cases if case.what == what]
         assert len(mine) > 1
@@ -231,11 +241,11 @@ def test_dear_electricity_costs_more_and_a_long_life_less(plan: Plan) -> None:
 
 @every_tier
 def test_the_case_of_the_price_itself_is_the_tiers_cost(plan: Plan) -> None:
-    found = looked(plan)
+    future = outlook_of(plan)
     for what in ("electricity", "life"):
-        value = found.cost.prices[what].value
-        (same,) = [case for case in found.cases if (case.what, case.value) == (what, value)]
-        assert same.usd_per_hour == found.cost.usd_per_hour
+        value = future.cost.prices[what].value
+        (same,) = [case for case in future.sensitivity if (case.what, case.value) == (what, value)]
+        assert same.usd_per_hour == future.cost.usd_per_hour
 
 
 def test_any_electricity_price_moves_the_cost_in_its_direction() -> None:

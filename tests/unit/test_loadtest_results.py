@@ -17,8 +17,7 @@ from loadtest.profile import Profile, TokenRatio, request_classes
 from loadtest.report import render
 from loadtest.run import Recording
 from loadtest.samples import Outcome, Sample
-from tierup.report.charts.axes import Axis
-from tierup.report.charts.linear import Linear
+from tierup.report.charts.axes import LinearAxis, LogAxis
 from tierup.tuning.results import Arrival, Results, Spread, read
 
 PAGE = (Path(__file__).parents[2] / "docs/loadtest.md").read_text(encoding="utf-8")
@@ -172,16 +171,16 @@ def points(plot: str, name: str) -> list[tuple[float, float]]:
 
 
 def test_every_point_of_the_plots_stands_where_the_files_number_is() -> None:
-    time = Linear(120, plots.LEFT, plots.RIGHT)
+    time = LinearAxis(120, plots.LEFT, plots.RIGHT)
     item = RUN.classes["chat"]
     most = max(part.out_tokens_per_second for found in RUN.classes.values() for part in found.timeline)
-    rate = Linear(most * 1.1, plots.BOTTOM, plots.TOP)
+    rate = LinearAxis(most * 1.1, plots.BOTTOM, plots.TOP)
     expected = [(time.at(part.at), rate.at(part.out_tokens_per_second)) for part in item.timeline]
     assert points("throughput", "chat") == expected
     assert len(expected) == 60
 
-    percent = Linear(100, plots.LEFT, plots.RIGHT)
-    latency = Axis(10, 1000, plots.BOTTOM, plots.TOP)  # from 50 to 600 ms
+    percent = LinearAxis(100, plots.LEFT, plots.RIGHT)
+    latency = LogAxis(10, 1000, plots.BOTTOM, plots.TOP)  # from 50 to 600 ms
     shown = points("distribution", "chat")
     assert shown == [(percent.at(5 * n), latency.at(value)) for n, value in enumerate(item.ttft_steps_ms)]
     promised = points("ttft", "chat promised")

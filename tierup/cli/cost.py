@@ -14,23 +14,18 @@ from tierup.cli.cost_options import (
     Beside,
     Page,
     Utilisation,
+    api_price,
     export_focus,
     export_opencost,
-    looked,
+    fraction,
     write_page,
 )
 from tierup.cli.cost_page import ending, page
 from tierup.cli.exits import UsageError, console, examples
 from tierup.cli.project import OptionalStack, project_folder
-from tierup.cost import bill_of, price
-from tierup.cost.analysis.outlook import Outlook
-from tierup.cost.budget import stale
-from tierup.cost.report.build import Costed, report, used
-from tierup.cost.report.outlook_build import stack_report
-from tierup.cost.report.outlook_schema import StackReport
-from tierup.cost.report.outlook_tables import every_table
-from tierup.cost.report.tables import head
-from tierup.findings.model import BUDGET_CODES
+from tierup.cost import Outlook, StackCost
+from tierup.cost.report.cost import StackReport, every_table, head
+from tierup.findings.model import BUDGET_CODES, Finding
 from tierup.io.stack.read import read_stack, stack_path
 from tierup.plan.model import Plan
 from tierup.report import cost_page
@@ -51,7 +46,7 @@ EXAMPLES = examples(
 
 
 class Format(StrEnum):
-    """How a cost is told: to a person, a program, a page, a cost tool."""
+    """The form of a cost: for a person, a program, a page, a cost tool."""
 
     TEXT = "text"
     JSON = "json"
@@ -77,7 +72,7 @@ def cost(
     ] = False,
     named: Annotated[
         Format | None,
-        typer.Option("--format", help="How it is told", show_default="text", case_sensitive=False),
+        typer.Option("--format", help="The form of the output", show_default="text", case_sensitive=False),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Short for --format json")] = False,
     strict: Annotated[
@@ -102,20 +97,20 @@ def cost(
     if plan is not None or preview:
         if kind in (Format.FOCUS, Format.OPENCOST) or (utilisation, api, to_file) != (None, None, None):
             raise UsageError(
-                "what a plan changes is told as text, json or markdown - leave the other options"
+                "what a plan changes is printed as text, json or markdown - leave the other options"
             )
         from tierup.cli import cost_plan
 
-        raise typer.Exit(cost_plan.tell(plan, stack, today(), kind, strict))
+        raise typer.Exit(cost_plan.print_cost(plan, stack, today(), kind, strict))
     if stack is None:
         raise UsageError("name a stack (--stack), or give a plan (--plan)")
     asked = (utilisation, api)
-    whole = seen(planned(stack), today(), *asked)
-    _tell(whole, kind)
+    priced = priced_stack(planned(stack), today(), *asked)
+    _print(priced, kind)
     if to_file is not None:
-        others = [seen(planned(name), today(), *asked) for name in beside or ()]
-        write_page(to_file, [(item.report, item.outlook) for item in (whole, *others)])
-    raise typer.Exit(ending(whole.costed.findings, whole.report.unpriced, strict))
+        others = [priced_stack(planned(name), today(), *asked) for name in beside or ()]
+        write_page(to_file, [(item.report, item.outlook) for item in (priced, *others)])
+    raise typer.Exit(ending(priced.findings, priced.report.unpriced, strict))
 
 
 def today() -> datetime.date:
@@ -130,42 +125,37 @@ def planned(stack: str) -> Plan:
 
 
 @dataclass(frozen=True, slots=True)
-class Whole:
-    """A stack's plan and all that is told of its cost."""
+class PricedStack:
+    """A stack's cost, its outlook and findings, and all of it as it is reported."""
 
-    plan: Plan
-    costed: Costed
+    cost: StackCost
     outlook: Outlook
+    findings: tuple[Finding, ...]
     report: StackReport
 
 
-def seen(plan: Plan, day: datetime.date, utilisation: str | None, api: str | None) -> Whole:
+def priced_stack(plan: Plan, day: datetime.date, utilisation: str | None, api: str | None) -> PricedStack:
     """A stack's cost as of a day, and its outlook under what the user states."""
-    found = costed(plan, day)
-    outlook = looked(plan, found, utilisation, api)
-    return Whole(plan, found, outlook, stack_report(report(found, load_prices()), outlook))
-
-
-def costed(plan: Plan, day: datetime.date) -> Costed:
-    """A stack's cost as of a day."""
-    prices = load_prices()
-    bill = bill_of(plan)
-    found = price(bill, prices, day)
-    old = acceptance.marked(stale(used(bill, found, prices).values(), day), plan.accept)
+    cost = StackCost.of(plan, load_prices(), day)
+    try:
+        outlook = cost.outlook(fraction(utilisation), api_price(api))
+    except ValueError as error:
+        raise UsageError(f"--utilisation: {error}") from error
     over = (item for item in plan.findings if item.code in BUDGET_CODES)
-    return Costed(plan.stack, bill, found, day, (*over, *old))
+    findings = (*over, *acceptance.marked(cost.stale_prices(), plan.accept))
+    return PricedStack(cost, outlook, findings, StackReport.of(cost, outlook, findings))
 
 
-def _tell(whole: Whole, kind: Format) -> None:
-    told = whole.report
+def _print(priced: PricedStack, kind: Format) -> None:
+    report = priced.report
     match kind:
         case Format.TEXT:
-            page(head(told), every_table(told), told.findings, console())
+            page(head(report), every_table(report), report.findings, console())
         case Format.JSON:
-            print(told.model_dump_json(by_alias=True, indent=2))
+            print(report.model_dump_json(by_alias=True, indent=2))
         case Format.MARKDOWN:
-            print(cost_page.render(told), end="")
+            print(cost_page.render(report), end="")
         case Format.FOCUS:
-            export_focus(whole.costed)
+            export_focus(priced.cost, priced.findings)
         case Format.OPENCOST:
-            export_opencost(whole.plan, whole.costed)
+            export_opencost(priced.cost, priced.findings)

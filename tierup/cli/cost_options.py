@@ -1,20 +1,17 @@
-"""What a cost is asked for beyond its lines: the use and the API price that are stated, pages and exports."""
+"""Options of `tierup cost` beyond the stack: a stated use and API price, pages and exports."""
 
 import sys
+from collections.abc import Iterable
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from tierup.catalog.prices import load_prices
 from tierup.cli.exits import UsageError
-from tierup.cost.analysis.outlook import ApiPrice, Outlook, outlook
-from tierup.cost.bill.of_plan import claimed_gib
-from tierup.cost.report.build import Costed
-from tierup.cost.report.outlook_schema import StackReport
-from tierup.findings.model import errors
-from tierup.plan.model import Plan
+from tierup.cost import ApiPrice, Outlook, StackCost, focus_table, opencost_document
+from tierup.cost.report.cost import StackReport
+from tierup.findings.model import Finding, errors
 
 Utilisation = Annotated[
     str | None,
@@ -36,34 +33,28 @@ Beside = Annotated[
 ]
 
 
-def looked(plan: Plan, found: Costed, utilisation: str | None, api: str | None) -> Outlook:
-    """The outlook under what the user states."""
-    try:
-        return outlook(plan, found.bill, load_prices(), _utilisation(utilisation), _api(api))
-    except ValueError as error:
-        raise UsageError(f"--utilisation: {error}") from error
+def fraction(text: str | None) -> Decimal | None:
+    """The utilisation as a number; None where none is stated."""
+    return None if text is None else _number(text, "--utilisation", "0.5")
 
 
-def _utilisation(said: str | None) -> Decimal | None:
-    return None if said is None else _number(said, "--utilisation", "0.5")
-
-
-def _api(said: str | None) -> ApiPrice | None:
-    if said is None:
+def api_price(text: str | None) -> ApiPrice | None:
+    """The API's price for prompts and for answers; None where none is stated."""
+    if text is None:
         return None
-    usd_in, slash, usd_out = said.partition("/")
+    usd_in, slash, usd_out = text.partition("/")
     if not slash:
-        raise UsageError(f"--api: two prices with a slash between them (got {said}) - such as 0.10/0.40")
+        raise UsageError(f"--api: two prices with a slash between them (got {text}) - such as 0.10/0.40")
     return ApiPrice(_number(usd_in, "--api", "0.10/0.40"), _number(usd_out, "--api", "0.10/0.40"))
 
 
-def _number(said: str, option: str, such_as: str) -> Decimal:
+def _number(text: str, option: str, such_as: str) -> Decimal:
     try:
-        number = Decimal(said)
+        number = Decimal(text)
     except InvalidOperation:
         number = Decimal("NaN")
     if not number.is_finite() or number < 0:
-        raise UsageError(f"{option}: a number of 0 or more (got {said}) - such as {such_as}")
+        raise UsageError(f"{option}: a number of 0 or more (got {text}) - such as {such_as}")
     return number
 
 
@@ -77,28 +68,20 @@ def write_page(file: Path, tiers: list[tuple[StackReport, Outlook]]) -> None:
         raise UsageError(f"{file} cannot be written: {error.strerror}") from error
 
 
-def export_focus(found: Costed) -> None:
-    """The month of the day as FOCUS; what has no row is told on standard error."""
-    from tierup.cost.export import focus
-
-    print(focus.table(found.cost, found.stack, found.today), end="")
-    _left_out(found)
+def export_focus(priced: StackCost, findings: Iterable[Finding]) -> None:
+    """The month of the day as FOCUS; standard error names what has no row."""
+    print(focus_table(priced.cost, priced.plan.stack, priced.today), end="")
+    _left_out(priced, findings)
 
 
-def export_opencost(plan: Plan, found: Costed) -> None:
-    """OpenCost's custom prices."""
-    from tierup.cost.export import opencost
-
-    gib = claimed_gib(plan)
-    print(
-        opencost.document(opencost.custom_pricing(found.cost, plan.stack, plan.nodes.gpus_schedulable, gib)),
-        end="",
-    )
-    _left_out(found)
+def export_opencost(priced: StackCost, findings: Iterable[Finding]) -> None:
+    """OpenCost's custom prices; standard error names what they leave out."""
+    print(opencost_document(priced.cost, priced.plan), end="")
+    _left_out(priced, findings)
 
 
-def _left_out(found: Costed) -> None:
-    for item in errors(found.findings):
+def _left_out(priced: StackCost, findings: Iterable[Finding]) -> None:
+    for item in errors(findings):
         print(f"error: {item}", file=sys.stderr)
-    if found.cost.unpriced:
-        print(f"note: not priced, so not in it: {', '.join(found.cost.unpriced)}", file=sys.stderr)
+    if priced.cost.unpriced:
+        print(f"note: not priced, so not in it: {', '.join(priced.cost.unpriced)}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""Decides how a cost is printed for a person, and with what exit code the command ends."""
+"""A cost as it is printed for a person, and the exit code with which the command ends."""
 
 import sys
 from collections.abc import Iterable, Sequence
@@ -7,13 +7,12 @@ from rich.console import Console
 
 from tierup.cli.exits import EXIT_UNPRICED, exit_code
 from tierup.cli.tables import print_table
-from tierup.cost.report.schema import FindingOut
-from tierup.cost.report.tables import Table
+from tierup.cost.report.figures import FindingOut, Table
 from tierup.findings.model import Finding, Severity
 
 
 def page(lines: Iterable[str], tables: Iterable[Table], findings: Iterable[FindingOut], out: Console) -> None:
-    """Lines, tables, and what was found: errors on standard error."""
+    """Print lines, tables and findings; errors go to standard error."""
     for line in lines:
         out.print(line, highlight=False, markup=False, soft_wrap=True)
     out.print()

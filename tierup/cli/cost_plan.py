@@ -8,10 +8,8 @@ from tierup.catalog.prices import load_prices
 from tierup.cli.cost_page import ending, page
 from tierup.cli.exits import UsageError, console
 from tierup.cli.project import project_folder
-from tierup.cost.budget import stale
-from tierup.cost.plan_rules import over_budget
-from tierup.cost.report.difference_build import Planned, planned, report
-from tierup.cost.report.difference_tables import components, details, head, verdict
+from tierup.cost import PlanCost
+from tierup.cost.report.difference import DifferenceReport, components, details, head, verdict
 from tierup.findings.model import BUDGET_CODES, Finding
 from tierup.io.pulumi.plan import PlanError, parse_plan, read_plan, stack_of
 from tierup.io.pulumi.preview import preview
@@ -23,43 +21,42 @@ from tierup.rules.preflight import make_plan
 from tierup.stack.parse import parse
 
 
-def tell(source: str | None, stack: str | None, day: datetime.date, kind: str, strict: bool) -> int:
+def print_cost(source: str | None, stack: str | None, day: datetime.date, kind: str, strict: bool) -> int:
     """Print the cost of a plan in a file (`-`: standard input) as text, json or markdown; the exit code.
 
     Without a `source` Pulumi makes the stack's plan now. The stack's file has the budget, and accepts warnings; without
     `stack` there is none.
     """
     changes, name = _read(source, stack)
-    prices = load_prices()
-    found = planned(changes, prices)
-    findings = _findings(found, stack, day)
-    told = report(name, found, prices, day, findings)
+    planned = PlanCost.of(changes, load_prices())
+    findings = _findings(planned, stack, day)
+    report = DifferenceReport.of(name, planned, day, findings)
     match kind:
         case "json":
-            print(told.model_dump_json(by_alias=True, indent=2))
+            print(report.model_dump_json(by_alias=True, indent=2))
         case "markdown":
-            print(cost_markdown.render(told), end="")
+            print(cost_markdown.render(report), end="")
         case _:
-            lines = (f"{name}: {verdict(told)}", *(f"  {line}" for line in head(told)))
-            page(lines, (components(told), *details(told)), told.findings, console())
-    return ending(findings, told.now.unpriced, strict)
+            lines = (f"{name}: {verdict(report)}", *(f"  {line}" for line in head(report)))
+            page(lines, (components(report), *details(report)), report.findings, console())
+    return ending(findings, report.now.unpriced, strict)
 
 
 def _read(source: str | None, stack: str | None) -> tuple[tuple[Change, ...], str]:
     """The changes, and the name of the stack that they are of."""
-    told = source if source is not None else "the preview"
+    origin = source if source is not None else "the preview"
     try:
         changes = _read_all(source, stack)
-        name = stack_of(changes, told) if changes or stack is None else stack
+        name = stack_of(changes, origin) if changes or stack is None else stack
     except PlanError as error:
         raise UsageError(str(error)) from error
     if stack not in (None, name):
-        raise UsageError(f"{told} is of stack '{name}', not of '{stack}' - give the other plan or stack")
+        raise UsageError(f"{origin} is of stack '{name}', not of '{stack}' - give the other plan or stack")
     return changes, name
 
 
 def _read_all(source: str | None, stack: str | None) -> tuple[Change, ...]:
-    """The plan, which is large and lives to the end: looking for garbage in it takes a quarter of the whole time."""
+    """The plan. It is large and lives to the end, so collecting garbage meanwhile would take a quarter of the time."""
     gc.disable()
     try:
         if source is not None:
@@ -72,10 +69,10 @@ def _read_all(source: str | None, stack: str | None) -> tuple[Change, ...]:
         gc.enable()
 
 
-def _findings(found: Planned, stack: str | None, day: datetime.date) -> tuple[Finding, ...]:
-    old = tuple(stale(found.cost.now.prices.values(), day))
+def _findings(planned: PlanCost, stack: str | None, day: datetime.date) -> tuple[Finding, ...]:
+    old = tuple(planned.stale_prices(day))
     if stack is None:
         return old
     parsed = parse(read_stack(stack_path(project_folder(), stack)))
     plan = make_plan(parsed, load_catalog(), shown=BUDGET_CODES)
-    return (*over_budget(plan.budget, found), *acceptance.marked(old, plan.accept))
+    return (*planned.over_budget(plan.budget), *acceptance.marked(old, plan.accept))

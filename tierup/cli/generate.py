@@ -9,8 +9,8 @@ from pathlib import Path
 from tierup.catalog import load_catalog
 from tierup.catalog.claims import load_claims
 from tierup.compare import Comparison, compare
-from tierup.cost.report.difference_schema import DifferenceReport
-from tierup.cost.report.outlook_schema import StackReport
+from tierup.cost.report.cost import StackReport
+from tierup.cost.report.difference import DifferenceReport
 from tierup.io.stack.read import read_stack, stack_path
 from tierup.report import compare_markdown
 from tierup.report.charts import compare as picture

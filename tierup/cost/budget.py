@@ -1,4 +1,4 @@
-"""Decides when a budget is exceeded, by one change too, and when prices are too old to be relied on."""
+"""Findings: a budget is exceeded, by one change too, or prices are too old to be relied on."""
 
 import datetime
 import math
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from decimal import Decimal
 
 from tierup.catalog.price import Price
-from tierup.cost.price import STALE_DAYS, is_stale
+from tierup.cost.pricing import STALE_DAYS, is_stale
 from tierup.cost.types import TierCost
 from tierup.findings.model import Code, Finding, Severity, warning
 from tierup.plan.model import BudgetPlan

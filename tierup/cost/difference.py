@@ -1,23 +1,10 @@
-"""Decides what a change costs: every component and line before, after, and the difference of the two."""
+"""The cost of a change: every component and line before, after, and the difference of the two."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from tierup.cost.types import HOURS_PER_MONTH, Line, TierCost
-
-
-@dataclass(frozen=True, slots=True)
-class Amount:
-    """Costs, USD: an hour, and what is paid at once. `unpriced` lines are counted and not in the sums."""
-
-    usd_per_hour: Decimal = Decimal(0)
-    purchase_usd: Decimal = Decimal(0)
-    unpriced: int = 0
-
-    @property
-    def usd_per_month(self) -> Decimal:
-        return self.usd_per_hour * HOURS_PER_MONTH
+from tierup.cost.types import Amount, Line, TierCost
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,38 +57,20 @@ def difference(past: TierCost, now: TierCost) -> Difference:
 
 
 def _by_name(lines: Iterable[Line]) -> dict[tuple[str, str], tuple[Line, ...]]:
-    found: dict[tuple[str, str], tuple[Line, ...]] = {}
+    named: dict[tuple[str, str], tuple[Line, ...]] = {}
     for line in lines:
         key = (line.component, line.name)
-        found[key] = (*found.get(key, ()), line)
-    return found
+        named[key] = (*named.get(key, ()), line)
+    return named
 
 
 def _row(component: str, name: str, past: tuple[Line, ...], now: tuple[Line, ...]) -> Row:
-    before, after, changed = _amount(past), _amount(now), past != now
-    complete = not (changed and (before.unpriced or after.unpriced))
+    before, after, changed = Amount.of(past), Amount.of(now), past != now
+    complete = not (changed and (before.unpriced_lines or after.unpriced_lines))
     return Row(component, name, before, after, changed, complete)
 
 
 def _sum(component: str, rows: Sequence[Row]) -> Row:
-    past, now = _total(row.past for row in rows), _total(row.now for row in rows)
+    past, now = Amount.total(row.past for row in rows), Amount.total(row.now for row in rows)
     changed, complete = any(row.changed for row in rows), all(row.complete for row in rows)
     return Row(component, None, past, now, changed, complete)
-
-
-def _amount(lines: Iterable[Line]) -> Amount:
-    return _total(
-        Amount(unpriced=1)
-        if line.usd_per_hour is None
-        else Amount(line.usd_per_hour, line.purchase_usd if line.purchase_usd is not None else Decimal(0))
-        for line in lines
-    )
-
-
-def _total(amounts: Iterable[Amount]) -> Amount:
-    found = tuple(amounts)
-    return Amount(
-        sum((item.usd_per_hour for item in found), Decimal(0)),
-        sum((item.purchase_usd for item in found), Decimal(0)),
-        sum(item.unpriced for item in found),
-    )

@@ -1,32 +1,37 @@
-"""Decides how a cost is split: over the models by their GPUs, over the nodes, and a server's price over its parts."""
+"""The parts of a cost: by component, by model, by node, and a server's price by what it is made of."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from decimal import Decimal
 
 from tierup.catalog.price import Price
 from tierup.catalog.prices import Prices
-from tierup.cost.types import Bill, Line, TierCost
+from tierup.cost.types import Amount, Bill, HourlyCost, Line, TierCost
 
 IDLE = "idle GPUs"
 _SERVER = "server"  # the unit of lines that every server has its part of
 
 
-@dataclass(frozen=True, slots=True)
-class Share:
-    """One model's part of the tier's whole cost; the last of them is what no replica at rest uses."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComponentCost(Amount):
+    """The lines of one component together."""
+
+    component: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Share(HourlyCost):
+    """One model's part of the tier's cost; the last one is the GPUs that no replica at rest uses."""
 
     name: str
     gpus: int
-    usd_per_hour: Decimal
 
 
-@dataclass(frozen=True, slots=True)
-class NodeCost:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeCost(HourlyCost):
     """What each of `count` servers costs, without what the tier has once (switch, volumes)."""
 
     role: str
     count: int
-    usd_per_hour: Decimal
     purchase_usd: Decimal
 
 
@@ -39,10 +44,26 @@ class ServerParts:
     server: Price
 
     @property
+    def price_usd(self) -> Decimal | None:
+        return self.server.value
+
+    @property
+    def low_usd(self) -> Decimal | None:
+        return self.server.low
+
+    @property
+    def high_usd(self) -> Decimal | None:
+        return self.server.high
+
+    @property
+    def card_usd(self) -> Decimal | None:
+        return None if self.card is None else self.card.value
+
+    @property
     def rest_usd(self) -> Decimal | None:
-        if self.card is None or self.card.value is None or self.server.value is None:
+        if self.card_usd is None or self.price_usd is None:
             return None
-        return self.server.value - self.cards * self.card.value
+        return self.price_usd - self.cards * self.card_usd
 
 
 def gpus_in_service(bill: Bill, prices: Prices) -> int:
@@ -51,8 +72,18 @@ def gpus_in_service(bill: Bill, prices: Prices) -> int:
     return 0 if server is None else bill.in_service * server.gpus.value
 
 
+def by_component(cost: TierCost) -> tuple[ComponentCost, ...]:
+    """Every component in the order of the lines; they add up to the cost of the tier."""
+    return tuple(
+        ComponentCost(
+            component=name, **asdict(Amount.of(line for line in cost.lines if line.component == name))
+        )
+        for name in dict.fromkeys(line.component for line in cost.lines)
+    )
+
+
 def by_model(cost: TierCost, bill: Bill, prices: Prices) -> tuple[Share, ...]:
-    """The whole cost, by the GPUs that each model's replicas at rest hold; the parts add up to it."""
+    """The cost of the tier, by the GPUs that each model's replicas at rest hold; the parts add up to it."""
     used = sum(bill.models.values())
     gpus = max(used, gpus_in_service(bill, prices))
     held = [*bill.models.items(), *([(IDLE, gpus - used)] if gpus > used else [])]
@@ -60,12 +91,12 @@ def by_model(cost: TierCost, bill: Bill, prices: Prices) -> tuple[Share, ...]:
     for name, count in held:
         rest = cost.usd_per_hour - sum(share.usd_per_hour for share in shares)
         usd = rest if len(shares) == len(held) - 1 else cost.usd_per_hour * count / gpus
-        shares.append(Share(name, count, usd))
+        shares.append(Share(name=name, gpus=count, usd_per_hour=usd))
     return tuple(shares)
 
 
 def by_node(cost: TierCost, bill: Bill) -> tuple[NodeCost, ...]:
-    """Servers in service, and spares, each for itself."""
+    """Servers in service, and spares, each priced alone."""
     of_servers = [line for line in cost.lines if line.unit == _SERVER]
     roles = {
         "in service": (bill.in_service, [line for line in of_servers if line.component != "standby"]),
@@ -80,7 +111,7 @@ def by_node(cost: TierCost, bill: Bill) -> tuple[NodeCost, ...]:
 def _each(role: str, count: int, lines: list[Line]) -> NodeCost:
     hour = sum((line.usd_per_hour for line in lines if line.usd_per_hour is not None), Decimal(0))
     bought = sum((line.purchase_usd for line in lines if line.purchase_usd is not None), Decimal(0))
-    return NodeCost(role, count, hour / count, bought / count)
+    return NodeCost(role=role, count=count, usd_per_hour=hour / count, purchase_usd=bought / count)
 
 
 def server_parts(bill: Bill, prices: Prices) -> ServerParts | None:
@@ -88,6 +119,6 @@ def server_parts(bill: Bill, prices: Prices) -> ServerParts | None:
     server = prices.server(bill.server)
     if bill.server is None or server is None:
         return None
-    whole = prices.find(bill.server, bill.quotes)
-    assert whole is not None
-    return ServerParts(server.gpus.value, prices.find(f"card-{server.gpu}", bill.quotes), whole)
+    item = prices.find(bill.server, bill.quotes)
+    assert item is not None
+    return ServerParts(server.gpus.value, prices.find(f"card-{server.gpu}", bill.quotes), item)

@@ -9,7 +9,7 @@ from typing import Any
 from tierup.policies.pods import Part, containers, pods
 from tierup.policies.rule import Problem
 from tierup.resources.model import Resource
-from tierup.resources.reading import dig, elements, fields, is_hidden, mappings, said_wrong
+from tierup.resources.reading import dig, elements, fields, is_hidden, is_other_than, mappings
 
 EXCEPTION = "tierup/pod-security-exception"  # annotation: the reason why these pods cannot be restricted
 _LEAST_REASON = 10  # letters, as in the acceptances of a stack file
@@ -84,7 +84,7 @@ def _pod(pod: Part) -> Iterator[Problem]:
             yield Problem(f"{pod.path}.{key}", "shares a namespace of the node")
     yield from _volumes(pod)
     for index, sysctl in mappings(context.get("sysctls")):
-        if said_wrong(sysctl.get("name"), *_SYSCTLS):
+        if is_other_than(sysctl.get("name"), *_SYSCTLS):
             yield Problem(
                 f"{path}.sysctls[{index}]",
                 "is a sysctl that `restricted` does not allow",
@@ -113,7 +113,7 @@ def _forbidden(path: str, context: Mapping[str, Any], own_users: bool) -> Iterat
         yield Problem(f"{path}.runAsUser", _ROOT, "0")
     for keys, allowed in _ALLOWED.items():
         value = dig(context, *keys)
-        if said_wrong(value, *allowed):
+        if is_other_than(value, *allowed):
             yield Problem(f"{path}.{'.'.join(keys)}", "is not allowed by `restricted`", str(value))
 
 
@@ -125,12 +125,12 @@ def _container(pod: Part, item: Part, own_users: bool) -> Iterator[Problem]:
     if dig(pod.spec, "os", "name") != "windows":
         yield from _linux(pod, item, path)
     for index, port in mappings(item.spec.get("ports")):
-        if said_wrong(port.get("hostPort"), 0):
+        if is_other_than(port.get("hostPort"), 0):
             yield Problem(
                 f"{item.path}.ports[{index}].hostPort", "uses a port of the node", str(port["hostPort"])
             )
     for keys in _HOSTS:
-        if said_wrong(dig(item.spec, *keys), ""):
+        if is_other_than(dig(item.spec, *keys), ""):
             yield Problem(
                 f"{item.path}.{'.'.join(keys)}",
                 "lets the kubelet call another host",
@@ -149,7 +149,7 @@ def _linux(pod: Part, item: Part, path: str) -> Iterator[Problem]:
     if not is_hidden(dropped) and not any(word == "ALL" or is_hidden(word) for word in elements(dropped)):
         yield Problem(f"{path}.capabilities.drop", "must drop ALL capabilities")
     for word in added:
-        if said_wrong(word, "NET_BIND_SERVICE"):
+        if is_other_than(word, "NET_BIND_SERVICE"):
             yield Problem(
                 f"{path}.capabilities.add", "adds a capability other than NET_BIND_SERVICE", str(word)
             )

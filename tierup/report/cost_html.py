@@ -1,12 +1,10 @@
-"""Decides what stands on the page of a cost report: two pictures, all tables, and where the prices come from."""
+"""A cost report as an HTML page: two pictures, all tables, and where the prices come from."""
 
 from collections.abc import Sequence
 
-from tierup.cost.analysis.outlook import Outlook
-from tierup.cost.report import tables
-from tierup.cost.report.outlook_schema import StackReport
-from tierup.cost.report.outlook_tables import every_table
-from tierup.cost.report.tables import NOT_PRICED, Table, usd
+from tierup.cost import Outlook
+from tierup.cost.report.cost import StackReport, every_table, head
+from tierup.cost.report.figures import NOT_PRICED, Table, usd
 from tierup.report.charts import bars, curves
 from tierup.templates import TEMPLATES
 
@@ -19,9 +17,9 @@ def render(tiers: Sequence[tuple[StackReport, Outlook]]) -> str:
         bars=bars.bars(reports),
         bar_box=bars,
         month=month(reports),
-        plot=curves.plot([found for _, found in tiers]),
+        plot=curves.plot([outlook for _, outlook in tiers]),
         plot_box=curves,
-        tiers=[(report.stack, list(tables.head(report)), every_table(report)) for report in reports],
+        tiers=[(report.stack, list(head(report)), every_table(report)) for report in reports],
     )
 
 

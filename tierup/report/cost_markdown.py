@@ -1,14 +1,13 @@
-"""Decides how a cost difference reads as the comment of a pull request: one comment per stack, updated in place.
+"""A cost difference as the comment of a pull request: one comment per stack, updated in place.
 
-Its first line, which is not shown, says whose it is. The summary comes first and is never cut; the details are folded,
+Its first line, which is not shown, names the stack. The summary comes first and is never cut; the details are folded,
 and what of them is too long for a comment is left out and counted.
 """
 
 import re
 
-from tierup.cost.report.difference_schema import DifferenceReport
-from tierup.cost.report.difference_tables import components, details, head, verdict
-from tierup.cost.report.tables import Table
+from tierup.cost.report.difference import DifferenceReport, components, details, head, verdict
+from tierup.cost.report.figures import Table
 from tierup.report.tables import cell, table
 
 LIMIT = 65_536  # characters of a comment on GitHub; GitLab takes more
@@ -22,27 +21,26 @@ def marker(stack: str) -> str:
     return f"<!-- tierup-cost:{stack} -->"
 
 
-def render(found: DifferenceReport) -> str:
+def render(report: DifferenceReport) -> str:
     """The comment, never longer than `LIMIT` characters."""
-    summary = _summary(found)
-    folded = [_Fold(item) for item in details(found)]
+    summary = _summary(report)
+    folded = [_Fold(item) for item in details(report)]
     room = LIMIT - len(summary) - sum(item.least for item in folded)
     for item in sorted(folded, key=lambda fold: fold.size):  # a short one is not cut for a long one's sake
         room = item.fill(room)
     return summary + "".join(item.text for item in folded)
 
 
-def _summary(found: DifferenceReport) -> str:
-    whole = components(found)
+def _summary(report: DifferenceReport) -> str:
     parts = [
-        f"{marker(found.stack)}\n## Cost of {found.stack}",
-        f"**{cell(verdict(found))}**",
-        "\n".join(_lines(whole)),
-        "\n".join(f"- {cell(_plain(line))}" for line in head(found)),
+        f"{marker(report.stack)}\n## Cost of {report.stack}",
+        f"**{cell(verdict(report))}**",
+        "\n".join(_lines(components(report))),
+        "\n".join(f"- {cell(_plain(line))}" for line in head(report)),
     ]
-    if found.findings:
-        told = [f"{item.severity}: {_plain(item.message, _LONGEST_FINDING)}" for item in found.findings]
-        parts.append("\n".join(f"- {cell(line)}" for line in told))
+    if report.findings:
+        findings = [f"{item.severity}: {_plain(item.message, _LONGEST_FINDING)}" for item in report.findings]
+        parts.append("\n".join(f"- {cell(line)}" for line in findings))
     return "\n\n".join(parts) + "\n"
 
 
@@ -77,6 +75,6 @@ class _Fold:
             taken.append(row)
             room -= len(row)
         left_out = len(self._rows) - len(taken)
-        said = f"| {left_out} lines left out |\n" if left_out else ""
-        self.text = "".join((self._top, self._head, self._ruler, *taken, said, self._end))
+        note = f"| {left_out} lines left out |\n" if left_out else ""
+        self.text = "".join((self._top, self._head, self._ruler, *taken, note, self._end))
         return room

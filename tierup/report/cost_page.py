@@ -1,16 +1,18 @@
-"""Decides how a tier's cost reads as a page: the lines and tables of the text."""
+"""A stack's cost as a Markdown page: the lines and tables of the text."""
 
-from tierup.cost.report.schema import CostReport
-from tierup.cost.report.tables import head, tables
+from tierup.cost.report.cost import StackReport, head, owned_tables
 from tierup.report.tables import cell, table
 
 
-def render(found: CostReport) -> str:
+def render(report: StackReport) -> str:
     """The page."""
-    parts = [f"## Cost of {cell(found.stack)}", "\n".join(f"- {cell(line.strip())}" for line in head(found))]
-    for item in tables(found):
+    parts = [
+        f"## Cost of {cell(report.stack)}",
+        "\n".join(f"- {cell(line.strip())}" for line in head(report)),
+    ]
+    for item in owned_tables(report):
         parts.append(f"### {item.title[0].upper()}{item.title[1:]}")
         parts.append("\n".join(table(item.columns, item.rows)))
-    if found.findings:
-        parts.append("\n".join(f"- {item.severity}: {cell(item.message)}" for item in found.findings))
+    if report.findings:
+        parts.append("\n".join(f"- {item.severity}: {cell(item.message)}" for item in report.findings))
     return "\n\n".join(parts) + "\n"

@@ -1,4 +1,4 @@
-"""Decides how objects are marked as a stack's: labels and annotations."""
+"""The labels and annotations that mark objects as a stack's."""
 
 from tierup.stack.parse import PROJECT_LABEL
 

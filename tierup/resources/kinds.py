@@ -2,7 +2,7 @@
 
 from tierup.resources.model import Resource
 
-# Kinds that cost nothing by themselves, by API group: they say something to the cluster, or run on nodes that are
+# Kinds that cost nothing by themselves, by API group: they configure the cluster, or run on nodes that are
 # priced. What is not here is not priced: an Ingress, say, may be a load balancer or nothing, by its class.
 FREE: dict[str, frozenset[str]] = {
     "core": frozenset(

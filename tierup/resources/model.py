@@ -1,17 +1,17 @@
-"""Decides nothing: the shape of what Pulumi plans or holds, as cost and policies read it."""
+"""What Pulumi plans or holds, as costs and policies read it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-# What stands in inputs for values that a plan does not tell.
+# What stands in inputs for values that a plan hides.
 SECRET = "[secret]"
 UNKNOWN = "[unknown]"
 
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """One resource as its program said it. Secret inputs are markers, never values; `type` is Pulumi's token.
+    """One resource as its program declares it. Secret inputs are markers, never values; `type` is Pulumi's token.
 
     `custom` is False for a component: a group of resources and nothing by itself.
     """
@@ -38,7 +38,7 @@ class Change:
 
 
 def resource_of(manifest: Mapping[str, Any]) -> Resource:
-    """The resource that Pulumi will make of a rendered object; its URN says only what it is: no stack holds it yet."""
+    """The resource that Pulumi will make of a rendered object; no stack has it yet, so its URN is kind and name."""
     kind, version, name = manifest["kind"], manifest["apiVersion"], manifest["metadata"]["name"]
     token = f"kubernetes:{version if '/' in version else f'core/{version}'}:{kind}"
     return Resource(f"{token}::{name}", token, name, None, manifest)
@@ -47,6 +47,6 @@ def resource_of(manifest: Mapping[str, Any]) -> Resource:
 def resources_of(state: Mapping[str, Mapping[str, Any]]) -> list[Resource]:
     """Resources by URN, `type` and `outputs` each, as a program reads its own stack's state."""
     return [
-        Resource(urn, said["type"], urn.rpartition("::")[2], None, said["outputs"])
-        for urn, said in state.items()
+        Resource(urn, held["type"], urn.rpartition("::")[2], None, held["outputs"])
+        for urn, held in state.items()
     ]

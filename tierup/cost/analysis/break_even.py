@@ -1,4 +1,4 @@
-"""Decides when owning is cheaper: after how many months of rent, and from which utilisation on against an API."""
+"""When owning is cheaper: after how many months of rent, and from which utilisation on against an API."""
 
 from collections.abc import Iterable
 from decimal import Decimal
@@ -27,8 +27,8 @@ def months_until_owned(bought: Iterable[Bought], running_usd: Decimal, rent_usd:
         if paid / saved <= month:
             break
         paid += usd
-    even = paid / saved
-    return even if even <= LONGEST else None
+    months = paid / saved
+    return months if months <= LONGEST else None
 
 
 def _replacements(items: tuple[Bought, ...]) -> list[tuple[Decimal, Decimal]]:
@@ -45,7 +45,8 @@ def utilisation_against(cost: TokenCost, usd_in: Decimal, usd_out: Decimal) -> D
 
     The prices are USD per million tokens. The API takes nothing for an hour without requests, owning does.
     """
-    full_hour = (cost.full_in.value * usd_in + cost.full_out.value * usd_out) * SECONDS_PER_HOUR / MILLION
+    tokens_in, tokens_out = cost.full_tokens_in_per_second.value, cost.full_tokens_out_per_second.value
+    full_hour = (tokens_in * usd_in + tokens_out * usd_out) * SECONDS_PER_HOUR / MILLION
     if full_hour < cost.usd_per_hour.value or not full_hour:
         return None
     return cost.usd_per_hour.value / full_hour

@@ -1,4 +1,4 @@
-"""Decides what is said of a tier's cost beyond its lines: tokens, three years, rent, an API's price, what-ifs."""
+"""A tier's cost beyond its lines: tokens, three years, rent, an API's price, what-ifs."""
 
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -7,9 +7,9 @@ from tierup.catalog.prices import Prices
 from tierup.cost.analysis.break_even import months_until_owned, utilisation_against
 from tierup.cost.analysis.rent import Rent, rented
 from tierup.cost.analysis.sensitivity import Case, sensitivity
-from tierup.cost.analysis.tco import Total, purchases, running, total_cost
+from tierup.cost.analysis.tco import TotalCost, purchases, running, total_cost
 from tierup.cost.analysis.tokens import TokenCost, token_costs
-from tierup.cost.price import price
+from tierup.cost.pricing import price
 from tierup.cost.types import Bill, TierCost
 from tierup.plan.model import Plan
 
@@ -23,28 +23,33 @@ class ApiPrice:
 
 
 @dataclass(frozen=True, slots=True)
-class Instead:
+class RentBreakEven:
     """An offer that has a price, and the months until owning is cheaper than renting it; None: never."""
 
     rent: Rent
-    months: Decimal | None
+    months_until_owning_is_cheaper: Decimal | None
+
+    @property
+    def id(self) -> str:
+        """The price of the offer."""
+        return self.rent.price.id
 
 
 @dataclass(frozen=True, slots=True)
 class Outlook:
-    """One tier. `tokens` by model, None: unknown. `total` None and no `rents`: how long things last is unknown.
+    """One tier. `tokens` by model, None: unknown. Without a known life there are no `three_years` and no `rented`.
 
-    `even` is the utilisation by model from which owning costs no more than `api`; None: not even at full use.
+    `break_even` is the utilisation by model from which owning costs no more than `api`; None: not even at full use.
     """
 
     stack: str
     cost: TierCost
     tokens: dict[str, TokenCost | None]
-    total: Total | None
-    rents: tuple[Instead, ...]
+    three_years: TotalCost | None
+    rented: tuple[RentBreakEven, ...]
     api: ApiPrice | None
-    even: dict[str, Decimal | None]
-    cases: tuple[Case, ...]
+    break_even: dict[str, Decimal | None]
+    sensitivity: tuple[Case, ...]
 
 
 def outlook(
@@ -62,18 +67,18 @@ def outlook(
     cost = price(bill, prices)
     tokens = token_costs(plan, cost, utilisation)
     life = cost.prices["life"].value if "life" in cost.prices else None
-    known = {model: found for model, found in tokens.items() if found is not None}
+    known = {model: item for model, item in tokens.items() if item is not None}
     return Outlook(
         stack=plan.stack,
         cost=cost,
         tokens=tokens,
-        total=None if life is None else total_cost(cost, life),
-        rents=() if life is None else _rents(cost, bill, prices, life),
+        three_years=None if life is None else total_cost(cost, life),
+        rented=() if life is None else _rents(cost, bill, prices, life),
         api=api,
-        even={}
+        break_even={}
         if api is None
-        else {model: utilisation_against(found, api.usd_in, api.usd_out) for model, found in known.items()},
-        cases=sensitivity(
+        else {model: utilisation_against(item, api.usd_in, api.usd_out) for model, item in known.items()},
+        sensitivity=sensitivity(
             plan,
             cost,
             lambda changed: price(replace(bill, quotes={**bill.quotes, **changed}), prices),
@@ -82,11 +87,11 @@ def outlook(
     )
 
 
-def _rents(cost: TierCost, bill: Bill, prices: Prices, life: Decimal) -> tuple[Instead, ...]:
+def _rents(cost: TierCost, bill: Bill, prices: Prices, life: Decimal) -> tuple[RentBreakEven, ...]:
     """The cheapest first."""
     bought, run = purchases(cost, life), running(cost)
     return tuple(
-        Instead(rent, months_until_owned(bought, run, rent.usd_per_hour))
+        RentBreakEven(rent, months_until_owned(bought, run, rent.usd_per_hour))
         for rent in rented(bill, prices)
         if rent.usd_per_hour is not None
     )

@@ -1,4 +1,4 @@
-"""Decides what the same GPUs would cost rented: those of the servers that are up, in whole machines of each offer.
+"""The cost of the same GPUs rented: those of the servers that are up, in whole machines of each offer.
 
 A cold spare has no rented twin: who rents gets another machine when one fails.
 """
@@ -46,11 +46,11 @@ def rented(bill: Bill, prices: Prices) -> tuple[Rent, ...]:
         return ()
     up = bill.in_service + (bill.standby if bill.standby_mode is StandbyMode.WARM else 0)
     gpus = up * server.gpus.value
-    found = [
+    rents = [
         Rent(bill.quotes.get(name, prices.by_id[name]), offer, math.ceil(gpus / offer.gpus))
         for name, offer in prices.offers.items()
         if offer.gpu == server.gpu
     ]
     return tuple(
-        sorted(found, key=lambda rent: (rent.usd_per_hour is None, rent.usd_per_hour, rent.price.id))
+        sorted(rents, key=lambda rent: (rent.usd_per_hour is None, rent.usd_per_hour, rent.price.id))
     )

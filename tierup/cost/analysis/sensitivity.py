@@ -1,4 +1,4 @@
-"""Decides how much a tier's cost moves when its use, its electricity or its life is another than was taken."""
+"""How much a tier's cost moves when its use, its electricity or its life is another than was taken."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -42,17 +42,17 @@ def _priced(
     plan: Plan, cost: TierCost, reprice: Reprice, name: Changed, utilisation: Decimal | None
 ) -> Iterator[Case]:
     """A price at its ends: those of its range, or half and double where it has none."""
-    found = cost.prices.get(name)
-    if found is None or found.value is None:
+    item = cost.prices.get(name)
+    if item is None or item.value is None:
         return
-    low = found.low if found.low is not None else found.value * _HALF
-    high = found.high if found.high is not None else found.value * _DOUBLE
-    for value in dict.fromkeys((low, found.value, high)):
-        changed = reprice({name: replace(found, value=value, low=None, high=None)})
+    low = item.low if item.low is not None else item.value * _HALF
+    high = item.high if item.high is not None else item.value * _DOUBLE
+    for value in dict.fromkeys((low, item.value, high)):
+        changed = reprice({name: replace(item, value=value, low=None, high=None)})
         tokens = _tokens(plan, changed, utilisation)
-        yield Case(name, value, found.unit, changed.usd_per_hour, tokens)
+        yield Case(name, value, item.unit, changed.usd_per_hour, tokens)
 
 
 def _tokens(plan: Plan, cost: TierCost, utilisation: Decimal | None) -> dict[str, Pair | None]:
-    found = token_costs(plan, cost, utilisation)
-    return {model: known.allocation_based if known is not None else None for model, known in found.items()}
+    costs = token_costs(plan, cost, utilisation)
+    return {model: None if item is None else item.allocation_based for model, item in costs.items()}

@@ -1,4 +1,4 @@
-"""Decides what a range of money or of work is, and how wide the cost of an hour is."""
+"""Ranges of money and of work, and the range of the cost of an hour."""
 
 from dataclasses import dataclass
 from decimal import Decimal
@@ -20,6 +20,10 @@ class Span:
         """All three, for a factor of 0 or more."""
         return Span(self.value * factor, self.low * factor, self.high * factor)
 
+    def plus(self, other: "Span") -> "Span":
+        """Each end with its like."""
+        return Span(self.value + other.value, self.low + other.low, self.high + other.high)
+
     def per(self, work: "Span") -> "Span":
         """Divided by a span above 0: the lowest is the least of this for the most of that."""
         return Span(self.value / work.value, self.low / work.high, self.high / work.low)
@@ -30,8 +34,8 @@ def exact(value: float) -> Decimal:
     return Decimal(str(rounded(value)))
 
 
-def of_range(found: Range) -> Span:
-    return Span(exact(found.p50), exact(found.low), exact(found.high))
+def of_range(sized: Range) -> Span:
+    return Span(exact(sized.p50), exact(sized.low), exact(sized.high))
 
 
 def hourly(cost: TierCost) -> Span:

@@ -1,4 +1,4 @@
-"""Decides what a tier costs over three years: bought, bought again when worn out, run, and what it is then worth.
+"""The cost of a tier over three years: bought, bought again when worn out, run, and what it is then worth.
 
 What is bought loses its value evenly over its life, as its hourly part says, so the total is that of the hours:
 this splits it into what is paid when, and what is left.
@@ -13,22 +13,22 @@ THREE_YEARS = Decimal(36)  # months
 
 
 @dataclass(frozen=True, slots=True)
-class Total:
-    """USD over `months`. `replacement` is what new ones cost above what the old ones bring.
+class TotalCost:
+    """USD over `months`. `replacement_usd` is what new ones cost above what the old ones bring.
 
-    `residual` is the value at the end, `unpriced` what the sums leave out.
+    `residual_usd` is the value at the end, `unpriced` what the sums leave out.
     """
 
     months: Decimal
-    capex: Decimal
-    replacement: Decimal
-    opex: Decimal
-    residual: Decimal
+    purchase_usd: Decimal
+    replacement_usd: Decimal
+    opex_usd: Decimal
+    residual_usd: Decimal
     unpriced: tuple[str, ...]
 
     @property
-    def total(self) -> Decimal:
-        return self.capex + self.replacement + self.opex - self.residual
+    def total_usd(self) -> Decimal:
+        return self.purchase_usd + self.replacement_usd + self.opex_usd - self.residual_usd
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +54,15 @@ class Bought:
         return self.usd - self.loss * age
 
 
-def total_cost(cost: TierCost, life: Decimal, months: Decimal = THREE_YEARS) -> Total:
+def total_cost(cost: TierCost, life: Decimal, months: Decimal = THREE_YEARS) -> TotalCost:
     """Over so many months; `life`: months after which what is bought is replaced."""
     bought = purchases(cost, life)
-    return Total(
+    return TotalCost(
         months=months,
-        capex=sum((item.usd for item in bought), Decimal(0)),
-        replacement=sum((item.again * item.replacements(months) for item in bought), Decimal(0)),
-        opex=running(cost) * HOURS_PER_MONTH * months,
-        residual=sum((item.worth(months) for item in bought), Decimal(0)),
+        purchase_usd=sum((item.usd for item in bought), Decimal(0)),
+        replacement_usd=sum((item.again * item.replacements(months) for item in bought), Decimal(0)),
+        opex_usd=running(cost) * HOURS_PER_MONTH * months,
+        residual_usd=sum((item.worth(months) for item in bought), Decimal(0)),
         unpriced=cost.unpriced,
     )
 

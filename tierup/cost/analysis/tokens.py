@@ -1,4 +1,4 @@
-"""Decides what a million tokens cost, at the use that is expected and at full use.
+"""The cost of a million tokens, at the use that is expected and at full use.
 
 Allocation-based is what is paid for, divided by what is served: the figure for buy-or-rent. Usage-based is the
 same with every slot taken. Their ratio is the utilisation. Throughput is the sizing model's. Models of one tier
@@ -9,6 +9,7 @@ what the money buys, and prompt tokens are many and cheap where answer tokens ar
 
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Literal
 
 from tierup.cost.analysis.span import Span, exact, hourly, of_range
 from tierup.cost.types import TierCost
@@ -30,18 +31,18 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class TokenCost:
-    """One model. `full_in` and `full_out` are tokens per second over all its replicas with every slot taken.
+    """One model. `full_tokens_*` are the sizing model's, over all its replicas with every slot taken.
 
-    `utilisation` (0..1] is the part of them that is served, `stated` by the user or else what the plan's users send.
+    `utilisation` (0..1] is the part of them that is served: stated by the user, or what the plan's users send.
     `prefill_share` (0..1) is the prompts' part of the cost. `unpriced` names what the money leaves out.
     """
 
     model: str
     usd_per_hour: Span
-    full_in: Span
-    full_out: Span
+    full_tokens_in_per_second: Span
+    full_tokens_out_per_second: Span
     utilisation: Decimal
-    stated: bool
+    utilisation_from: Literal["stated", "plan"]
     prefill_share: Decimal
     extrapolated: bool
     unpriced: tuple[str, ...]
@@ -50,17 +51,15 @@ class TokenCost:
         """What a million tokens cost when this part of full use is served."""
         prompts, answers = self.prefill_share, 1 - self.prefill_share
         return Pair(
-            _per_million(self.usd_per_hour.times(prompts), self.full_in.times(utilisation)),
-            _per_million(self.usd_per_hour.times(answers), self.full_out.times(utilisation)),
+            _per_million(self.usd_per_hour.times(prompts), self.full_tokens_in_per_second.times(utilisation)),
+            _per_million(
+                self.usd_per_hour.times(answers), self.full_tokens_out_per_second.times(utilisation)
+            ),
         )
 
     def mixed(self, utilisation: Decimal) -> Span:
         """The same for a million tokens of both kinds, as many of each as the model's requests have."""
-        both = Span(
-            self.full_in.value + self.full_out.value,
-            self.full_in.low + self.full_out.low,
-            self.full_in.high + self.full_out.high,
-        )
+        both = self.full_tokens_in_per_second.plus(self.full_tokens_out_per_second)
         return _per_million(self.usd_per_hour, both.times(utilisation))
 
     @property
@@ -86,10 +85,10 @@ def token_costs(
 
 
 def _token_cost(plan: Plan, model: ModelPlan, cost: TierCost, stated: Decimal | None) -> TokenCost | None:
-    found = model.capacity
-    if found is None or not cost.usd_per_hour:
+    capacity = model.capacity
+    if capacity is None or not cost.usd_per_hour:
         return None
-    full, expected = found.full.req_s, found.sizing.req_s
+    full, expected = capacity.full.req_s, capacity.sizing.req_s
     assert full is not None  # what fits has a throughput
     assert expected is not None
     ask = question(plan, model)
@@ -98,12 +97,12 @@ def _token_cost(plan: Plan, model: ModelPlan, cost: TierCost, stated: Decimal | 
     return TokenCost(
         model=model.name,
         usd_per_hour=hourly(cost).times(Decimal(model.replicas * model.gpus) / plan.gpus_used),
-        full_in=requests.times(Decimal(ask.prompt)),
-        full_out=requests.times(Decimal(ask.answer)),
+        full_tokens_in_per_second=requests.times(Decimal(ask.prompt)),
+        full_tokens_out_per_second=requests.times(Decimal(ask.answer)),
         utilisation=sent if stated is None else stated,
-        stated=stated is not None,
+        utilisation_from="plan" if stated is None else "stated",
         prefill_share=exact(prefill_share(ask)),
-        extrapolated=found.full.extrapolated,
+        extrapolated=capacity.full.extrapolated,
         unpriced=cost.unpriced,
     )
 

@@ -1,4 +1,4 @@
-"""Decides what of a plan is to be priced: its servers, the volumes and load balancers that it asks a cluster for."""
+"""The bill of a plan of ours: its servers, the volumes and load balancers that it asks a cluster for."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -37,7 +37,7 @@ def hardware_of(plan: Plan) -> Bill:
 
 
 def quotes_of(quotes: Mapping[str, Quote]) -> dict[str, Price]:
-    """A stack's own prices by id; those of an id that nobody knows are left out."""
+    """A stack's own prices by id; those of an unknown id are left out."""
     prices = load_prices()
     return {
         name: Price(name, quote.value, prices.unit(name), quote.source, quote.as_of, "high", quoted=True)

@@ -1,7 +1,7 @@
-"""Decides what of Pulumi's resources is priced: servers by our component, the rest by Kubernetes kinds, or not at all.
+"""The bill of Pulumi's resources: servers by our component, the rest by Kubernetes kinds, or not at all.
 
-The bill of a preview equals `bill_of(plan)` of the same stack file. Of a program that is not ours, all that nobody
-here can price is named in `unknown`.
+The bill of a preview equals `bill_of(plan)` of the same stack file. Of a program that is not ours, all that
+cannot be priced is named in `unknown`.
 """
 
 from collections import Counter
@@ -12,7 +12,7 @@ from tierup.cost.bill.kubernetes import Objects, by_name, name_of
 from tierup.cost.bill.quotes import from_props
 from tierup.cost.types import Bill, Volume
 from tierup.resources.model import Resource
-from tierup.resources.values import NotTold, text
+from tierup.resources.reading import Unreadable, checked_text
 from tierup.stack.sections import StandbyMode
 
 TIER, NODES, MODEL = "tierup:index:InferenceTier", "tierup:nodes:GpuNodes", "tierup:model:ModelServer"
@@ -32,7 +32,7 @@ def bill_of_resources(resources: Iterable[Resource]) -> Bill:
     for item in items.values():
         try:
             if item.type == NODES:
-                servers = _with(servers, item)
+                servers = _add_servers(servers, item)
             elif item.type == TIER:
                 quotes |= from_props(item.inputs)
             elif item.custom and not item.type.startswith(
@@ -43,7 +43,7 @@ def bill_of_resources(resources: Iterable[Resource]) -> Bill:
                 balancers += cost.load_balancers
                 if cost.gpus:
                     models[_model(item, items)] += cost.gpus
-        except NotTold:
+        except Unreadable:
             unknown.append(label(item))
     return Bill(*servers, by_name(volumes), balancers, dict(models), quotes, tuple(sorted(unknown)))
 
@@ -53,24 +53,28 @@ def label(item: Resource) -> str:
     return f"{item.type} {item.name}"
 
 
-def _with(servers: _Servers, nodes: Resource) -> _Servers:
-    """The servers, and those of one more component: a bill has one kind. Raises `NotTold`."""
-    said = nodes.inputs
-    server, in_service, standby = text(said, "server"), said.get("inService"), said.get("standby")
+def _add_servers(servers: _Servers, nodes: Resource) -> _Servers:
+    """The servers, and those of one more component: a bill has one kind. Raises `Unreadable`."""
+    inputs = nodes.inputs
+    server, in_service, standby = (
+        checked_text(inputs, "server"),
+        inputs.get("inService"),
+        inputs.get("standby"),
+    )
     try:
-        mode = StandbyMode(str(said.get("standbyMode")))
+        mode = StandbyMode(str(inputs.get("standbyMode")))
     except ValueError:
-        raise NotTold("standbyMode") from None
+        raise Unreadable("standbyMode") from None
     if server is None or not (isinstance(in_service, list) and isinstance(standby, list)):
-        raise NotTold("servers")
-    before, serving, spare, waiting = servers
-    if servers != _NONE and (before, waiting) != (server, mode):
-        raise NotTold("another kind of server")
+        raise Unreadable("servers")
+    known_server, serving, spare, known_mode = servers
+    if servers != _NONE and (known_server, known_mode) != (server, mode):
+        raise Unreadable("another kind of server")
     return server, serving + len(in_service), spare + len(standby), mode
 
 
 def _model(workload: Resource, items: Mapping[str, Resource]) -> str:
-    """The name under which the workload's model is served, or the workload's own where it is nobody's."""
+    """The name under which the workload's model is served, or the workload's own name where it belongs to no model."""
     parent = items.get(workload.parent) if workload.parent is not None else None
     if parent is None or parent.type != MODEL:
         return name_of(workload)

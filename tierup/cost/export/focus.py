@@ -1,4 +1,4 @@
-"""Decides how a cost looks as FOCUS 1.1 rows: what is bought once, then every hour of one month.
+"""A cost as FOCUS 1.1 rows: what is bought once, then every hour of one month.
 
 A purchase is billed in full and has no effective cost; the hours that it covers are billed nothing and carry its
 amortised part. What is paid as it runs is billed and effective alike. What is not priced has no row: FOCUS allows
@@ -47,7 +47,7 @@ _HOUR = datetime.timedelta(hours=1)
 Row = dict[str, str]
 
 
-def table(cost: TierCost, stack: str, month: datetime.date) -> str:
+def focus_table(cost: TierCost, stack: str, month: datetime.date) -> str:
     """The rows as CSV with a header; `month` is any day of the month that is billed."""
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, restval="", lineterminator="\n")

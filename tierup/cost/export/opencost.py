@@ -1,4 +1,4 @@
-"""Decides the custom prices with which OpenCost counts at run time what the preview has said.
+"""The custom prices with which OpenCost counts at run time what the preview shows.
 
 OpenCost multiplies: cores x CPU + GiB of memory x RAM + GPUs x GPU for each node of the cluster, GiB x storage for
 each volume, and one forwarding rule for each load balancer. Everything but volumes and load balancers goes on the
@@ -9,7 +9,9 @@ holds is idle. Nodes that OpenCost cannot see (powered-off spares) are paid by t
 import json
 from decimal import Decimal
 
+from tierup.cost.bill.of_plan import claimed_gib
 from tierup.cost.types import TierCost
+from tierup.plan.model import Plan
 
 _PLACES = Decimal("1e-12")  # USD; OpenCost reads 64-bit floats, of 15 to 17 digits
 _ZERO = "0"
@@ -55,8 +57,13 @@ def custom_pricing(cost: TierCost, stack: str, gpus: int, gib: int) -> dict[str,
     }
 
 
-def document(pricing: dict[str, str]) -> str:
-    """As OpenCost's file default.json."""
+def opencost_document(cost: TierCost, plan: Plan) -> str:
+    """The prices of a plan as OpenCost's file default.json.
+
+    Raises:
+        ValueError: as `custom_pricing`.
+    """
+    pricing = custom_pricing(cost, plan.stack, plan.nodes.gpus_schedulable, claimed_gib(plan))
     return json.dumps(pricing, indent=2) + "\n"
 
 

@@ -1,1 +1,1 @@
-"""Where everything stands in a picture; templates draw it."""
+"""Charts: axes, lines, bars and curves in pixels; templates draw them."""

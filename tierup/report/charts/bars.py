@@ -1,14 +1,14 @@
-"""Decides where everything stands in the picture of what a month costs: one bar for each tier, by component."""
+"""The chart of what a month costs: one bar for each tier, by component."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from itertools import cycle
 
-from tierup.cost.report.schema import CostReport
+from tierup.cost.report.cost import StackReport
 from tierup.report.charts.axes import COLOURS
 
-LEFT, RIGHT, TOP, ROW, LEGEND, IN_ROW = 110, 760, 44, 44, 160, 4  # pixels; legend: words in a row
+LEFT, RIGHT, TOP, ROW, LEGEND, IN_ROW = 110, 760, 44, 44, 160, 4  # pixels; IN_ROW: legend entries in a row
 # Two more than the comparison's, for eight components.
 HUES = (*COLOURS, "#56b4e9", "#e69f00")
 
@@ -37,8 +37,8 @@ class Sum:
 
 
 @dataclass(frozen=True)
-class Word:
-    """One word of the legend."""
+class LegendEntry:
+    """One component of the legend."""
 
     component: str
     colour: str
@@ -48,16 +48,16 @@ class Word:
 
 @dataclass(frozen=True)
 class Bars:
-    """The picture; `told` is it in words."""
+    """The picture; `description` is the same in words."""
 
     height: int
     segments: list[Segment]
     sums: list[Sum]
-    legend: list[Word]
-    told: str
+    legend: list[LegendEntry]
+    description: str
 
 
-def bars(tiers: Sequence[CostReport]) -> Bars:
+def bars(tiers: Sequence[StackReport]) -> Bars:
     """All on one scale, so that lengths compare; what is not priced has no length."""
     names = dict.fromkeys(item.component for tier in tiers for item in tier.components if item.usd_per_month)
     hues = dict(zip(names, cycle(HUES), strict=False))
@@ -69,17 +69,17 @@ def bars(tiers: Sequence[CostReport]) -> Bars:
         for item in tier.components:
             if item.usd_per_month:
                 width = item.usd_per_month * pixels
-                hue, told = hues[item.component], f"{item.usd_per_month:f}"
-                segments.append(Segment(tier.stack, item.component, hue, _px(x), y, _px(width), told))
+                hue, amount = hues[item.component], f"{item.usd_per_month:f}"
+                segments.append(Segment(tier.stack, item.component, hue, _px(x), y, _px(width), amount))
                 x += width
         sums.append(Sum(tier.stack, y, _px(x), f"{tier.totals.usd_per_month:f}"))
     under = TOP + len(tiers) * ROW + 16
     legend = [
-        Word(name, hue, LEFT + LEGEND * (place % IN_ROW), under + 20 * (place // IN_ROW))
+        LegendEntry(name, hue, LEFT + LEGEND * (place % IN_ROW), under + 20 * (place // IN_ROW))
         for place, (name, hue) in enumerate(hues.items())
     ]
-    told = "; ".join(f"{item.stack} {item.usd} USD a month" for item in sums)
-    return Bars(under + 20 * -(-len(legend) // IN_ROW) + 8, segments, sums, legend, told)
+    description = "; ".join(f"{item.stack} {item.usd} USD a month" for item in sums)
+    return Bars(under + 20 * -(-len(legend) // IN_ROW) + 8, segments, sums, legend, description)
 
 
 def _px(value: Decimal) -> float:

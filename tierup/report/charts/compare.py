@@ -1,4 +1,4 @@
-"""Decides where everything stands in the picture of a comparison: latency against users, each tier's knee.
+"""The chart of a comparison: latency against users, each tier's knee.
 
 Drawn by a template of our own: a plotting library would be many times the size of the base install, and its bytes
 change with its version and the fonts of the machine, while the committed picture must equal a new rendering.
@@ -11,26 +11,27 @@ from dataclasses import dataclass
 from itertools import cycle
 
 from tierup.compare import Comparison, Tier
-from tierup.report.charts.axes import COLOURS, STEPS, Axis
+from tierup.report.charts.axes import COLOURS, LogAxis, labelled, power_below, round_above, round_below
+from tierup.report.charts.lines import band, path
 from tierup.templates import TEMPLATES
 
 WIDTH, LEFT, RIGHT, TOP, HEIGHT, ROW = 880, 176, 846, 84, 300, 22  # pixels; TOP: first label, HEIGHT: curves
 _NAME = 10  # letters of a stack that fit in the left margin
 
 
-def render(found: Comparison) -> str:
+def render(comparison: Comparison) -> str:
     """The picture as SVG."""
-    rows = len(found.tiers)
+    rows = len(comparison.tiers)
     top = TOP + rows * ROW
     bottom = top + HEIGHT
     strip = bottom + 66  # where the rows of the guide's users begin
-    x = Axis(*_users(found.tiers), LEFT, RIGHT)
-    y = Axis(*_latencies(found.tiers), bottom, top)
-    by_users = sorted(found.tiers, key=lambda tier: tier.most_users.p50, reverse=True)
+    x = LogAxis(*_users(comparison.tiers), LEFT, RIGHT)
+    y = LogAxis(*_latencies(comparison.tiers), bottom, top)
+    by_users = sorted(comparison.tiers, key=lambda tier: tier.most_users.p50, reverse=True)
     label_y = {
         tier.name: TOP + place * ROW for place, tier in enumerate(by_users)
     }  # so no line crosses a label
-    colours = zip(found.tiers, cycle(COLOURS), strict=False)
+    colours = zip(comparison.tiers, cycle(COLOURS), strict=False)
     shown = [_drawn(tier, colour, label_y[tier.name], x, y) for tier, colour in colours]
     return TEMPLATES.get_template("compare.svg.j2").render(
         width=WIDTH,
@@ -41,11 +42,11 @@ def render(found: Comparison) -> str:
         bottom=bottom,
         strip=strip,
         row=ROW,
-        x_ticks=[(x.at(value), f"{value:g}") for value in x.ticks()],
-        y_ticks=[(y.at(value), _time(value)) for value in y.ticks()],
+        x_ticks=labelled(x),
+        y_ticks=labelled(y, _time),
         tiers=shown,
-        subtitle=_subtitle(found.tiers),
-        told=_told(found.tiers),
+        subtitle=_subtitle(comparison.tiers),
+        description=_description(comparison.tiers),
     )
 
 
@@ -53,22 +54,12 @@ def _users(tiers: Iterable[Tier]) -> tuple[float, float]:
     """The axis of users: all of every curve's end, and a good part before the fewest."""
     fewest = min(min(t.most_users.low, t.guide.users.low if t.guide else math.inf) for t in tiers)
     most = max(max(t.curve[-1].users, t.guide.users.high if t.guide else 0.0) for t in tiers)
-    return 10.0 ** math.floor(math.log10(max(1.0, fewest / 1.5))), _above(most)
+    return power_below(max(1.0, fewest / 1.5)), round_above(most)
 
 
 def _latencies(tiers: Iterable[Tier]) -> tuple[float, float]:
     ranges = [point.ttft_ms for tier in tiers for point in tier.curve]
-    return _below(min(found.low for found in ranges)), _above(max(found.high for found in ranges))
-
-
-def _above(value: float) -> float:
-    power = 10.0 ** math.floor(math.log10(value))
-    return next(step * power for step in STEPS if step * power >= value)
-
-
-def _below(value: float) -> float:
-    power = 10.0 ** math.floor(math.log10(value))
-    return next(step * power for step in reversed(STEPS) if step * power <= value)
+    return round_below(min(span.low for span in ranges)), round_above(max(span.high for span in ranges))
 
 
 @dataclass(frozen=True)
@@ -87,29 +78,25 @@ class Drawn:
     claim_label: str
 
 
-def _drawn(tier: Tier, colour: str, label_y: float, x: Axis, y: Axis) -> Drawn:
+def _drawn(tier: Tier, colour: str, label_y: float, x: LogAxis, y: LogAxis) -> Drawn:
     before = sum(point.users < x.low for point in tier.curve)
     inside = tier.curve[max(0, before - 1) :]
     upper = [(x.at(point.users), y.at(point.ttft_ms.high)) for point in inside]
     lower = [(x.at(point.users), y.at(point.ttft_ms.low)) for point in inside]
     name = tier.name if len(tier.name) <= _NAME else f"{tier.name[: _NAME - 1]}…"
-    users, said = int(tier.most_users.p50), tier.guide.users if tier.guide else None
+    users, claimed = int(tier.most_users.p50), tier.guide.users if tier.guide else None
     return Drawn(
         name=name,
         colour=colour,
-        line=_path([(x.at(point.users), y.at(point.ttft_ms.p50)) for point in inside]),
-        band=_path([*upper, *reversed(lower)]),
+        line=path([(x.at(point.users), y.at(point.ttft_ms.p50)) for point in inside]),
+        band=band(upper, lower),
         knee=(x.at(tier.most_users.p50), y.at(tier.knee.ttft_ms.p50)),
         at_once=x.at(tier.most_in_flight.p50),
         label=f"{name} holds {users} users" if users else f"{name} keeps no promise",
         label_y=label_y,
-        claim=(x.at(said.low), round(x.at(said.high) - x.at(said.low), 1)) if said else None,
-        claim_label=f", guide {said.low:g}-{said.high:g}" if said else "",
+        claim=(x.at(claimed.low), round(x.at(claimed.high) - x.at(claimed.low), 1)) if claimed else None,
+        claim_label=f", guide {claimed.low:g}-{claimed.high:g}" if claimed else "",
     )
-
-
-def _path(points: list[tuple[float, float]]) -> str:
-    return "M" + " L".join(f"{left:g} {down:g}" for left, down in points)
 
 
 def _time(ms: float) -> str:
@@ -127,7 +114,7 @@ def _pauses(tiers: Iterable[Tier]) -> str:
     return f"each user pauses {' or '.join(seconds)} s between requests"
 
 
-def _told(tiers: Iterable[Tier]) -> str:
+def _description(tiers: Iterable[Tier]) -> str:
     """The picture in words, for those who cannot see it."""
     return "; ".join(
         f"{tier.name}: {int(tier.most_users.p50)} users"

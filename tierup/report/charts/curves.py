@@ -1,21 +1,29 @@
-"""Decides where everything stands in the picture of what tokens cost by utilisation, and where owning breaks even."""
+"""The chart of what tokens cost by utilisation, and where owning breaks even."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from itertools import cycle
 
-from tierup.cost.analysis.outlook import Outlook
+from tierup.cost import Outlook
 from tierup.cost.analysis.tokens import TokenCost
-from tierup.cost.report.build import rounded
-from tierup.cost.report.outlook_build import TOKEN
-from tierup.cost.report.outlook_tables import even as even_word
-from tierup.cost.report.outlook_tables import percent
-from tierup.report.charts.axes import COLOURS, Axis
+from tierup.cost.report.figures import TOKEN, rounded
+from tierup.cost.report.outlook import from_utilisation, percent
+from tierup.report.charts.axes import COLOURS, LinearAxis, LogAxis, Tick, labelled
+from tierup.report.charts.lines import band, path
 
 LEFT, RIGHT, TOP, BOTTOM, ROW = 110, 760, 44, 344, 20  # pixels
 _USES = tuple(Decimal(part) / 100 for part in range(4, 101, 2))
-Known = tuple[Outlook, str, TokenCost]
+_X = LinearAxis(1.0, LEFT, RIGHT)  # of utilisation
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCost:
+    """One model of one tier whose tokens have a known cost."""
+
+    tier: Outlook
+    name: str
+    tokens: TokenCost
 
 
 @dataclass(frozen=True)
@@ -23,7 +31,7 @@ class Curve:
     """One model of one tier; paths are SVG's.
 
     `dot` stands at the utilisation that is expected. `rented` is the same on the cheapest offer of the same GPUs,
-    `api` the height of an API's price for the same tokens, `even` where owning and the API cost the same; each
+    `api` the height of an API's price for the same tokens, `break_even` where owning and the API cost the same; each
     None where there is none.
     """
 
@@ -37,75 +45,80 @@ class Curve:
     label_y: int
     rented: str | None
     api: float | None
-    even: float | None
+    break_even: float | None
 
 
 @dataclass(frozen=True)
 class Plot:
-    """The picture, without curves where nothing is known; `told` is it in words."""
+    """The picture, without curves where nothing is known; `description` is the same in words."""
 
     height: int
     curves: list[Curve]
-    x_ticks: list[tuple[float, str]]
-    y_ticks: list[tuple[float, str]]
-    told: str
+    x_ticks: list[Tick]
+    y_ticks: list[Tick]
+    description: str
 
 
 def plot(tiers: Sequence[Outlook]) -> Plot:
     """USD per million tokens of both kinds, as the model's requests have them, on a logarithmic axis."""
-    known = [(tier, model, cost) for tier in tiers for model, cost in tier.tokens.items() if cost is not None]
-    if not known:
+    models = [
+        ModelCost(tier, name, cost)
+        for tier in tiers
+        for name, cost in tier.tokens.items()
+        if cost is not None
+    ]
+    if not models:
         return Plot(BOTTOM, [], [], [], "unknown: no capacity figure, or nothing is priced")
-    y = _axis(known)
+    y = _axis(models)
     hues = cycle(COLOURS)
-    curves = [_curve(item, place, next(hues), y) for place, item in enumerate(known)]
+    curves = [_curve(item, place, next(hues), y) for place, item in enumerate(models)]
     return Plot(
         height=BOTTOM + 60 + ROW * len(curves),
         curves=curves,
         x_ticks=[(_x(use), percent(use)) for use in _USES if use * 100 % 20 == 0],
-        y_ticks=[(y.at(value), f"{value:g}") for value in y.ticks()],
-        told="; ".join(curve.label for curve in curves),
+        y_ticks=labelled(y),
+        description="; ".join(curve.label for curve in curves),
     )
 
 
-def _axis(known: Sequence[Known]) -> Axis:
+def _axis(models: Sequence[ModelCost]) -> LogAxis:
     """All of every curve, of rents and of APIs."""
-    asked = [float(usd) for tier, _, cost in known if (usd := _api(tier, cost)) is not None]
+    asked = [float(usd) for item in models if (usd := _api(item.tier, item.tokens)) is not None]
     rented = [
-        float(cost.mixed(use).value * part)
-        for tier, _, cost in known
-        if (part := _rent_part(tier)) is not None
+        float(item.tokens.mixed(use).value * part)
+        for item in models
+        if (part := _rent_part(item.tier)) is not None
         for use in (_USES[0], _USES[-1])
     ]
-    low = [float(cost.mixed(_USES[-1]).low) for _, _, cost in known]
-    high = [float(cost.mixed(_USES[0]).high) for _, _, cost in known]
-    return Axis(min(low + asked + rented) / 1.1, max(high + asked + rented) * 1.1, BOTTOM, TOP)
+    low = [float(item.tokens.mixed(_USES[-1]).low) for item in models]
+    high = [float(item.tokens.mixed(_USES[0]).high) for item in models]
+    return LogAxis(min(low + asked + rented) / 1.1, max(high + asked + rented) * 1.1, BOTTOM, TOP)
 
 
-def _curve(item: Known, place: int, colour: str, y: Axis) -> Curve:
-    tier, model, cost = item
+def _curve(item: ModelCost, place: int, colour: str, y: LogAxis) -> Curve:
+    tier, cost = item.tier, item.tokens
     spans = [(_x(use), cost.mixed(use)) for use in _USES]
     upper = [(x, y.at(float(span.high))) for x, span in spans]
     lower = [(x, y.at(float(span.low))) for x, span in spans]
-    part, asked, even = _rent_part(tier), _api(tier, cost), tier.even.get(model)
+    part, asked, break_even = _rent_part(tier), _api(tier, cost), tier.break_even.get(item.name)
     here = cost.mixed(cost.utilisation).value
-    name = f"{tier.stack}, {model}"
+    name = f"{tier.stack}, {item.name}"
     usd = f"{rounded(here, TOKEN):f}"
     label = f"{name}: {usd} USD per million at {percent(cost.utilisation)}"
     if tier.api is not None:
-        label += f"; owning is cheaper than the API {even_word(even)}"
+        label += f"; owning is cheaper than the API {from_utilisation(break_even)}"
     return Curve(
         name=name,
         colour=colour,
-        line=_path([(x, y.at(float(span.value))) for x, span in spans]),
-        band=_path([*upper, *reversed(lower)]),
+        line=path([(x, y.at(float(span.value))) for x, span in spans]),
+        band=band(upper, lower),
         dot=(_x(cost.utilisation), y.at(float(here))),
         usd=usd,
         label=label,
         label_y=BOTTOM + 60 + ROW * place,
-        rented=None if part is None else _path([(x, y.at(float(span.value * part))) for x, span in spans]),
+        rented=None if part is None else path([(x, y.at(float(span.value * part))) for x, span in spans]),
         api=None if asked is None else y.at(float(asked)),
-        even=None if even is None else _x(even),
+        break_even=None if break_even is None else _x(break_even),
     )
 
 
@@ -113,19 +126,15 @@ def _api(tier: Outlook, cost: TokenCost) -> Decimal | None:
     """What an API takes for a million of the same tokens."""
     if tier.api is None:
         return None
-    prompts, answers = cost.full_in.value, cost.full_out.value
+    prompts, answers = cost.full_tokens_in_per_second.value, cost.full_tokens_out_per_second.value
     return (prompts * tier.api.usd_in + answers * tier.api.usd_out) / (prompts + answers)
 
 
 def _rent_part(tier: Outlook) -> Decimal | None:
     """The cheapest rent as a part of what owning costs."""
-    asked = tier.rents[0].rent.usd_per_hour if tier.rents else None
+    asked = tier.rented[0].rent.usd_per_hour if tier.rented else None
     return None if asked is None else asked / tier.cost.usd_per_hour
 
 
 def _x(use: Decimal) -> float:
-    return round(LEFT + float(use) * (RIGHT - LEFT), 1)
-
-
-def _path(points: Sequence[tuple[float, float]]) -> str:
-    return "M" + " L".join(f"{left:g} {down:g}" for left, down in points)
+    return _X.at(float(use))

@@ -1,4 +1,4 @@
-"""Decides what a bill costs, owned: every server, spares too, with its power and its place, volumes and network.
+"""The cost of a bill, owned: every server, spares too, with its power and its place, volumes and network.
 
 Amortisation is capex x (1 - residual) / (months x 730) an hour; power is watts / 1000 x PUE x USD/kWh. A cold spare
 costs what it was bought for; a warm one idles, and has a place that can feed it under load.
@@ -12,6 +12,7 @@ from decimal import Decimal
 from tierup.catalog import Server
 from tierup.catalog.price import Price
 from tierup.catalog.prices import STORAGE, Prices
+from tierup.cost.parts import gpus_in_service
 from tierup.cost.types import HOURS_PER_MONTH, Bill, Kind, Line, TierCost
 from tierup.stack.sections import StandbyMode
 
@@ -23,10 +24,11 @@ _CHEAPER_WHEN_HIGH = {"life", "residual"}
 
 def price(bill: Bill, prices: Prices, today: datetime.date | None = None) -> TierCost:
     """What the bill costs; without `today` no price is called stale."""
-    book = Book(bill, prices)
+    book = PriceBook(bill, prices)
     lines = (*_servers(book), *_network(book), *_volumes(book))
     stale = [] if today is None else [name for name, item in book.used.items() if is_stale(item, today)]
-    return TierCost(lines, book.used, (*book.unpriced, *bill.unknown), tuple(stale))
+    unpriced = (*book.unpriced, *bill.unknown)
+    return TierCost(lines, book.used, unpriced, tuple(stale), gpus_in_service(bill, prices))
 
 
 def is_stale(item: Price, today: datetime.date) -> bool:
@@ -54,7 +56,7 @@ class Item:
     unit: str = "server"
 
 
-class Book:
+class PriceBook:
     """The prices of one bill: a quote before the catalogue; notes which were used and which are missing."""
 
     def __init__(self, bill: Bill, prices: Prices) -> None:
@@ -68,17 +70,17 @@ class Book:
         return self.prices.server(self.bill.server)
 
     def find(self, name: str) -> Price:
-        """The price of this id, which is then used; one that nobody knows has no value."""
-        found = self.prices.find(name, self.bill.quotes)
-        if found is None:
-            found = Price(name, None, "USD", "not in the catalogue", datetime.date.min, "low")
-        self.used[name] = found
-        return found
+        """The price of this id, which is then used; an unknown id gives a price without a value."""
+        item = self.prices.find(name, self.bill.quotes)
+        if item is None:
+            item = Price(name, None, "USD", "not in the catalogue", datetime.date.min, "low")
+        self.used[name] = item
+        return item
 
     def runs(self, item: Item, ids: tuple[str, ...], each: Formula) -> Line:
         """Opex: so many times `each` an hour."""
-        found = self._found(ids)
-        usd, low, high = (None, None, None) if found is None else _ends(item, found, each)
+        known = self._all_priced(ids)
+        usd, low, high = (None, None, None) if known is None else _ends(item, known, each)
         return Line(
             item.component, item.name, Kind.OPEX, Decimal(item.count), usd, None, low, high, ids, item.unit
         )
@@ -86,29 +88,29 @@ class Book:
     def bought(self, item: Item, name: str) -> Line:
         """Capex: so many of what this id is the price of, with its part of an hour."""
         ids = (name, "life", "residual")
-        found = self._found(ids)
-        if found is None:
+        known = self._all_priced(ids)
+        if known is None:
             usd, low, high, paid = None, None, None, None
         else:
-            usd, low, high = _ends(item, found, lambda at: amortised(at(name), at("residual"), at("life")))
-            paid = item.count * _at(found[name], None)
+            usd, low, high = _ends(item, known, lambda at: amortised(at(name), at("residual"), at("life")))
+            paid = item.count * _at(known[name], None)
         return Line(
             item.component, item.name, Kind.CAPEX, Decimal(item.count), usd, paid, low, high, ids, item.unit
         )
 
-    def _found(self, ids: tuple[str, ...]) -> dict[str, Price] | None:
-        """The prices; None where one has no value, which is noted."""
-        found = {name: self.find(name) for name in ids}
-        missing = [name for name, known in found.items() if known.value is None]
+    def _all_priced(self, ids: tuple[str, ...]) -> dict[str, Price] | None:
+        """The prices of all the ids; None where one has no value, which is noted."""
+        items = {name: self.find(name) for name in ids}
+        missing = [name for name, item in items.items() if item.value is None]
         self.unpriced |= dict.fromkeys(missing)
-        return None if missing else found
+        return None if missing else items
 
 
-def _ends(item: Item, found: dict[str, Price], each: Formula) -> tuple[Decimal, Decimal, Decimal]:
+def _ends(item: Item, known: dict[str, Price], each: Formula) -> tuple[Decimal, Decimal, Decimal]:
     """So many times the formula at the prices, and at those ends of them that are cheap and dear."""
 
     def total(dear: bool | None) -> Decimal:
-        return item.count * each(lambda name: _at(found[name], dear))
+        return item.count * each(lambda name: _at(known[name], dear))
 
     return total(None), total(False), total(True)
 
@@ -121,7 +123,7 @@ def _at(item: Price, dear: bool | None) -> Decimal:
     return item.high if dear != (item.id in _CHEAPER_WHEN_HIGH) else item.low
 
 
-def _servers(book: Book) -> Iterator[Line]:
+def _servers(book: PriceBook) -> Iterator[Line]:
     """Servers in service and spares."""
     bill = book.bill
     if bill.server is None:
@@ -137,7 +139,7 @@ def _servers(book: Book) -> Iterator[Line]:
             yield from _running(book, bill.server, Role("standby", "idle-watts", bill.standby))
 
 
-def _bought(book: Book, name: str, item: Item) -> Iterator[Line]:
+def _bought(book: PriceBook, name: str, item: Item) -> Iterator[Line]:
     yield book.bought(item, name)
     if book.server is not None and book.server.cooling.value == "liquid":
         yield book.bought(replace(item, name=f"liquid cooling of {item.name}"), "liquid-cooling")
@@ -157,7 +159,7 @@ class Role:
         )
 
 
-def _running(book: Book, server: str, role: Role) -> Iterator[Line]:
+def _running(book: PriceBook, server: str, role: Role) -> Iterator[Line]:
     """What servers that are up cost as they run; their place must feed them under load."""
     draw, most = f"{role.watts}-{server}", f"load-watts-{server}"
     yield book.runs(
@@ -178,7 +180,7 @@ def _running(book: Book, server: str, role: Role) -> Iterator[Line]:
     yield book.runs(role.item("labour", "labour"), ("labour",), lambda at: at("labour") / HOURS_PER_MONTH)
 
 
-def _network(book: Book) -> Iterator[Line]:
+def _network(book: PriceBook) -> Iterator[Line]:
     """The tier's switch, where its server is bought with one, and load balancers."""
     if book.server is not None and book.server.switch.value is not None:
         fabric = (
@@ -192,7 +194,7 @@ def _network(book: Book) -> Iterator[Line]:
         yield book.runs(item, ("load-balancer",), lambda at: at("load-balancer") / HOURS_PER_MONTH)
 
 
-def _volumes(book: Book) -> Iterator[Line]:
+def _volumes(book: PriceBook) -> Iterator[Line]:
     """Claims, at their class's own price if there is one."""
     for volume in book.bill.volumes:
         own = f"{STORAGE}-{volume.storage_class}"
@@ -201,5 +203,5 @@ def _volumes(book: Book) -> Iterator[Line]:
         yield _stored(book, item, name)
 
 
-def _stored(book: Book, item: Item, name: str) -> Line:
+def _stored(book: PriceBook, item: Item, name: str) -> Line:
     return book.runs(item, (name,), lambda at: at(name) / HOURS_PER_MONTH)

@@ -1,0 +1,241 @@
+"""The cost of a stack as JSON (docs/cost.schema.json comes from it), and the same as lines and tables for people."""
+
+import datetime
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from decimal import Decimal
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from tierup.cost.analysis.outlook import Outlook
+from tierup.cost.analysis.rent import Rent, rented
+from tierup.cost.parts import by_component, by_model, by_node, server_parts
+from tierup.cost.report.figures import (
+    NOT_PRICED,
+    Cents,
+    FindingOut,
+    HourlyUsd,
+    Money,
+    Out,
+    PriceOut,
+    Redacted,
+    Table,
+    between,
+    price_table,
+    usd,
+)
+from tierup.cost.report.outlook import OutlookOut, outlook_tables
+from tierup.cost.stack_cost import StackCost
+from tierup.cost.types import HOURS_PER_MONTH, Kind
+from tierup.findings.model import Finding, Severity
+
+
+class Totals(Money):
+    """All that has a price; `low` and `high` with every price at its cheap and at its dear end."""
+
+    low_usd_per_month: Cents
+    high_usd_per_month: Cents
+    capex: Annotated[Money, Field(description="The part of what was bought that wears out in that time")]
+    opex: Money
+    purchase_usd: Annotated[Cents, Field(description="What is paid at once")]
+    usd_per_gpu_hour: Annotated[HourlyUsd | None, Field(description="By the GPUs in service")]
+
+
+class LineOut(Out):
+    """One cost; null where it is not priced."""
+
+    component: str
+    name: Redacted
+    kind: Kind
+    quantity: Decimal
+    unit: str
+    usd_per_hour: HourlyUsd | None
+    usd_per_month: Cents | None
+    low_usd_per_month: Cents | None
+    high_usd_per_month: Cents | None
+    purchase_usd: Cents | None
+    prices: Annotated[list[str], Field(description="Ids of the prices it is computed from")]
+
+
+class ComponentOut(Money):
+    """The lines of one component together."""
+
+    component: str
+    unpriced_lines: int
+
+
+class NodeOut(Money):
+    """What each of `count` servers costs, without what the tier has once."""
+
+    role: str
+    count: int
+    purchase_usd: Cents
+
+
+class ModelOut(Money):
+    """One model's part of the whole cost, by the GPUs of its replicas at rest; the unused rest is `idle GPUs`."""
+
+    name: str
+    gpus: int
+
+
+class PartsOut(Out):
+    """One server's price: so many cards at what single ones cost, and the rest by difference."""
+
+    price_usd: Decimal | None
+    low_usd: Decimal | None
+    high_usd: Decimal | None
+    cards: int
+    card_usd: Decimal | None
+    rest_usd: Decimal | None
+
+
+class RentOut(Out):
+    """The GPUs of the servers that are up, rented in whole machines."""
+
+    id: str
+    provider: str
+    region: str | None
+    machines: int
+    gpus: int
+    usd_per_gpu_hour: HourlyUsd | None
+    usd_per_hour: HourlyUsd | None
+    usd_per_month: Cents | None
+    source: Redacted
+    as_of: datetime.date
+
+    @classmethod
+    def of(cls, rent: Rent) -> "RentOut":
+        """The rent with the facts of its price and its offer."""
+        return cls(
+            id=rent.price.id,
+            provider=rent.offer.provider,
+            region=rent.offer.region,
+            machines=rent.machines,
+            gpus=rent.gpus,
+            usd_per_gpu_hour=rent.usd_per_gpu_hour,
+            usd_per_hour=rent.usd_per_hour,
+            usd_per_month=rent.usd_per_month,
+            source=rent.price.source,
+            as_of=rent.price.as_of,
+        )
+
+
+class StackReport(Out):
+    """What a tier costs, owned, and the same GPUs rented. Keys may be added; none changes its meaning."""
+
+    stack: str
+    currency: Literal["USD"] = "USD"
+    hours_per_month: int = int(HOURS_PER_MONTH)
+    as_of: Annotated[datetime.date, Field(description="The day against which prices are called stale")]
+    ok: Annotated[bool, Field(description="No budget is exceeded")]
+    totals: Totals
+    lines: list[LineOut]
+    components: list[ComponentOut]
+    nodes: list[NodeOut]
+    models: list[ModelOut]
+    server: PartsOut | None
+    rented: list[RentOut]
+    prices: list[PriceOut]
+    unpriced_count: int
+    unpriced: Annotated[list[Redacted], Field(description="Price ids without a value, and unknown resources")]
+    findings: list[FindingOut]
+    outlook: OutlookOut
+
+    @classmethod
+    def of(cls, priced: StackCost, outlook: Outlook, findings: Iterable[Finding]) -> "StackReport":
+        """All of a stack's cost, rounded, with its findings."""
+        bill, cost, prices = priced.bill, priced.cost, priced.prices
+        every = tuple(findings)
+        return cls(
+            stack=priced.plan.stack,
+            as_of=priced.today,
+            ok=all(item.severity is not Severity.ERROR for item in every),
+            totals=Totals.model_validate(cost),
+            lines=[LineOut.model_validate(line) for line in cost.lines],
+            components=[ComponentOut.model_validate(part) for part in by_component(cost)],
+            nodes=[NodeOut.model_validate(node) for node in by_node(cost, bill)],
+            models=[ModelOut.model_validate(share) for share in by_model(cost, bill, prices)],
+            server=PartsOut.model_validate(parts) if (parts := server_parts(bill, prices)) else None,
+            rented=[RentOut.of(rent) for rent in rented(bill, prices)],
+            prices=[PriceOut.of(item, prices, priced.today) for item in priced.used_prices.values()],
+            unpriced_count=len(cost.unpriced),
+            unpriced=list(cost.unpriced),
+            findings=[FindingOut.of(item) for item in every],
+            outlook=OutlookOut.of(outlook),
+        )
+
+
+def head(report: StackReport) -> Iterator[str]:
+    """The sum, and what it leaves out."""
+    sums = report.totals
+    low, high = usd(sums.low_usd_per_month, 0), usd(sums.high_usd_per_month, 0)
+    hour = usd(sums.usd_per_hour)
+    yield f"{report.stack}: {usd(sums.usd_per_month)} a month ({low} to {high}), {hour} an hour"
+    per_gpu = (
+        "" if sums.usd_per_gpu_hour is None else f"; {usd(sums.usd_per_gpu_hour, 4)} per GPU-hour in service"
+    )
+    yield (
+        f"  capex {usd(sums.capex.usd_per_month)} a month of {usd(sums.purchase_usd)} bought, "
+        f"opex {usd(sums.opex.usd_per_month)} a month{per_gpu}"
+    )
+    if report.server is not None and report.server.rest_usd is not None:
+        server = report.server
+        yield (
+            f"  a server at {usd(server.price_usd, 0)} ({usd(server.low_usd, 0)} to {usd(server.high_usd, 0)}): "
+            f"{server.cards} cards at {usd(server.card_usd, 0)}, the rest of it {usd(server.rest_usd, 0)}"
+        )
+    if report.unpriced:
+        yield f"  {NOT_PRICED}, and in no sum: {', '.join(report.unpriced)} ({report.unpriced_count})"
+
+
+def owned_tables(report: StackReport) -> list[Table]:
+    """Lines, nodes, models, rents, prices; one without rows is left out."""
+    every = (*_owned(report), price_table(report.prices))
+    return [table for table in every if table.rows]
+
+
+def every_table(report: StackReport) -> list[Table]:
+    """All of a stack's cost, the prices last."""
+    every = (*_owned(report), *outlook_tables(report.outlook), price_table(report.prices))
+    return [table for table in every if table.rows]
+
+
+def _owned(report: StackReport) -> Iterator[Table]:
+    yield Table.of("owned", report.lines, _LINES)
+    yield Table.of("each server", report.nodes, _NODES)
+    yield Table.of("models, by the GPUs of their replicas at rest", report.models, _MODELS)
+    yield Table.of("the same GPUs rented", report.rented, _RENTS)
+
+
+_LINES: Mapping[str, Callable[[LineOut], str]] = {
+    "component": lambda line: line.component,
+    "what": lambda line: line.name,
+    "quantity": lambda line: f"{line.quantity:f} {line.unit}",
+    "USD/hour": lambda line: usd(line.usd_per_hour, 4),
+    "USD/month": lambda line: usd(line.usd_per_month),
+    "range": lambda line: between(line.low_usd_per_month, line.high_usd_per_month, "$"),
+    "bought": lambda line: "" if line.purchase_usd is None else usd(line.purchase_usd),
+}
+_NODES: Mapping[str, Callable[[NodeOut], str]] = {
+    "server": lambda node: node.role,
+    "count": lambda node: str(node.count),
+    "USD/hour": lambda node: usd(node.usd_per_hour, 4),
+    "USD/month": lambda node: usd(node.usd_per_month),
+    "bought": lambda node: usd(node.purchase_usd),
+}
+_MODELS: Mapping[str, Callable[[ModelOut], str]] = {
+    "model": lambda model: model.name,
+    "GPUs": lambda model: str(model.gpus),
+    "USD/hour": lambda model: usd(model.usd_per_hour, 4),
+    "USD/month": lambda model: usd(model.usd_per_month),
+}
+_RENTS: Mapping[str, Callable[[RentOut], str]] = {
+    "provider": lambda rent: rent.provider if rent.region is None else f"{rent.provider} {rent.region}",
+    "machines": lambda rent: str(rent.machines),
+    "GPUs": lambda rent: str(rent.gpus),
+    "USD/GPU-hour": lambda rent: usd(rent.usd_per_gpu_hour),
+    "USD/month": lambda rent: usd(rent.usd_per_month),
+    "as of": lambda rent: rent.as_of.isoformat(),
+    "price": lambda rent: rent.id,
+}

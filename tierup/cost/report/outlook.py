@@ -1,0 +1,260 @@
+"""The outlook of a stack's cost as JSON: tokens, three years, rent, APIs and what-ifs; and its tables."""
+
+from collections.abc import Callable, Iterator, Mapping
+from decimal import Decimal
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from tierup.cost.analysis.outlook import ApiPrice, Outlook
+from tierup.cost.analysis.sensitivity import Case
+from tierup.cost.analysis.tokens import TokenCost
+from tierup.cost.report.figures import HOUR, RATE, TOKEN, Cents, HourlyUsd, Out, Part, Table, rounded, usd
+
+UNKNOWN = "unknown"
+_DIGITS = 3  # of USD per million tokens
+
+
+class SpanOut(Out):
+    """A figure and the range it is believed to lie in."""
+
+    value: Decimal
+    low: Decimal
+    high: Decimal
+
+    def rounded(self, to: Decimal) -> "SpanOut":
+        """All three, rounded."""
+        return SpanOut(value=rounded(self.value, to), low=rounded(self.low, to), high=rounded(self.high, to))
+
+
+HourlySpan = Annotated[SpanOut, AfterValidator(lambda span: span.rounded(HOUR))]
+RateSpan = Annotated[SpanOut, AfterValidator(lambda span: span.rounded(RATE))]
+TokenSpan = Annotated[SpanOut, AfterValidator(lambda span: span.rounded(TOKEN))]
+Rate = Annotated[Decimal, AfterValidator(lambda rate: rounded(rate, RATE))]
+
+
+class PairOut(Out):
+    """USD per million tokens (four decimals) of prompts and of answers."""
+
+    tokens_in: TokenSpan
+    tokens_out: TokenSpan
+
+
+class TokensOut(Out):
+    """What one model's tokens cost; all null where it is unknown: no capacity figure, or nothing is priced."""
+
+    model: str
+    usd_per_hour: Annotated[
+        HourlySpan | None, Field(description="Its part of the tier, idle GPUs and spares too")
+    ]
+    full_tokens_in_per_second: Annotated[
+        RateSpan | None, Field(description="By the sizing model, over all replicas, every slot taken")
+    ]
+    full_tokens_out_per_second: RateSpan | None
+    utilisation: Annotated[Part | None, Field(description="Part of full use that is served, 0 to 1")]
+    utilisation_from: Literal["stated", "plan"] | None
+    prefill_share: Annotated[
+        Part | None, Field(description="The prompts' part of the engine's time, and so of the cost")
+    ]
+    extrapolated: Annotated[bool | None, Field(description="No measurement covers this model on this GPU")]
+    allocation_based: Annotated[PairOut | None, Field(description="What is paid, by what is served")]
+    usage_based: Annotated[PairOut | None, Field(description="The same at full use")]
+
+    @classmethod
+    def of(cls, model: str, cost: TokenCost | None) -> "TokensOut":
+        """The cost of the model's tokens; None: unknown."""
+        if cost is None:
+            return cls(model=model, **dict.fromkeys(set(cls.model_fields) - {"model"}))
+        return cls.model_validate(cost)
+
+
+class ThreeYearsOut(Out):
+    """USD; the total is bought + replaced + run - worth at the end."""
+
+    months: Decimal
+    purchase_usd: Cents
+    replacement_usd: Cents
+    opex_usd: Cents
+    residual_usd: Cents
+    total_usd: Cents
+
+
+class RentBreakEvenOut(Out):
+    """One rent price; null: owning is not cheaper within ten years."""
+
+    id: str
+    months_until_owning_is_cheaper: Rate | None
+
+
+class ApiBreakEvenOut(Out):
+    """One model against the API; null: owning is not cheaper even at full use."""
+
+    model: str
+    utilisation: Part | None
+
+
+class ApiOut(Out):
+    """An API's price as the user stated it, USD per million tokens, and where owning costs as much."""
+
+    usd_in: Decimal
+    usd_out: Decimal
+    break_even: list[ApiBreakEvenOut]
+
+    @classmethod
+    def of(cls, api: ApiPrice, break_even: Mapping[str, Decimal | None]) -> "ApiOut":
+        """The price, and the utilisation by model from which owning costs as much."""
+        models = [ApiBreakEvenOut(model=name, utilisation=part) for name, part in break_even.items()]
+        return cls(usd_in=api.usd_in, usd_out=api.usd_out, break_even=models)
+
+
+class CaseTokensOut(Out):
+    """One model in a case; null: unknown."""
+
+    model: str
+    allocation_based: PairOut | None
+
+
+class CaseOut(Out):
+    """The tier with one thing changed."""
+
+    what: Literal["utilisation", "electricity", "life"]
+    value: Decimal
+    unit: str
+    usd_per_hour: HourlyUsd
+    tokens: list[CaseTokensOut]
+
+    @classmethod
+    def of(cls, case: Case) -> "CaseOut":
+        """The case, its models as a list."""
+        tokens = [
+            CaseTokensOut(
+                model=model, allocation_based=None if pair is None else PairOut.model_validate(pair)
+            )
+            for model, pair in case.tokens.items()
+        ]
+        return cls(
+            what=case.what, value=case.value, unit=case.unit, usd_per_hour=case.usd_per_hour, tokens=tokens
+        )
+
+
+class OutlookOut(Out):
+    """Tokens, three years, rent, an API's price, what-ifs. What is not priced is in none of it."""
+
+    tokens: list[TokensOut]
+    three_years: Annotated[
+        ThreeYearsOut | None, Field(description="Null where nothing says how long things last")
+    ]
+    rented: list[RentBreakEvenOut]
+    api: ApiOut | None
+    sensitivity: list[CaseOut]
+
+    @classmethod
+    def of(cls, outlook: Outlook) -> "OutlookOut":
+        """All figures of an outlook, rounded."""
+        years = outlook.three_years
+        return cls(
+            tokens=[TokensOut.of(model, cost) for model, cost in outlook.tokens.items()],
+            three_years=None if years is None else ThreeYearsOut.model_validate(years),
+            rented=[RentBreakEvenOut.model_validate(item) for item in outlook.rented],
+            api=None if outlook.api is None else ApiOut.of(outlook.api, outlook.break_even),
+            sensitivity=[CaseOut.of(case) for case in outlook.sensitivity],
+        )
+
+
+def outlook_tables(outlook: OutlookOut) -> Iterator[Table]:
+    """Tokens, three years, rent, API, what-ifs; some may have no rows."""
+    rows = tuple(row for item in outlook.tokens for row in _token_rows(item))
+    yield Table("USD per million tokens", ("model", "", "in", "out", "at"), rows)
+    yield _three_years(outlook.three_years)
+    yield Table.of("owning against renting", outlook.rented, _RENT_BREAK_EVENS)
+    if outlook.api is not None:
+        yield _api(outlook.api)
+    yield _what_if(outlook)
+
+
+def _token_rows(item: TokensOut) -> Iterator[tuple[str, ...]]:
+    if item.utilisation is None or item.allocation_based is None or item.usage_based is None:
+        yield item.model, UNKNOWN, "", "", "the plan has no capacity figure, or nothing is priced"
+        return
+    assert item.full_tokens_in_per_second is not None
+    assert item.full_tokens_out_per_second is not None
+    source = "as stated" if item.utilisation_from == "stated" else "what the stack's users send"
+    used = f"{percent(item.utilisation)}, {source}"
+    yield item.model, "allocation-based", *_pair(item.allocation_based), used
+    tokens_in, tokens_out = _rate(item.full_tokens_in_per_second), _rate(item.full_tokens_out_per_second)
+    note = " (extrapolated)" if item.extrapolated else ""
+    full = f"every slot taken: {tokens_in} tokens/s in, {tokens_out} out{note}"
+    yield item.model, "usage-based", *_pair(item.usage_based), full
+
+
+def _three_years(years: ThreeYearsOut | None) -> Table:
+    rows = (
+        ((UNKNOWN, "nothing says how long servers last"),)
+        if years is None
+        else (
+            ("bought", usd(years.purchase_usd)),
+            ("replaced", usd(years.replacement_usd)),
+            ("run", usd(years.opex_usd)),
+            ("less its worth at the end", usd(years.residual_usd)),
+            ("total", usd(years.total_usd)),
+        )
+    )
+    return Table("three years, what is not priced left out", ("", "USD"), rows)
+
+
+_RENT_BREAK_EVENS: Mapping[str, Callable[[RentBreakEvenOut], str]] = {
+    "price": lambda item: item.id,
+    "owning is cheaper": lambda item: months(item.months_until_owning_is_cheaper),
+}
+
+
+def _api(api: ApiOut) -> Table:
+    columns: Mapping[str, Callable[[ApiBreakEvenOut], str]] = {
+        "model": lambda item: item.model,
+        "API, USD per million": lambda _: f"{api.usd_in:f} in, {api.usd_out:f} out",
+        "owning is cheaper": lambda item: from_utilisation(item.utilisation),
+    }
+    return Table.of("owning against an API", api.break_even, columns)
+
+
+def _what_if(outlook: OutlookOut) -> Table:
+    models = (f"{item.model}: USD per million out" for item in outlook.tokens)
+    return Table("what if", ("what", "is", "USD/hour", *models), tuple(map(_case, outlook.sensitivity)))
+
+
+def _case(case: CaseOut) -> tuple[str, ...]:
+    value = percent(case.value) if case.unit == "ratio" else f"{case.value:f} {case.unit}"
+    pairs = [item.allocation_based for item in case.tokens]
+    outs = (UNKNOWN if pair is None else usd(pair.tokens_out.value, _DIGITS) for pair in pairs)
+    return case.what, value, usd(case.usd_per_hour, 4), *outs
+
+
+def _pair(pair: PairOut) -> tuple[str, str]:
+    return _span(pair.tokens_in), _span(pair.tokens_out)
+
+
+def _span(span: SpanOut) -> str:
+    """USD per million tokens with their range."""
+    return f"{usd(span.value, _DIGITS)} ({usd(span.low, _DIGITS)} to {usd(span.high, _DIGITS)})"
+
+
+def _rate(span: SpanOut) -> str:
+    return f"{span.value:,.0f} ({span.low:,.0f} to {span.high:,.0f})"
+
+
+def percent(part: Decimal) -> str:
+    return f"{part * 100:.0f} %"
+
+
+def months(count: Decimal | None) -> str:
+    """From when on owning is cheaper than a rent."""
+    return "not within ten years" if count is None else f"after {count:f} months"
+
+
+def from_utilisation(utilisation: Decimal | None) -> str:
+    """From where on owning is cheaper than an API."""
+    return (
+        "never, not even at full use"
+        if utilisation is None
+        else f"from {percent(utilisation)} of full use on"
+    )

@@ -1,0 +1,56 @@
+"""The cost of one stack on one day: its plan, its bill, the prices of it, and the outlook that follows."""
+
+import datetime
+from collections.abc import Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Self
+
+from tierup.catalog.price import Price
+from tierup.catalog.prices import Prices
+from tierup.cost.analysis.outlook import ApiPrice, Outlook, outlook
+from tierup.cost.analysis.rent import rented
+from tierup.cost.bill.of_plan import bill_of
+from tierup.cost.budget import stale
+from tierup.cost.parts import server_parts
+from tierup.cost.pricing import price
+from tierup.cost.types import Bill, TierCost
+from tierup.findings.model import Finding
+from tierup.plan.model import Plan
+
+
+@dataclass(frozen=True, slots=True)
+class StackCost:
+    """What the plan of a stack costs with the prices of `today`."""
+
+    plan: Plan
+    bill: Bill
+    prices: Prices
+    cost: TierCost
+    today: datetime.date
+
+    @classmethod
+    def of(cls, plan: Plan, prices: Prices, today: datetime.date) -> Self:
+        """The cost of a plan; `today` is the day against which prices are called stale."""
+        bill = bill_of(plan)
+        return cls(plan, bill, prices, price(bill, prices, today), today)
+
+    def outlook(self, utilisation: Decimal | None = None, api: ApiPrice | None = None) -> Outlook:
+        """Tokens, three years, rent and what-ifs, for a stated utilisation and API price.
+
+        Raises:
+            ValueError: if `utilisation` is not above 0 and at most 1.
+        """
+        return outlook(self.plan, self.bill, self.prices, utilisation, api)
+
+    @property
+    def used_prices(self) -> dict[str, Price]:
+        """Every price that a figure comes from, by id."""
+        parts = server_parts(self.bill, self.prices)
+        card = [] if parts is None or parts.card is None else [parts.card]
+        others = (*card, *(rent.price for rent in rented(self.bill, self.prices)))
+        return self.cost.prices | {item.id: item for item in others}
+
+    def stale_prices(self) -> Iterator[Finding]:
+        """All used prices that are too old, in one warning."""
+        return stale(self.used_prices.values(), self.today)
