@@ -172,11 +172,11 @@ class Reloader:
     async def probe(self, model: Model, address: str, now: float) -> None:
         """Probe one engine once and update its state."""
         probe, engines = self.config.probe, self.engines[model.slug]
-        paths = ("/health", "/metrics")
-        health, metrics = await asyncio.gather(*(get(address, path, probe.timeout_seconds) for path in paths))
-        reading = read_metrics(metrics, model) if metrics is not None else None
+        paths = ("/health",) if model.metrics is None else ("/health", model.metrics)
+        health, *texts = await asyncio.gather(*(get(address, path, probe.timeout_seconds) for path in paths))
+        reading = next((read_metrics(text, model) for text in texts if text is not None), None)
         engines[address] = after_probe(engines[address], health is not None, reading, now, probe)
-        no_metrics = health is not None and reading is None
+        no_metrics = model.metrics is not None and health is not None and reading is None
         self.log.report(f"metrics of {address}", "not readable, using only /health" if no_metrics else None)
         self.log.report(f"engine {address} of {model.slug}", hung_reason(engines[address], probe))
 

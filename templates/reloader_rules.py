@@ -31,14 +31,18 @@ ADDRESS = re.compile(r"(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}")
 
 @dataclass(frozen=True)
 class Model:
-    """One model: `slots` and `queue` in requests; `caps` is the share of the slots that a class may use."""
+    """One model: `slots` and `queue` in requests; `caps` is the share of the slots that a class may use.
+
+    `metrics` is the path of its engines' metrics, None for engines without metrics of progress: only /health counts.
+    """
 
     slug: str
     source: str
     slots: int
     queue: int
     caps: dict[str, float]
-    running: str  # the metric of the number of running requests
+    metrics: str | None
+    running: str | None  # the metric of the number of running requests
     progress: list[str]  # metrics of which at least one changes while requests run
 
 
@@ -186,7 +190,9 @@ def hung_reason(engine: Engine, probe: Probe) -> str | None:
 
 
 def read_metrics(text: str, model: Model) -> Reading | None:
-    """The metrics that a model's probe needs, each summed over its labels; None if one is missing."""
+    """The metrics that a model's probe needs, each summed over its labels; None if it needs none or one is missing."""
+    if model.running is None:
+        return None
     sums = []
     for name in (model.running, *model.progress):
         values = re.findall(rf"^{re.escape(name)}(?:\{{.*\}})? {NUMBER}$", text, re.MULTILINE)

@@ -12,6 +12,7 @@ MODEL = Model(
     slots=1,
     queue=0,
     caps={},
+    metrics="/metrics",
     running="vllm:num_requests_running",
     progress=["vllm:generation_tokens_total", "vllm:prompt_tokens_total"],
 )

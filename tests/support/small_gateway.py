@@ -36,6 +36,7 @@ class SmallGateway(LoggedGateway):
             "slots": SLOTS,
             "queue": QUEUE,
             "caps": {"longform": 0.5},
+            "metrics": "/metrics",
             "running": "vllm:num_requests_running",
             "progress": ["vllm:generation_tokens_total", "vllm:prompt_tokens_total"],
         }

@@ -118,9 +118,10 @@ def test_the_reloader_watches_the_headless_services(make_plan: MakePlan) -> None
 def test_the_reloader_watches_the_metrics_that_each_engine_has(make_plan: MakePlan) -> None:
     models = [{"id": "qwen2.5-7b"}, {"id": "qwen2.5-7b", "name": "second", "engine": "tensorrt-llm"}]
     orders = json.loads(gateway_files.files(make_plan(models=models))["gateway.json"])
-    assert [(item["running"], item["progress"]) for item in orders["models"]] == [
-        ("vllm:num_requests_running", ["vllm:generation_tokens_total", "vllm:prompt_tokens_total"]),
-        ("(none)", []),
+    progress = ["vllm:generation_tokens_total", "vllm:prompt_tokens_total"]
+    assert [(item["metrics"], item["running"], item["progress"]) for item in orders["models"]] == [
+        ("/metrics", "vllm:num_requests_running", progress),
+        (None, None, []),
     ]
 
 
@@ -130,7 +131,7 @@ def test_the_reloader_watches_the_metrics_that_each_engine_has(make_plan: MakePl
         '[{"gpuMemUsage": 76665782272, "iter": 154, "numActiveRequests": 1}]',  # TensorRT-LLM's /metrics
         "[]",
         "vllm:num_requests_running 1\nvllm:generation_tokens_total 5\nvllm:prompt_tokens_total 5\n",
-        '{"none"} 1\n 1\nnone 1\n',
+        "None 1\n 1\n",
     ],
 )
 def test_an_engine_without_a_progress_metric_leaves_by_its_health_alone(

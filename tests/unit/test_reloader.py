@@ -23,7 +23,7 @@ from reloader_rules import (
 
 SCRIPT = Path(__file__).parents[2] / "templates" / "reloader.py"
 PROBE = Probe(timeout_seconds=2, failures=2, stalled_seconds=30)
-MODEL = Model("tiny", "dns:engines:80", 4, 2, {"longform": 0.5}, "running", ["tokens", "prompts"])
+MODEL = Model("tiny", "dns:engines:80", 4, 2, {"longform": 0.5}, "/metrics", "running", ["tokens", "prompts"])
 DEADLINE = 60.0
 A, B = "10.0.0.1:8000", "10.0.0.2:8000"
 
@@ -225,6 +225,19 @@ def test_metrics_that_cannot_be_read_leave_the_engine_to_its_health(
     site.answers[B, "/metrics"] = "another_engine_runs 1\n"
     assert site.look(one, 40)[0] == [A, B]
     assert capsys.readouterr().out.count("not readable, using only /health") == 2
+
+
+def test_an_engine_without_metrics_of_progress_is_asked_for_its_health_only(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site.raw["models"][0] |= {"metrics": None, "running": None, "progress": []}
+    for address in (A, B):
+        del site.answers[address, "/metrics"]  # to ask for it would be a mistake
+    one = site.reloader()
+    assert site.look(one, 40)[0] == [A, B]
+    assert "metrics" not in capsys.readouterr().out
+    site.answers[A, "/health"] = None
+    assert site.look(one, 2)[0] == [B]
 
 
 def test_an_engine_that_was_gone_starts_with_a_clean_slate(site: Site) -> None:

@@ -25,7 +25,7 @@ from reloader_rules import (
 )
 
 PROBE = Probe(timeout_seconds=2, failures=2, stalled_seconds=30)
-MODEL = Model("tiny", "dns:engines:80", 4, 2, {"longform": 0.5}, "running", ["tokens", "prompts"])
+MODEL = Model("tiny", "dns:engines:80", 4, 2, {"longform": 0.5}, "/metrics", "running", ["tokens", "prompts"])
 A, B = "10.0.0.1:8000", "10.0.0.2:8000"
 
 

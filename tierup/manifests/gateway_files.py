@@ -18,10 +18,6 @@ CAPPED = "longform"  # the reloader's name for all classes that may hold a part 
 # Patient: an engine that is only slow under a burst must not lose its part of it to the others.
 PROBE = {"timeout_seconds": 3, "failures": 3, "stalled_seconds": 30}
 _PROGRAMS = ("gateway-run.sh", "reloader.py", "reloader_rules.py")
-PROBED = "/metrics"  # the path at which the reloader reads an engine's metrics
-NO_METRIC = (
-    "(none)"  # can be no metric's name: the reloader finds nothing, and only the engine's health counts
-)
 LARGE_BODIES = 4  # at once, per gateway: each may take its size several times over while it is parsed
 
 
@@ -197,12 +193,14 @@ def orders(plan: Plan, place: Place = POD) -> dict[str, Any]:
 
 
 def _progress(model: ModelPlan) -> dict[str, Any]:
-    """The metrics by which the reloader sees that an engine stalls; none where it cannot read any."""
+    """The metrics by which the reloader sees that an engine stalls; none where the engine has none."""
     metrics = engine_facts(model.engine).metrics
     running = metrics.running.value
-    if running is None or metrics.path.value != PROBED:
-        return {"running": NO_METRIC, "progress": []}
-    return {"running": running, "progress": list(metrics.progress.value)}
+    return {
+        "metrics": None if running is None else metrics.path.value,
+        "running": running,
+        "progress": list(metrics.progress.value),
+    }
 
 
 def retry_after_seconds(plan: Plan, model: ModelPlan) -> int:
