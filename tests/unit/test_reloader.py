@@ -366,7 +366,7 @@ def run(path: Path) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"models": [{"slug": "tiny"}]}, "missing 6 required positional arguments: 'source', 'slots'"),
+        ({"models": [{"slug": "tiny"}]}, "missing 7 required positional arguments: 'source', 'slots'"),
         ({"extra": 1}, "unexpected keyword argument 'extra'"),
         ({"gateways": {"source": "dns:g:80", "count": 0}}, "division by zero"),
         (
