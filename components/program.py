@@ -9,7 +9,7 @@ from pulumi.runtime import config as engine
 
 from components.tier import InferenceTier, TierArgs
 from tierup.catalog import load_catalog
-from tierup.findings.model import Finding, TierError, errors, open_warnings
+from tierup.findings.model import Finding, FindingsError, TierError, errors, open_warnings
 from tierup.io.cluster.checks import check
 from tierup.io.cluster.client import Cluster
 from tierup.io.pulumi.config import read_engine
@@ -70,7 +70,7 @@ def _reachable(plan: Plan, state: State) -> Cluster:
     in_the_way = errors(found)
     _show(finding for finding in found if finding not in in_the_way)
     if in_the_way:
-        raise TierError(in_the_way, f"the cluster of stack '{plan.stack}'")
+        raise FindingsError(in_the_way, f"the cluster of stack '{plan.stack}'")
     return cluster
 
 

@@ -14,9 +14,10 @@ from typing import IO, Any
 from loadtest import samples
 from loadtest.profile import Profile, Words
 from loadtest.samples import Sample
+from tierup.findings.model import TierError
 
 
-class LoadTestError(Exception):
+class LoadTestError(TierError):
     """There is nothing to measure: the server cannot be asked, or the sending process failed."""
 
 

@@ -82,7 +82,7 @@ def of_plan(source: str) -> PolicyReport:
 
 
 def of_stack(stack: str) -> PolicyReport:
-    """The report of a stack file; one that costs too much is a `TierError`, as are all its other mistakes."""
+    """The report of a stack file; one that costs too much is a `FindingsError`, as are all its other mistakes."""
     resources = [resource_of(manifest) for manifest in render(load_plan(stack))]
     project = project_folder()
     file = stack_path(project, stack).relative_to(project).as_posix()

@@ -173,7 +173,30 @@ class Finding:
 
 
 class TierError(Exception):
-    """A user's mistake, with every problem that was found; its message is all that is shown."""
+    """A problem that a user can solve: its message is all that is shown, and the command line catches this one only.
+
+    TierError
+     +- FindingsError            every problem of a stack file or of its cluster, each with its code
+     |   +- ClusterError         the cluster cannot be asked
+     +- UsageError               the command cannot be carried out here: exit code 2
+     +- CatalogError             the catalogue's files are not valid
+     +- PlanError                what was given is no Pulumi plan
+     +- ShapeError               a config.json does not describe a dense decoder
+     +- Incomparable             load tests that do not belong together
+     +- LoadTestError            there is nothing to measure
+     +- ToolchainError           the pinned tools cannot be had
+     |   +- ToolMissing          a tool is not installed
+     |   +- EngineMissing        vLLM's CPU build is not installed
+     |   +- BrowserMissing       there is no browser, and none can be unpacked
+     +- LocalClusterError        a local cluster cannot do what it should
+     |   +- PulumiFailed         a pulumi command ended with an error
+     +- ApiError                 the API server of a local cluster refused something
+     +- DevError                 a stack cannot run as local processes
+    """
+
+
+class FindingsError(TierError):
+    """A user's mistake, with every problem that was found."""
 
     def __init__(self, findings: Iterable[Finding], subject: str = "the stack file") -> None:
         self.findings = tuple(findings)

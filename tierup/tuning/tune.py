@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from tierup.findings.model import TierError
 from tierup.plan.model import ModelPlan, Plan
 from tierup.tuning.facts import Facts, each, first
 from tierup.tuning.results import ENOUGH, Results, Setting
@@ -12,7 +13,7 @@ SHORT_ANSWERS = 0.8  # of the tokens planned: below it the load was another one
 __all__ = ["Incomparable", "Proposal", "Tuning", "tune"]
 
 
-class Incomparable(ValueError):
+class Incomparable(TierError):
     """The runs are not of this stack, or not of one load."""
 
 

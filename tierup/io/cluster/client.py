@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from tierup.findings.model import Code, Finding, TierError
+from tierup.findings.model import Code, Finding, FindingsError
 
 # Whoever is there accepts at once, but a busy API server may take its time to list.
 _CONNECT_SECONDS, _READ_SECONDS = 4, 30
@@ -16,7 +16,7 @@ _CONNECT_SECONDS, _READ_SECONDS = 4, 30
 _BROKEN = (OSError, yaml.YAMLError, TypeError, AttributeError, KeyError, ValueError)
 
 
-class ClusterError(TierError):
+class ClusterError(FindingsError):
     """The cluster cannot be asked; the message says which one, why, and what to do."""
 
     def __init__(

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tierup.findings.model import redacted
+from tierup.findings.model import TierError, redacted
 from tierup.resources.model import SECRET, UNKNOWN, Change, Resource
 
 # How the engine marks a secret in a state, and what it writes for a value that is known only after `up`.
@@ -25,7 +25,7 @@ _HOW = "make one with `pulumi preview --json --show-sames` or `pulumi stack expo
 Tree = Mapping[str, Any]
 
 
-class PlanError(Exception):
+class PlanError(TierError):
     """What was given is no plan, or none that can be trusted; the message says what to do."""
 
 

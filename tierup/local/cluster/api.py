@@ -14,6 +14,8 @@ from urllib.parse import urlencode
 
 import urllib3
 
+from tierup.findings.model import TierError
+
 FIELD_MANAGER = "tierup-local"
 Object = Mapping[str, Any]
 _POLL_S = 0.05
@@ -21,7 +23,7 @@ _READY_TIMEOUT_S = 5.0
 PATIENCE_S = 120.0  # for what takes a second on an idle machine and may take many on a busy one
 
 
-class ApiError(Exception):
+class ApiError(TierError):
     """The API server's refusal: `status` is the HTTP code, `reason` the API's own word (as NotFound)."""
 
     def __init__(self, status: int, reason: str, message: str) -> None:

@@ -27,7 +27,7 @@ STREAM_SECONDS = 5.0  # for streams when it ends
 _TOOLS = ("nginx", "ngx_http_js_module.so", "prometheus", "promtool")
 _RELOADER = {"reloader.py", "reloader_rules.py"}
 _LATER = {"gateway-run.sh"}  # runs from the start to the end
-_REFUSALS = (TierError, DevError, TemplateError, ValueError, SyntaxError)
+_REFUSALS = (TierError, TemplateError, ValueError, SyntaxError)
 
 
 class DevRun:

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from tierup.local.toolchain.cli import cache_root
+from tierup.local.toolchain.cli import ToolchainError, cache_root
 from tierup.local.toolchain.ways import unpack
 from tierup.local.toolchain.workshop import WayFailed, Workshop, one_at_a_time, run
 
@@ -19,8 +19,8 @@ HINT = f"run `make browser-env`, or install one: sudo apt-get install {PACKAGE}"
 _PROGRAM = f"usr/lib/chromium/{PACKAGE}"
 
 
-class BrowserMissing(Exception):
-    """There is no browser on PATH and none was unpacked."""
+class BrowserMissing(ToolchainError):
+    """There is no browser on PATH, and none was or can be unpacked."""
 
 
 def browser() -> list[str]:
@@ -39,17 +39,20 @@ def install(echo: Callable[[str], None]) -> None:
     """Unpack it, unless one is there.
 
     Raises:
-        WayFailed: apt-get or dpkg is missing, or a package could not be had.
+        BrowserMissing: apt-get or dpkg is missing, or a package could not be had.
     """
     try:
         browser()
     except BrowserMissing:
         if not (shutil.which("apt-get") and shutil.which("dpkg")):
-            raise WayFailed(f"no apt-get and dpkg here - {HINT}") from None
+            raise BrowserMissing(f"no apt-get and dpkg here - {HINT}") from None
         cache = _folder().parent
         cache.mkdir(parents=True, exist_ok=True)
         with one_at_a_time(cache, echo), tempfile.TemporaryDirectory(dir=cache) as scratch:
-            _unpack_all(Workshop(Path(scratch), cache, cache, echo), Path(scratch) / "package")
+            try:
+                _unpack_all(Workshop(Path(scratch), cache, cache, echo), Path(scratch) / "package")
+            except WayFailed as failed:
+                raise BrowserMissing(str(failed)) from failed
 
 
 def _unpack_all(shop: Workshop, folder: Path) -> None:
@@ -77,7 +80,7 @@ def main() -> int:
     try:
         install(lambda line: print(line, flush=True))
         print(f"browser ready: {browser()[-2]}")
-    except (WayFailed, BrowserMissing, OSError) as failed:
+    except (BrowserMissing, OSError) as failed:
         print(f"error: {failed}", file=sys.stderr)
         return 1
     return 0

@@ -12,10 +12,12 @@ from typing import Annotated, Literal
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
+from tierup.findings.model import TierError
+
 _ARCHS = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
 
 
-class ToolchainError(Exception):
+class ToolchainError(TierError):
     """A toolchain problem whose message is meant for the user."""
 
 
