@@ -14,6 +14,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import psutil
+
 _PR_SET_CHILD_SUBREAPER = 36
 _ORPHANS_TIMEOUT_S = 10.0
 _LOOK_S = 0.1  # a peak (VmHWM) only grows: what is missed is the last tenth of a second
@@ -89,32 +91,30 @@ def percentile(values: Sequence[float], percent: float) -> float:
 
 def cpu_seconds(roots: Iterable[int]) -> float:
     """User and system time so far of running processes, all below them, and those below that have ended."""
-    ticks = 0
+    seconds = 0.0
     for pid in tree(roots):
-        with suppress(FileNotFoundError, ProcessLookupError):  # it ended: its parent has its time
-            # After the name, which may hold anything: state is field 3, utime to cstime are 14 to 17.
-            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-            ticks += sum(int(field) for field in fields[11:15])
-    return ticks / os.sysconf("SC_CLK_TCK")
+        with suppress(psutil.NoSuchProcess):  # it ended: its parent has its time
+            used = psutil.Process(pid).cpu_times()
+            seconds += used.user + used.system + used.children_user + used.children_system
+    return seconds
 
 
 def resident_mib(roots: Iterable[int]) -> float:
     """Resident memory of running processes and all below them; what they share counts once, as for a container."""
-    kib = 0
+    resident = 0
     for pid in tree(roots):
-        with suppress(FileNotFoundError, ProcessLookupError):
-            lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-            kib += sum(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
-    return kib / 1024
+        with suppress(psutil.NoSuchProcess):
+            resident += psutil.Process(pid).memory_full_info().pss
+    return resident / 2**20
 
 
 def tree(roots: Iterable[int]) -> list[int]:
     """Running processes and all below them, parents first."""
-    found = list(roots)
-    for pid in found:
-        for task in Path(f"/proc/{pid}/task").glob("*/children"):
-            with suppress(FileNotFoundError, ProcessLookupError):  # it ended while we look
-                found += [int(child) for child in task.read_text().split()]
+    found = []
+    for root in roots:
+        found.append(root)
+        with suppress(psutil.NoSuchProcess):
+            found += [child.pid for child in psutil.Process(root).children(recursive=True)]
     return found
 
 
@@ -137,7 +137,10 @@ def _reap() -> None:
 
 
 class _Watch:
-    """Reads the peak resident memory (VmHWM) of a process and all below it, until stopped."""
+    """Reads the peak resident memory of a process and all below it, until stopped.
+
+    That is VmHWM, which psutil does not know; so the whole look goes without it.
+    """
 
     def __init__(self, root: int) -> None:
         """Starts at once, in a thread."""

@@ -1,6 +1,7 @@
 """Decides how a run is conducted: the sending process is started, listened to, and ended, also by Ctrl-C."""
 
 import json
+import shlex
 import signal
 import subprocess
 import sys
@@ -8,6 +9,8 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
 from types import FrameType
 from typing import IO, Any
 
@@ -16,9 +19,18 @@ from loadtest.profile import Profile, Words
 from loadtest.samples import Sample
 from tierup.findings.model import TierError
 
+_LOCK = Path(__file__).parents[1] / "requirements" / "loadtest.txt"
+
 
 class LoadTestError(TierError):
-    """There is nothing to measure: the server cannot be asked, or the sending process failed."""
+    """There is nothing to measure: the server cannot be asked, or the sending process failed or is not installed."""
+
+
+def require_locust() -> None:
+    """Raise LoadTestError with the command that installs Locust, where it is absent: it is an extra."""
+    if find_spec("locust") is None:
+        command = shlex.join([sys.executable, "-m", "pip", "install", "-r", str(_LOCK)])
+        raise LoadTestError(f"Locust sends the load and is not installed - install it: {command}")
 
 
 @dataclass(slots=True)
