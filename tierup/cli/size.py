@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tierup.catalog import Catalog, Precision, load_catalog
+from tierup.catalog.versions import load_versions
 from tierup.cli.exits import UsageError, console, examples
 from tierup.sizing import ModelShape, Range, ShapeError, Sizing, SizingInput, load_shapes
 from tierup.sizing import size as sized
@@ -62,7 +63,7 @@ def size(  # noqa: PLR0917 - the options of a command are its arguments
     ] = None,
     kv_dtype: Annotated[str, typer.Option(help="auto or fp8")] = "auto",
     enforce_eager: Annotated[bool, typer.Option("--enforce-eager", help="No CUDA graphs")] = False,
-    engine_version: Annotated[str, typer.Option(help="vLLM version")] = "0.32.0",
+    engine_version: Annotated[str, typer.Option(help="vLLM version")] = load_versions().engines["vllm"],
     recommend: Annotated[
         bool, typer.Option("--recommend", help="Rank the servers that meet the target")
     ] = False,

@@ -8,6 +8,7 @@ import dataclasses
 from collections.abc import Mapping
 
 from tierup.catalog import Catalog
+from tierup.catalog.versions import load_versions
 from tierup.plan.capacity import capacity_of
 from tierup.plan.chooser import Chooser
 from tierup.plan.gateway import resolve_gateway
@@ -44,19 +45,32 @@ CLASSES = {
         prompt_tokens=1024, answer_tokens=1500, ttft_ms=10_000.0, tpot_ms=100.0, share=0.2, priority=20
     ),
 }
+VERSIONS = load_versions()
 IMAGES = {
     "vllm": (
-        "vllm/vllm-openai:v0.32.0",
+        f"vllm/vllm-openai:v{VERSIONS.engines['vllm']}",
         "the version whose flags and metrics are tested against its CPU build",
     ),
     "tensorrtllm": (
-        "nvcr.io/nvidia/tensorrt-llm/release:1.2.1",
+        f"nvcr.io/nvidia/tensorrt-llm/release:{VERSIONS.engines['tensorrt-llm']}",
         "the last release that is no candidate; used only by engine tensorrt-llm",
     ),
-    "nginx": ("nginxinc/nginx-unprivileged:1.29.3", "re-resolves upstreams since 1.27.3; runs unprivileged"),
-    "prometheus": ("prom/prometheus:v3.8.0", "current release with native histograms off by default"),
-    "grafana": ("grafana/grafana:11.6.0", "the version the dashboards' typed builder is made for"),
-    "reloader": ("python:3.13.9-alpine", "runs one script of the standard library beside Nginx"),
+    "nginx": (
+        f"nginxinc/nginx-unprivileged:{VERSIONS.images['nginx']}",
+        "re-resolves upstreams since 1.27.3; runs unprivileged",
+    ),
+    "prometheus": (
+        f"prom/prometheus:v{VERSIONS.images['prometheus']}",
+        "current release with native histograms off by default",
+    ),
+    "grafana": (
+        f"grafana/grafana:{VERSIONS.images['grafana']}",
+        "the version the dashboards' typed builder is made for",
+    ),
+    "reloader": (
+        f"python:{VERSIONS.images['python']}-alpine",
+        "runs one script of the standard library beside Nginx",
+    ),
 }
 
 

@@ -5,6 +5,7 @@ from enum import StrEnum
 from typing import Literal
 
 from tierup.catalog import Gpu, Precision
+from tierup.catalog.versions import load_versions
 from tierup.sizing.shape import ModelShape
 
 Engine = Literal["vllm", "tensorrt-llm"]
@@ -55,7 +56,7 @@ class SizingInput:
     kv_dtype: Literal["auto", "fp8"] = "auto"
     enforce_eager: bool = False
     engine: Engine = "vllm"
-    engine_version: str = "0.32.0"
+    engine_version: str = load_versions().engines["vllm"]
 
     @property
     def slots(self) -> int:

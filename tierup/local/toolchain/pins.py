@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
+from tierup.catalog.versions import load_versions
 from tierup.findings.model import TierError
 
 _ARCHS = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
@@ -111,13 +112,16 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 @cache
 def load_pins(file: Path) -> dict[str, Tool]:
-    """Read the pins, in the file's order.
+    """Read the pins, in the file's order; the version of one that states none is in the catalogue.
 
     Raises:
         ToolchainError: the file breaks the format; the message lists every mistake.
     """
-    entries = yaml.safe_load(file.read_text())["tools"]
+    entries, known = yaml.safe_load(file.read_text())["tools"], load_versions().tools
     try:
-        return {name: Tool(name=name, **entry) for name, entry in entries.items()}
+        return {
+            name: Tool(name=name, **({"version": known[name]} if name in known else {}) | entry)
+            for name, entry in entries.items()
+        }
     except (ValidationError, TypeError) as error:
         raise ToolchainError(f"{file}: {error}") from error
