@@ -6,7 +6,7 @@ from pathlib import Path
 import yaml
 from pydantic import ValidationError
 
-from tierup.catalog import CatalogError, Text, _Strict
+from tierup.catalog import CatalogError, Text, _Loader, _Strict
 
 
 class KubernetesVersions(_Strict):
@@ -35,7 +35,7 @@ def load_versions() -> Versions:
     """
     text = Path(__file__).with_name("versions.yaml").read_text(encoding="utf-8")
     try:
-        return Versions.model_validate(yaml.safe_load(text))
+        return Versions.model_validate(yaml.load(text, _Loader))
     except ValidationError as error:
         raise CatalogError(
             [f"versions.yaml: {'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()]

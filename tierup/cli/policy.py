@@ -12,7 +12,9 @@ from tierup.cli.project import load_plan, project_folder, stacks_here
 from tierup.io.pulumi.plan import PlanError, read_plan, stack_of
 from tierup.io.stack.read import find_project, stack_path
 from tierup.manifests import render
-from tierup.policies import BUDGETS, Level, over_budget, violations
+from tierup.policies.budget import BUDGETS, over_budget
+from tierup.policies.pack import violations
+from tierup.policies.rule import Level
 from tierup.report.policy_report import PolicyReport, as_json, as_sarif, lines
 from tierup.resources.model import Change, resource_of
 
