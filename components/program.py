@@ -63,10 +63,9 @@ def _raw() -> RawStack:
 
 def _reachable(plan: Plan, state: State) -> Cluster:
     """The stack's cluster, named in the preview, with nothing in the way of the plan."""
-    said = plan.config.cluster
-    cluster = Cluster(said.kubeconfig, said.context)
+    cluster = Cluster(plan.cluster.kubeconfig, plan.cluster.context)
     pulumi.log.info(f"cluster: {cluster.ref}")
-    found = acceptance.marked(check(cluster, plan, render(plan), _held(state)), plan.config.accept)
+    found = acceptance.marked(check(cluster, plan, render(plan), _held(state)), plan.accept)
     in_the_way = errors(found)
     _show(finding for finding in found if finding not in in_the_way)
     if in_the_way:

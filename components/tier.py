@@ -43,7 +43,7 @@ class InferenceTier(pulumi.ComponentResource):
     def __init__(self, name: str, args: TierArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         plan, kube = args.plan, Kube(args.provider, args.secret)
         props = {"stack": plan.stack, "namespace": plan.namespace, "gpus": plan.gpus_used}
-        props |= quotes.to_props(plan.config.cost) | budget.to_props(plan.budget)
+        props |= quotes.to_props(plan.quotes) | budget.to_props(plan.budget)
         super().__init__("tierup:index:InferenceTier", name, props, opts)
         child = pulumi.ResourceOptions(parent=self)
         foundation = Foundation(name, FoundationArgs(plan, kube), child)
@@ -68,7 +68,7 @@ class InferenceTier(pulumi.ComponentResource):
         self.monitoring = Monitoring(name, MonitoringArgs(plan, kube, after), child)
         self.outputs = {
             "gateway": self.gateway.address,
-            "models": [model.name for model in plan.models],
+            "models": list(plan.model_names),
             "dashboards": self.monitoring.addresses,
             "retainedOnDestroy": retained(plan),
         }

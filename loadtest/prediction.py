@@ -14,7 +14,7 @@ def predict(
     None where the model does not fit its GPUs, or the rate is more than slots and queue can ever hold.
     """
     load = Load(question(plan, model), tuple(plan.classes.items()))
-    if plan.capacity[plan.models.index(model)] is None:
+    if model.capacity is None:
         return None
     in_flight = load.in_flight(users, plan.think_seconds) if users is not None else None
     if rate is not None:

@@ -77,14 +77,14 @@ def kinds_of(plan: Plan) -> tuple[Kind, ...]:
 
 def users_of(plan: Plan) -> int:
     """One model's even part of the stack's users."""
-    return max(1, round(plan.config.workload.users / len(plan.models)))
+    return max(1, round(plan.users_per_model))
 
 
 def model_of(plan: Plan, name: str | None) -> ModelPlan | None:
     """The stack's model of that name; for no name or a foreign one the only model, None if there are several."""
-    named = [model for model in plan.models if model.name == name]
-    if named:
-        return named[0]
+    named = plan.model(name) if name is not None else None
+    if named is not None:
+        return named
     return plan.models[0] if len(plan.models) == 1 else None
 
 

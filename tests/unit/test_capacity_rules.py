@@ -36,7 +36,7 @@ def told(plan: Plan, code: str) -> list[Finding]:
 
 
 def first(plan: Plan) -> ModelCapacity:
-    capacity = plan.capacity[0]
+    capacity = plan.models[0].capacity
     assert capacity is not None
     return capacity
 
@@ -129,7 +129,7 @@ def test_users_who_pause_are_fewer_requests_in_flight() -> None:
 
 def test_more_users_than_the_guide_gives_the_server_are_noted() -> None:
     right, wrong = turn("ABOVE_CLAIM", lambda n: plan_of(**users(n)), 1, 500)
-    assert (right.config.workload.users, wrong.config.workload.users) == (60, 61)
+    assert (right.users, wrong.users) == (60, 61)
     assert not told(plan_of(nodes={"server": TWO, "count": 2}, **users(120)), "ABOVE_CLAIM")
 
 
@@ -161,7 +161,7 @@ def test_users_beyond_slots_and_queue_are_told_429() -> None:
         )
 
     right, wrong = turn("BURST_REFUSED", make, 1, 100)
-    assert (right.config.workload.users, wrong.config.workload.users) == (40, 41)
+    assert (right.users, wrong.users) == (40, 41)
 
 
 def test_a_queue_in_which_the_last_waits_longer_than_clients_do() -> None:
@@ -257,16 +257,16 @@ def test_streams_that_fill_half_of_the_port() -> None:
 
 
 def test_losing_one_of_two_servers_without_a_spare() -> None:
+    def workload(count: int) -> dict[str, Any]:
+        return {"users": count, "classes": one_class(ttftMs=1000)}
+
     def make(count: int) -> Plan:
-        workload = {"users": count, "classes": one_class(ttftMs=1000)}
-        return plan_of(nodes={"server": TWO, "count": 2}, workload=workload, models=[SLOTS])
+        return plan_of(nodes={"server": TWO, "count": 2}, workload=workload(count), models=[SLOTS])
 
     right, wrong = turn("STANDBY_SHORT", make, 1, int(first(make(1)).most_users))
     assert first(right).headroom / 2 >= 1 > first(wrong).headroom / 2
     spare = {"server": TWO, "count": 2, "standby": {"mode": "cold", "count": 1}}
-    assert not told(
-        plan_of(nodes=spare, workload=wrong.config.workload.model_dump(by_alias=True)), "STANDBY_SHORT"
-    )
+    assert not told(plan_of(nodes=spare, workload=workload(wrong.users)), "STANDBY_SHORT")
 
 
 def test_a_change_takes_a_replica_away_or_not() -> None:
@@ -288,7 +288,7 @@ def test_a_change_in_which_the_users_do_not_fit_is_warned_of() -> None:
 
 def test_every_capacity_is_silent_for_a_model_that_does_not_fit() -> None:
     plan = plan_of(nodes={"server": ENTRY}, models=[MODEL | {"gpuMemoryUtilization": 0.3}])
-    assert plan.capacity == (None,)
+    assert [model.capacity for model in plan.models] == [None]
     assert {f.code.name for f in check(plan) if f.severity is Severity.ERROR} == {"WEIGHTS_DO_NOT_FIT"}
 
 

@@ -56,7 +56,7 @@ def test_tiers_stand_in_order_of_price_whatever_the_order_asked(found: Compariso
 
 @pytest.mark.parametrize("name", TIERS)
 def test_figures_are_those_that_the_plan_prints(found: Comparison, name: str) -> None:
-    shown, planned = tier(found, name), plan_of(name).capacity[0]
+    shown, planned = tier(found, name), plan_of(name).models[0].capacity
     assert planned is not None
     assert shown.most_users.p50 == pytest.approx(planned.most_users)
     assert shown.most_in_flight.p50 == planned.most_in_flight
@@ -92,7 +92,7 @@ def test_users_that_never_pause_are_requests() -> None:
 def test_models_of_one_stack_share_its_users_and_the_weakest_decides() -> None:
     models = [{"id": "qwen2.5-7b", "precision": name, "name": name} for name in ("bf16", "awq")]
     shown = tier_of(small_plan(models=models, workload=chat()))
-    headroom = min(capacity.headroom for capacity in shown.plan.capacity if capacity is not None)
+    headroom = min(model.capacity.headroom for model in shown.plan.models if model.capacity is not None)
     assert shown.most_users.p50 == pytest.approx(headroom * 40)
     assert shown.capacity.headroom == headroom
 

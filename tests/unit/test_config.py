@@ -1,15 +1,16 @@
 """What a section may say, and that a mistake in it is told with its place, whatever it is."""
 
+import dataclasses
 import json
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import pytest
 from small_stack import MODEL, NODES, WORKLOAD, small_stack
 
 from tierup.findings.model import Finding, TierError
 from tierup.stack.form_errors import shown
-from tierup.stack.parse import REQUIRED, SECTIONS, RawStack, parse
-from tierup.stack.sections import Model, Strict, Workload
+from tierup.stack.parse import LISTS, REQUIRED, SECTIONS, RawStack, TierConfig, parse
+from tierup.stack.sections import Strict, Workload
 
 
 def found(**sections: Any) -> list[Finding]:
@@ -23,7 +24,25 @@ def test_the_smallest_file_is_hardware_model_and_users() -> None:
     assert [model.id for model in config.models] == ["qwen2.5-7b"]
 
 
-@pytest.mark.parametrize("section", [*REQUIRED, "models"])
+def test_a_configuration_has_every_section_once_and_in_order() -> None:
+    """The table of sections is the one place; the typed configuration must follow it."""
+    fields = {field.name: field for field in dataclasses.fields(TierConfig)}
+    assert list(fields) == ["stack", *SECTIONS, "secrets"]
+    kinds = get_type_hints(TierConfig)
+    for name, kind in SECTIONS.items():
+        if name in LISTS:
+            assert get_args(kinds[name]) == (kind, ...)
+        else:
+            assert issubclass(kind, kinds[name])
+    without_default = [
+        name
+        for name, field in fields.items()
+        if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+    ]
+    assert without_default == ["stack", *REQUIRED]
+
+
+@pytest.mark.parametrize("section", REQUIRED)
 def test_without_one_of_them_it_is_told(section: str) -> None:
     without: dict[str, Any] = {section: None}
     assert [finding.path for finding in found(**without)] == [section]
@@ -33,24 +52,24 @@ def test_without_one_of_them_it_is_told(section: str) -> None:
 
 @pytest.mark.parametrize("section", sorted(SECTIONS.keys() - set(REQUIRED)))
 def test_every_other_section_may_be_empty(section: str) -> None:
-    assert found(**{section: {}}) == []
+    assert found(**{section: [] if section in LISTS else {}}) == []
 
 
 def leaves(model: type[Strict], path: str) -> list[tuple[str, str]]:
     return [(path, field.alias or name) for name, field in model.model_fields.items()]
 
 
-KINDS: dict[str, type[Strict]] = {**SECTIONS, "models": Model}
-LEAVES = [leaf for name, model in KINDS.items() for leaf in leaves(model, name)]
-BASE: dict[str, Any] = {"workload": WORKLOAD, "nodes": NODES, "models": MODEL}
+LEAVES = [leaf for name, model in SECTIONS.items() for leaf in leaves(model, name)]
+ACCEPTANCE = {"code": "TIER070", "reason": "the second server comes in May"}
+BASE: dict[str, Any] = {"workload": WORKLOAD, "nodes": NODES, "models": MODEL, "accept": ACCEPTANCE}
 
 
 @pytest.mark.parametrize(("section", "key"), LEAVES, ids=[".".join(leaf) for leaf in LEAVES])
 @pytest.mark.parametrize("value", [object, [[]], {"x": 1}, "\x00", -1, 1e99, True, float("nan")], ids=repr)
 def test_a_wrong_value_is_told_at_its_place_or_taken(section: str, key: str, value: object) -> None:
     wrong = BASE.get(section, {}) | {key: {"strange": []} if value is object else value}
-    findings = found(**{section: [wrong] if section == "models" else wrong})
-    at = f"models[0].{key}" if section == "models" else f"{section}.{key}"
+    findings = found(**{section: [wrong] if section in LISTS else wrong})
+    at = f"{section}[0].{key}" if section in LISTS else f"{section}.{key}"
     assert all(finding.path.startswith(at) for finding in findings)
     if value is object:
         assert findings
@@ -59,7 +78,7 @@ def test_a_wrong_value_is_told_at_its_place_or_taken(section: str, key: str, val
 @pytest.mark.parametrize(("section", "key"), LEAVES, ids=[".".join(leaf) for leaf in LEAVES])
 def test_a_misspelt_key_leads_back(section: str, key: str) -> None:
     wrong = BASE.get(section, {}) | {f"{key}z": 1}
-    (finding,) = found(**{section: [wrong] if section == "models" else wrong})
+    (finding,) = found(**{section: [wrong] if section in LISTS else wrong})
     assert finding.fix == f"did you mean '{key}'?"
 
 
@@ -199,7 +218,7 @@ def test_strange_values_never_break_the_parser() -> None:
         "x" * 10_000,
     ]
     for value in strange:
-        for section in (*SECTIONS, "models"):
+        for section in SECTIONS:
             for finding in found(**{section: value}):
                 json.dumps(str(finding))
                 assert "\n" not in str(finding)

@@ -127,7 +127,7 @@ def test_ranges_hold_their_figure(plan: Plan) -> None:
 
 def test_throughput_and_utilisation_are_the_sizing_models() -> None:
     plan = plan_of("entry")
-    capacity = plan.capacity[0]
+    capacity = plan.models[0].capacity
     assert capacity is not None
     assert capacity.full.output_tok_s is not None
     assert capacity.full.req_s is not None
@@ -148,9 +148,10 @@ def test_prompts_pay_more_where_they_are_longer() -> None:
 
 def test_more_users_than_the_slots_hold_are_full_use_and_no_more() -> None:
     crowded = small_plan(workload={"users": 40, "thinkSeconds": 20})
-    capacity = crowded.capacity[0]
+    (model,) = crowded.models
+    capacity = model.capacity
     assert capacity is not None
-    over = replace(crowded, capacity=(replace(capacity, sizing=capacity.full),))
+    over = replace(crowded, models=(replace(model, capacity=replace(capacity, sizing=capacity.full)),))
     (item,) = known(over, cost_of_plan(over))
     assert item.utilisation == 1
     assert item.allocation_based == item.usage_based
@@ -168,7 +169,7 @@ def test_a_utilisation_that_cannot_be_is_an_error(stated: str) -> None:
 
 def test_without_a_capacity_figure_a_tokens_price_is_unknown() -> None:
     plan = plan_of("entry")
-    blind = replace(plan, capacity=(None,) * len(plan.models))
+    blind = replace(plan, models=tuple(replace(model, capacity=None) for model in plan.models))
     assert set(token_costs(blind, cost_of_plan(plan)).values()) == {None}
 
 

@@ -12,12 +12,13 @@ from small_stack import MODEL, NODES, WORKLOAD, small_plan, small_stack
 from tier_plans import TIERS, VARIANTS, plan_of, stack_text
 
 from tierup.catalog import Server, load_catalog
+from tierup.findings.model import Code
 from tierup.io.stack.read import load_yaml
 from tierup.plan.models import GRACE_MARGIN_SECONDS, fetch_seconds, startup_seconds
 from tierup.plan.replicas import rollout_of, spare_replicas
 from tierup.plan.resolve import resolve
 from tierup.stack.parse import SECTIONS, parse
-from tierup.stack.sections import BudgetMode, CacheKind, Model, Strict
+from tierup.stack.sections import BudgetMode, CacheKind, Images, Strict
 
 ROOT = Path(__file__).parents[2]
 TAKE_DEFAULTS = {f"tierup/plan/{name}.py" for name in ("resolve", "models", "replicas")}
@@ -46,9 +47,13 @@ def open_fields(model: type[Strict], path: str) -> list[str]:
     return paths
 
 
-OPEN = [path for name, kind in SECTIONS.items() for path in open_fields(kind, name)] + open_fields(
-    Model, "models[0]"
-)
+# An acceptance is no value of the tier: what it leaves open has no default.
+OPEN = [
+    path
+    for name, kind in SECTIONS.items()
+    if name != "accept"
+    for path in open_fields(kind, "models[0]" if name == "models" else name)
+]
 
 
 def noted(path: str, defaults: set[str]) -> bool:
@@ -152,11 +157,9 @@ SAID: dict[str, Any] = {
         "mode": "advisory",
     },
     "cost": {"quotes": {"electricity": {"value": 0.11, "source": "contract 17", "asOf": "2026-11-02"}}},
-    "images": {
-        name: f"{name}:1"
-        for name in ("vllm", "gguf", "tensorrtllm", "nginx", "prometheus", "grafana", "reloader")
-    },
+    "images": {name: f"{name}:1" for name in Images.model_fields},
     "cluster": {"kubeconfig": "x", "context": "y", "namespace": "z"},
+    "accept": [{"code": "TIER118", "reason": "old prices are fine for this tier"}],
 }
 
 
@@ -197,6 +200,10 @@ def test_what_is_said_is_what_the_plan_has() -> None:
     assert (plan.monitoring.retain, plan.monitoring.storage_class) == (False, "fast")
     assert (plan.budget.monthly_usd, plan.budget.mode) == (Decimal(10**6), BudgetMode.ADVISORY)
     assert (plan.namespace, plan.images.nginx) == ("z", "nginx:1")
+    assert (plan.cluster.kubeconfig, plan.cluster.context) == ("x", "y")
+    assert (plan.users, plan.think_seconds, plan.autoscaling.max_replicas) == (40, 1, 3)
+    assert (plan.quotes["electricity"].value, plan.secrets) == (Decimal("0.11"), SAID["secrets"])
+    assert [item.code for item in plan.accept] == [Code.STALE_PRICE]
 
 
 def test_a_falsy_value_is_a_value() -> None:

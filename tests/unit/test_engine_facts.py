@@ -1,25 +1,72 @@
-"""The engine's histogram bounds are those of the image that a stack runs, and a mistake in them names its place."""
+"""What is known of each engine is one row, and a mistake in it names its place; no other module knows an engine."""
 
+import ast
+import importlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import tierup.catalog
-from tierup.catalog import CatalogError
-from tierup.catalog.engine import load_engine_facts, parse_engine_facts
+from tierup.catalog import CatalogError, Precision
+from tierup.catalog.engine import DEFAULT_ENGINE, engine_facts, load_engines, parse_engines
 from tierup.plan.resolve import IMAGES
+from tierup.stack.sections import Engine
+from tierup.templates import ROOT
 
 TEXT = Path(tierup.catalog.__file__).with_name("engine.yaml").read_text(encoding="utf-8")
+NAMED = {"tierup/catalog/engine.py"}  # which engine is the default
 
 
 def test_the_facts_are_those_of_the_image_that_a_stack_runs() -> None:
-    assert IMAGES["vllm"][0].endswith(f":v{load_engine_facts().version}")
+    assert IMAGES["vllm"][0].endswith(f":v{engine_facts('vllm').version.value}")
+    assert IMAGES["tensorrtllm"][0].endswith(f":{engine_facts('tensorrt-llm').version.value}")
 
 
 def test_a_latency_limit_can_be_looked_up_between_two_bounds() -> None:
-    bounds = load_engine_facts().buckets["vllm:request_time_per_output_token_seconds"]
-    below, above = max(b for b in bounds if b <= 0.06), min(b for b in bounds if b > 0.06)
+    found = engine_facts("vllm").metrics.bounds("tpotMs")
+    assert found is not None
+    below, above = max(b for b in found[1] if b <= 0.06), min(b for b in found[1] if b > 0.06)
     assert (below, above) == (0.05, 0.075)
+    assert engine_facts("tensorrt-llm").metrics.bounds("tpotMs") is None
+
+
+def test_the_default_engine_loads_whatever_the_catalogue_has() -> None:
+    assert set(engine_facts(DEFAULT_ENGINE).loads.value) == set(Precision)
+
+
+def test_a_stack_file_can_say_exactly_the_engines_that_have_facts() -> None:
+    assert [str(engine) for engine in Engine] == list(load_engines())
+
+
+@pytest.mark.parametrize("name", load_engines())
+def test_every_engine_has_a_module_that_serves_it(name: str) -> None:
+    module = importlib.import_module(f"tierup.manifests.engines.{name.replace('-', '_')}")
+    assert callable(module.serving)
+
+
+@pytest.mark.parametrize("name", load_engines())
+def test_an_engine_is_scaled_only_where_the_shared_series_have_its_metrics(name: str) -> None:
+    facts = engine_facts(name)
+    series = (ROOT / "monitoring/rules/recording.yml").read_text(encoding="utf-8")
+    running = facts.metrics.running.value
+    assert facts.autoscaling_problem is not None or (running is not None and running in series)
+
+
+def names_of_engines(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Constant) and node.value in {*load_engines(), "tensorrtllm"}:
+            yield f"{path.relative_to(ROOT)}:{node.lineno}"
+
+
+def test_no_module_but_an_engine_s_own_asks_which_engine_it_is() -> None:
+    """A comparison with a name would have to be found and extended for the next engine."""
+    paths = [
+        path for folder in ("tierup", "components", "loadtest") for path in (ROOT / folder).rglob("*.py")
+    ]
+    assert ROOT / "tierup/plan/capacity.py" in paths
+    named = {place.partition(":")[0] for path in paths for place in names_of_engines(path)}
+    assert {path for path in named if not path.startswith("tierup/manifests/engines/")} == NAMED
 
 
 @pytest.mark.parametrize(
@@ -28,19 +75,28 @@ def test_a_latency_limit_can_be_looked_up_between_two_bounds() -> None:
         (
             "0.3, 0.5, 0.8",
             "0.3, 0.8, 0.5",
-            "vllm.buckets.vllm:e2e_request_latency_seconds.value: bounds of a",
+            "vllm.metrics.buckets.vllm:e2e_request_latency_seconds.value: bounds of a",
         ),
         (
             "[0.01, 0.025",
             "[0, 0.025",
-            "vllm.buckets.vllm:inter_token_latency_seconds.value.0: Input should be",
+            "vllm.metrics.buckets.vllm:inter_token_latency_seconds.value.0: Input should be",
         ),
-        ("  vllm:\n", "  sglang:\n", "engine: the only engine is vllm (got sglang)"),
+        ("  vllm:\n", "  sglang:\n", "engine: the default engine vllm is missing (got sglang, tensorrt-llm)"),
         ("    version:", "    release:", "vllm.release: unknown key"),
+        ("value: lowest-first", "value: lowest", "vllm.priority.value: Input should be"),
+        (
+            '["vllm:generation_tokens_total", "vllm:prompt_tokens_total"]',
+            "[]",
+            "vllm.metrics: running and progress go together",
+        ),
+        ("tpotMs: vllm:request_time", "tpotMs: vllm:time", "vllm.metrics: a histogram has no buckets"),
+        ("key: tensorrtllm", "key: vllm", "tensorrt-llm: the image key vllm is vllm's already"),
+        ('release:{version}"', 'release:1.2.1"', "tensorrt-llm.image.name: String should match"),
     ],
 )
 def test_a_mistake_names_its_place(old: str, new: str, said: str) -> None:
     assert old in TEXT
     with pytest.raises(CatalogError) as caught:
-        parse_engine_facts(TEXT.replace(old, new, 1))
+        parse_engines(TEXT.replace(old, new, 1))
     assert any(problem.startswith(f"engine.yaml: {said}") for problem in caught.value.problems)

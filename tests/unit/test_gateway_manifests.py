@@ -115,6 +115,40 @@ def test_the_reloader_watches_the_headless_services(make_plan: MakePlan) -> None
     assert "publishNotReadyAddresses" not in peers["spec"]
 
 
+def test_the_reloader_watches_the_metrics_that_each_engine_has(make_plan: MakePlan) -> None:
+    models = [{"id": "qwen2.5-7b"}, {"id": "qwen2.5-7b", "name": "second", "engine": "tensorrt-llm"}]
+    orders = json.loads(gateway_files.files(make_plan(models=models))["gateway.json"])
+    assert [(item["running"], item["progress"]) for item in orders["models"]] == [
+        ("vllm:num_requests_running", ["vllm:generation_tokens_total", "vllm:prompt_tokens_total"]),
+        ("(none)", []),
+    ]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        '[{"gpuMemUsage": 76665782272, "iter": 154, "numActiveRequests": 1}]',  # TensorRT-LLM's /metrics
+        "[]",
+        "vllm:num_requests_running 1\nvllm:generation_tokens_total 5\nvllm:prompt_tokens_total 5\n",
+        '{"none"} 1\n 1\nnone 1\n',
+    ],
+)
+def test_an_engine_without_a_progress_metric_leaves_by_its_health_alone(
+    make_plan: MakePlan, answer: str
+) -> None:
+    """Whatever its server answers at /metrics: nothing in it is taken for progress, or for the lack of it."""
+    plan = make_plan(models=[{"id": "qwen2.5-7b", "engine": "tensorrt-llm"}])
+    config = reloader_rules.parse_config(gateway_files.orders(plan))
+    assert reloader_rules.read_metrics(answer, config.models[0]) is None
+    engine = reloader_rules.Engine()
+    for now in (0.0, 10.0, 100.0, 1000.0):
+        engine = reloader_rules.judge(engine, True, None, now, config.probe)
+    assert reloader_rules.hangs(engine, config.probe) is None
+    for now in range(config.probe.failures):
+        engine = reloader_rules.judge(engine, False, None, 1000.0 + now, config.probe)
+    assert reloader_rules.hangs(engine, config.probe) == "silent"
+
+
 def test_the_reloader_understands_its_orders(make_plan: MakePlan) -> None:
     """Every marker of the template is one that it fills, and every field one that it knows."""
     for plan in (make_plan(), make_plan(models=TWO_MODELS, gateway=CALLERS, secrets=KEYS)):
@@ -194,7 +228,7 @@ def test_classes_are_told_apart_by_the_tokens_asked_for(make_plan: MakePlan) -> 
 
 def test_a_refused_client_waits_for_the_queue_at_the_planned_rate(make_plan: MakePlan) -> None:
     plan = make_plan(gateway={"queueLength": 100})
-    (known,) = plan.capacity
+    known = plan.models[0].capacity
     assert known is not None
     assert known.full.req_s is not None
     wait = gateway_files.retry_after_seconds(plan, plan.models[0])

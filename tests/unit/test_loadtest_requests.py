@@ -46,7 +46,7 @@ def test_every_class_of_a_tier_is_sent_with_its_own_lengths(plan: Plan) -> None:
             item.prompt_tokens,
             item.answer_tokens,
         )
-    assert users_of(plan) == plan.config.workload.users
+    assert users_of(plan) == plan.users
     assert warmup_of(plan) == plan.think_seconds
 
 

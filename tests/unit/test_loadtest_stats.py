@@ -147,7 +147,8 @@ def test_few_answers_are_said() -> None:
 
 
 def test_the_prediction_at_the_stacks_own_load_is_the_plans() -> None:
-    model, known = STANDARD.models[0], STANDARD.capacity[0]
+    model = STANDARD.models[0]
+    known = model.capacity
     assert known is not None
     found = predict(STANDARD, model, users=users_of(STANDARD))
     assert found is not None

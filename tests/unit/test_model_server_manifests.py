@@ -134,7 +134,7 @@ def test_every_flag_and_value_is_one_of_the_pinned_vllm(
 ) -> None:
     for server in ("standard-4x-a100-80g-pcie", "entry-2x-rtx-4090"):
         plan = plan_with(make_plan, server, precision=precision, **more)
-        assert plan.images.vllm.endswith(":v0.32.0")
+        assert plan.images.engine("vllm").endswith(":v0.32.0")
         allowed = known()
         for flag, value in pairs(engine(plan)["args"]):
             assert flag in allowed, flag

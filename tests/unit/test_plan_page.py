@@ -25,7 +25,8 @@ def page_of(plan: Plan) -> str:
 def test_a_page_has_hardware_memory_load_headroom_findings_and_defaults(plan: Plan) -> None:
     page = page_of(plan)
     assert plan.nodes.server.title in page
-    for model, capacity in zip(plan.models, plan.capacity, strict=True):
+    for model in plan.models:
+        capacity = model.capacity
         assert capacity is not None
         assert f"model {model.name}: {model.spec.title}, {model.precision}" in page
         assert f"{capacity.memory.kv_tokens:,} tokens of KV cache a replica" in page
@@ -42,9 +43,9 @@ def test_a_page_has_hardware_memory_load_headroom_findings_and_defaults(plan: Pl
 def test_the_bar_is_the_gpu_s_memory_in_proportion(plan: Plan) -> None:
     bars = re.findall(r"\[([█▓▒░·]+)\] ([0-9.]+) GiB", "\n".join(lines(plan)))
     assert len(bars) == len(plan.models)
-    for (bar, visible), capacity in zip(bars, plan.capacity, strict=True):
-        assert capacity is not None
-        room = capacity.memory
+    for (bar, visible), model in zip(bars, plan.models, strict=True):
+        assert model.capacity is not None
+        room = model.capacity.memory
         assert len(bar) == 40
         assert float(visible) == pytest.approx(room.visible, abs=0.05)
         assert bar.count("█") == pytest.approx(40 * room.weights / room.visible, abs=0.51)
@@ -74,11 +75,12 @@ def test_nothing_to_warn_about_is_said() -> None:
 @every_variant
 def test_a_program_reads_what_a_person_sees(plan: Plan) -> None:
     data = json.loads(json.dumps(summary(plan)))
-    for model, capacity in zip(data["models"], plan.capacity, strict=True):
+    for shown, model in zip(data["models"], plan.models, strict=True):
+        capacity = model.capacity
         assert capacity is not None
-        assert model["capacity"]["kvTokens"] == capacity.memory.kv_tokens
-        assert model["capacity"]["mostUsers"] == int(capacity.most_users)
+        assert shown["capacity"]["kvTokens"] == capacity.memory.kv_tokens
+        assert shown["capacity"]["mostUsers"] == int(capacity.most_users)
         for item in capacity.classes:
-            figure = model["capacity"]["classes"][item.name]["ttftMs"]
+            figure = shown["capacity"]["classes"][item.name]["ttftMs"]
             assert figure["low"] <= figure["p50"] <= figure["high"]
             assert figure["p50"] == pytest.approx(item.ttft_ms.p50, rel=1e-3)

@@ -16,7 +16,7 @@ from tierup.findings.model import Code, FindingsError, Severity
 from tierup.plan.resolve import resolve
 from tierup.rules.model import divides, splits_group
 from tierup.rules.preflight import check, make_plan
-from tierup.stack.parse import parse
+from tierup.stack.parse import Images, parse
 
 ROOT = Path(__file__).parents[2]
 TWO, FOUR = "standard-2x-a100-80g-pcie", "standard-4x-a100-80g-pcie"
@@ -157,6 +157,11 @@ BOUNDARIES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("FLOATING_IMAGE", {"images": {"nginx": "nginx:1.29"}}, {"images": {"nginx": "nginx:latest"}}),
     (
         "FLOATING_IMAGE",
+        {"images": {"reloader": "python:3.13-alpine"}},
+        {"images": {"reloader": "python:latest"}},
+    ),
+    (
+        "FLOATING_IMAGE",
         {"images": {"nginx": "nginx@sha256:" + "a" * 64}},
         {"images": {"nginx": "nginx:alpine"}},
     ),
@@ -275,6 +280,13 @@ BOUNDARIES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ),
     ("SLO_BUCKET", chat(ttftMs=500, tpotMs=50), chat(ttftMs=501, tpotMs=50)),
     ("SLO_BUCKET", chat(ttftMs=750, tpotMs=25), chat(ttftMs=750, tpotMs=40)),
+    # vLLM's histograms are nothing to an engine that has none.
+    ("SLO_BUCKET", chat(ttftMs=501) | model(**TRT), chat(ttftMs=501)),
+    (
+        "SLO_BUCKET",
+        chat(ttftMs=501) | model(**TRT),
+        chat(ttftMs=501) | {"models": [MODEL | TRT, MODEL | {"name": "b"}]},
+    ),
     ("NO_SECRET", callers(web={}) | WEB_KEY, callers(web={}, batch={}) | WEB_KEY),
     ("NO_SECRET", {"gateway": {"tls": True}} | TLS, {"gateway": {"tls": True}} | WEB_KEY),
     ("UNUSED_KEY", callers(web={}) | WEB_KEY, WEB_KEY),
@@ -410,6 +422,29 @@ def test_warnings_stand_in_the_plan_and_stop_nothing() -> None:
     assert {"TP_WITHOUT_P2P", "ROLLOUT_RECREATE", "ONE_FAILURE_DOMAIN"} <= {
         f.code.name for f in plan.findings
     }
+
+
+@pytest.mark.parametrize("key", Images.model_fields)
+def test_every_image_that_a_stack_file_can_name_is_pinned(key: str) -> None:
+    floating = [
+        finding.path
+        for finding in findings(images={key: "registry.example.com/some/image:latest"})
+        if finding.code is Code.FLOATING_IMAGE
+    ]
+    assert floating == [f"images.{key}"]
+    assert "FLOATING_IMAGE" not in codes(images={key: "registry.example.com/some/image:v1.2.3"})
+
+
+def test_a_promise_between_two_bounds_is_told_once_for_models_of_one_engine() -> None:
+    two = {"models": [MODEL, MODEL | {"name": "b"}]}
+    told = [item for item in findings(**chat(ttftMs=501) | two) if item.code is Code.SLO_BUCKET]
+    assert [item.path for item in told] == ["workload.classes.chat.ttftMs"]
+
+
+def test_nothing_is_said_of_an_engine_that_no_model_uses() -> None:
+    told = findings(**chat(ttftMs=501, tpotMs=51) | model(**TRT, kvCacheDtype="fp8", precision="fp16"))
+    assert {Code.ENGINE_NOT_PROVEN} <= {item.code for item in told}
+    assert not [item for item in told if "vllm:" in item.problem]
 
 
 def test_an_error_is_told_without_the_warnings() -> None:

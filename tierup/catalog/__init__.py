@@ -48,6 +48,9 @@ class Precision(StrEnum):
     Q5_K_M = "q5_k_m"
 
 
+DEFAULT_PRECISION = Precision.BF16  # as trained: where nobody names another one
+
+
 class Architecture(StrEnum):
     """The GPU's generation: it decides which precisions run natively and which attention kernels exist."""
 

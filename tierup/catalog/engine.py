@@ -1,15 +1,29 @@
-"""Which facts about the pinned engine the product counts on: its version and the bounds of its histograms."""
+"""What is known of each engine: one `EngineFacts` per row of engine.yaml, and all other modules read it.
+
+To add an engine: a row in engine.yaml, and a module in tierup/manifests/engines/ with a function `serving`.
+"""
 
 import functools
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
-from tierup.catalog import Amount, CatalogError, Sourced, Text, _Strict, parse_table
+from tierup.catalog import (
+    Amount,
+    ArchitectureField,
+    CatalogError,
+    FormatField,
+    PrecisionKey,
+    Sourced,
+    Text,
+    _Strict,
+    parse_table,
+)
+
+DEFAULT_ENGINE = "vllm"  # the one that is tested, and whose measurements the sizing model has most of
 
 
 def _rising(bounds: tuple[float, ...]) -> tuple[float, ...]:
@@ -19,38 +33,184 @@ def _rising(bounds: tuple[float, ...]) -> tuple[float, ...]:
 
 
 Bounds = Annotated[tuple[Amount, ...], Field(strict=False, min_length=1), AfterValidator(_rising)]
+Words = Annotated[tuple[Text, ...], Field(strict=False)]
+ImageKey = Annotated[str, Field(pattern=r"^[a-z][a-z0-9]*$")]
+Promise = Literal["ttftMs", "tpotMs"]
 
 
-class _Engine(_Strict):
-    version: Sourced[Text]
+class Image(_Strict):
+    """The engine's image: its key in the stack file's `images`, the default, and why it is the default.
+
+    `name` has `{version}` where the engine's version stands.
+    """
+
+    key: ImageKey
+    name: Annotated[str, Field(pattern=r"\{version\}")]
+    why: Text
+
+    def of(self, version: str) -> str:
+        """The image of one version."""
+        return self.name.replace("{version}", version)
+
+
+class FormatImage(_Strict):
+    """An image that stands in for the engine's own where the weights have another format; it has no default.
+
+    `about` describes the key, `why_none` says why there is no default, `problem` and `fix` are the finding for a
+    model that needs the image while the stack file names none.
+    """
+
+    key: ImageKey
+    about: Text
+    why_none: Text
+    problem: Text
+    fix: Text
+
+
+class Fp8KvCache(_Strict):
+    """GPUs that keep the usual attention kernel with an FP8 KV cache, that kernel, and what runs on other GPUs."""
+
+    keeps_on: Annotated[tuple[ArchitectureField, ...], Field(strict=False)]
+    attention: Text
+    otherwise: Text
+
+
+class Overhead(_Strict):
+    """What the sizing model adds to a step beside memory and matrices.
+
+    `step_ms`: milliseconds for 28 layers from which the fit of the engine's own coefficient starts; null: the
+    coefficient of the GPU's class. `per_sequence`: whether every running sequence adds some.
+    """
+
+    step_ms: Amount | None
+    per_sequence: bool
+
+
+class CommandLine(_Strict):
+    """How a container's command line starts the engine, and which options say how many GPUs it takes.
+
+    `starts` are the words that start it, `*` for any text; the engine's own arguments follow. `repository`: an image
+    with this in its repository's name starts the engine where the container has no command. `sizes` are the options
+    of each degree of parallelism, '_' as '-'; the first that is there counts. `files` are options that name a file
+    which may say any size, `split_files` those whose file may say tensor and pipeline only. `one_rank`: with one of
+    these the server is one of many alike. `ray`: options that may have the value `ray`.
+    """
+
+    starts: Words
+    repository: Text | None
+    sizes: dict[Literal["tensor", "pipeline", "context", "data", "nodes"], Words]
+    files: Words
+    split_files: Words
+    one_rank: Words
+    ray: Words
+
+
+class Metrics(_Strict):
+    """What the engine tells about itself.
+
+    `path` is where Prometheus reads. `running` is the metric that counts the requests the engine works on, and
+    `progress` are counters of which one moves while it does; null and empty: it has none, so only its health shows
+    whether it hangs. `histograms` names the metric behind each promise of a workload class, `buckets` has the upper
+    bounds of each histogram in seconds, rising, without +Inf.
+    """
+
+    path: Sourced[Annotated[str, Field(pattern=r"^/")]]
+    running: Sourced[Text | None]
+    progress: Sourced[Words]
+    histograms: dict[Promise, Text]
     buckets: dict[Text, Sourced[Bounds]]
 
+    @model_validator(mode="after")
+    def _parts_agree(self) -> Self:
+        if (self.running.value is None) != (not self.progress.value):
+            raise ValueError("running and progress go together")
+        if not set(self.histograms.values()) <= self.buckets.keys():
+            raise ValueError("a histogram has no buckets")
+        return self
 
-@dataclass(frozen=True)
-class EngineFacts:
-    """`buckets`: the upper bounds of each latency histogram in seconds, by metric, rising, without +Inf."""
+    def bounds(self, promise: Promise) -> tuple[str, tuple[float, ...]] | None:
+        """The metric behind a promise and its upper bounds in seconds; None where the engine has none."""
+        metric = self.histograms.get(promise)
+        return None if metric is None else (metric, self.buckets[metric].value)
 
-    version: str
-    buckets: Mapping[str, tuple[float, ...]]
+
+class EngineFacts(_Strict):
+    """One engine.
+
+    `title` is its name in sentences. `version` is the version that the image's default has.
+    `versions_differ`: whether the catalogue knows differences between versions (a model's last version, memory).
+    `cpu_build`: whether `tierup dev` can run it. `unproven` says what was never tried; null: it is tested.
+    `loads` are the precisions it serves. `runs_repository_code`: whether it runs code that a model brings along.
+    `slash_problem` says what becomes of a served name with a slash; null: nothing, slashes are allowed.
+    `fp8_kv_cache`: null where nothing is known to differ between GPUs. `priority`: which of two requests goes first
+    by the number that they carry; null: requests carry none and go in the order of arrival. `bounds_queue`: whether
+    it refuses requests beyond a number. `autoscaling_problem` says why no autoscaler can follow it; null: one can,
+    by the series of monitoring/rules/recording.yml. `command_line`: null where nobody has read it; the policies then
+    pass over the engine's GPUs.
+    """
+
+    title: Text
+    version: Sourced[Text]
+    image: Image
+    format_images: dict[FormatField, FormatImage]
+    versions_differ: bool
+    cpu_build: bool
+    unproven: Text | None
+    loads: Sourced[Annotated[tuple[PrecisionKey, ...], Field(strict=False, min_length=1)]]
+    runs_repository_code: Sourced[bool]
+    slash_problem: Sourced[Text | None]
+    fp8_kv_cache: Fp8KvCache | None
+    priority: Sourced[Literal["lowest-first", "highest-first"] | None]
+    bounds_queue: Sourced[bool]
+    autoscaling_problem: Text | None
+    overhead: Overhead
+    command_line: Sourced[CommandLine | None]
+    metrics: Metrics
+
+    @property
+    def default_image(self) -> str:
+        return self.image.of(self.version.value)
 
 
 @functools.cache
-def load_engine_facts() -> EngineFacts:
-    """The facts beside this module."""
-    return parse_engine_facts(Path(__file__).with_name("engine.yaml").read_text(encoding="utf-8"))
+def load_engines() -> Mapping[str, EngineFacts]:
+    """The engines by name, in the order of engine.yaml."""
+    return parse_engines(Path(__file__).with_name("engine.yaml").read_text(encoding="utf-8"))
 
 
-def parse_engine_facts(text: str) -> EngineFacts:
-    """The facts from the file's text.
+def engine_facts(name: str) -> EngineFacts:
+    """The facts of one engine; KeyError for a name that no stack file can say."""
+    return load_engines()[name]
+
+
+def format_images() -> Iterator[FormatImage]:
+    """Every image that stands in for an engine's own."""
+    for facts in load_engines().values():
+        yield from facts.format_images.values()
+
+
+def parse_engines(text: str) -> Mapping[str, EngineFacts]:
+    """The engines from the file's text.
 
     Raises:
         CatalogError: naming entry and field of every problem.
     """
     problems: list[str] = []
-    engines = parse_table("engine", _Engine, text, problems)
-    if not problems and set(engines) != {"vllm"}:
-        problems.append(f"engine.yaml: engine: the only engine is vllm (got {', '.join(engines) or 'none'})")
+    engines = parse_table("engine", EngineFacts, text, problems)
+    if not problems:
+        problems.extend(f"engine.yaml: {problem}" for problem in _disagreements(engines))
     if problems:
         raise CatalogError(problems)
-    engine = engines["vllm"]
-    return EngineFacts(engine.version.value, {name: row.value for name, row in engine.buckets.items()})
+    return engines
+
+
+def _disagreements(engines: Mapping[str, EngineFacts]) -> Iterator[str]:
+    """What no row alone can show."""
+    if DEFAULT_ENGINE not in engines:
+        yield f"engine: the default engine {DEFAULT_ENGINE} is missing (got {', '.join(engines) or 'none'})"
+    keys: dict[str, str] = {}
+    for name, facts in engines.items():
+        for key in (facts.image.key, *(image.key for image in facts.format_images.values())):
+            first = keys.setdefault(key, name)
+            if first != name:
+                yield f"{name}: the image key {key} is {first}'s already"

@@ -1,4 +1,4 @@
-"""Which versions of other people's software this bundle pins; each stands once, in the YAML file beside this module."""
+"""Which versions of other software this bundle pins, each once, in versions.yaml; the engines' are in engine.yaml."""
 
 import functools
 from pathlib import Path
@@ -19,7 +19,6 @@ class KubernetesVersions(_Strict):
 class Versions(_Strict):
     """Versions by name, without a leading "v": images by the program in them, packages and tools by their own names."""
 
-    engines: dict[str, Text]
     kubernetes: KubernetesVersions
     images: dict[str, Text]
     packages: dict[str, Text]

@@ -151,7 +151,7 @@ def costed(plan: Plan, day: datetime.date) -> Costed:
     prices = load_prices()
     bill = bill_of(plan)
     found = price(bill, prices, day)
-    old = acceptance.marked(stale(used(bill, found, prices).values(), day), plan.config.accept)
+    old = acceptance.marked(stale(used(bill, found, prices).values(), day), plan.accept)
     over = (item for item in plan.findings if item.code in BUDGET_CODES)
     return Costed(plan.stack, bill, found, day, (*over, *old))
 

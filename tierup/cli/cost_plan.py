@@ -78,4 +78,4 @@ def _findings(found: Planned, stack: str | None, day: datetime.date) -> tuple[Fi
         return old
     parsed = parse(read_stack(stack_path(project_folder(), stack)))
     plan = make_plan(parsed, load_catalog(), shown=BUDGET_CODES)
-    return (*over_budget(plan.budget, found), *acceptance.marked(old, plan.config.accept))
+    return (*over_budget(plan.budget, found), *acceptance.marked(old, plan.accept))

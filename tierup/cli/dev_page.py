@@ -3,7 +3,9 @@
 import json
 import shlex
 from pathlib import Path
+from urllib.parse import quote
 
+from tierup.catalog.engine import engine_facts
 from tierup.local.dev.run import DevRun
 from tierup.plan.model import Plan
 
@@ -15,16 +17,23 @@ def page(run: DevRun) -> list[str]:
     return [
         f"{run.plan.stack} serves at {gateway.url}/v1, with made-up weights: answers are noise",
         *lines(run.plan, gateway.url, gateway.keys, gateway.certificates / "ca.crt"),
-        f"  Prometheus  {run.prometheus.url}/graph?g0.expr=vllm%3Anum_requests_running",
+        *_prometheus(run),
         f"  logs        {run.folder}: {', '.join(logs)}",
         "Edit templates/, monitoring/rules/ and the stack file: what changes is applied or refused here.",
         "Ctrl-C ends all of it.",
     ]
 
 
+def _prometheus(run: DevRun) -> list[str]:
+    """Where Prometheus draws the running requests of the first model's engine."""
+    running = engine_facts(run.plan.models[0].engine).metrics.running.value
+    query = f"?g0.expr={quote(running, safe='')}" if running is not None else ""
+    return [f"  Prometheus  {run.prometheus.url}/graph{query}"]
+
+
 def lines(plan: Plan, url: str, keys: Path, authority: Path) -> list[str]:
     """Names, keys and two ways to ask; `authority` signed the gateway's certificate."""
-    names = [model.name for model in plan.models]
+    names = plan.model_names
     known = [f"  models      {', '.join([*names, *plan.gateway.aliases])}"]
     header, key = "", '"none"'
     if plan.gateway.keys:

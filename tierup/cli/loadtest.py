@@ -136,7 +136,7 @@ def _model(plan: Plan, name: str | None) -> ModelPlan:
     found = model_of(plan, name)
     if found is None:
         raise UsageError(
-            f"the stack serves several models - name one: --model {' | '.join(m.name for m in plan.models)}"
+            f"the stack serves several models - name one: --model {' | '.join(plan.model_names)}"
         )
     return found
 

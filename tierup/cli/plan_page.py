@@ -34,9 +34,7 @@ def lines(tier: Plan) -> Iterator[str]:
     """The tier's hardware, and for each model its memory and what its users will see."""
     nodes, server = tier.nodes, tier.nodes.server
     spares = f", {len(nodes.standby)} {nodes.standby_mode} standby" if nodes.standby else ""
-    yield (
-        f"{tier.stack}: {tier.config.workload.users} users on {len(nodes.in_service)} x {server.title}{spares}"
-    )
+    yield f"{tier.stack}: {tier.users} users on {len(nodes.in_service)} x {server.title}{spares}"
     ports = ", ".join(f"{nic.gbps.value:g} Gbit/s {nic.kind.value}" for nic in server.nics)
     said = server.disk
     disk = f"{said.tb.value:g} TB {said.kind.value} (RAID {said.raid.value}) at {said.read_gb_s.value:g} GB/s"
@@ -46,11 +44,12 @@ def lines(tier: Plan) -> Iterator[str]:
     label = nodes.gpu.product_label.value
     used = f"{tier.gpus_used} of {nodes.gpus_in_service} x {label} used at rest"
     yield f"  GPUs      {used}; to buy, spares too: {bought}"
-    for model, known in zip(tier.models, tier.capacity, strict=True):
-        yield from _model(tier, model, known)
+    for model in tier.models:
+        yield from _model(tier, model)
 
 
-def _model(tier: Plan, model: ModelPlan, known: ModelCapacity | None) -> Iterator[str]:
+def _model(tier: Plan, model: ModelPlan) -> Iterator[str]:
+    known = model.capacity
     replicas = f"{model.replicas} replica{'' if model.replicas == 1 else 's'} (at most {model.max_replicas})"
     size = (
         f"TP {model.tensor} x PP {model.pipeline}, {replicas}, {model.slots} slots, context {model.context}"

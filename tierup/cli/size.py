@@ -9,8 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from tierup.catalog import Catalog, Precision, load_catalog
-from tierup.catalog.versions import load_versions
+from tierup.catalog import DEFAULT_PRECISION, Catalog, Precision, load_catalog
 from tierup.cli.exits import UsageError, console, examples
 from tierup.sizing import ModelShape, Range, ShapeError, Sizing, SizingInput, load_shapes
 from tierup.sizing import size as sized
@@ -38,7 +37,7 @@ def size(  # noqa: PLR0917 - the options of a command are its arguments
     tp: Annotated[int, typer.Option(min=1, help="Tensor parallel size")] = 1,
     pp: Annotated[int, typer.Option(min=1, help="Pipeline parallel size")] = 1,
     replicas: Annotated[int | None, typer.Option(min=1, help="Copies of the model")] = None,
-    precision: Annotated[Precision, typer.Option(help="Weights")] = Precision.BF16,
+    precision: Annotated[Precision, typer.Option(help="Weights")] = DEFAULT_PRECISION,
     prompt: Annotated[int, typer.Option(min=1, help="Prompt tokens")] = 512,
     answer: Annotated[int, typer.Option(min=1, help="Answer tokens")] = 200,
     concurrency: Annotated[float | None, typer.Option(help="Requests in flight, over all replicas")] = None,
@@ -63,7 +62,7 @@ def size(  # noqa: PLR0917 - the options of a command are its arguments
     ] = None,
     kv_dtype: Annotated[str, typer.Option(help="auto or fp8")] = "auto",
     enforce_eager: Annotated[bool, typer.Option("--enforce-eager", help="No CUDA graphs")] = False,
-    engine_version: Annotated[str, typer.Option(help="vLLM version")] = load_versions().engines["vllm"],
+    engine_version: Annotated[str, typer.Option(help="vLLM version")] = SizingInput.engine_version,
     recommend: Annotated[
         bool, typer.Option("--recommend", help="Rank the servers that meet the target")
     ] = False,

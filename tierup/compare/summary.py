@@ -37,7 +37,7 @@ def _tier(tier: Tier) -> dict[str, object]:
             "ttftAtMostUsersMs": tier.knee.ttft_ms.rounded(),
             "givesWay": tier.capacity.gives_way,
             "bottleneck": str(tier.capacity.bottleneck),
-            "users": tier.plan.config.workload.users,
+            "users": tier.plan.users,
             "class": seen.name,
             "ttftMs": seen.ttft_ms.rounded(),
             "ttftPromisedMs": seen.ttft_target_ms,

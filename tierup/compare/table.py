@@ -156,7 +156,7 @@ _ROWS: tuple[tuple[str, Callable[[Tier], str]], ...] = (
     ("computed: users that never pause", _at_once),
     ("what gives way first", lambda tier: f"{tier.capacity.gives_way} ({tier.capacity.bottleneck})"),
     ("guide: latency", _guide_latency),
-    ("computed: latency with users", lambda tier: f"{tier.plan.config.workload.users}"),
+    ("computed: latency with users", lambda tier: f"{tier.plan.users}"),
     ("- first token", _first),
     ("- each further token", _each),
     ("- whole answer", _answer),

@@ -74,10 +74,8 @@ class Tier:
 
 def tier_of(plan: Plan) -> Tier:
     """All figures of one plan without errors."""
-    pairs = zip(plan.models, plan.capacity, strict=True)
-    model, capacity = min(
-        ((model, found) for model, found in pairs if found is not None), key=lambda pair: pair[1].headroom
-    )
+    pairs = ((model, model.capacity) for model in plan.models if model.capacity is not None)
+    model, capacity = min(pairs, key=lambda pair: pair[1].headroom)
     load = Load(question(plan, model), tuple(plan.classes.items()))
     shown = _Shown(plan, load, capacity, len(plan.models))
     users, in_flight = shown.most()
@@ -143,7 +141,7 @@ class _Shown:
 
 def price(plan: Plan, servers: int) -> Range:
     """So many of the plan's servers, USD; by the stack's own quote if it has one."""
-    quote = quotes_of(plan.config.cost).get(plan.nodes.server_id)
+    quote = quotes_of(plan.quotes).get(plan.nodes.server_id)
     if quote is not None and quote.value is not None:
         usd = float(quote.value) * servers
         return Range(usd, usd, usd)

@@ -498,34 +498,36 @@ EXPLAINED: dict[Code, Explanation] = {
         (WARNING,),
     ),
     Code.ENGINE_LOADS_NOT: Explanation(
-        "TensorRT-LLM does not load these weights",
-        "Its PyTorch backend takes plain weights, and quantized ones in formats of its own; the catalogue's quantized "
-        "variants are vLLM's. It has models of its own too: code in a model's repository is not run.",
+        "The engine does not load this model",
+        "Each engine reads some formats of weights only, and not every engine runs code that a model's repository "
+        "brings along. TensorRT-LLM takes plain weights, and quantized ones in formats of its own; the catalogue's "
+        "quantized variants are vLLM's.",
         "`precision: bf16`, or `engine: vllm`.",
     ),
     Code.ENGINE_NOT_PROVEN: Explanation(
-        "TensorRT-LLM was not run",
-        "Its containers are written from public documentation: no build of it runs without a GPU, so that no test here "
-        "could start it. What a plan computes of it is less certain than its ranges say.",
+        "The engine was not run",
+        "The containers are written from public documentation: TensorRT-LLM has no build that runs without a GPU, so "
+        "that no test here could start it. What a plan computes of it is less certain than its ranges say.",
         "Start it once on your GPUs and load-test it; docs/engines.md says what to look at. Then accept this.",
         (WARNING,),
     ),
     Code.ENGINE_IN_ORDER: Explanation(
-        "TensorRT-LLM has no priorities",
-        "It serves requests in the order in which they come, and has no limit of its own to how many wait. Only the "
-        "gateway's caps keep long jobs from standing before chat.",
+        "The engine has no priorities",
+        "It serves requests in the order in which they come; TensorRT-LLM has no limit of its own to how many wait "
+        "either. Only the gateway's caps keep long jobs from standing before chat.",
         "Lower `longformCap` and `queueLength`, or use `engine: vllm`.",
         (WARNING,),
     ),
     Code.ENGINE_NOT_SCALED: Explanation(
-        "Nothing to scale TensorRT-LLM by",
-        "The autoscaler counts requests in flight, and the pinned release is not known to tell how many it has. A "
-        "metric that is not there would hold the replicas where they are, unseen.",
+        "Nothing to scale the engine by",
+        "The autoscaler counts requests in flight, and TensorRT-LLM's pinned release is not known to tell how many it "
+        "has. A metric that is not there would hold the replicas where they are, unseen.",
         "`autoscaling: {enabled: false}`, which is the default beside this engine.",
     ),
     Code.ENGINE_NAME: Explanation(
-        "TensorRT-LLM serves no name with a slash",
-        "The pinned release names a model after the last folder of its path; what stands before a slash would be lost.",
+        "The engine serves no name with a slash",
+        "TensorRT-LLM's pinned release names a model after the last folder of its path; what stands before a slash "
+        "would be lost.",
         "`name: qwen2.5-7b`.",
     ),
     Code.NO_SECRET: Explanation(

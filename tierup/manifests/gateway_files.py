@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
+from tierup.catalog.engine import engine_facts
 from tierup.manifests.common import ENGINE_PORT, GATEWAY_PORT, GATEWAY_STATUS_PORT
 from tierup.manifests.engines import engine_priority
 from tierup.plan.model import KeyPlan, ModelPlan, Plan
@@ -17,6 +18,10 @@ CAPPED = "longform"  # the reloader's name for all classes that may hold a part 
 # Patient: an engine that is only slow under a burst must not lose its part of it to the others.
 PROBE = {"timeout_seconds": 3, "failures": 3, "stalled_seconds": 30}
 _PROGRAMS = ("gateway-run.sh", "reloader.py", "reloader_rules.py")
+PROBED = "/metrics"  # the path at which the reloader reads an engine's metrics
+NO_METRIC = (
+    "(none)"  # can be no metric's name: the reloader finds nothing, and only the engine's health counts
+)
 LARGE_BODIES = 4  # at once, per gateway: each may take its size several times over while it is parsed
 
 
@@ -117,7 +122,7 @@ def _bounds(key: KeyPlan, gateways: int) -> dict[str, Any]:
 
 def policy(plan: Plan) -> dict[str, Any]:
     """What classify.js decides by."""
-    gateway, names = plan.gateway, [model.name for model in plan.models]
+    gateway, names = plan.gateway, plan.model_names
     keys = {
         key.name: {"classes": list(key.classes), "setsPriority": key.sets_priority} for key in gateway.keys
     }
@@ -177,8 +182,7 @@ def orders(plan: Plan, place: Place = POD) -> dict[str, Any]:
                 "slots": model.slots,
                 "queue": plan.gateway.queue_length,
                 "caps": {CAPPED: plan.gateway.longform_cap},
-                "running": "vllm:num_requests_running",
-                "progress": ["vllm:generation_tokens_total", "vllm:prompt_tokens_total"],
+                **_progress(model),
             }
             for model in plan.models
         ],
@@ -192,12 +196,21 @@ def orders(plan: Plan, place: Place = POD) -> dict[str, Any]:
     }
 
 
+def _progress(model: ModelPlan) -> dict[str, Any]:
+    """The metrics by which the reloader sees that an engine stalls; none where it cannot read any."""
+    metrics = engine_facts(model.engine).metrics
+    running = metrics.running.value
+    if running is None or metrics.path.value != PROBED:
+        return {"running": NO_METRIC, "progress": []}
+    return {"running": running, "progress": list(metrics.progress.value)}
+
+
 def retry_after_seconds(plan: Plan, model: ModelPlan) -> int:
     """When a refused client may try again, at least one second: the full queue over the rate it is served at.
 
     The rate is the sizing model's for full slots; where it has none, that of the promised pace.
     """
-    known = plan.capacity[plan.models.index(model)] if plan.capacity else None
+    known = model.capacity
     if known is not None and known.full.req_s is not None:
         rate = known.full.req_s.p50
     else:

@@ -3,6 +3,7 @@
 import json
 import math
 
+from tierup.catalog.engine import DEFAULT_ENGINE
 from tierup.manifests.common import (
     DNS_EGRESS,
     GPU_TOLERATION,
@@ -166,7 +167,7 @@ def _fetch_container(plan: Plan, models: list[ModelPlan], *, stay: bool) -> Mani
         env.append({"name": "HF_TOKEN", "valueFrom": {"secretKeyRef": {"name": HUB_TOKEN, "key": "token"}}})
     return container(
         MODEL_FETCH,
-        plan.images.vllm,
+        plan.images.engine(DEFAULT_ENGINE),  # has Python and the hub's client
         {"cpu": "1", "memory": "2Gi", "ephemeral-storage": "2Gi"},
         command=["python3", "/opt/tierup/fetch_model.py", *(["--stay"] if stay else [])],
         env=env,

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tierup.catalog.engine import engine_facts
 from tierup.manifests import grafana
 from tierup.manifests.common import (
     DNS_EGRESS,
@@ -25,7 +26,6 @@ from tierup.manifests.common import (
     service_account,
     tcp,
 )
-from tierup.manifests.engines import metrics_path
 from tierup.manifests.placement import system_placement
 from tierup.plan.model import MonitoringPlan, Plan
 from tierup.stack.parse import MonitoringMode
@@ -65,7 +65,11 @@ def prometheus_yml(
         port=port,
         rules=rules,
         models=[
-            {"slug": model.slug, "service": f"model-{model.slug}", "path": metrics_path(model.engine)}
+            {
+                "slug": model.slug,
+                "service": f"model-{model.slug}",
+                "path": engine_facts(model.engine).metrics.path.value,
+            }
             for model in plan.models
         ],
         engines=engines,

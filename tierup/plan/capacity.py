@@ -1,35 +1,38 @@
-"""Decides how many users each model's replicas hold, and what every class of requests will see.
+"""How many users each model's replicas hold, and what every class of requests will see.
 
 The sizing model answers for one kind of request. A mix is planned as requests of the mean prompt and the mean
 answer, weighted by share; a class's own prompt then moves its time to the first token. Users are split evenly
-over the models of a stack. Classes are not told apart while they wait: priorities make `chat` faster than
-this, never slower.
+over the models of a stack. While they wait, all classes count alike: priorities make `chat` faster than this,
+never slower.
 """
 
 import functools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
+from tierup.catalog.engine import engine_facts
 from tierup.plan.model import ClassCapacity, ModelCapacity, ModelPlan, Plan
 from tierup.sizing import Range, Sizing, SizingInput, size
 from tierup.sizing.coefficients import load_calibration
 from tierup.sizing.memory import memory
 from tierup.sizing.shape import spec_shape
-from tierup.stack.sections import Engine, WorkloadClass
+from tierup.stack.sections import WorkloadClass
 
 _ROUNDS = 14  # halvings of the requests in flight: to 1/16000 of the range
 Classes = tuple[tuple[str, WorkloadClass], ...]
 End = Callable[[Range], float]  # which end of a range a promise is held against
 
 
-def capacity_of(plan: Plan) -> tuple[ModelCapacity | None, ...]:
-    """For every model of the plan; None where it does not fit its GPUs or cannot be split over them."""
+def with_capacity(plan: Plan) -> Plan:
+    """The plan with the capacity of each of its models."""
     # By what the gateway knows a class is no part of its load (and cannot be a key of a cache).
     classes = tuple((name, item.model_copy(update={"match": None})) for name, item in plan.classes.items())
-    users, queue = plan.config.workload.users / len(plan.models), plan.gateway.queue_length
-    return tuple(
-        _capacity(question(plan, model), classes, users, plan.think_seconds, queue) for model in plan.models
+    users, queue = plan.users_per_model, plan.gateway.queue_length
+    models = tuple(
+        replace(model, capacity=_capacity(question(plan, model), classes, users, plan.think_seconds, queue))
+        for model in plan.models
     )
+    return replace(plan, models=models)
 
 
 def question(plan: Plan, model: ModelPlan) -> SizingInput:
@@ -50,8 +53,10 @@ def question(plan: Plan, model: ModelPlan) -> SizingInput:
         max_num_seqs=model.slots,
         kv_dtype=model.kv_cache_dtype.value,
         engine=model.engine.value,
-        # Versions are told apart only of vLLM; what is empty counts as current.
-        engine_version=plan.images.vllm_tag if model.engine is Engine.VLLM else "",
+        # What is empty counts as current.
+        engine_version=plan.images.engine_tag(model.engine)
+        if engine_facts(model.engine).versions_differ
+        else "",
     )
 
 
@@ -78,7 +83,7 @@ def _capacity(
         if not size(ask).fits:
             return None
     except ValueError:
-        return None  # the model cannot be split so: told as a finding of its own
+        return None  # the model cannot be split so, which has a finding of its own
     load = Load(ask, classes)
     in_flight = load.in_flight(users, think)
     most, gives_way = load.most_in_flight(ask.slots * ask.replicas + queue)
@@ -139,8 +144,8 @@ class Load:
 
     def classes_at(self, in_flight: float) -> tuple[ClassCapacity, ...]:
         """What every class sees: its own prompt on top of what all of them share."""
-        found = self.at(in_flight)
-        ttft, tpot = known(found.ttft_ms), known(found.tpot_ms)
+        sizing = self.at(in_flight)
+        ttft, tpot = known(sizing.ttft_ms), known(sizing.tpot_ms)
         first = {name: scaled(ttft, ttft.p50 + own) for name, own in self._own_prompt_ms.items()}
         whole = {name: _sum(first[name], tpot, item.answer_tokens - 1) for name, item in self.mix}
         busy = sum(item.share * whole[name].p50 for name, item in self.mix)
@@ -168,9 +173,9 @@ class Load:
         return {name: alone(item.prompt_tokens) - mean for name, item in self.mix}
 
 
-def users_each(found: Sizing, think: float) -> float:
+def users_each(sizing: Sizing, think: float) -> float:
     """Users for each request in flight, by the interactive response time law: 1 + think / response time."""
-    return 1 + think * 1000 / known(found.e2e_ms).p50
+    return 1 + think * 1000 / known(sizing.e2e_ms).p50
 
 
 def known(figure: Range | None) -> Range:

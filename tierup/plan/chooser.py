@@ -1,4 +1,4 @@
-"""Decides nothing: keeps what was said, or takes a default and notes its reason."""
+"""Keeps a value of the stack file, or takes a default and notes its reason."""
 
 from typing import TypeVar
 
@@ -13,12 +13,12 @@ class Chooser:
     def __init__(self) -> None:
         self.defaults: list[Default] = []
 
-    def pick(self, path: str, said: _T | None, default: _T, why: str) -> _T:
-        """What was said, else the default, which is noted."""
-        if said is None:
+    def pick(self, path: str, value: _T | None, default: _T, why: str) -> _T:
+        """The value of the stack file, else the default, which is noted."""
+        if value is None:
             self.note(path, default, why)
             return default
-        return said
+        return value
 
     def note(self, path: str, default: object, why: str) -> None:
         """A default that is no single value of the plan, or is the absence of one."""

@@ -1,4 +1,4 @@
-"""Decides what the stack file leaves open about the gateway: bounds, timeouts, callers, how classes are told apart."""
+"""The values that the stack file leaves open about the gateway: bounds, timeouts, callers, rules for classes."""
 
 import math
 from collections.abc import Mapping

@@ -1,14 +1,19 @@
-"""Decides nothing: the shape of a resolved tier, every value final and every default with its reason."""
+"""The shape of a resolved tier: every value is final, and every default has its reason.
+
+A plan is complete: who makes objects, rules, costs or pages of a tier reads it alone, never the stack file.
+"""
 
 import math
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from tierup.catalog import Gpu, ModelSpec, Precision, Server, Variant
+from tierup.catalog import Gpu, ModelSpec, Precision, Server, Variant, WeightFormat
+from tierup.catalog.engine import engine_facts
 from tierup.findings.model import Finding
 from tierup.sizing import Bottleneck, Range, Sizing
 from tierup.sizing.memory import Memory
-from tierup.stack.parse import (
+from tierup.stack.sections import (
+    Acceptance,
     Alias,
     BudgetMode,
     CacheKind,
@@ -17,16 +22,16 @@ from tierup.stack.parse import (
     KvCacheDtype,
     MonitoringMode,
     Provider,
+    Quote,
     ServiceType,
     StandbyMode,
-    TierConfig,
     WorkloadClass,
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Default:
-    """A value that the stack file did not say, and why it was chosen."""
+    """A value that the stack file leaves out, and why it was chosen."""
 
     path: str
     value: str
@@ -78,57 +83,6 @@ class Rollout:
     def steps(self, replicas: int) -> int:
         """Turns in which all of them are replaced; some must be unavailable in each."""
         return math.ceil(replicas / self.unavailable(replicas))
-
-
-@dataclass(frozen=True, slots=True)
-class ModelPlan:
-    """One served model: times in seconds, memory in GiB, CPU in logical cores."""
-
-    name: str
-    slug: str
-    spec_id: str
-    spec: ModelSpec
-    variant: Variant
-    precision: Precision
-    revision: str
-    engine: Engine
-    tensor: int
-    pipeline: int
-    replicas: int
-    max_replicas: int
-    context: int
-    slots: int
-    gpu_memory_utilization: float
-    kv_cache_dtype: KvCacheDtype
-    cache_kind: CacheKind
-    cache_storage_class: str | None
-    cache_gib: int
-    cpu: int
-    memory_gib: int
-    shm_gib: int
-    startup_seconds: int
-    fetch_seconds: int
-    drain_seconds: int
-    prestop_seconds: int
-    grace_seconds: int
-    rollout: Rollout
-    p2p: bool
-
-    @property
-    def gpus(self) -> int:
-        """GPUs of one replica."""
-        return self.tensor * self.pipeline
-
-    @property
-    def ready_seconds(self) -> int:
-        """How long a start takes: the budget is twice that."""
-        return self.startup_seconds // 2
-
-    @property
-    def path(self) -> str:
-        """Folder of the model files under the cache's mount; one GGUF repository holds many precisions."""
-        files = f"/{self.precision}" if self.variant.files is not None else ""
-        return f"{self.variant.repo.replace('/', '--')}/{self.revision}{files}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +138,62 @@ class ModelCapacity:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelPlan:
+    """One served model: times in seconds, memory in GiB, CPU in logical cores.
+
+    `capacity` is None where the model does not fit its GPUs or cannot be split over them. It follows from the other
+    fields and the workload, so two plans of one model are equal whatever their users.
+    """
+
+    name: str
+    slug: str
+    spec_id: str
+    spec: ModelSpec
+    variant: Variant
+    precision: Precision
+    revision: str
+    engine: Engine
+    tensor: int
+    pipeline: int
+    replicas: int
+    max_replicas: int
+    context: int
+    slots: int
+    gpu_memory_utilization: float
+    kv_cache_dtype: KvCacheDtype
+    cache_kind: CacheKind
+    cache_storage_class: str | None
+    cache_gib: int
+    cpu: int
+    memory_gib: int
+    shm_gib: int
+    startup_seconds: int
+    fetch_seconds: int
+    drain_seconds: int
+    prestop_seconds: int
+    grace_seconds: int
+    rollout: Rollout
+    p2p: bool
+    capacity: ModelCapacity | None = field(default=None, compare=False)
+
+    @property
+    def gpus(self) -> int:
+        """GPUs of one replica."""
+        return self.tensor * self.pipeline
+
+    @property
+    def ready_seconds(self) -> int:
+        """How long a start takes: the budget is twice that."""
+        return self.startup_seconds // 2
+
+    @property
+    def path(self) -> str:
+        """Folder of the model files under the cache's mount; one GGUF repository holds many precisions."""
+        files = f"/{self.precision}" if self.variant.files is not None else ""
+        return f"{self.variant.repo.replace('/', '--')}/{self.revision}{files}"
+
+
+@dataclass(frozen=True, slots=True)
 class ClassRule:
     """How the gateway knows a class: the first rule that fits decides, the last fits everything.
 
@@ -236,9 +246,14 @@ class GatewayPlan:
 
 @dataclass(frozen=True, slots=True)
 class AutoscalingPlan:
-    """The HorizontalPodAutoscaler's targets."""
+    """The HorizontalPodAutoscaler's targets.
+
+    `max_replicas` is the limit that the stack file sets for every model; None: it sets none, and each model may
+    grow into the GPUs that are there (`ModelPlan.max_replicas`).
+    """
 
     enabled: bool
+    max_replicas: int | None
     in_flight_target: float
     queue_time_target_ms: int
     cpu_target_percent: int
@@ -272,30 +287,68 @@ class BudgetPlan:
 
 @dataclass(frozen=True, slots=True)
 class ImagesPlan:
-    """Images, all pinned; `gguf` only where a GGUF model is served, `tensorrtllm` used only by its engine."""
+    """Images by their key in the stack file; None: the file names none and there is no default."""
 
-    vllm: str
-    tensorrtllm: str
-    nginx: str
-    prometheus: str
-    grafana: str
-    reloader: str
-    gguf: str | None
+    by_key: dict[str, str | None]
 
     @property
-    def vllm_tag(self) -> str:
-        """Names the engine's version; empty where only a digest does."""
-        name = self.vllm.partition("@")[0].rpartition("/")[2]
-        return name.partition(":")[2]
+    def nginx(self) -> str:
+        return self.of("nginx")
+
+    @property
+    def prometheus(self) -> str:
+        return self.of("prometheus")
+
+    @property
+    def grafana(self) -> str:
+        return self.of("grafana")
+
+    @property
+    def reloader(self) -> str:
+        return self.of("reloader")
+
+    def engine(self, name: str) -> str:
+        """The image of an engine."""
+        return self.of(engine_facts(name).image.key)
+
+    def serving(self, engine: str, weights: WeightFormat) -> str:
+        """The image in which an engine serves weights of a format: one for that format where there is one."""
+        other = engine_facts(engine).format_images.get(weights)
+        image = self.by_key[other.key] if other is not None else None
+        return image if image is not None else self.engine(engine)
+
+    def engine_tag(self, name: str) -> str:
+        """The tag of an engine's image, which names its version; empty where only a digest does."""
+        return self.engine(name).partition("@")[0].rpartition("/")[2].partition(":")[2]
+
+    def of(self, key: str) -> str:
+        """An image that every stack has; KeyError for the others."""
+        image = self.by_key[key]
+        if image is None:
+            raise KeyError(key)
+        return image
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterPlan:
+    """The cluster that the stack goes to; None: the ambient kubeconfig, and the context that it names."""
+
+    kubeconfig: str | None
+    context: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A tier, resolved: what `manifests` turns into objects and `tierup plan` prints."""
+    """A tier, resolved: what `manifests` turns into objects and `tierup plan` prints.
+
+    `users` are people using the service at the same time. `quotes` are the stack's own prices by id, `accept` the
+    warnings that it accepts, `secrets` the names of its secrets, whose values never come here.
+    """
 
     stack: str
     namespace: str
-    config: TierConfig
+    cluster: ClusterPlan
+    users: int
     think_seconds: float
     classes: dict[str, WorkloadClass]
     nodes: NodePlan
@@ -305,14 +358,25 @@ class Plan:
     monitoring: MonitoringPlan
     budget: BudgetPlan
     images: ImagesPlan
+    quotes: dict[str, Quote]
+    accept: tuple[Acceptance, ...]
+    secrets: frozenset[str]
     defaults: tuple[Default, ...]
-    capacity: tuple[ModelCapacity | None, ...] = ()
     findings: tuple[Finding, ...] = field(default=())
 
     @property
-    def secrets(self) -> frozenset[str]:
-        """Names of the stack's secrets; their values never come here."""
-        return self.config.secrets
+    def model_names(self) -> tuple[str, ...]:
+        """The names that clients ask for, in the order of the stack file."""
+        return tuple(model.name for model in self.models)
+
+    def model(self, name: str) -> ModelPlan | None:
+        """The model that clients ask for by this name; None if the stack serves none of this name."""
+        return next((model for model in self.models if model.name == name), None)
+
+    @property
+    def users_per_model(self) -> float:
+        """One model's part of the users: they are split evenly."""
+        return self.users / len(self.models)
 
     @property
     def gpus_used(self) -> int:

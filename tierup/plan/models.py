@@ -1,9 +1,10 @@
-"""Decides what a model entry leaves open, and what follows from it: slots, memory, times."""
+"""The values that a model entry leaves open, and what follows from them: slots, memory, times."""
 
 import math
 from collections.abc import Iterable, Mapping
 
-from tierup.catalog import Catalog, ModelSpec, Precision, Server
+from tierup.catalog import DEFAULT_PRECISION, Catalog, ModelSpec, Precision, Server
+from tierup.catalog.engine import DEFAULT_ENGINE, engine_facts
 from tierup.plan.chooser import Chooser
 from tierup.plan.model import ModelPlan, NodePlan
 from tierup.plan.replicas import at_most, at_rest, gpus_of, rollout_of, spare_replicas
@@ -28,8 +29,13 @@ def slug_of(name: str) -> str:
     return "".join(char if char.isalnum() else "-" for char in name.lower()).strip("-")
 
 
+def precision_of(model: Model) -> Precision:
+    """The precision of a model entry, with its default."""
+    return model.precision if model.precision is not None else DEFAULT_PRECISION
+
+
 def served_name(model: Model, models: Iterable[Model]) -> str:
-    """The name clients ask for: as said, else the id; beside others of the same id, the precision too.
+    """The name clients ask for: the entry's own, else the id; beside others of the same id, the precision too.
 
     A model that stands alone keeps its name when its precision changes, so that its pods roll: under another name
     the new ones would wait for GPUs that the old ones hold.
@@ -37,14 +43,17 @@ def served_name(model: Model, models: Iterable[Model]) -> str:
     if model.name is not None:
         return model.name
     alone = sum(other.id == model.id for other in models) == 1
-    plain = model.precision in (None, Precision.BF16)
-    return model.id if alone or plain else f"{model.id}-{model.precision}"
+    precision = precision_of(model)
+    plain = precision is DEFAULT_PRECISION
+    return model.id if alone or plain else f"{model.id}-{precision}"
 
 
 def autoscales(engines: Iterable[Engine | None]) -> tuple[bool, str]:
     """Whether replicas are added and taken away where the file does not say, and why."""
-    if Engine.TENSORRT_LLM in engines:
-        return False, "no metrics of tensorrt-llm are known to be there for it"
+    for engine in engines:
+        problem = engine_facts(engine if engine is not None else DEFAULT_ENGINE).autoscaling_problem
+        if problem is not None:
+            return False, problem
     return True, "load varies; the HPA is the one owner of replicas"
 
 
@@ -90,12 +99,12 @@ def _resolve(
     default_name = served_name(said, config.models)
     name_why = "the catalogue's id" + ("" if default_name == said.id else " and the precision")
     name = choose.pick(f"{at}.name", said.name, default_name, name_why)
-    precision = choose.pick(f"{at}.precision", said.precision, Precision.BF16, precision_why)
+    precision = choose.pick(f"{at}.precision", said.precision, DEFAULT_PRECISION, precision_why)
     variant = spec.variants[precision]
     revision_why = "the commit that the catalogue pins"
     revision = choose.pick(f"{at}.revision", said.revision, variant.revision or "", revision_why)
     engine = choose.pick(
-        f"{at}.engine", said.engine, Engine.VLLM, "continuous batching, PagedAttention, priorities"
+        f"{at}.engine", said.engine, Engine(DEFAULT_ENGINE), "continuous batching, PagedAttention, priorities"
     )
     tensor, pipeline = _parallelism(said, at, nodes, choose)
     gpus = tensor * pipeline

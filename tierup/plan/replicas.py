@@ -1,4 +1,4 @@
-"""Decides how many replicas of each model the GPUs hold, and how pods are replaced without a deadlock."""
+"""How many replicas of each model the GPUs hold, and how pods are replaced without a deadlock."""
 
 import math
 from collections.abc import Iterable

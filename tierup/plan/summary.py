@@ -1,4 +1,4 @@
-"""Decides which figures of a plan a program reads: what a person sees, with units in the keys."""
+"""The figures of a plan for programs: what a person sees, with units in the keys."""
 
 from dataclasses import asdict
 from typing import Any
@@ -12,7 +12,7 @@ def summary(tier: Plan) -> dict[str, Any]:
     return {
         "stack": tier.stack,
         "namespace": tier.namespace,
-        "users": tier.config.workload.users,
+        "users": tier.users,
         "nodes": {
             "server": nodes.server_id,
             "gpu": nodes.gpu.product_label.value,
@@ -29,24 +29,24 @@ def summary(tier: Plan) -> dict[str, Any]:
                 "maxReplicas": model.max_replicas,
                 "slots": model.slots,
                 "context": model.context,
-                "capacity": None if known is None else _capacity(known),
+                "capacity": None if model.capacity is None else _capacity(model.capacity),
             }
-            for model, known in zip(tier.models, tier.capacity, strict=True)
+            for model in tier.models
         ],
         "gpus": {"used": tier.gpus_used, "inService": nodes.gpus_in_service},
         "defaults": [asdict(default) for default in tier.defaults],
     }
 
 
-def _capacity(known: ModelCapacity) -> dict[str, object]:
-    room = known.memory
+def _capacity(capacity: ModelCapacity) -> dict[str, object]:
+    room = capacity.memory
     return {
-        "users": known.users,
-        "inFlight": round(known.in_flight, 1),
-        "headroom": round(known.headroom, 2),
-        "mostUsers": int(known.most_users),
-        "givesWay": known.gives_way,
-        "bottleneck": str(known.bottleneck),
+        "users": capacity.users,
+        "inFlight": round(capacity.in_flight, 1),
+        "headroom": round(capacity.headroom, 2),
+        "mostUsers": int(capacity.most_users),
+        "givesWay": capacity.gives_way,
+        "bottleneck": str(capacity.bottleneck),
         "classes": {
             item.name: {
                 "ttftMs": item.ttft_ms.rounded(),
@@ -55,9 +55,9 @@ def _capacity(known: ModelCapacity) -> dict[str, object]:
                 "tpotPromisedMs": item.tpot_target_ms,
                 "e2eMs": item.e2e_ms.rounded(),
             }
-            for item in known.classes
+            for item in capacity.classes
         },
-        "ttftAllAtOnceMs": None if known.at_once.ttft_ms is None else known.at_once.ttft_ms.rounded(),
+        "ttftAllAtOnceMs": None if capacity.at_once.ttft_ms is None else capacity.at_once.ttft_ms.rounded(),
         "gpuMemoryGib": {
             "visible": round(room.visible, 2),
             "weights": round(room.weights, 2),
@@ -67,6 +67,6 @@ def _capacity(known: ModelCapacity) -> dict[str, object]:
         "kvTokens": room.kv_tokens,
         "fullLengthSequences": room.max_concurrent_sequences,
         "largestContext": room.max_context,
-        "basis": list(known.sizing.basis),
-        "extrapolated": known.sizing.extrapolated,
+        "basis": list(capacity.sizing.basis),
+        "extrapolated": capacity.sizing.extrapolated,
     }

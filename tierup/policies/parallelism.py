@@ -4,9 +4,11 @@ import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, Final
 
+from tierup.catalog.engine import CommandLine, load_engines
 from tierup.policies.pods import LEADER, LEADER_WORKER_SET, WORKER, Part, containers, pods
 from tierup.policies.rule import Problem
 from tierup.resources.kinds import kind_of
@@ -14,19 +16,8 @@ from tierup.resources.model import Resource
 from tierup.resources.reading import dig, elements, is_hidden, mappings
 
 GPUS = ("nvidia.com/gpu", "amd.com/gpu")
-# Options of vLLM 0.32 and of trtllm-serve 1.2, '_' as '-'. The first that is said counts.
-_TENSOR = ("--tensor-parallel-size", "-tp", "--tp-size")
-_PIPELINE = ("--pipeline-parallel-size", "-pp", "--pp-size")
-_CONTEXT = ("--prefill-context-parallel-size", "-pcp", "--cp-size", "--context-parallel-size")
-_DATA = ("--data-parallel-size-local", "-dpl", "--data-parallel-size", "-dp")
-_NODES = ("--nnodes", "-n")
-_FILE, _OPTIONS = "--config", "--extra-llm-api-options"  # may say what the command line does not
-_ONE_RANK = (
-    "--data-parallel-external-lb",
-    "--data-parallel-rank",
-    "-dpn",
-)  # this server is one of many alike
-_RAY = ("--distributed-executor-backend", "--data-parallel-backend", "-dpb")
+_SPLIT: Final = ("tensor", "pipeline")
+_COPIES: Final = ("context", "data", "nodes")
 _SHELLS = ("sh", "bash", "dash", "ash")
 _ENDS = frozenset({";", "&", "&&", "|", "||", ")", "\n"})
 _VARIABLE = re.compile(r"\$\((\w+)\)|\$\{(\w+)\}|\$(\w+)")
@@ -100,29 +91,39 @@ def engine_of(item: Part) -> Engine | None:
     words = _words(item)
     if words is None:
         return None
-    starts = [end for place in range(len(words)) if (end := _after_engine(words, place)) is not None]
-    if not starts and not elements(item.spec.get("command")) and "vllm" in _repository(item):
-        starts = [0]  # the image starts it
+    starts = list(_starts(words))
+    if not starts and not elements(item.spec.get("command")):  # the image starts it
+        starts = [(0, line) for line in _lines() if line.repository and line.repository in _repository(item)]
     if len(starts) != 1:
         return None
-    options = _options(words[starts[0] :])
-    split = [_size(options, names, _FILE, _OPTIONS) for names in (_TENSOR, _PIPELINE)]
-    split += [_size(options, names, _FILE) for names in (_CONTEXT, _DATA, _NODES)]
+    place, line = starts[0]
+    options = _options(words[place:])
+    split = [_size(options, line.sizes.get(name, ()), *line.files, *line.split_files) for name in _SPLIT]
+    split += [_size(options, line.sizes.get(name, ()), *line.files) for name in _COPIES]
     if None in split:
         return None
     tensor, pipeline, context, data, nodes = (size or 0 for size in split)
-    if any(name in options for name in _ONE_RANK):
+    if any(name in options for name in line.one_rank):
         data = 1
-    ray = any(options.get(name) == "ray" for name in _RAY)
+    ray = any(options.get(name) == "ray" for name in line.ray)
     return Engine(tensor, pipeline, context * data, nodes, ray)
 
 
-def _after_engine(words: Sequence[str], place: int) -> int | None:
-    """Where the engine's own arguments begin, if it is started by the word at a place."""
-    name, following = PurePosixPath(words[place]).name, words[place + 1 : place + 2]
-    if name == "trtllm-serve" or (name.startswith("vllm.entrypoints.") and words[place - 1] == "-m"):
-        return place + 1
-    return place + 2 if name == "vllm" and following == ["serve"] else None
+def _lines() -> list[CommandLine]:
+    """The command lines of the engines that are known."""
+    lines = (facts.command_line.value for facts in load_engines().values())
+    return [line for line in lines if line is not None]
+
+
+def _starts(words: Sequence[str]) -> Iterator[tuple[int, CommandLine]]:
+    """Every place where an engine's own arguments begin."""
+    for place, word in enumerate(words):
+        for line in _lines():
+            for start in line.starts:
+                patterns = start.split()
+                found = [PurePosixPath(word).name, *words[place + 1 : place + len(patterns)]]
+                if len(found) == len(patterns) and all(map(fnmatchcase, found, patterns)):
+                    yield place + len(patterns), line
 
 
 def _options(words: Sequence[str]) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from tierup.findings.model import Code, Finding, Severity, warning
-from tierup.plan.model import Plan
+from tierup.plan.model import ModelPlan, Plan
 from tierup.plan.replicas import fits
 
 SLOW_START_SECONDS = 600  # a burst is over by then
@@ -11,7 +11,7 @@ SLOW_START_SECONDS = 600  # a burst is over by then
 
 def autoscaler_range(plan: Plan) -> Iterator[Finding]:
     """GPUs against what the autoscaler may ask for."""
-    ceiling, path = plan.config.autoscaling.max_replicas, "autoscaling.maxReplicas"
+    ceiling, path = plan.autoscaling.max_replicas, "autoscaling.maxReplicas"
     if ceiling is None or not plan.autoscaling.enabled:
         return  # the default is what the GPUs hold
     for index, model in enumerate(plan.models):
@@ -41,7 +41,8 @@ def targets(plan: Plan) -> Iterator[Finding]:
     said = plan.autoscaling
     if not said.enabled:
         return
-    for model, known in zip(plan.models, plan.capacity, strict=True):
+    for model in plan.models:
+        known = model.capacity
         if known is None:
             continue
         goal = said.in_flight_target * model.slots
@@ -111,19 +112,18 @@ def rollout(plan: Plan) -> Iterator[Finding]:
             fix = "add a server or a warm spare, or use a smaller parallelism"
             yield warning(Code.ROLLOUT_RECREATE, f"models[{index}]", problem, fix)
         elif model.rollout.unavailable(model.replicas):
-            yield from _dip(plan, index)
+            yield from _dip(model, f"models[{index}]")
 
 
-def _dip(plan: Plan, index: int) -> Iterator[Finding]:
-    model, known = plan.models[index], plan.capacity[index]
+def _dip(model: ModelPlan, at: str) -> Iterator[Finding]:
     left = model.replicas - model.rollout.unavailable(model.replicas)
     seconds = model.ready_seconds * model.rollout.steps(model.replicas)
     dip = f"{left} of {model.replicas} replicas serve for about {seconds} s"
     surge = f"with {model.gpus} more GPU{'' if model.gpus == 1 else 's'} up none would be missing"
     problem = f"every GPU is in use: a change takes replicas away in turn, {dip}; {surge}"
-    short = known is not None and known.short_with(left / model.replicas)
+    short = model.capacity is not None and model.capacity.short_with(left / model.replicas)
     if short:
         problem += "; meanwhile the users do not fit"
     fix = "change it when few users are there, or add a warm spare"
     severity = Severity.WARNING if short else Severity.NOTE
-    yield Finding(Code.ROLLOUT_DIP, f"models[{index}]", problem, fix, severity=severity)
+    yield Finding(Code.ROLLOUT_DIP, at, problem, fix, severity=severity)

@@ -1,6 +1,6 @@
 """Decides what is wrong with callers, classes and names at the gateway: secrets that lack, names that are not there."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from tierup.findings.model import Code, Finding, did_you_mean, warning
 from tierup.plan.model import Plan
@@ -35,7 +35,7 @@ def _lacks(plan: Plan, path: str, name: str) -> Iterator[Finding]:
 
 def names(plan: Plan) -> Iterator[Finding]:
     """Classes and models that keys, matches and aliases name."""
-    models, classes = [model.name for model in plan.models], list(plan.classes)
+    models, classes = plan.model_names, list(plan.classes)
     asked = [*models, *plan.gateway.aliases]
     for name, item in plan.classes.items():
         if item.match is not None and item.match.models is not None:
@@ -51,7 +51,7 @@ def names(plan: Plan) -> Iterator[Finding]:
             yield from _unknown(f"{at}.classes", alias.classes.values(), models, "model")
 
 
-def _unknown(path: str, said: Iterable[str], there: list[str], kind: str) -> Iterator[Finding]:
+def _unknown(path: str, said: Iterable[str], there: Sequence[str], kind: str) -> Iterator[Finding]:
     for name in said:
         if name not in there:
             fix = did_you_mean(name, there) or "use one that is there"
@@ -62,7 +62,7 @@ def aliases(plan: Plan) -> Iterator[Finding]:
     """Names that stand for several models."""
     for name, alias in plan.gateway.aliases.items():
         path, ways = f"gateway.aliases.{name}", (alias.weights, alias.classes)
-        if name in [model.name for model in plan.models]:
+        if plan.model(name) is not None:
             yield Finding(
                 Code.ALIAS, path, "a model has this name already", "give the alias another one", name
             )

@@ -13,7 +13,7 @@ _MORE = "use fewer users, a faster precision, more replicas or more servers, or 
 
 def capacity_rules(plan: Plan, model: ModelPlan, at: str) -> Iterator[Finding]:
     """The users against what the replicas at rest can answer as promised."""
-    known = plan.capacity[plan.models.index(model)]
+    known = model.capacity
     if known is None:
         return  # told as what does not fit or divide
     for item in known.classes:
@@ -103,8 +103,9 @@ def claim(plan: Plan) -> Iterator[Finding]:
     if said is None or said.users.high is None:
         return
     most, servers = said.users.high * len(plan.nodes.in_service), len(plan.nodes.in_service)
-    if plan.config.workload.users > most:
+    if plan.users > most:
         problem = f"the hardware guide gives {servers} x {plan.nodes.server_id} at most {most:.0f}"
         fix = "trust the computed headroom only after a load test"
-        got = str(plan.config.workload.users)
-        yield Finding(Code.ABOVE_CLAIM, "workload.users", problem, fix, got, severity=Severity.NOTE)
+        yield Finding(
+            Code.ABOVE_CLAIM, "workload.users", problem, fix, str(plan.users), severity=Severity.NOTE
+        )

@@ -3,17 +3,13 @@
 from collections.abc import Iterator
 from ipaddress import ip_network
 
-from tierup.catalog.engine import load_engine_facts
+from tierup.catalog.engine import Promise, engine_facts
 from tierup.findings.model import Code, Finding, warning
 from tierup.plan.model import Plan
 from tierup.stack.sections import ServiceType
 
 LONG_WAIT_SECONDS = 60  # what most HTTP clients and proxies give a silent answer
 LONG_DRAIN_SECONDS = 3600
-_BUCKETS = {
-    "ttftMs": "vllm:time_to_first_token_seconds",
-    "tpotMs": "vllm:request_time_per_output_token_seconds",
-}
 
 
 def longform(plan: Plan) -> Iterator[Finding]:
@@ -36,7 +32,8 @@ def longform(plan: Plan) -> Iterator[Finding]:
 def queue_wait(plan: Plan) -> Iterator[Finding]:
     """How long the last of a full queue waits: clients that give up leave work behind that nobody reads."""
     queue = plan.gateway.queue_length
-    for model, known in zip(plan.models, plan.capacity, strict=True):
+    for model in plan.models:
+        known = model.capacity
         if known is None or known.full.req_s is None:
             continue
         wait = queue / known.full.req_s.p50
@@ -60,21 +57,26 @@ def drain(plan: Plan) -> Iterator[Finding]:
 
 
 def buckets(plan: Plan) -> Iterator[Finding]:
-    """Promised times that are no bound of the engine's histogram: alerts would judge by another one."""
+    """Promised times that are no bound of a histogram of an engine in use: alerts would judge by another time."""
+    engines = dict.fromkeys(model.engine for model in plan.models)
     for name, item in plan.classes.items():
-        for key, promised in (("ttftMs", item.ttft_ms), ("tpotMs", item.tpot_ms)):
-            bounds = [bound * 1000 for bound in load_engine_facts().buckets[_BUCKETS[key]]]
-            if promised in bounds:
-                continue
-            near = [f"{bound:g}" for bound in _around(promised, bounds)]
-            problem = f"is no bucket of {_BUCKETS[key]}: no alert can measure it"
-            yield warning(
-                Code.SLO_BUCKET,
-                f"workload.classes.{name}.{key}",
-                problem,
-                f"use {' or '.join(near)}",
-                f"{promised:g} ms",
-            )
+        promises: tuple[tuple[Promise, float], ...] = (("ttftMs", item.ttft_ms), ("tpotMs", item.tpot_ms))
+        for key, promised in promises:
+            for engine in engines:
+                yield from _bucket(engine, f"workload.classes.{name}.{key}", key, promised)
+
+
+def _bucket(engine: str, path: str, key: Promise, promised_ms: float) -> Iterator[Finding]:
+    """One promise against the histogram of one engine."""
+    found = engine_facts(engine).metrics.bounds(key)
+    if found is None:
+        return
+    metric, seconds = found
+    bounds = [bound * 1000 for bound in seconds]
+    if promised_ms not in bounds:
+        near = [f"{bound:g}" for bound in _around(promised_ms, bounds)]
+        problem = f"is no bucket of {metric}: no alert can measure it"
+        yield warning(Code.SLO_BUCKET, path, problem, f"use {' or '.join(near)}", f"{promised_ms:g} ms")
 
 
 def _around(value: float, bounds: list[float]) -> list[float]:

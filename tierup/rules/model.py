@@ -3,12 +3,13 @@
 from collections.abc import Iterator
 
 from tierup.catalog import Architecture, ModelSpec, Precision
+from tierup.catalog.engine import engine_facts
 from tierup.findings.model import Code, Finding, warning
 from tierup.plan.capacity import question
 from tierup.plan.model import ModelPlan, Plan
 from tierup.sizing.coefficients import load_calibration
 from tierup.sizing.memory import memory
-from tierup.stack.sections import CacheKind, Engine, KvCacheDtype
+from tierup.stack.sections import CacheKind, KvCacheDtype
 
 # Weights that share one scale: a card cannot hold part of them. GPTQ, AWQ: as published; GGUF: its blocks.
 _GROUP = {
@@ -104,12 +105,10 @@ def memory_rules(plan: Plan, model: ModelPlan, at: str) -> Iterator[Finding]:
             f"at most {room.kv_tokens}: {room.kv:.1f} GiB beside {room.weights:.1f} GiB of weights, {share}"
         )
         yield Finding(Code.CONTEXT_DOES_NOT_FIT, f"{at}.context", problem, fix, f"{model.context}", allowed)
-    if (
-        model.engine is Engine.VLLM
-        and model.kv_cache_dtype is KvCacheDtype.FP8
-        and plan.nodes.gpu.architecture.value is not Architecture.HOPPER
-    ):
-        problem = f"leaves FlashAttention on {plan.nodes.gpu.product_label.value}: FlashInfer or Triton attends instead"
+    fp8 = engine_facts(model.engine).fp8_kv_cache if model.kv_cache_dtype is KvCacheDtype.FP8 else None
+    if fp8 is not None and plan.nodes.gpu.architecture.value not in fp8.keeps_on:
+        label = plan.nodes.gpu.product_label.value
+        problem = f"leaves {fp8.attention} on {label}: {fp8.otherwise} attends instead"
         fix = "measure both; the cache holds twice the tokens, an answer may be slower"
         yield warning(Code.KV_FP8_BACKEND, f"{at}.kvCacheDtype", problem, fix, "fp8")
 

@@ -10,10 +10,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from tierup.catalog import Catalog, Precision
+from tierup.catalog import Catalog
 from tierup.findings.model import Code, Finding, FindingsError, did_you_mean, errors
+from tierup.plan.chooser import Chooser
 from tierup.plan.model import ModelPlan, Plan
-from tierup.plan.models import served_name, slug_of
+from tierup.plan.models import precision_of, served_name, slug_of
+from tierup.plan.nodes import server_counts
 from tierup.plan.resolve import resolve
 from tierup.rules import acceptance
 from tierup.rules import autoscaling as scaling_rules
@@ -25,7 +27,7 @@ from tierup.rules import gateway as gateway_rules
 from tierup.rules import model as model_rules
 from tierup.rules import server as server_rules
 from tierup.rules import tier as tier_rules
-from tierup.stack.parse import REQUIRED, Cost, Model, Nodes, Parsed, StandbyMode, TierConfig, Workload
+from tierup.stack.parse import REQUIRED, Cost, Model, Nodes, Parsed, TierConfig, Workload
 
 # What the capacity of a model depends on.
 _CAPACITY = {"models", "nodes", "workload", "gateway", "images"}
@@ -37,7 +39,8 @@ _MODEL_RULES: tuple[tuple[Callable[[Plan, ModelPlan, str], Iterator[Finding]], s
     (model_rules.class_rules, {"workload"}),
     (model_rules.own_rules, set()),
     (engine_rules.image_rules, {"images"}),
-    (engine_rules.tensorrt_llm_rules, set()),
+    (engine_rules.loads, set()),
+    (engine_rules.proven, set()),
     (engine_rules.in_order, {"workload"}),
     (capacity_rules.capacity_rules, _CAPACITY),
 )
@@ -64,7 +67,7 @@ _TIER_RULES: tuple[tuple[Callable[[Plan], Iterator[Finding]], set[str]], ...] = 
     (gateway_rules.longform, {"models", "workload", "gateway", "nodes"}),
     (gateway_rules.queue_wait, _CAPACITY),
     (gateway_rules.drain, {"models", "workload"}),
-    (gateway_rules.buckets, {"workload"}),
+    (gateway_rules.buckets, {"models", "workload"}),
     (gateway_rules.exposure, {"gateway"}),
     (caller_rules.secrets, {"gateway"}),
     (caller_rules.names, {"gateway", "models", "workload"}),
@@ -109,7 +112,7 @@ def _checked(parsed: Parsed, catalog: Catalog) -> tuple[Plan | None, tuple[Findi
         rest, accept = _check_rest(parsed, catalog), parsed.sections.get("accept", ())
         return None, (*found, *acceptance.apply(rest, accept, complete=False))
     plan = resolve(parsed.config(), catalog)
-    findings = acceptance.apply(check(plan), plan.config.accept, complete=True)
+    findings = acceptance.apply(check(plan), plan.accept, complete=True)
     return dataclasses.replace(plan, findings=findings), findings
 
 
@@ -221,13 +224,10 @@ def _node_names(nodes: Nodes) -> list[Finding]:
                 ", ".join(twice),
             )
         )
-    standby = nodes.standby
-    spare_default = 0 if standby is None or standby.mode in (None, StandbyMode.NONE) else 1
-    spares = standby.count if standby is not None and standby.count is not None else spare_default
-    count = nodes.count if nodes.count is not None else 1
-    if len(nodes.names) != count + spares:
+    counts = server_counts(nodes, Chooser())  # which defaults it takes is noted where the plan is made
+    if len(nodes.names) != counts.in_service + counts.spares:
         fix = "name servers in service first, then spares; or change count or standby.count"
-        problem, allowed = "does not match count and standby", f"{count} + {spares} names"
+        problem, allowed = "does not match count and standby", f"{counts.in_service} + {counts.spares} names"
         found.append(
             Finding(Code.NODE_NAMES, "nodes.names", problem, fix, f"{len(nodes.names)} names", allowed)
         )
@@ -238,7 +238,7 @@ def _model_references(model: Model, at: str, catalog: Catalog) -> list[Finding]:
     spec = catalog.models.get(model.id)
     if spec is None:
         return [_unknown_model(model.id, at, catalog)]
-    precision = model.precision if model.precision is not None else Precision.BF16
+    precision = precision_of(model)
     variant = spec.variants.get(precision)
     if variant is None:
         known = [str(key) for key in spec.variants]

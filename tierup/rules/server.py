@@ -37,7 +37,7 @@ def fetch(plan: Plan) -> Iterator[Finding]:
 def traffic(plan: Plan) -> Iterator[Finding]:
     """Streams and prompts of all users at once, through the port of the one server that holds a gateway."""
     load = 0.0
-    for known in plan.capacity:
+    for known in (model.capacity for model in plan.models):
         if known is not None and known.at_once.output_tok_s is not None and known.at_once.req_s is not None:
             load += known.at_once.output_tok_s.high * STREAM_BYTES
             load += known.at_once.req_s.high * known.prompt_tokens * PROMPT_BYTES
@@ -60,8 +60,8 @@ def standby(plan: Plan) -> Iterator[Finding]:
         return  # of one server and no spare, ONE_FAILURE_DOMAIN tells
     short = [
         model.name
-        for model, known in zip(plan.models, plan.capacity, strict=True)
-        if known is not None and known.short_with((servers - 1) / servers)
+        for model in plan.models
+        if model.capacity is not None and model.capacity.short_with((servers - 1) / servers)
     ]
     if short:
         problem = f"with one of {servers} servers lost, {', '.join(short)} does not hold the users"

@@ -145,7 +145,6 @@ def monitoring(plan: Plan) -> Iterator[Finding]:
 
 def images(plan: Plan) -> Iterator[Finding]:
     """Images whose tag does not pin a version."""
-    for name in ("vllm", "gguf", "tensorrtllm", "nginx", "prometheus", "grafana"):
-        image = getattr(plan.images, name)
+    for key, image in plan.images.by_key.items():
         if image is not None and floats(image):
-            yield Finding(Code.FLOATING_IMAGE, f"images.{name}", FLOATS, PIN, image)
+            yield Finding(Code.FLOATING_IMAGE, f"images.{key}", FLOATS, PIN, image)

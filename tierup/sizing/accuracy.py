@@ -8,6 +8,7 @@ import statistics
 from collections.abc import Iterable
 from dataclasses import replace
 
+from tierup.catalog.engine import DEFAULT_ENGINE, engine_facts
 from tierup.sizing.calibrate import doubt_of, quantile, reported_metric, residuals, unseen_widths
 from tierup.sizing.coefficients import GPU_CLASSES, Calibration, gpu_class, load_calibration
 from tierup.sizing.fit import PRIOR
@@ -107,15 +108,18 @@ def _memory_table() -> str:
 
 def _goals(errors: list[tuple[Measured, float]]) -> str:
     tpot = _sizes(e for row, e in errors if reported_metric(row) == "tpot_ms")
-    vllm = _sizes(e for row, e in errors if reported_metric(row) == "tpot_ms" and row.ask.engine == "vllm")
+    own = _sizes(
+        e for row, e in errors if reported_metric(row) == "tpot_ms" and row.ask.engine == DEFAULT_ENGINE
+    )
+    title = engine_facts(DEFAULT_ENGINE).title
     full = _sizes(e for row, e in errors if row.metric == "output_tok_s" and _saturated(row))
     held, narrow = _held(errors)
     excluded, used = sum(n for _, n in load_rows().excluded), len(load_rows().used)
     table = [
         ("TPOT, median error", _percent(statistics.median(tpot)), "15 %", len(tpot)),
         ("TPOT, 90th percentile", _percent(quantile(tpot, 0.9)), "35 %", len(tpot)),
-        ("TPOT, vLLM rows alone, median", _percent(statistics.median(vllm)), "15 %", len(vllm)),
-        ("TPOT, vLLM rows alone, 90th percentile", _percent(quantile(vllm, 0.9)), "35 %", len(vllm)),
+        (f"TPOT, {title} rows alone, median", _percent(statistics.median(own)), "15 %", len(own)),
+        (f"TPOT, {title} rows alone, 90th percentile", _percent(quantile(own, 0.9)), "35 %", len(own)),
         (
             f"saturated throughput (>= {SATURATED} in flight), median",
             _percent(statistics.median(full)),

@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from tierup.catalog.engine import load_engines
 from tierup.sizing.coefficients import Coefficients
 from tierup.sizing.load import Replica
 from tierup.sizing.measurements import Measured
@@ -36,7 +37,11 @@ TABLE = {
     "overhead.a100": Known(3.0, True, "ms a step for 28 layers, A100, vLLM"),
     "overhead.hopper": Known(2.0, True, "ms a step for 28 layers, Hopper, vLLM"),
     "overhead.gddr": Known(2.0, True, "ms a step for 28 layers, GDDR cards, vLLM"),
-    "overhead.tensorrt-llm": Known(1.4, True, "ms a step for 28 layers, TensorRT-LLM"),
+    **{
+        f"overhead.{name}": Known(facts.overhead.step_ms, True, f"ms a step for 28 layers, {facts.title}")
+        for name, facts in load_engines().items()
+        if facts.overhead.step_ms is not None
+    },
     "overhead.sequence": Known(
         0.02, True, "ms a step for each running sequence: scheduler, sampler, HTTP, vLLM"
     ),

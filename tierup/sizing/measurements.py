@@ -5,8 +5,9 @@ import functools
 from dataclasses import dataclass
 
 from tierup.catalog import Precision, load_catalog
+from tierup.catalog.engine import DEFAULT_ENGINE
 from tierup.sizing.shape import MEASUREMENTS, load_shapes
-from tierup.sizing.types import Engine, SizingInput
+from tierup.sizing.types import SizingInput
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,6 @@ class StartupLog:
 
 
 def _ask(row: dict[str, str], utilization: float) -> SizingInput:
-    engine: Engine = "tensorrt-llm" if row.get("engine") == "tensorrt-llm" else "vllm"
     return SizingInput(
         model=load_shapes()[row["model"]],
         gpu_id=row["gpu"],
@@ -65,7 +65,7 @@ def _ask(row: dict[str, str], utilization: float) -> SizingInput:
         prefix_hit=float(row.get("prefix_hit") or 0),
         gpu_memory_utilization=utilization,
         max_num_batched_tokens=int(row.get("max_num_batched_tokens") or 0) or None,
-        engine=engine,
+        engine=row.get("engine") or DEFAULT_ENGINE,
         engine_version=row["version"] or "0.10",
     )
 

@@ -2,6 +2,7 @@
 
 import math
 
+from tierup.catalog.engine import engine_facts
 from tierup.sizing.bottleneck import bottleneck
 from tierup.sizing.coefficients import GPU_CLASSES, Calibration, gpu_class, load_calibration
 from tierup.sizing.load import Replica, Speed
@@ -130,7 +131,7 @@ def _reasons(ask: SizingInput, chip: str, gpus: set[str]) -> list[str]:
     if ask.gpu_id not in gpus:
         reasons.append(f"no measurement of {ask.gpu_id} itself")
     if ask.precision in GGUF_BITS:
-        reasons.append(f"no measurement of {ask.precision} in vLLM")
+        reasons.append(f"no measurement of {ask.precision} in {engine_facts(ask.engine).title}")
     if ask.pipeline > 1:
         reasons.append("no measurement of pipeline parallelism")
     if ask.tensor > 1 and (chip in ("a100", "ada") or ask.gpu.link.kind.value == "pcie"):

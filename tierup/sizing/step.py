@@ -9,6 +9,7 @@ coefficient is an inverse efficiency.
 from dataclasses import dataclass
 
 from tierup.catalog import Gpu, Precision
+from tierup.catalog.engine import engine_facts
 from tierup.sizing.coefficients import Coefficients, gpu_class, memory_kind
 from tierup.sizing.shape import GGUF_BITS
 from tierup.sizing.types import SizingInput
@@ -107,7 +108,7 @@ class Steps:
             f"bandwidth.{kind}": (weights + kv_bytes) / bandwidth * 1e3,
             "compute.decode": flops / self._rate,
         }
-        if ask.engine == "vllm":
+        if engine_facts(ask.engine).overhead.per_sequence:
             terms["overhead.sequence"] = sequences
         if ask.enforce_eager:
             terms["overhead.eager"] = model.layers / 28
@@ -117,8 +118,8 @@ class Steps:
         return terms
 
     def _overhead(self) -> str:
-        if self.ask.engine == "tensorrt-llm":
-            return "overhead.tensorrt-llm"
+        if engine_facts(self.ask.engine).overhead.step_ms is not None:
+            return f"overhead.{self.ask.engine}"
         return f"overhead.{self.chip if self.chip in ('a100', 'hopper') else 'gddr'}"
 
     def prefill(self) -> Terms:

@@ -4,11 +4,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
-from tierup.catalog import Gpu, Precision
-from tierup.catalog.versions import load_versions
+from tierup.catalog import DEFAULT_PRECISION, Gpu, Precision
+from tierup.catalog.engine import DEFAULT_ENGINE, engine_facts
 from tierup.sizing.shape import ModelShape
-
-Engine = Literal["vllm", "tensorrt-llm"]
 
 
 class Bottleneck(StrEnum):
@@ -33,13 +31,14 @@ class SizingInput:
 
     `prompt` and `answer` are tokens; `prefix_hit` is the share of prompt tokens found in the prefix cache
     (0..1); `burst`: all users send at the same moment, once. `context` is the engine's max_model_len.
-    `max_num_seqs` and `max_num_batched_tokens` unset: the engine's defaults for the GPU.
+    `max_num_seqs` and `max_num_batched_tokens` unset: the engine's defaults for the GPU. `engine` is a name of the
+    engine facts.
     """
 
     model: ModelShape
     gpu_id: str
     gpu: Gpu
-    precision: Precision = Precision.BF16
+    precision: Precision = DEFAULT_PRECISION
     tensor: int = 1
     pipeline: int = 1
     replicas: int = 1
@@ -55,8 +54,8 @@ class SizingInput:
     max_num_batched_tokens: int | None = None
     kv_dtype: Literal["auto", "fp8"] = "auto"
     enforce_eager: bool = False
-    engine: Engine = "vllm"
-    engine_version: str = load_versions().engines["vllm"]
+    engine: str = DEFAULT_ENGINE
+    engine_version: str = engine_facts(DEFAULT_ENGINE).version.value
 
     @property
     def slots(self) -> int:

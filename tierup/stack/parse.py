@@ -24,6 +24,7 @@ from tierup.stack.sections import (
     Engine,
     Gateway,
     Images,
+    ImagesSection,
     KvCacheDtype,
     Model,
     Monitoring,
@@ -95,7 +96,7 @@ class TierConfig:
     monitoring: Monitoring = field(default_factory=Monitoring)
     budget: Budget = field(default_factory=Budget)
     cost: Cost = field(default_factory=Cost)
-    images: Images = field(default_factory=Images)
+    images: ImagesSection = field(default_factory=Images)
     cluster: Cluster = field(default_factory=Cluster)
     accept: tuple[Acceptance, ...] = ()
     secrets: frozenset[str] = frozenset()
@@ -115,9 +116,11 @@ class RawStack:
     readable: bool = True
 
 
+# Every section, in the order in which files and pages show them: of a list, the kind of its entries.
 SECTIONS: dict[str, type[Strict]] = {
     "workload": Workload,
     "nodes": Nodes,
+    "models": Model,
     "gateway": Gateway,
     "autoscaling": Autoscaling,
     "monitoring": Monitoring,
@@ -125,9 +128,10 @@ SECTIONS: dict[str, type[Strict]] = {
     "cost": Cost,
     "images": Images,
     "cluster": Cluster,
+    "accept": Acceptance,
 }
-LISTS: dict[str, type[Strict]] = {"models": Model, "accept": Acceptance}
-REQUIRED = ("workload", "nodes")  # and models, which is a list
+LISTS = frozenset({"models", "accept"})
+REQUIRED = ("workload", "nodes", "models")
 PROJECT_LABEL = "tierup"  # prefix of our labels
 SECRET_PREFIX = "secret-"
 SECRETS = {
@@ -179,6 +183,8 @@ def parse(raw: RawStack) -> Parsed:
     sections: dict[str, Any] = {}
     broken = set()
     for key, model in SECTIONS.items():
+        if key in LISTS:
+            continue
         if key in raw.values:
             section = _read(model, raw.values[key], key, found)
             if section is None:
@@ -243,7 +249,7 @@ def _read_list(
 
 
 def _unknown_keys(raw: RawStack) -> list[Finding]:
-    known, found = sorted([*SECTIONS, *LISTS]), []
+    known, found = sorted(SECTIONS), []
     for key in raw.values:
         if key not in known:
             fix = did_you_mean(key, known) or "remove it"

@@ -27,14 +27,14 @@ def json_schema() -> Schema:
 
     It says what a file may be made of; what goes together (sizes, counts, prices) is left to `tierup plan`.
     """
-    kinds: list[type[Strict]] = [*SECTIONS.values(), *LISTS.values()]
+    kinds: list[type[Strict]] = list(SECTIONS.values())
     references, whole = models_json_schema([(kind, "validation") for kind in kinds], by_alias=True)
     parts: Schema = _tidy(whole["$defs"])
     _complete(parts, load_catalog())
     sections: Schema = {name: references[kind, "validation"] for name, kind in SECTIONS.items()}
-    for name, kind in LISTS.items():
-        least = {"minItems": 1} if name == "models" else {}
-        sections[name] = {"type": "array", **least, "items": references[kind, "validation"]}
+    for name in LISTS:
+        least = {"minItems": 1} if name in REQUIRED else {}
+        sections[name] = {"type": "array", **least, "items": sections[name]}
     secrets = {f"{SECRET_PREFIX}{name}": {**_SECURE, "description": what} for name, what in SECRETS.items()}
     config = {
         "type": "object",
@@ -46,7 +46,7 @@ def json_schema() -> Schema:
                 "description": "API key of a caller that gateway.keys declares; several values while it is rotated",
             },
         },
-        "required": [_NAMESPACE + name for name in (*REQUIRED, "models")],
+        "required": [_NAMESPACE + name for name in REQUIRED],
         "additionalProperties": False,
     }
     pulumi = {name: {"type": "string"} for name in ("encryptionsalt", "secretsprovider", "encryptedkey")}

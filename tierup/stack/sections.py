@@ -8,12 +8,21 @@ import re
 from decimal import Decimal
 from enum import StrEnum
 from ipaddress import ip_network
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    WithJsonSchema,
+    create_model,
+)
 from pydantic.alias_generators import to_camel
 
 from tierup.catalog import Precision
+from tierup.catalog.engine import load_engines
 from tierup.findings.model import Code
 
 DECIMAL = r"^-?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?$"
@@ -159,11 +168,15 @@ class Nodes(Strict):
     ] = None
 
 
-class Engine(StrEnum):
-    """The program that serves a model."""
+if TYPE_CHECKING:
 
-    VLLM = "vllm"
-    TENSORRT_LLM = "tensorrt-llm"
+    class Engine(StrEnum):
+        """The program that serves a model."""
+
+else:
+    # The members are the rows of the engine facts, so that an engine is added there alone.
+    Engine = StrEnum("Engine", {name: name for name in load_engines()}, module=__name__)
+    Engine.__doc__ = "The program that serves a model."
 
 
 class KvCacheDtype(StrEnum):
@@ -357,18 +370,28 @@ class Cost(Strict):
     ] = None
 
 
-class Images(Strict):
+class ImagesSection(Strict):
     """Container images, pinned by version or digest."""
 
-    vllm: Image | None = None
-    gguf: Annotated[
-        Image | None, Field(description="vLLM image with the GGUF plugin; no public image has it")
-    ] = None
-    tensorrtllm: Image | None = None
-    nginx: Image | None = None
-    prometheus: Image | None = None
-    grafana: Image | None = None
-    reloader: Annotated[Image | None, Field(description="Python, for the process beside Nginx")] = None
+    def by_key(self) -> dict[str, str | None]:
+        """Every key that the section may have, and the image where the file names one."""
+        return {key: getattr(self, key) for key in type(self).model_fields}
+
+
+def _image_keys() -> dict[str, str | None]:
+    """The keys and their descriptions: the images of the engines, then those of gateway and monitoring."""
+    keys: dict[str, str | None] = {}
+    for facts in load_engines().values():
+        keys[facts.image.key] = None
+        keys.update({image.key: image.about for image in facts.format_images.values()})
+    others = {"nginx": None, "prometheus": None, "grafana": None}
+    return {**keys, **others, "reloader": "Python, for the process beside Nginx"}
+
+
+_IMAGE_FIELDS: dict[str, Any] = {
+    key: (Image | None, Field(default=None, description=about)) for key, about in _image_keys().items()
+}
+Images = create_model("Images", __base__=ImagesSection, __doc__=ImagesSection.__doc__, **_IMAGE_FIELDS)
 
 
 class Cluster(Strict):

@@ -62,7 +62,7 @@ class Facts:
     @property
     def kv_slots(self) -> int:
         """Running requests whose tokens a replica's KV cache holds, by the plan."""
-        known = self.plan.capacity[self.plan.models.index(self.model)]
+        known = self.model.capacity
         return self.slots if known is None else int(known.memory.kv_tokens / known.request_tokens)
 
     @property

@@ -90,10 +90,10 @@ def _model(plan: Plan, runs: Sequence[Results]) -> ModelPlan:
             raise Incomparable(f"{_name(run)} is of the stack {run.stack}, not of {plan.stack}")
         if run.stack_model != head.stack_model or _load(run) != _load(head):
             raise Incomparable(f"{_name(run)} and {_name(head)} differ in model or load: only settings may")
-    for model in plan.models:
-        if model.name == head.stack_model:
-            return model
-    raise Incomparable(f"the stack {plan.stack} has no model {head.stack_model} (any more)")
+    model = plan.model(head.stack_model)
+    if model is None:
+        raise Incomparable(f"the stack {plan.stack} has no model {head.stack_model} (any more)")
+    return model
 
 
 def _load(run: Results) -> tuple[object, ...]:
@@ -154,7 +154,7 @@ def _notes(facts: Facts, changes: Sequence[Proposal]) -> Iterator[str]:
     """What holds beside the changes."""
     if facts.run.load.interrupted:
         yield "the run was interrupted: what was measured until then counts"
-    planned = facts.plan.config.workload.users / len(facts.plan.models)
+    planned = facts.plan.users_per_model
     if facts.run.load.users is not None and facts.run.load.users < int(planned):
         yield f"the stack plans for {planned:g} users of this model, the run had {facts.run.load.users}"
     if not facts.run.kept and not changes:

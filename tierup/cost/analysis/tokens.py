@@ -13,7 +13,7 @@ from decimal import Decimal
 from tierup.cost.analysis.span import Span, exact, hourly, of_range
 from tierup.cost.types import TierCost
 from tierup.plan.capacity import question
-from tierup.plan.model import ModelCapacity, ModelPlan, Plan
+from tierup.plan.model import ModelPlan, Plan
 from tierup.sizing.share import prefill_share
 
 MILLION = Decimal(1_000_000)
@@ -82,13 +82,11 @@ def token_costs(
     """
     if utilisation is not None and not 0 < utilisation <= 1:
         raise ValueError(f"utilisation is above 0 and at most 1 (got {utilisation})")
-    known = zip(plan.models, plan.capacity, strict=True)
-    return {model.name: _token_cost(plan, model, found, cost, utilisation) for model, found in known}
+    return {model.name: _token_cost(plan, model, cost, utilisation) for model in plan.models}
 
 
-def _token_cost(
-    plan: Plan, model: ModelPlan, found: ModelCapacity | None, cost: TierCost, stated: Decimal | None
-) -> TokenCost | None:
+def _token_cost(plan: Plan, model: ModelPlan, cost: TierCost, stated: Decimal | None) -> TokenCost | None:
+    found = model.capacity
     if found is None or not cost.usd_per_hour:
         return None
     full, expected = found.full.req_s, found.sizing.req_s

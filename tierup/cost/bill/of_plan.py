@@ -1,5 +1,6 @@
 """Decides what of a plan is to be priced: its servers, the volumes and load balancers that it asks a cluster for."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from tierup.catalog.price import Price
@@ -9,7 +10,7 @@ from tierup.cost.types import Bill
 from tierup.manifests import render
 from tierup.plan.model import Plan
 from tierup.resources.model import resource_of
-from tierup.stack.sections import Cost
+from tierup.stack.sections import Quote
 
 
 def bill_of(plan: Plan) -> Bill:
@@ -31,13 +32,13 @@ def hardware_of(plan: Plan) -> Bill:
         in_service=len(plan.nodes.in_service),
         standby=len(plan.nodes.standby),
         standby_mode=plan.nodes.standby_mode,
-        quotes=quotes_of(plan.config.cost),
+        quotes=quotes_of(plan.quotes),
     )
 
 
-def quotes_of(said: Cost) -> dict[str, Price]:
+def quotes_of(quotes: Mapping[str, Quote]) -> dict[str, Price]:
     """A stack's own prices by id; those of an id that nobody knows are left out."""
-    prices, quotes = load_prices(), said.quotes if said.quotes is not None else {}
+    prices = load_prices()
     return {
         name: Price(name, quote.value, prices.unit(name), quote.source, quote.as_of, "high", quoted=True)
         for name, quote in quotes.items()

@@ -6,13 +6,18 @@ from collections.abc import Mapping
 from tierup.catalog.price import Price
 from tierup.cost.bill.of_plan import quotes_of
 from tierup.resources.values import NotTold
-from tierup.stack.sections import Cost
+from tierup.stack.sections import Cost, Quote
 
 
-def to_props(said: Cost) -> dict[str, object]:
+def to_props(quotes: Mapping[str, Quote]) -> dict[str, object]:
     """What the tier's component is given besides its other inputs: nothing where nothing is quoted."""
-    quotes = said.model_dump(mode="json", by_alias=True, exclude_none=True, include={"quotes"})
-    return {} if said.quotes is None else quotes
+    if not quotes:
+        return {}
+    dumped = {
+        name: quote.model_dump(mode="json", by_alias=True, exclude_none=True)
+        for name, quote in quotes.items()
+    }
+    return {"quotes": dumped}
 
 
 def from_props(inputs: Mapping[str, object]) -> dict[str, Price]:
@@ -22,4 +27,4 @@ def from_props(inputs: Mapping[str, object]) -> dict[str, Price]:
         said = Cost.model_validate_json(json.dumps({"quotes": inputs.get("quotes")}))
     except ValueError as error:
         raise NotTold("quotes") from error
-    return quotes_of(said)
+    return quotes_of(said.quotes if said.quotes is not None else {})

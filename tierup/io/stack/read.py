@@ -8,7 +8,7 @@ import yaml
 
 from tierup.findings.model import Code, Finding, did_you_mean, holds_token
 from tierup.io.stack.yaml import read_yaml
-from tierup.stack.parse import API_KEY_PREFIX, LISTS, SECRET_PREFIX, SECRETS, SECTIONS, RawStack
+from tierup.stack.parse import API_KEY_PREFIX, SECRET_PREFIX, SECRETS, SECTIONS, RawStack
 
 PROJECT = "tierup"
 # Pulumi's own keys beside `config:`; they are its business.
@@ -111,7 +111,7 @@ def _top_level(document: Mapping[Any, Any]) -> list[Finding]:
     found = []
     for key in (str(key) for key in document if key not in PULUMI_KEYS):
         ours = key.removeprefix(f"{PROJECT}:")
-        fix = f"move it below `config:` as `{PROJECT}:{ours}`" if ours in (*SECTIONS, *LISTS) else ""
+        fix = f"move it below `config:` as `{PROJECT}:{ours}`" if ours in SECTIONS else ""
         fix = fix or did_you_mean(key, PULUMI_KEYS) or "remove it"
         allowed = ", ".join(sorted(PULUMI_KEYS))
         found.append(Finding(Code.UNKNOWN_KEY, key, "there is no such top-level key", fix, allowed=allowed))

@@ -4,11 +4,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from tierup.catalog import load_catalog
+from tierup.catalog.engine import engine_facts, load_engines
 from tierup.findings.model import TierError
 from tierup.io.stack.read import read_stack
 from tierup.plan.model import Plan
 from tierup.rules.preflight import make_plan
-from tierup.stack.parse import API_KEY_PREFIX, Engine, parse
+from tierup.stack.parse import API_KEY_PREFIX, parse
 
 
 class DevError(TierError):
@@ -22,9 +23,10 @@ def dev_plan(path: Path) -> Plan:
     keys = gateway.keys if gateway is not None and gateway.keys is not None else {}
     made = {"tls-certificate", "tls-key", *(API_KEY_PREFIX + name for name in keys)}
     plan = make_plan(parse(replace(raw, secrets=raw.secrets | made)), load_catalog())
+    allowed = ", ".join(name for name, facts in load_engines().items() if facts.cpu_build)
     for index, model in enumerate(plan.models):
-        if model.engine is not Engine.VLLM:
+        if not engine_facts(model.engine).cpu_build:
             raise DevError(
-                f"models[{index}].engine: has no build for a CPU (got {model.engine}; allowed vllm)"
+                f"models[{index}].engine: has no build for a CPU (got {model.engine}; allowed {allowed})"
             )
     return replace(plan, gateway=replace(plan.gateway, replicas=1))

@@ -17,9 +17,6 @@ from tierup.sizing.coefficients import load_calibration
 from tierup.sizing.memory import memory
 
 OPTIONS = "options.yaml"
-# The server's JSON statistics are at /metrics; Prometheus's text is here, and only with return_perf_metrics
-# (merged in pull request 5785 of NVIDIA/TensorRT-LLM).
-METRICS_PATH = "/prometheus/metrics"
 
 
 def serving(plan: Plan, model: ModelPlan) -> Serving:
@@ -31,7 +28,7 @@ def serving(plan: Plan, model: ModelPlan) -> Serving:
     """
     folder = f"/served/{model.name}"
     return Serving(
-        image=plan.images.tensorrtllm,
+        image=plan.images.engine(model.engine),
         command=["trtllm-serve"],
         args=engine_args(plan, model, folder),
         env=common_env(model),
@@ -66,7 +63,7 @@ def engine_options(plan: Plan, model: ModelPlan) -> dict[str, object]:
             "dtype": str(model.kv_cache_dtype),
             "free_gpu_memory_fraction": free_memory_share(plan, model),
         },
-        "return_perf_metrics": True,
+        "return_perf_metrics": True,  # else there is no text for Prometheus
     }
     if model.precision is Precision.FP16:
         options["dtype"] = "float16"

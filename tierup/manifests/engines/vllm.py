@@ -22,9 +22,8 @@ _QUANTIZATION = {
 
 def serving(plan: Plan, model: ModelPlan) -> Serving:
     """The container of one model; it drains by itself once it is told to end."""
-    gguf = plan.images.gguf if model.variant.format is WeightFormat.GGUF else None
     return Serving(
-        image=gguf if gguf is not None else plan.images.vllm,
+        image=plan.images.serving(model.engine, model.variant.format),
         command=["vllm", "serve"],
         args=engine_args(plan, model),
         env=engine_env(model),

@@ -1,0 +1,58 @@
+"""The values that the stack file leaves open about the GPU servers: how many, which spares, their names."""
+
+from dataclasses import dataclass
+
+from tierup.catalog import Catalog
+from tierup.plan.chooser import Chooser
+from tierup.plan.model import NodePlan
+from tierup.plan.models import slug_of
+from tierup.stack.parse import TierConfig
+from tierup.stack.sections import Nodes, Provider, Standby, StandbyMode
+
+
+@dataclass(frozen=True, slots=True)
+class ServerCounts:
+    """How many servers a stack has, and how ready its spares are."""
+
+    in_service: int
+    spares: int
+    standby_mode: StandbyMode
+
+
+def server_counts(section: Nodes, choose: Chooser) -> ServerCounts:
+    """The servers of the section `nodes`, with its defaults."""
+    standby = section.standby if section.standby is not None else Standby()
+    count = choose.pick("nodes.count", section.count, 1, "the tier's hardware is one server")
+    mode = choose.pick(
+        "nodes.standby.mode", standby.mode, StandbyMode.NONE, "a spare is bought, so it is asked for"
+    )
+    default_spares, why = (
+        (0, "no standby") if mode is StandbyMode.NONE else (1, "covers the loss of one server")
+    )
+    spares = choose.pick("nodes.standby.count", standby.count, default_spares, why)
+    return ServerCounts(count, spares, mode)
+
+
+def resolve_nodes(config: TierConfig, catalog: Catalog, choose: Chooser) -> NodePlan:
+    """The servers by name: those in service first, then the spares."""
+    section, server = config.nodes, catalog.servers[config.nodes.server]
+    counts = server_counts(section, choose)
+    total = counts.in_service + counts.spares
+    names = section.names
+    if names is None:
+        names = [f"{slug_of(config.stack)}-gpu-{number}" for number in range(1, total + 1)]
+        choose.note(
+            "nodes.names",
+            ", ".join(names),
+            "the stack's name and a number; set it to adopt nodes named otherwise",
+        )
+    why_existing = "adopts nodes that are there and owns none"
+    return NodePlan(
+        provider=choose.pick("nodes.provider", section.provider, Provider.EXISTING, why_existing),
+        server_id=section.server,
+        server=server,
+        gpu=catalog.gpus[server.gpu],
+        in_service=tuple(names[: counts.in_service]),
+        standby=tuple(names[counts.in_service : total]),
+        standby_mode=counts.standby_mode,
+    )
