@@ -37,13 +37,15 @@ $(STAMP): requirements/dev.txt pyproject.toml
 lock: setup ## renew requirements/*.txt from pyproject.toml
 	@$(BIN)/python -m pip install --quiet pip-tools uv
 	@export CUSTOM_COMPILE_COMMAND="make lock"; \
-	compile="$(BIN)/pip-compile --quiet --allow-unsafe --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --annotation-style=line"; \
+	common="--quiet --generate-hashes --no-emit-index-url --no-emit-find-links --annotation-style=line"; \
+	compile="$(BIN)/pip-compile $$common --allow-unsafe --strip-extras --no-emit-trusted-host"; \
 	$$compile -o requirements/base.txt pyproject.toml; \
-	$$compile --extra dev -c requirements/base.txt -o requirements/dev.txt pyproject.toml; \
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --annotation-style=line \
-		--custom-compile-command "$$CUSTOM_COMPILE_COMMAND" --override requirements/engine-cpu-overrides.in -o requirements/engine-cpu.txt requirements/engine-cpu.in >/dev/null; \
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --annotation-style=line \
-		--custom-compile-command "$$CUSTOM_COMPILE_COMMAND" -o requirements/vllm-router.txt requirements/vllm-router.in >/dev/null
+	$$compile --extra loadtest -c requirements/base.txt -o requirements/loadtest.txt pyproject.toml; \
+	$$compile --extra dev --extra loadtest -c requirements/loadtest.txt -o requirements/dev.txt pyproject.toml; \
+	compile="$(BIN)/uv pip compile $$common --universal --python-version 3.11 --custom-compile-command"; \
+	$$compile "$$CUSTOM_COMPILE_COMMAND" --override requirements/engine-cpu-overrides.in \
+		-o requirements/engine-cpu.txt requirements/engine-cpu.in >/dev/null; \
+	$$compile "$$CUSTOM_COMPILE_COMMAND" -o requirements/vllm-router.txt requirements/vllm-router.in >/dev/null
 
 .PHONY: toolchain
 toolchain: setup ## install the pinned tools (PATH, else download, else built from source)

@@ -14,6 +14,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import psutil
+
 _PR_SET_CHILD_SUBREAPER = 36
 _ORPHANS_TIMEOUT_S = 10.0
 _POLL_S = 0.1  # a peak (VmHWM) only grows, so only the last tenth of a second can be missed
@@ -89,32 +91,30 @@ def percentile(values: Sequence[float], percent: float) -> float:
 
 def cpu_seconds(roots: Iterable[int]) -> float:
     """User and system time so far of running processes and their descendants, including ended ones."""
-    ticks = 0
+    seconds = 0.0
     for pid in tree(roots):
-        with suppress(FileNotFoundError, ProcessLookupError):  # it has ended: its parent has its time
-            # The fields after the name, which may contain anything: state is field 3, utime to cstime are 14 to 17.
-            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-            ticks += sum(int(field) for field in fields[11:15])
-    return ticks / os.sysconf("SC_CLK_TCK")
+        with suppress(psutil.NoSuchProcess):  # it has ended: its parent has its time
+            used = psutil.Process(pid).cpu_times()
+            seconds += used.user + used.system + used.children_user + used.children_system
+    return seconds
 
 
 def resident_mib(roots: Iterable[int]) -> float:
     """Resident MiB of running processes and their descendants; shared memory counts once, as for a container."""
-    kib = 0
+    resident = 0
     for pid in tree(roots):
-        with suppress(FileNotFoundError, ProcessLookupError):
-            lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-            kib += sum(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
-    return kib / 1024
+        with suppress(psutil.NoSuchProcess):
+            resident += psutil.Process(pid).memory_full_info().pss
+    return resident / 2**20
 
 
 def tree(roots: Iterable[int]) -> list[int]:
     """Running processes and their descendants, parents first."""
-    pids = list(roots)
-    for pid in pids:
-        for task in Path(f"/proc/{pid}/task").glob("*/children"):
-            with suppress(FileNotFoundError, ProcessLookupError):  # it has just ended
-                pids += [int(child) for child in task.read_text().split()]
+    pids = []
+    for root in roots:
+        pids.append(root)
+        with suppress(psutil.NoSuchProcess):
+            pids += [child.pid for child in psutil.Process(root).children(recursive=True)]
     return pids
 
 
@@ -137,7 +137,10 @@ def _reap() -> None:
 
 
 class _MemorySampler:
-    """Samples the peak resident memory (VmHWM) of a process and its descendants until `stop`."""
+    """Samples the peak resident memory of a process and its descendants until `stop`.
+
+    The peak is VmHWM, which psutil does not provide, so this reads /proc.
+    """
 
     def __init__(self, root: int) -> None:
         """Start sampling in a thread."""

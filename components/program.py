@@ -9,7 +9,7 @@ from pulumi.runtime import config as engine
 
 from components.tier import InferenceTier, TierArgs
 from tierup.catalog import load_catalog
-from tierup.findings.model import Finding, TierError, errors, open_warnings
+from tierup.findings.model import Finding, FindingsError, TierError, errors, open_warnings
 from tierup.io.cluster.checks import check
 from tierup.io.cluster.client import Cluster
 from tierup.io.pulumi.config import read_engine
@@ -69,7 +69,7 @@ def _checked_cluster(plan: Plan, state: State) -> Cluster:
     blocking = errors(findings)
     _log(finding for finding in findings if finding not in blocking)
     if blocking:
-        raise TierError(blocking, f"the cluster of stack '{plan.stack}'")
+        raise FindingsError(blocking, f"the cluster of stack '{plan.stack}'")
     return cluster
 
 

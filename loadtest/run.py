@@ -1,6 +1,7 @@
 """Runs a load test: starts the sending process, reads its messages, and stops it, also on Ctrl-C."""
 
 import json
+import shlex
 import signal
 import subprocess
 import sys
@@ -8,16 +9,28 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
 from types import FrameType
 from typing import IO, Any
 
 from loadtest import samples
 from loadtest.profile import Profile, TokenRatio
 from loadtest.samples import Sample
+from tierup.findings.model import TierError
+
+_LOCK = Path(__file__).parents[1] / "requirements" / "loadtest.txt"
 
 
-class LoadTestError(Exception):
-    """The load test cannot run: the server does not answer correctly, or the sending process failed."""
+class LoadTestError(TierError):
+    """The load test cannot run: the server does not answer correctly, or the sender failed or is not installed."""
+
+
+def require_locust() -> None:
+    """Raise LoadTestError with the command that installs Locust if it is absent: it is an extra."""
+    if find_spec("locust") is None:
+        command = shlex.join([sys.executable, "-m", "pip", "install", "-r", str(_LOCK)])
+        raise LoadTestError(f"Locust sends the load and is not installed - install it: {command}")
 
 
 @dataclass(slots=True)

@@ -15,7 +15,9 @@ from pulumi_policy import (
 )
 from pulumi_policy.proxy import UnknownValueError
 
-from tierup.policies import BUDGETS, RESOURCE_POLICIES, Policy, ResourcePolicy, over_budget
+from tierup.policies.budget import BUDGETS, over_budget
+from tierup.policies.pack import RESOURCE_POLICIES
+from tierup.policies.rule import Policy, ResourcePolicy
 from tierup.resources.model import UNKNOWN, Resource
 
 

@@ -1,11 +1,13 @@
 """Whichever process is killed, and whenever: Nginx keeps serving, and the next process finishes the work."""
 
+import contextlib
 import os
 import random
 import shutil
 import signal
 from pathlib import Path
 
+import psutil
 import pytest
 from polling import until
 from small_gateway import KEY, Site, SmallGateway
@@ -48,13 +50,14 @@ exit $status
 def masters(gateway: SmallGateway) -> list[int]:
     """The Nginx masters that take requests under this gateway's configuration."""
     pids = []
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            title = (process / "cmdline").read_text()
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        if title.startswith("nginx: master process") and f"-c {gateway.shared}/nginx.conf " in title:
-            pids.append(int(process.name))
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.NoSuchProcess):
+            title = " ".join(process.cmdline())
+            if (
+                title.startswith("nginx: master process")
+                and f"-c {gateway.shared}/nginx.conf " in f"{title} "
+            ):
+                pids.append(process.pid)
     return pids
 
 

@@ -4,7 +4,7 @@ import copy
 from collections.abc import Iterator
 from typing import Any
 
-from tierup.policies import violations
+from tierup.policies.pack import violations
 from tierup.resources.model import Resource
 
 Tree = dict[str, Any]

@@ -3,7 +3,7 @@
 from typing import Any
 
 from tierup.catalog import Catalog, load_catalog
-from tierup.findings.model import Finding, TierError
+from tierup.findings.model import Finding, FindingsError
 from tierup.plan.model import Plan
 from tierup.rules.preflight import examine, make_plan
 from tierup.stack.parse import RawStack, parse
@@ -22,7 +22,7 @@ def small_stack(
 
 
 def small_plan(*, catalog: Catalog | None = None, **changes: Any) -> Plan:
-    """The plan of the small stack; raises `TierError`."""
+    """The plan of the small stack; raises `FindingsError`."""
     return make_plan(parse(small_stack(**changes)), catalog if catalog is not None else load_catalog())
 
 
@@ -36,5 +36,5 @@ def codes(*, catalog: Catalog | None = None, **changes: Any) -> set[str]:
     """Names of the codes of its errors, or of all findings if there are no errors."""
     try:
         return {finding.code.name for finding in small_plan(catalog=catalog, **changes).findings}
-    except TierError as error:
+    except FindingsError as error:
         return {finding.code.name for finding in error.findings}

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tierup.catalog import load_catalog
-from tierup.findings.model import TierError
+from tierup.findings.model import FindingsError
 from tierup.io.pulumi.config import read_engine
 from tierup.io.stack.read import parse_stack
 from tierup.io.stack.yaml import read_yaml
@@ -25,7 +25,7 @@ FINDING = re.compile(r"  - TIER\d{3} \S.*?: \S.*?(?: \((?:got .+|allowed .+)\))?
 
 
 def message_of(raw: RawStack) -> str:
-    with pytest.raises(TierError) as caught:
+    with pytest.raises(FindingsError) as caught:
         make_plan(parse(raw), load_catalog())
     return str(caught.value)
 

@@ -11,21 +11,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 from command import Command
 
 from tierup.cli import app
+from tierup.cli.lazy import LazyGroup
 
 ROOT = Path(__file__).parents[2]
 TIERUP = str(Path(sys.prefix) / "bin" / "tierup")
-GROUP: Any = typer.main.get_command(app)
 
 
-def commands(group: Any = GROUP, words: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+def commands(group: Any = app, words: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
     """Every command and group of commands, with the words that call it."""
     yield words, group
-    for name, command in getattr(group, "commands", {}).items():
-        yield from commands(command, (*words, name))
+    for name in getattr(group, "commands", {}):
+        yield from commands(group.load(name), (*words, name))
 
 
 EVERY = [pytest.param(words, command, id=" ".join(("tierup", *words))) for words, command in commands()]
@@ -52,7 +51,7 @@ def test_every_command_and_option_has_help(words: tuple[str, ...], command: Any)
 
 @pytest.mark.parametrize(("words", "command"), EVERY)
 def test_every_command_has_an_example_that_parses(words: tuple[str, ...], command: Any) -> None:
-    examples = [line for line in command.epilog.splitlines() if "tierup " in line]
+    examples = [line.strip() for line in command.epilog.splitlines() if "tierup " in line]
     assert examples
     for line in examples:
         said = re.sub(r'^eval "\$\((.*)\)"$', r"\1", line)
@@ -61,9 +60,9 @@ def test_every_command_has_an_example_that_parses(words: tuple[str, ...], comman
         assert tuple(rest[: len(words)]) == words
         if rest == ["--install-completion"]:
             continue  # it would write into the shell's settings
-        target = GROUP
+        target: Any = app
         while rest and rest[0] in getattr(target, "commands", {}):
-            target = target.commands[rest.pop(0)]
+            target = target.load(rest.pop(0))
         with target.make_context(name, rest):  # a word it does not know is an error
             pass
 
@@ -73,6 +72,72 @@ def test_the_help_has_the_exit_codes(tierup: Command) -> None:
     assert ended.code == 0
     assert "Exit codes: 0 ok, 1 bad config or findings, 2 usage, 3 over budget" in ended.out
     assert "--install-completion" in ended.out
+
+
+@pytest.mark.parametrize(
+    ("words", "command"), [item for item in EVERY if isinstance(item.values[1], LazyGroup)]
+)
+def test_a_group_lists_its_commands_in_lines_that_are_not_cut(
+    tierup: Command, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], command: Any
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    ended = tierup(*words, "--help")
+    for name in command.commands:
+        (line,) = re.findall(rf"^  {name} .*", ended.out, re.MULTILINE)
+        assert line.endswith(".")
+        assert not line.endswith("...")
+
+
+def imported(*words: str, **more: str) -> set[str]:
+    """Names of the modules, with those above them, that are imported when the command has ended."""
+    code = (
+        "import atexit, sys; from tierup.cli import main; sys.argv[0] = 'tierup'; "
+        "atexit.register(lambda: print('\\n'.join(sys.modules), file=sys.stderr)); main()"
+    )
+    command = [sys.executable, "-c", code, *words]
+    ended = subprocess.run(
+        command, cwd=ROOT, env={**os.environ, **more}, text=True, capture_output=True, check=True
+    )
+    return set(ended.stderr.split())
+
+
+# What a command needs and its help does not.
+HEAVY = {
+    "grpc",
+    "jinja2",
+    "kubernetes",
+    "locust",
+    "pulumi",
+    "requests",
+    "rich",
+    "urllib3",
+    "yaml",
+}
+COMPLETE = {"_TIERUP_COMPLETE": "complete_bash", "COMP_WORDS": "tierup pl", "COMP_CWORD": "1"}
+
+
+@pytest.mark.parametrize(
+    ("words", "variables"),
+    [(["--help"], {}), (["local", "--help"], {}), (["dev", "up", "--help"], {}), ([], COMPLETE)],
+    ids=["help", "help of a group", "help of a command", "completion"],
+)
+def test_help_and_completion_import_no_command_that_they_do_not_run(
+    words: list[str], variables: dict[str, str]
+) -> None:
+    modules = imported(*words, **variables)
+    assert not modules & HEAVY
+    if words == ["--help"]:
+        assert "pydantic" not in modules  # elsewhere Typer itself checks options with it
+    ours = {name for name in modules if name.split(".")[0] in ("tierup", "loadtest", "components")}
+    called = {f"tierup.cli.{'.'.join(words[:end])}" for end in range(1, len(words))}
+    light = {f"tierup.cli.{name}" for name in ("exits", "lazy", "project")}
+    assert ours <= {"tierup", "tierup.cli", "tierup.findings", "tierup.findings.model"} | light | called
+
+
+def test_a_command_imports_what_it_runs() -> None:
+    modules = imported("plan", "--stack", "entry")
+    assert modules >= {"tierup.cli.plan", "pydantic", "yaml", "rich"}
+    assert not modules & {"tierup.cli.cost", "tierup.cli.local", "kubernetes", "pulumi", "locust", "requests"}
 
 
 @pytest.mark.parametrize(

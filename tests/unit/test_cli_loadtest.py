@@ -1,7 +1,9 @@
 """What `tierup loadtest` and `tierup tune` refuse before anything is sent, and what `tune` prints."""
 
 import json
+import shlex
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -49,6 +51,19 @@ def test_a_usage_error_is_one_message_and_sends_nothing(
     ended = tierup(*words)
     assert (ended.code, ended.out) == (2, "")
     assert message in ended.err
+
+
+def test_without_locust_the_command_that_installs_it_is_named(
+    tierup: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "locust", None)
+    ended = tierup(*HERE)
+    assert (ended.code, ended.out) == (1, "")
+    (line,) = ended.err.splitlines()
+    _, _, command = line.partition("Locust sends the load and is not installed - install it: ")
+    *start, lock = shlex.split(command)
+    assert start == [sys.executable, "-m", "pip", "install", "-r"]
+    assert "\nlocust==" in Path(lock).read_text(encoding="utf-8")
 
 
 def test_a_secret_in_the_url_is_refused_and_not_repeated(tierup: Command) -> None:

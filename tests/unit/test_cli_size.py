@@ -9,7 +9,7 @@ from jsonschema import validate
 from typer.testing import CliRunner
 
 from tierup.cli import size as command
-from tierup.cli.project import UsageError
+from tierup.cli.exits import UsageError
 
 SPAN = {
     "type": ["object", "null"],

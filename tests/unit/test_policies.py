@@ -21,7 +21,8 @@ from tier_plans import every_variant
 
 from tierup.manifests import render
 from tierup.plan.model import Plan
-from tierup.policies import RESOURCE_POLICIES, Level, violations
+from tierup.policies.pack import RESOURCE_POLICIES, violations
+from tierup.policies.rule import Level
 from tierup.resources.model import SECRET, UNKNOWN, Resource, resource_of
 
 MakePlan = Callable[..., Plan]

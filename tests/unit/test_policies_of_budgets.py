@@ -14,8 +14,8 @@ from policed import resource
 from components.tier import InferenceTier, TierArgs
 from tierup.cost import bill_of, bill_of_resources
 from tierup.plan.model import Plan
-from tierup.policies import Level, over_budget
-from tierup.policies.budget import BEFORE, usd_per_month
+from tierup.policies.budget import BEFORE, over_budget, usd_per_month
+from tierup.policies.rule import Level
 from tierup.resources.model import UNKNOWN, Resource, resources_of
 
 MakePlan = Callable[..., Plan]

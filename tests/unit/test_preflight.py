@@ -12,7 +12,7 @@ from tierup.catalog import Catalog, Precision, load_catalog
 from tierup.catalog.prices import load_prices
 from tierup.cost import bill_of, price
 from tierup.findings.explanations import EXPLAINED
-from tierup.findings.model import Code, Severity, TierError
+from tierup.findings.model import Code, FindingsError, Severity
 from tierup.plan.resolve import resolve
 from tierup.rules.model import divides, splits_group
 from tierup.rules.preflight import check, make_plan
@@ -448,7 +448,7 @@ def test_nothing_is_said_of_an_engine_that_no_model_uses() -> None:
 
 
 def test_an_error_is_told_without_the_warnings() -> None:
-    with pytest.raises(TierError) as caught:
+    with pytest.raises(FindingsError) as caught:
         small_plan(**nodes(ENTRY, provider="metal3"), **model(**tensor(2)))
     assert [finding.code for finding in caught.value.findings] == [Code.PROVIDER_NOT_BUILT]
 
@@ -490,7 +490,7 @@ def test_a_broken_section_hides_only_what_needs_it(broken: str) -> None:
 
 def test_a_broken_model_leaves_the_others_at_their_place() -> None:
     models = [MODEL | {"nonsense": 1}, MODEL | {"id": "nothing"}, MODEL | {"context": 65536}]
-    with pytest.raises(TierError) as caught:
+    with pytest.raises(FindingsError) as caught:
         small_plan(models=models)
     places = {finding.code.name: finding.path for finding in caught.value.findings}
     assert places == {
@@ -503,6 +503,6 @@ def test_a_broken_model_leaves_the_others_at_their_place() -> None:
 def test_check_alone_says_what_make_plan_raises() -> None:
     parsed = parse(small_stack(monitoring={"mode": "operator"}))
     found = check(resolve(parsed.config(), load_catalog()))
-    with pytest.raises(TierError) as caught:
+    with pytest.raises(FindingsError) as caught:
         make_plan(parsed, load_catalog())
     assert caught.value.findings == tuple(f for f in found if f.severity is Severity.ERROR)

@@ -1,6 +1,8 @@
 """The program from the engine's configuration to exports, and every user's mistake as one message."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -17,6 +19,7 @@ from tierup.io.stack.read import load_yaml
 from tierup.manifests import render
 from tierup.manifests.common import Manifest
 from tierup.resources.identity import STACK_LABEL
+from tierup.templates import ROOT
 
 SECRET = "tierup:secret-hub-token"
 
@@ -42,6 +45,25 @@ def engine_config(stack: str, variant: str | None = None) -> dict[str, str]:
     """A stack file's values as the engine hands them over: structured ones as JSON text."""
     config = load_yaml(stack_text(stack, variant))["config"]
     return {key: value if isinstance(value, str) else json.dumps(value) for key, value in config.items()}
+
+
+def test_the_program_imports_nothing_that_an_up_does_not_use() -> None:
+    unused = {
+        "kubernetes",  # only once there is a plan to check
+        "locust",
+        "rich",
+        "tierup.cli",
+        "tierup.local",
+        "tierup.policies.pack",
+        "tierup.report",
+        "tierup.tuning",
+        "typer",
+    }
+    code = f"import sys, components.program; print(sorted({unused!r} & sys.modules.keys()))"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert loaded.stdout == "[]\n"
 
 
 def fresh_cluster(stack: str, variant: str | None = None) -> dict[str, Manifest | None]:

@@ -16,6 +16,8 @@ from typing import Annotated, Any, Generic, Literal, Self, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
+from tierup.findings.model import TierError
+
 try:
     from yaml import CSafeLoader as _SafeLoader
 except ImportError:  # PyYAML built without libyaml: ten times slower, same result
@@ -266,7 +268,7 @@ class Catalog(_Strict):
     models: dict[str, ModelSpec]
 
 
-class CatalogError(ValueError):
+class CatalogError(TierError):
     """All problems in the catalogue's files, one `file: entry.field: problem` per line."""
 
     def __init__(self, problems: list[str]) -> None:

@@ -1,49 +1,42 @@
-"""The `tierup` command."""
+"""The `tierup` command: its commands by name, and how an error ends it."""
 
 import sys
 
-import typer
+from tierup.cli.exits import EXIT_CODES, EXIT_FINDINGS, examples, exit_code_of
+from tierup.cli.lazy import LazyGroup
+from tierup.findings.model import FindingsError, TierError
 
-from tierup.cli import compare, cost, dev, loadtest, local, plan, policy, render, size, tune
-from tierup.cli.exits import EXIT_CODES, EXIT_FINDINGS, EXIT_USAGE, UsageError, examples, exit_code
-from tierup.findings.model import TierError
-
-app = typer.Typer(
+app = LazyGroup(
+    "tierup.cli",
+    {
+        "plan": "Check a stack file; print its defaults with their reasons.",
+        "cost": "What a stack costs a month, owned and rented.",
+        "compare": "Tiers side by side: users, latency, cost, bottleneck.",
+        "policy": "Check a Pulumi plan or a stack file against the policies.",
+        "render": "Write the Kubernetes objects of a stack as plain YAML.",
+        "size": "Memory, latency and throughput of a model on GPUs.",
+        "loadtest": "Load a running service and judge it by its stack file.",
+        "tune": "Propose settings of a stack from load tests.",
+        "dev": "A stack as local processes that answer.",
+        "local": "A stack on a local cluster with simulated GPU nodes.",
+    },
     help="One stack file per hardware tier becomes a running LLM service.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
     epilog=f"{EXIT_CODES}\n\n{examples('tierup plan --stack standard', 'tierup --install-completion')}",
+    completion=True,
 )
-app.command("plan", epilog=plan.EXAMPLES)(plan.plan)
-app.command("cost", epilog=cost.EXAMPLES)(cost.cost)
-app.command("compare", epilog=compare.EXAMPLES)(compare.compare)
-app.command("policy", epilog=policy.EXAMPLES)(policy.policy)
-app.command("render", epilog=render.EXAMPLES)(render.render)
-app.command("size", epilog=size.EXAMPLES)(size.size)
-app.command("loadtest", epilog=loadtest.EXAMPLES)(loadtest.loadtest)
-app.command("tune", epilog=tune.EXAMPLES)(tune.tune)
-app.add_typer(dev.app, name="dev")
-app.add_typer(local.app, name="local")
 
 
 def main() -> None:
-    """Run a command; a user's mistake is one message on standard error and an exit code."""
-    from tierup.local.cluster.folders import LocalClusterError
-    from tierup.local.dev.plan import DevError
-    from tierup.local.toolchain import ToolchainError, ToolMissing
+    """Run a command; a user's mistake is one message on standard error and an exit code.
 
+    Ctrl-C ends it with 130, which Typer sees to.
+    """
     try:
         app()
     except TierError as error:
-        print(error, file=sys.stderr)
-        sys.exit(exit_code(error.findings))
-    except UsageError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(EXIT_USAGE)
-    except (DevError, LocalClusterError, ToolMissing, ToolchainError) as error:
+        # A list of findings has a headline of its own.
+        print(error if isinstance(error, FindingsError) else f"error: {error}", file=sys.stderr)
+        sys.exit(exit_code_of(error))
+    except OSError as error:  # a file that cannot be read or written, a process that does not start in time
         print(f"error: {error}", file=sys.stderr)
         sys.exit(EXIT_FINDINGS)
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        sys.exit(130)

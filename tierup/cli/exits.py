@@ -1,11 +1,15 @@
-"""Decides how a command ends: its exit code, and whether what it prints has colours."""
+"""How a command ends: its exit code, and whether what it prints has colours."""
+
+from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-from rich.console import Console
+from tierup.findings.model import BUDGET_CODES, Finding, FindingsError, TierError, errors
 
-from tierup.findings.model import BUDGET_CODES, Finding, errors
+if TYPE_CHECKING:
+    from rich.console import Console
 
 EXIT_FINDINGS, EXIT_USAGE, EXIT_OVER_BUDGET, EXIT_UNPRICED = 1, 2, 3, 4
 EXIT_CODES = (
@@ -14,8 +18,15 @@ EXIT_CODES = (
 )
 
 
-class UsageError(Exception):
+class UsageError(TierError):
     """The command cannot be carried out here."""
+
+
+def exit_code_of(error: TierError) -> int:
+    """The exit code of a command that ends with this error."""
+    if isinstance(error, FindingsError):
+        return exit_code(error.findings)
+    return EXIT_USAGE if isinstance(error, UsageError) else EXIT_FINDINGS
 
 
 def exit_code(findings: Iterable[Finding]) -> int:
@@ -28,9 +39,12 @@ def exit_code(findings: Iterable[Finding]) -> int:
 
 def console() -> Console:
     """Standard output; colours and bold only on a terminal, and never where NO_COLOR is set."""
+    from rich.console import Console
+
     return Console(color_system=None if os.environ.get("NO_COLOR") else "auto")
 
 
 def examples(*lines: str) -> str:
     """The end of a command's help: each example on a line of its own."""
-    return "\n\n".join(("Examples:" if len(lines) > 1 else "Example:", *lines))
+    head = "Examples:" if len(lines) > 1 else "Example:"
+    return "\n".join(("\b", head, *(f"  {line}" for line in lines)))  # \b: a paragraph that is not wrapped

@@ -69,15 +69,17 @@ def loadtest(  # noqa: PLR0917 - the options of a command are its arguments
     """Send the stack's load to a service and judge it by what the stack promises.
 
     An API key is read from the variable TIERUP_API_KEY. Ctrl-C ends the run and tells what was measured.
-    Exit code 0: every promise kept and no request failed; 1: not; 130: interrupted.
+    Exit code 0: every promise kept and no request failed; 1: not, or Locust is not installed; 130: interrupted.
     """
     from loadtest.profile import Profile, TokenRatio, request_classes, timeout_of, users_of, warmup_of
     from loadtest.report import render
+    from loadtest.run import require_locust
     from tierup.cli.loadtest_page import show
 
     plan = load_plan(stack)
     chosen = _model(plan, model)
     _check(host, arrival, users, rate)
+    require_locust()
     profile = Profile(
         url=host.rstrip("/"),
         model=model if model is not None else chosen.name,

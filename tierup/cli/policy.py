@@ -12,7 +12,9 @@ from tierup.cli.project import load_plan, project_folder, stacks_here
 from tierup.io.pulumi.plan import PlanError, read_plan, stack_of
 from tierup.io.stack.read import find_project, stack_path
 from tierup.manifests import render
-from tierup.policies import BUDGETS, Level, over_budget, violations
+from tierup.policies.budget import BUDGETS, over_budget
+from tierup.policies.pack import violations
+from tierup.policies.rule import Level
 from tierup.report.policy_report import PolicyReport, as_json, as_sarif, lines
 from tierup.resources.model import Change, resource_of
 
@@ -82,7 +84,7 @@ def of_plan(source: str) -> PolicyReport:
 
 
 def of_stack(stack: str) -> PolicyReport:
-    """The report of a stack file; one that costs too much is a `TierError`, as are all its other mistakes."""
+    """The report of a stack file; one that costs too much is a `FindingsError`, as are all its other mistakes."""
     resources = [resource_of(manifest) for manifest in render(load_plan(stack))]
     project = project_folder()
     file = stack_path(project, stack).relative_to(project).as_posix()

@@ -1,22 +1,22 @@
-"""Decides which project and stack a command is about."""
+"""Which project and stack a command is about."""
+
+from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tierup.catalog import load_catalog
 from tierup.cli.exits import UsageError
-from tierup.io.stack.read import find_project, read_stack, stack_names, stack_path
-from tierup.plan.model import Plan
-from tierup.rules.preflight import make_plan
-from tierup.stack.parse import parse
 
-__all__ = ["OptionalStack", "Stack", "UsageError", "load_plan", "project_folder", "stacks_here"]
+if TYPE_CHECKING:
+    from tierup.plan.model import Plan
 
 
 def stacks_here() -> list[str]:
     """Names of the project's stacks, for completion; none where there is no project."""
+    from tierup.io.stack.read import find_project, stack_names
+
     folder = find_project(Path.cwd())
     return stack_names(folder) if folder is not None else []
 
@@ -30,6 +30,8 @@ OptionalStack = Annotated[str | None, _STACK]
 
 def project_folder() -> Path:
     """The folder of the nearest Pulumi.yaml, from the current directory upward."""
+    from tierup.io.stack.read import find_project
+
     folder = find_project(Path.cwd())
     if folder is None:
         raise UsageError(
@@ -39,5 +41,10 @@ def project_folder() -> Path:
 
 
 def load_plan(stack: str) -> Plan:
-    """The checked plan of a stack; raises `TierError` with every problem."""
+    """The checked plan of a stack; raises `FindingsError` with every problem."""
+    from tierup.catalog import load_catalog
+    from tierup.io.stack.read import read_stack, stack_path
+    from tierup.rules.preflight import make_plan
+    from tierup.stack.parse import parse
+
     return make_plan(parse(read_stack(stack_path(project_folder(), stack))), load_catalog())

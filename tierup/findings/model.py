@@ -160,7 +160,30 @@ class Finding:
 
 
 class TierError(Exception):
-    """Mistakes of the user: the message lists every finding, and nothing else is shown."""
+    """A problem that a user can solve: its message is all that is shown, and the command line catches this one only.
+
+    TierError
+     +- FindingsError            every problem of a stack file or of its cluster, each with its code
+     |   +- ClusterError         the cluster cannot be read
+     +- UsageError               the command cannot be carried out here: exit code 2
+     +- CatalogError             the catalogue's files are not valid
+     +- PlanError                the input is not a complete Pulumi plan
+     +- ShapeError               a config.json does not describe a dense decoder
+     +- Incomparable             load tests of different stacks or loads
+     +- LoadTestError            a load test cannot run
+     +- ToolchainError           a pinned tool cannot be installed or used
+     |   +- ToolMissing          a tool is not installed
+     |   +- EngineMissing        vLLM's CPU build is not installed
+     |   +- BrowserMissing       there is no browser, and none can be unpacked
+     +- LocalClusterError        an operation on a local cluster failed
+     |   +- PulumiFailed         a pulumi command ended with an error
+     +- ApiError                 an error response of a local cluster's API server
+     +- DevError                 a stack cannot run as local processes
+    """
+
+
+class FindingsError(TierError):
+    """Mistakes of the user: the message lists every finding."""
 
     def __init__(self, findings: Iterable[Finding], subject: str = "the stack file") -> None:
         self.findings = tuple(findings)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from tierup.catalog import Catalog
 from tierup.catalog.engine import format_images, load_engines
+from tierup.catalog.versions import load_versions
 from tierup.plan.capacity import with_capacity
 from tierup.plan.chooser import Chooser
 from tierup.plan.gateway import resolve_gateway
@@ -42,13 +43,26 @@ CLASSES = {
         prompt_tokens=1024, answer_tokens=1500, ttft_ms=10_000.0, tpot_ms=100.0, share=0.2, priority=20
     ),
 }
+_PINNED = load_versions().images
 # Image and reason by key; what has no default is in the engine facts (`format_images`).
 IMAGES = {
     **{facts.image.key: (facts.default_image, facts.image.why) for facts in load_engines().values()},
-    "nginx": ("nginxinc/nginx-unprivileged:1.29.3", "re-resolves upstreams since 1.27.3; runs unprivileged"),
-    "prometheus": ("prom/prometheus:v3.8.0", "current release with native histograms off by default"),
-    "grafana": ("grafana/grafana:11.6.0", "the version the dashboards' typed builder is made for"),
-    "reloader": ("python:3.13.9-alpine", "runs one script of the standard library beside Nginx"),
+    "nginx": (
+        f"nginxinc/nginx-unprivileged:{_PINNED['nginx']}",
+        "re-resolves upstreams since 1.27.3; runs unprivileged",
+    ),
+    "prometheus": (
+        f"prom/prometheus:v{_PINNED['prometheus']}",
+        "current release with native histograms off by default",
+    ),
+    "grafana": (
+        f"grafana/grafana:{_PINNED['grafana']}",
+        "the version the dashboards' typed builder is made for",
+    ),
+    "reloader": (
+        f"python:{_PINNED['python']}-alpine",
+        "runs one script of the standard library beside Nginx",
+    ),
 }
 
 

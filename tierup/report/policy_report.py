@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from tierup.policies import BUDGETS, RESOURCE_POLICIES, Level, Policy, Violation
+from tierup.policies.budget import BUDGETS
+from tierup.policies.pack import RESOURCE_POLICIES
+from tierup.policies.rule import Level, Policy, Violation
 from tierup.report import clean
 from tierup.report.sarif import location, log
 

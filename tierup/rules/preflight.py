@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from tierup.catalog import Catalog
-from tierup.findings.model import Code, Finding, TierError, did_you_mean, errors
+from tierup.findings.model import Code, Finding, FindingsError, did_you_mean, errors
 from tierup.plan.chooser import Chooser
 from tierup.plan.model import ModelPlan, Plan
 from tierup.plan.models import precision_of, served_name, slug_of
@@ -97,11 +97,11 @@ def make_plan(parsed: Parsed, catalog: Catalog, shown: frozenset[Code] = frozens
     """The checked plan of a stack file; warnings stand in it, and errors of the codes `shown`.
 
     Raises:
-        TierError: with every error found, where one of them is of another code.
+        FindingsError: with every error found, where one of them is of another code.
     """
     plan, findings = _checked(parsed, catalog)
     if plan is None or any(item.code not in shown for item in errors(findings)):
-        raise TierError(errors(findings), f"stack '{parsed.raw.stack}'")
+        raise FindingsError(errors(findings), f"stack '{parsed.raw.stack}'")
     return plan
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tierup.catalog import Catalog, ModelSpec, Precision, load_catalog
+from tierup.findings.model import TierError
 
 MEASUREMENTS = Path(__file__).parents[1] / "catalog" / "measurements"
 
@@ -28,7 +29,7 @@ _LINEAR_BITS = {
 GGUF_BITS = {Precision.Q8_0: 8.5, Precision.Q5_K_M: 5.72}
 
 
-class ShapeError(ValueError):
+class ShapeError(TierError):
     """A config.json that does not describe a dense decoder."""
 
 

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from tierup.findings.model import Code, Finding, TierError, did_you_mean
+from tierup.findings.model import Code, Finding, FindingsError, did_you_mean
 from tierup.stack.form_errors import findings_of
 from tierup.stack.sections import (
     Acceptance,
@@ -168,9 +168,9 @@ class Parsed:
     broken: frozenset[str] = frozenset()
 
     def config(self) -> TierConfig:
-        """The complete configuration; raises `TierError` with all findings if there are any."""
+        """The complete configuration; raises `FindingsError` with all findings if there are any."""
         if self.findings:
-            raise TierError(self.findings, f"stack '{self.raw.stack}'")
+            raise FindingsError(self.findings, f"stack '{self.raw.stack}'")
         models = tuple(model for model in self.models if model is not None)
         return TierConfig(stack=self.raw.stack, models=models, secrets=self.raw.secrets, **self.sections)
 

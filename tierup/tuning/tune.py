@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from tierup.findings.model import TierError
 from tierup.plan.model import ModelPlan, Plan
 from tierup.tuning.facts import Facts, tpot_ratio, ttft_ratio
 from tierup.tuning.results import MIN_ANSWERS, Results, Setting
@@ -12,7 +13,7 @@ SHORT_ANSWERS = 0.8  # of the planned tokens: below it the load was too light
 __all__ = ["Incomparable", "Proposal", "Tuning", "tune"]
 
 
-class Incomparable(ValueError):
+class Incomparable(TierError):
     """The runs are not of this stack, or have different loads."""
 
 

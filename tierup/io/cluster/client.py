@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from tierup.findings.model import Code, Finding, TierError
+from tierup.findings.model import Code, Finding, FindingsError
 
 # A reachable server accepts a connection at once, but a busy API server may be slow to list objects.
 _CONNECT_SECONDS, _READ_SECONDS = 4, 30
@@ -16,7 +16,7 @@ _CONNECT_SECONDS, _READ_SECONDS = 4, 30
 _KUBECONFIG_ERRORS = (OSError, yaml.YAMLError, TypeError, AttributeError, KeyError, ValueError)
 
 
-class ClusterError(TierError):
+class ClusterError(FindingsError):
     """The cluster cannot be read; the message names the cluster, the reason and the fix."""
 
     def __init__(

@@ -2,6 +2,7 @@
 
 import re
 
+from tierup.catalog.versions import load_versions
 from tierup.findings.model import Code, Finding
 from tierup.io.cluster.client import Cluster
 
@@ -9,7 +10,7 @@ from tierup.io.cluster.client import Cluster
 # every gateway and model server has one. An older API server drops the field and refuses the empty hook; an older
 # kubelet does not wait. Everything else in the manifests is older: ContainerResource metrics of the autoscaler and
 # `unhealthyPodEvictionPolicy` are on since 1.27.
-MINIMUM = (1, 30)
+MINIMUM = tuple(int(part) for part in load_versions().kubernetes.oldest.split("."))
 
 
 def version_findings(cluster: Cluster) -> list[Finding]:

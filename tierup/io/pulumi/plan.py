@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tierup.findings.model import redacted
+from tierup.findings.model import TierError, redacted
 from tierup.resources.model import SECRET, UNKNOWN, Change, Resource
 
 # Pulumi's mark of a secret in a state, and its placeholder for a value that is known only after `up`.
@@ -25,7 +25,7 @@ _HINT = "make one with `pulumi preview --json --show-sames` or `pulumi stack exp
 Tree = Mapping[str, Any]
 
 
-class PlanError(Exception):
+class PlanError(TierError):
     """The input is not a complete Pulumi plan; the message says what to do."""
 
 

@@ -14,6 +14,8 @@ from urllib.parse import urlencode
 
 import urllib3
 
+from tierup.findings.model import TierError
+
 FIELD_MANAGER = "tierup-local"
 Object = Mapping[str, Any]
 _POLL_S = 0.05
@@ -21,7 +23,7 @@ _READY_TIMEOUT_S = 5.0
 WAIT_TIMEOUT_S = 120.0  # a step that takes a second on an idle machine may take much longer on a busy one
 
 
-class ApiError(Exception):
+class ApiError(TierError):
     """An error response of the API server: `status` is the HTTP code, `reason` the API's reason (as NotFound)."""
 
     def __init__(self, status: int, reason: str, message: str) -> None:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from tierup.findings.model import TierError
 from tierup.local.machine import processes
 
 Echo = Callable[[str], None]
@@ -18,7 +19,7 @@ LOCK_TIMEOUT_S = 120.0
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
 
 
-class LocalClusterError(Exception):
+class LocalClusterError(TierError):
     """An error whose message is meant for the user."""
 
 

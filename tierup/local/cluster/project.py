@@ -17,6 +17,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import psutil
 import yaml
 
 from tierup.io.stack.read import PROJECT, load_yaml, stack_path
@@ -198,12 +199,10 @@ class LocalProject:
 
 def _alive(lock: Mapping[str, Any]) -> bool:
     """Whether the lock's process still runs; a process that started after the lock only reuses its pid."""
-    try:
-        stat = Path(f"/proc/{int(lock['pid'])}/stat").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    state, *fields = stat.rpartition(")")[2].split()
-    boot = next(line for line in Path("/proc/stat").read_text().splitlines() if line.startswith("btime "))
-    started = int(boot.split()[1]) + int(fields[18]) / os.sysconf("SC_CLK_TCK")
     locked = datetime.fromisoformat(lock["timestamp"]).timestamp()
-    return state not in "ZX" and started <= locked + _CLOCK_MARGIN_S
+    try:
+        process = psutil.Process(int(lock["pid"]))
+        dead = process.status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
+        return not dead and process.create_time() <= locked + _CLOCK_MARGIN_S
+    except psutil.NoSuchProcess:
+        return False

@@ -5,18 +5,19 @@ from pathlib import Path
 
 from tierup.catalog import load_catalog
 from tierup.catalog.engine import engine_facts, load_engines
+from tierup.findings.model import TierError
 from tierup.io.stack.read import read_stack
 from tierup.plan.model import Plan
 from tierup.rules.preflight import make_plan
 from tierup.stack.parse import API_KEY_PREFIX, parse
 
 
-class DevError(Exception):
+class DevError(TierError):
     """An error whose message is meant for the user."""
 
 
 def dev_plan(path: Path) -> Plan:
-    """The checked plan of a stack file; raises `TierError` with every problem, `DevError` if no CPU can run it."""
+    """The checked plan of a stack file; raises `FindingsError` with every problem, `DevError` if no CPU can run it."""
     raw = read_stack(path)
     gateway = parse(raw).sections.get("gateway")
     keys = gateway.keys if gateway is not None and gateway.keys is not None else {}

@@ -27,7 +27,7 @@ STREAM_SECONDS = 5.0  # at the end, for open streams
 _TOOLS = ("nginx", "ngx_http_js_module.so", "prometheus", "promtool")
 _RELOADER_FILES = {"reloader.py", "reloader_rules.py"}
 _READ_AT_START = {"gateway-run.sh"}  # it runs all the time, so an edit needs a new start
-_EDIT_ERRORS = (TierError, DevError, TemplateError, ValueError, SyntaxError)
+_EDIT_ERRORS = (TierError, TemplateError, ValueError, SyntaxError)
 
 
 class DevRun:

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from tierup.local.toolchain.cli import cache_root
+from tierup.local.toolchain.cli import ToolchainError, cache_root
 from tierup.local.toolchain.ways import unpack
 from tierup.local.toolchain.workshop import InstallMethodFailed, InstallRun, install_lock, run
 
@@ -19,7 +19,7 @@ HINT = f"run `make browser-env`, or install one: sudo apt-get install {PACKAGE}"
 _PROGRAM = f"usr/lib/chromium/{PACKAGE}"
 
 
-class BrowserMissing(Exception):
+class BrowserMissing(ToolchainError):
     """There is no browser on PATH and none is unpacked in the cache."""
 
 
@@ -39,17 +39,20 @@ def install(echo: Callable[[str], None]) -> None:
     """Unpack a browser unless there is one already.
 
     Raises:
-        InstallMethodFailed: apt-get or dpkg is missing, or a package could not be fetched.
+        BrowserMissing: apt-get or dpkg is missing, or a package could not be fetched.
     """
     try:
         browser_command()
     except BrowserMissing:
         if not (shutil.which("apt-get") and shutil.which("dpkg")):
-            raise InstallMethodFailed(f"apt-get and dpkg are not installed - {HINT}") from None
+            raise BrowserMissing(f"apt-get and dpkg are not installed - {HINT}") from None
         cache = _folder().parent
         cache.mkdir(parents=True, exist_ok=True)
         with install_lock(cache, echo), tempfile.TemporaryDirectory(dir=cache) as scratch:
-            _unpack_all(InstallRun(Path(scratch), cache, cache, echo), Path(scratch) / "package")
+            try:
+                _unpack_all(InstallRun(Path(scratch), cache, cache, echo), Path(scratch) / "package")
+            except InstallMethodFailed as failed:
+                raise BrowserMissing(str(failed)) from failed
 
 
 def _unpack_all(install_run: InstallRun, folder: Path) -> None:
@@ -77,7 +80,7 @@ def main() -> int:
     try:
         install(lambda line: print(line, flush=True))
         print(f"browser ready: {browser_command()[-2]}")
-    except (InstallMethodFailed, BrowserMissing, OSError) as failed:
+    except (BrowserMissing, OSError) as failed:
         print(f"error: {failed}", file=sys.stderr)
         return 1
     return 0

@@ -12,10 +12,13 @@ from typing import Annotated, Literal
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
+from tierup.catalog.versions import load_versions
+from tierup.findings.model import TierError
+
 _ARCHS = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
 
 
-class ToolchainError(Exception):
+class ToolchainError(TierError):
     """A toolchain problem whose message is meant for the user."""
 
 
@@ -109,13 +112,16 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 @cache
 def load_pins(file: Path) -> dict[str, Tool]:
-    """The pinned tools by name, in the file's order.
+    """The pinned tools by name, in the file's order; a tool without a version has the one of the catalogue.
 
     Raises:
         ToolchainError: the file is not valid; the message lists every mistake.
     """
-    entries = yaml.safe_load(file.read_text())["tools"]
+    entries, known = yaml.safe_load(file.read_text())["tools"], load_versions().tools
     try:
-        return {name: Tool(name=name, **entry) for name, entry in entries.items()}
+        return {
+            name: Tool(name=name, **({"version": known[name]} if name in known else {}) | entry)
+            for name, entry in entries.items()
+        }
     except (ValidationError, TypeError) as error:
         raise ToolchainError(f"{file}: {error}") from error

@@ -8,16 +8,9 @@ import typer
 from tierup.cli.exits import examples
 from tierup.cli.project import Stack, project_folder
 
-app = typer.Typer(
-    help="A stack as local processes that answer: the real Nginx, vLLM on the CPU with a tiny model, Prometheus.",
-    no_args_is_help=True,
-    epilog=examples("tierup dev up --stack standard"),
-)
+EXAMPLES = examples("tierup dev up --stack standard", "tierup dev up --stack entry --engines 1 --port 8081")
 
 
-@app.command(
-    epilog=examples("tierup dev up --stack standard", "tierup dev up --stack entry --engines 1 --port 8081")
-)
 def up(
     stack: Stack,
     engines: Annotated[int, typer.Option("--engines", min=1, help="Model servers of each model")] = 2,

@@ -1,0 +1,76 @@
+"""A lock that Pulumi left behind is cancelled, unless the very process that took it still runs."""
+
+import datetime
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from tierup.local.cluster.folders import LocalClusterError
+from tierup.local.cluster.project import LocalProject
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
+    """What pulumi is asked to do, which does nothing."""
+    words: list[tuple[str, ...]] = []
+
+    def pulumi(_project: LocalProject, *arguments: str, quiet: bool = False) -> str:
+        words.append(arguments)
+        return ""
+
+    monkeypatch.setattr(LocalProject, "pulumi", pulumi)
+    return words
+
+
+def locked(folder: Path, pid: int, hours_ago: int = 0) -> LocalProject:
+    """A project whose state a process of this machine has locked."""
+    since = datetime.datetime.now(datetime.UTC) - datetime.timedelta(hours=hours_ago)
+    locks = folder / "pulumi/.pulumi/locks/organization/tierup/entry"
+    locks.mkdir(parents=True)
+    held = {"pid": pid, "hostname": socket.gethostname(), "timestamp": since.isoformat()}
+    (locks / "1.json").write_text(json.dumps(held))
+    return LocalProject(folder, "entry", cast(Any, SimpleNamespace(folder=folder)))
+
+
+def test_the_lock_of_a_process_that_runs_is_an_error(tmp_path: Path, asked: list[tuple[str, ...]]) -> None:
+    project = locked(tmp_path, os.getpid())
+    with pytest.raises(LocalClusterError, match=f"is being updated by process {os.getpid()} on "):
+        project.clear_dead_lock(pytest.fail)
+    assert asked == []
+
+
+def test_the_lock_of_a_process_that_has_gone_is_cancelled(
+    tmp_path: Path, asked: list[tuple[str, ...]]
+) -> None:
+    told: list[str] = []
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    locked(tmp_path, gone.pid).clear_dead_lock(told.append)
+    assert told == [f"an earlier run (process {gone.pid}) died while updating: cancelling it"]
+    assert asked == [("cancel", "--yes")]
+
+
+def test_a_process_that_was_not_waited_for_holds_no_lock(
+    tmp_path: Path, asked: list[tuple[str, ...]]
+) -> None:
+    with subprocess.Popen([sys.executable, "-c", ""], stdout=subprocess.PIPE) as zombie:
+        assert zombie.stdout is not None
+        assert zombie.stdout.read() == b""  # it has ended
+        os.waitid(os.P_PID, zombie.pid, os.WEXITED | os.WNOWAIT)
+        locked(tmp_path, zombie.pid).clear_dead_lock(lambda line: None)
+    assert asked == [("cancel", "--yes")]
+
+
+def test_a_process_that_got_the_number_later_does_not_hold_the_lock(
+    tmp_path: Path, asked: list[tuple[str, ...]]
+) -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as later:
+        locked(tmp_path, later.pid, hours_ago=1).clear_dead_lock(lambda line: None)
+    assert asked == [("cancel", "--yes")]

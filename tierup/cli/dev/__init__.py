@@ -1,0 +1,11 @@
+"""A stack as local processes, for people who edit its templates: gateway, vLLM on the CPU, Prometheus."""
+
+from tierup.cli.exits import examples
+from tierup.cli.lazy import LazyGroup
+
+app = LazyGroup(
+    "tierup.cli.dev",
+    {"up": "Run a stack until Ctrl-C; apply edits as they come."},
+    help="A stack as local processes that answer: the real Nginx, vLLM on the CPU with a tiny model, Prometheus.",
+    epilog=examples("tierup dev up --stack standard"),
+)
