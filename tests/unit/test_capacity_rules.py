@@ -13,7 +13,7 @@ from small_stack import MODEL, small_stack
 from tierup.catalog import Catalog, load_catalog
 from tierup.findings.explanations import EXPLAINED
 from tierup.findings.model import Code, Finding, Severity
-from tierup.plan.capacity import known
+from tierup.plan.capacity import require
 from tierup.plan.model import ModelCapacity, Plan
 from tierup.plan.resolve import resolve
 from tierup.rules.preflight import check
@@ -116,13 +116,13 @@ def test_headroom_is_where_a_promise_breaks() -> None:
     at = plan_of(workload={"users": most, "classes": one_class(ttftMs=750)}, models=[SLOTS])
     beyond = plan_of(workload={"users": most + 1, "classes": one_class(ttftMs=750)}, models=[SLOTS])
     assert first(at).classes[0].ttft_ms.p50 <= 750 < first(beyond).classes[0].ttft_ms.p50
-    assert first(plan).gives_way == "time to the first token of chat"
+    assert first(plan).limiting_factor == "time to the first token of chat"
 
 
 def test_users_who_pause_are_fewer_requests_in_flight() -> None:
     busy, reading = plan_of(**users(50)), plan_of(**users(50, thinkSeconds=20))
     assert first(busy).in_flight == 50
-    mean = known(first(reading).sizing.e2e_ms).p50 / 1000
+    mean = require(first(reading).sizing.e2e_ms).p50 / 1000
     assert first(reading).in_flight * (1 + 20 / mean) == pytest.approx(50, rel=1e-3)
     assert first(reading).most_users > first(busy).most_users
 
@@ -166,14 +166,14 @@ def test_users_beyond_slots_and_queue_are_told_429() -> None:
 
 def test_a_queue_in_which_the_last_waits_longer_than_clients_do() -> None:
     right, wrong = turn("QUEUE_WAIT", lambda n: plan_of(gateway={"queueLength": n}), 1, 100_000)
-    rate = known(first(right).full.req_s).p50
+    rate = require(first(right).full.req_s).p50
     assert right.gateway.queue_length / rate <= 60 < wrong.gateway.queue_length / rate
 
 
 def test_timeouts_cover_the_worst_wait_and_the_longest_answer_when_promises_are_kept() -> None:
     for queue in (0, 10, 64, 500):
         plan = plan_of(gateway={"queueLength": queue})
-        wait = queue / known(first(plan).full.req_s).p50
+        wait = queue / require(first(plan).full.req_s).p50
         slowest = max(item.e2e_ms.high for item in first(plan).classes) / 1000
         assert not [f for f in told(plan, "SLOW_TOKENS") if f.severity is Severity.ERROR]
         assert plan.gateway.read_timeout_seconds >= wait + slowest
@@ -250,8 +250,8 @@ def test_a_download_of_more_than_a_quarter_of_an_hour() -> None:
 
 def test_streams_that_fill_half_of_the_port() -> None:
     right, wrong = turn("BUSY_NETWORK", lambda mbps: plan_of(with_ports(mbps / 1000)), 1000, 1)
-    once = first(right).at_once
-    load = known(once.output_tok_s).high * STREAM_BYTES + known(once.req_s).high * 614 * PROMPT_BYTES
+    once = first(right).burst
+    load = require(once.output_tok_s).high * STREAM_BYTES + require(once.req_s).high * 614 * PROMPT_BYTES
     fast, slow = (plan.nodes.server.nics[0].gbps.value * BUSY_NETWORK for plan in (right, wrong))
     assert fast >= load * 8 / 1e9 > slow
 

@@ -56,7 +56,8 @@ def targets(plan: Plan) -> Iterator[Finding]:
             )
             yield _note("autoscaling.inFlightTarget", problem, "lower it to grow for these users")
         elif goal > kept >= 1:
-            problem = f"{model.name} grows at {goal:.0f} in flight per replica; {known.gives_way} breaks at {kept:.0f}"
+            limit = f"{known.limiting_factor} breaks at {kept:.0f}"
+            problem = f"{model.name} grows at {goal:.0f} in flight per replica; {limit}"
             fix = f"use {0.75 * kept / model.slots:.2g} or less"
             yield warning(
                 Code.AUTOSCALER_TARGET,
@@ -121,7 +122,7 @@ def _dip(model: ModelPlan, at: str) -> Iterator[Finding]:
     dip = f"{left} of {model.replicas} replicas serve for about {seconds} s"
     surge = f"with {model.gpus} more GPU{'' if model.gpus == 1 else 's'} up none would be missing"
     problem = f"every GPU is in use: a change takes replicas away in turn, {dip}; {surge}"
-    short = model.capacity is not None and model.capacity.short_with(left / model.replicas)
+    short = model.capacity is not None and model.capacity.overloaded_with(left / model.replicas)
     if short:
         problem += "; meanwhile the users do not fit"
     fix = "change it when few users are there, or add a warm spare"

@@ -22,9 +22,8 @@ def capacity_rules(plan: Plan, model: ModelPlan, at: str) -> Iterator[Finding]:
         yield from _kept(first, item, model)
         yield from _kept(each, item, model)
     if 1 <= known.headroom < LITTLE_HEADROOM:
-        problem = (
-            f"{model.name} holds {int(known.most_users)}, then {known.gives_way} breaks ({known.bottleneck})"
-        )
+        limit = f"{known.limiting_factor} breaks ({known.bottleneck})"
+        problem = f"{model.name} holds {int(known.most_users)}, then {limit}"
         yield warning(Code.LITTLE_HEADROOM, "workload.users", problem, _MORE, f"{known.users:.0f}")
     yield from _space(model, known, at)
     yield from _long_jobs(plan, model, known)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from tierup.catalog import Architecture, ModelSpec, Precision
 from tierup.catalog.engine import engine_facts
 from tierup.findings.model import Code, Finding, warning
-from tierup.plan.capacity import question
+from tierup.plan.capacity import sizing_input
 from tierup.plan.model import ModelPlan, Plan
 from tierup.sizing.coefficients import load_calibration
 from tierup.sizing.memory import memory
@@ -89,7 +89,7 @@ def gpu_rules(plan: Plan, model: ModelPlan, at: str) -> Iterator[Finding]:
 
 def memory_rules(plan: Plan, model: ModelPlan, at: str) -> Iterator[Finding]:
     """Weights, what the engine needs beside them, and one conversation of full length, in a GPU's memory."""
-    room = memory(question(plan, model), load_calibration().values)
+    room = memory(sizing_input(plan, model), load_calibration().values)
     share = f"{model.gpu_memory_utilization:.0%} of {plan.nodes.gpu.product_label.value}"
     got, allowed = (
         f"{room.weights:.1f} GiB",

@@ -38,9 +38,9 @@ def traffic(plan: Plan) -> Iterator[Finding]:
     """Streams and prompts of all users at once, through the port of the one server that holds a gateway."""
     load = 0.0
     for known in (model.capacity for model in plan.models):
-        if known is not None and known.at_once.output_tok_s is not None and known.at_once.req_s is not None:
-            load += known.at_once.output_tok_s.high * STREAM_BYTES
-            load += known.at_once.req_s.high * known.prompt_tokens * PROMPT_BYTES
+        if known is not None and known.burst.output_tok_s is not None and known.burst.req_s is not None:
+            load += known.burst.output_tok_s.high * STREAM_BYTES
+            load += known.burst.req_s.high * known.prompt_tokens * PROMPT_BYTES
     gbit = load * 8 / 1e9
     if gbit > BUSY_NETWORK * plan.nodes.server.uplink_gbps:
         problem = f"answers and prompts may need {gbit:.2g} Gbit/s, more than half of the slowest port"
@@ -61,7 +61,7 @@ def standby(plan: Plan) -> Iterator[Finding]:
     short = [
         model.name
         for model in plan.models
-        if model.capacity is not None and model.capacity.short_with((servers - 1) / servers)
+        if model.capacity is not None and model.capacity.overloaded_with((servers - 1) / servers)
     ]
     if short:
         problem = f"with one of {servers} servers lost, {', '.join(short)} does not hold the users"
