@@ -70,7 +70,7 @@ def test_an_acceptance_at_another_path_says_where_the_warning_is() -> None:
     elsewhere = accept(ONE_SERVER | {"path": "nodes"})
     (stale,) = told(Code.STALE_ACCEPTANCE, **elsewhere)
     assert str(stale) == (
-        "TIER013 accept[0]: accepts a warning that is not told at this path (got TIER052 at nodes) "
+        "TIER013 accept[0]: accepts a warning that does not occur at this path (got TIER052 at nodes) "
         "- write path: nodes.count, or remove the entry"
     )
     still = {item.code for item in open_warnings(findings(**elsewhere))}
@@ -88,8 +88,8 @@ def test_an_error_cannot_be_accepted(context: int) -> None:
     found = findings(models=[MODEL | {"context": context}], **said)
     (refused,) = [item for item in found if item.code is Code.NOT_ACCEPTABLE]
     assert str(refused) == (
-        "TIER012 accept[0].code: TIER038 is an error, which no reason makes work "
-        "(got TIER038; allowed a warning or a note) - mend its cause and remove this entry"
+        "TIER012 accept[0].code: TIER038 is an error, and an error cannot be accepted "
+        "(got TIER038; allowed a warning or a note) - fix its cause and remove this entry"
     )
     assert refused.severity is Severity.ERROR
     assert all(item.accepted is None for item in found)

@@ -200,9 +200,9 @@ def test_an_autoscaler_that_never_grows_is_noted() -> None:
     grows: dict[str, Any] = {"nodes": {"server": TWO, "standby": WARM}}
     assert not told(plan_of(**grows, **users(40)), "AUTOSCALER_TARGET")
     (none_left,) = told(plan_of(**users(40)), "AUTOSCALER_TARGET")
-    assert "no GPUs to grow into" in none_left.problem
+    assert "no GPUs to scale up to" in none_left.problem
     (idle,) = told(plan_of(**grows, **users(20), models=[MODEL | {"maxNumSeqs": 64}]), "AUTOSCALER_TARGET")
-    assert "grows at 48 in flight per replica; all users at once are 10" in idle.problem
+    assert "scales up at 48 requests in flight per replica; all users together make 10" in idle.problem
     (no_queue,) = told(plan_of(**grows, **users(40), gateway={"queueLength": 0}), "AUTOSCALER_TARGET")
     assert (no_queue.path, no_queue.severity) == ("autoscaling.queueTimeTargetMs", Severity.WARNING)
     assert not told(plan_of(**users(40), autoscaling={"enabled": False}), "AUTOSCALER_TARGET")
@@ -273,9 +273,7 @@ def test_a_change_takes_a_replica_away_or_not() -> None:
     assert not told(plan_of(nodes={"server": TWO, "standby": WARM}), "ROLLOUT_DIP")
     (finding,) = told(plan_of(**users(10, thinkSeconds=20)), "ROLLOUT_DIP")
     assert finding.severity is Severity.NOTE
-    assert (
-        "1 of 2 replicas serve for about 270 s; with 1 more GPU up none would be missing" in finding.problem
-    )
+    assert "1 of 2 replicas serve for about 270 s; with 1 more GPU none would stop" in finding.problem
 
 
 def test_a_change_in_which_the_users_do_not_fit_is_warned_of() -> None:

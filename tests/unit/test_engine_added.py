@@ -149,7 +149,7 @@ def test_it_is_planned_with_its_own_image_and_without_an_autoscaler(plan: dict[s
 def test_the_rules_speak_of_it_and_of_no_other_engine(plan: dict[str, Any]) -> None:
     told = {item["code"]: item for item in plan["findings"]}
     assert told["TIER101"]["problem"] == "no test ever ran Maple"
-    assert told["TIER079"]["problem"].startswith("is no bucket of maple_token_seconds")
+    assert told["TIER079"]["problem"].startswith("is not a bucket bound of maple_token_seconds")
     assert "vllm:" not in json.dumps(plan["findings"])
 
 
