@@ -196,7 +196,7 @@ def test_every_port_is_on_loopback(cluster: Cluster) -> None:
     for pid in cluster.status().pids.values():
         for link in Path(f"/proc/{pid}/fd").iterdir():
             with contextlib.suppress(FileNotFoundError):  # closed meanwhile; what listens stays open
-                target = os.readlink(link)
+                target = str(link.readlink())
                 inodes.add(target.removeprefix("socket:[").removesuffix("]"))
     listening = []
     for table in ("tcp", "tcp6"):
