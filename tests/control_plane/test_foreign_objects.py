@@ -29,7 +29,7 @@ def refusal(tier: Tier, run: Run) -> str:
     told = str(refused.value)
     assert "Traceback" not in told
     assert tier.cluster.api.list_all("apps/v1", "Deployment", namespace=tier.plan.namespace) == []
-    labelled = tier.cluster.api.list_all("v1", "Node", selector={"tierup/stack": tier.project.stack})
+    labelled = tier.cluster.api.list_all("v1", "Node", selector={"tierup/stack": tier.stack})
     assert [n["metadata"]["name"] for n in labelled if "tierup/role" in n["metadata"]["labels"]] == []
     return told
 
@@ -38,7 +38,7 @@ def refusal(tier: Tier, run: Run) -> str:
 def test_objects_of_others_are_all_named_in_one_message(tier_of: Callable[..., Tier], run: Run) -> None:
     tier = tier_of("standard")
     tier.prepare()
-    namespace = tier.plan.namespace
+    namespace, priority = tier.plan.namespace, f"tierup-{tier.stack}-model-server"
     for manifest in (
         {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}},
         {
@@ -49,7 +49,7 @@ def test_objects_of_others_are_all_named_in_one_message(tier_of: Callable[..., T
         {
             "apiVersion": "scheduling.k8s.io/v1",
             "kind": "PriorityClass",
-            "metadata": {"name": "tierup-standard-model-server", "labels": {"tierup/stack": "other"}},
+            "metadata": {"name": priority, "labels": {"tierup/stack": "other"}},
             "value": 5,
         },
     ):
@@ -58,18 +58,18 @@ def test_objects_of_others_are_all_named_in_one_message(tier_of: Callable[..., T
     for name in (
         f"namespace/{namespace}",
         "serviceaccount/gateway",
-        "priorityclass/tierup-standard-model-server",
+        f"priorityclass/{priority}",
     ):
         assert f"TIER081 {name}: exists in the cluster and is not this stack's" in told
-    assert "the cluster of stack 'standard' has 3 problems:" in told
-    kept = tier.cluster.api.get("scheduling.k8s.io/v1", "PriorityClass", "tierup-standard-model-server")
+    assert f"the cluster of stack '{tier.stack}' has 3 problems:" in told
+    kept = tier.cluster.api.get("scheduling.k8s.io/v1", "PriorityClass", priority)
     assert kept is not None
     assert kept["value"] == 5
 
 
 def test_an_object_that_our_own_interrupted_up_left_is_taken_up(tier_of: Callable[..., Tier]) -> None:
     tier = tier_of("standard")
-    labels = {"tierup/stack": "standard"}
+    labels = {"tierup/stack": tier.stack}
     tier.cluster.api.create(
         {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": tier.plan.namespace, "labels": labels}}
     )
@@ -81,7 +81,7 @@ def test_an_object_that_our_own_interrupted_up_left_is_taken_up(tier_of: Callabl
 def test_another_deployment_of_the_same_stack_name_is_refused(tier_of: Callable[..., Tier], run: Run) -> None:
     tier = tier_of("standard")
     tier.up()
-    states = tier.cluster.folder / "pulumi" / ".pulumi"
+    states = tier.project.work_folder / "pulumi" / ".pulumi"
     ours = states.with_name("elsewhere")
     states.rename(ours)  # a colleague with a backend of their own: same checkout, same cluster
     tier.prepare()
@@ -89,8 +89,10 @@ def test_another_deployment_of_the_same_stack_name_is_refused(tier_of: Callable[
         run(tier)
     told = str(refused.value)
     assert "Traceback" not in told
-    assert "TIER084 nodes.names[0]: node standard-gpu-1 serves another deployment of a stack" in told
-    assert "TIER081 priorityclass/tierup-standard-model-server: is of another deployment of a stack" in told
+    assert f"TIER084 nodes.names[0]: node {tier.stack}-gpu-1 serves another deployment of a stack" in told
+    assert (
+        f"TIER081 priorityclass/tierup-{tier.stack}-model-server: is of another deployment of a stack" in told
+    )
     shutil.rmtree(states)
     ours.rename(states)
     tier.up("--expect-no-changes")
@@ -101,17 +103,17 @@ def test_nodes_that_are_missing_taken_or_different_are_named(tier_of: Callable[.
     tier = tier_of("standard")
     tier.prepare()
     api = tier.cluster.api
-    api.delete("v1", "Node", "standard-gpu-1")
-    api.wait("v1", "Node", "standard-gpu-1", until=lambda node: node is None)
+    api.delete("v1", "Node", f"{tier.stack}-gpu-1")
+    api.wait("v1", "Node", f"{tier.stack}-gpu-1", until=lambda node: node is None)
     api.merge(
-        "/api/v1/nodes/standard-gpu-2", {"metadata": {"labels": {"nvidia.com/gpu.product": "Tesla-T4"}}}
+        f"/api/v1/nodes/{tier.stack}-gpu-2", {"metadata": {"labels": {"nvidia.com/gpu.product": "Tesla-T4"}}}
     )
-    api.merge("/api/v1/nodes/standard-gpu-3", {"metadata": {"labels": {"tierup/stack": "other"}}})
+    api.merge(f"/api/v1/nodes/{tier.stack}-gpu-3", {"metadata": {"labels": {"tierup/stack": "other"}}})
     told = refusal(tier, run)
     assert "TIER082 nodes.names[0]: the cluster has no such node" in told
-    assert "TIER083 nodes.names[1]: node standard-gpu-2 is not a standard-2x-a100-80g-pcie" in told
+    assert f"TIER083 nodes.names[1]: node {tier.stack}-gpu-2 is not a standard-2x-a100-80g-pcie" in told
     assert "(got Tesla-T4; allowed NVIDIA-A100-80GB-PCIe)" in told
-    assert "TIER084 nodes.names[2]: node standard-gpu-3 serves the stack 'other'" in told
+    assert f"TIER084 nodes.names[2]: node {tier.stack}-gpu-3 serves the stack 'other'" in told
 
 
 def test_a_storage_class_that_is_not_there_is_named(tier_of: Callable[..., Tier]) -> None:
@@ -135,7 +137,7 @@ def claim_from(storage_class: str) -> Edit:
 def test_a_class_for_one_node_under_a_cache_of_three_is_refused_until_a_volume_serves_all(
     tier_of: Callable[..., Tier],
 ) -> None:
-    tier = tier_of("standard", claim_from("disks"))
+    tier = tier_of("standard", claim_from("disks"), own_cluster=True)
     tier.prepare()
     api = tier.cluster.api
 
@@ -150,7 +152,7 @@ def test_a_class_for_one_node_under_a_cache_of_three_is_refused_until_a_volume_s
     store("StorageClass", "storage.k8s.io/v1", "disks", provisioner="ebs.csi.aws.com")
     volume("for-one", "ReadWriteOnce")
     told = refusal(tier, RUNS["preview"])
-    assert "the cluster of stack 'standard' has 1 problem:" in told
+    assert f"the cluster of stack '{tier.stack}' has 1 problem:" in told
     assert "TIER088 persistentvolumeclaim/models-shared-" in told
     assert "storage class disks makes no volume that serves ReadWriteMany, which 3 nodes need" in told
     assert "(got ebs.csi.aws.com) - name a class that does in cache.storageClass" in told
@@ -195,7 +197,7 @@ def test_a_second_autoscaler_is_named_and_its_removal_is_enough(
     tier_of: Callable[..., Tier], scaled_objects: str, enabled: str
 ) -> None:
     """A real HPA, and a real ScaledObject under KEDA's own definition; KEDA itself does not run."""
-    tier = tier_of("standard")
+    tier = tier_of("standard", own_cluster=True)
     if enabled == "false":
         tier.edit(lambda text: text.replace("enabled: true", "enabled: false"))
     tier.prepare()
@@ -204,12 +206,12 @@ def test_a_second_autoscaler_is_named_and_its_removal_is_enough(
     deadline = time.monotonic() + PATIENCE_S
     while not knows_scaled_objects(api):
         assert time.monotonic() < deadline, "the API server never served ScaledObjects"
-    labels = {"tierup/stack": "standard"}
+    labels = {"tierup/stack": tier.stack}
     api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": labels}})
     for manifest in second_scalers(namespace):
         api.create(manifest)
     told = refusal(tier, RUNS["up"])
-    assert "the cluster of stack 'standard' has 2 problems:" in told
+    assert f"the cluster of stack '{tier.stack}' has 2 problems:" in told
     for kind in ("horizontalpodautoscaler", "scaledobject"):
         assert f"TIER089 {kind}/theirs: scales deployment/model-qwen2-5-7b" in told
         tier.kubectl("delete", "--namespace", namespace, kind, "theirs")
@@ -218,7 +220,7 @@ def test_a_second_autoscaler_is_named_and_its_removal_is_enough(
 
 def test_an_autoscaler_that_gets_no_metrics_is_a_warning_and_no_more(tier_of: Callable[..., Tier]) -> None:
     """A warm spare to grow into, and nothing in the local cluster that would make it grow."""
-    tier = tier_of("standard", lambda text: text.replace("mode: cold", "mode: warm", 1))
+    tier = tier_of("standard", lambda text: text.replace("mode: cold", "mode: warm", 1), own_cluster=True)
     tier.prepare()
     said = tier.project.pulumi("preview", quiet=True)
     assert "TIER014 autoscaling: no adapter serves custom.metrics.k8s.io in this cluster" in said
@@ -252,7 +254,7 @@ def use_cluster(tier: Tier, **values: str) -> None:
 
 @runs
 def test_a_cluster_that_cannot_be_asked_is_one_message(tier_of: Callable[..., Tier], run: Run) -> None:
-    tier = tier_of("standard")
+    tier = tier_of("standard", own_cluster=True)
     tier.prepare()
     use_cluster(tier, context="nowhere")
     assert f"kubeconfig {tier.cluster.kubeconfig} has no context 'nowhere'" in refusal(tier, run)
@@ -293,6 +295,6 @@ def test_a_bad_stack_file_is_one_message_in_the_preview(tier_of: Callable[..., T
         text.replace("users: 50", "users: -1").replace("id: qwen2.5-7b", "id: qwen2.5-8b")
     )
     told = refusal(tier, RUNS["preview"])
-    assert "stack 'standard' has 2 problems:" in told
+    assert f"stack '{tier.stack}' has 2 problems:" in told
     assert "TIER006 workload.users" in told
     assert "TIER021 models[0].id: the catalogue has no such model (got qwen2.5-8b" in told

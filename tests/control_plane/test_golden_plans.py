@@ -61,9 +61,9 @@ def test_a_preview_of_a_tier_costs_what_its_stack_file_does(tier_of: Callable[..
     _, now = bills(json.loads(said))
     expected = bill_of(tier.plan)
     assert now == expected
-    again = parse_plan(f"Previewing update ({stack}):\n{said}\n".encode(), "a log")
+    again = parse_plan(f"Previewing update ({tier.stack}):\n{said}\n".encode(), "a log")
     assert again == parse_plan(said.encode(), "alone")
-    asked = [str(TIERUP), "cost", "--stack", stack, "--preview", "--json"]
+    asked = [str(TIERUP), "cost", "--stack", tier.stack, "--preview", "--json"]
     done = subprocess.run(
         asked, cwd=tier.project.folder, env=tier.project.environment(), capture_output=True, check=False
     )

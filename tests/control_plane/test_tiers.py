@@ -34,7 +34,7 @@ def test_a_tier_comes_up_scheduled_on_simulated_nodes_and_a_second_up_changes_no
 
 def test_two_stacks_in_one_cluster_do_not_touch_each_other(tier_of: Callable[..., Tier]) -> None:
     standard = tier_of("standard")
-    entry = Tier(type(standard.project)(standard.project.source, "entry", standard.cluster))
+    entry = tier_of("entry", beside=standard)
     standard.up()
     entry.up()
     check_pods(standard)

@@ -43,11 +43,17 @@ class LocalProject:
     source: Path
     stack: str
     cluster: Cluster
+    own_folder: Path | None = None  # for stacks that share a cluster and no files; it exists
+
+    @property
+    def work_folder(self) -> Path:
+        """Where the scratch copy and Pulumi's files lie: beside the cluster's, unless the project has its own."""
+        return self.own_folder if self.own_folder is not None else self.cluster.folder
 
     @property
     def folder(self) -> Path:
         """The scratch copy."""
-        return self.cluster.folder / "project"
+        return self.work_folder / "project"
 
     @property
     def stack_file(self) -> Path:
@@ -57,7 +63,7 @@ class LocalProject:
         """What pulumi runs with: nothing of the user's own login, plugins or kubeconfig."""
         kept = {k: v for k, v in os.environ.items() if not k.startswith("PULUMI_") and k != "KUBECONFIG"}
         path = [str(Path(sys.prefix) / "bin"), str(toolchain_dir()), kept.get("PATH", "")]
-        home = self.cluster.folder / "pulumi"
+        home = self.work_folder / "pulumi"
         return {
             **kept,
             "PATH": os.pathsep.join(path),
@@ -71,7 +77,7 @@ class LocalProject:
 
     def prepare(self) -> None:
         """Copy the project as it is now, keep the state of earlier runs, and point the stack at the local cluster."""
-        home = self.cluster.folder / "pulumi"
+        home = self.work_folder / "pulumi"
         home.mkdir(mode=0o700, exist_ok=True)
         passphrase = home / "passphrase"
         if not passphrase.exists():
@@ -177,7 +183,7 @@ class LocalProject:
 
     def clear_dead_lock(self, echo: Callable[[str], None]) -> None:
         """Cancel an update whose process is gone; one that lives is an error."""
-        folder = self.cluster.folder / "pulumi" / ".pulumi" / "locks" / "organization" / PROJECT / self.stack
+        folder = self.work_folder / "pulumi" / ".pulumi" / "locks" / "organization" / PROJECT / self.stack
         for lock in folder.glob("*.json"):
             held = json.loads(lock.read_text())
             if held["hostname"] == socket.gethostname() and not _alive(held):
