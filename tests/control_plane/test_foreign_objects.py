@@ -15,7 +15,7 @@ from tierup.local.cluster.api import PATIENCE_S, Api, ApiError
 from tierup.local.cluster.project import PulumiFailed
 
 Run = Callable[[Tier], str]
-RUNS = {
+RUNS: dict[str, Run] = {
     "up": lambda tier: tier.project.pulumi("up", "--yes", "--skip-preview", quiet=True),
     "preview": lambda tier: tier.project.pulumi("preview", quiet=True),
 }
@@ -77,22 +77,21 @@ def test_an_object_that_our_own_interrupted_up_left_is_taken_up(tier_of: Callabl
     tier.up("--expect-no-changes")
 
 
-@runs
-def test_another_deployment_of_the_same_stack_name_is_refused(tier_of: Callable[..., Tier], run: Run) -> None:
+def test_another_deployment_of_the_same_stack_name_is_refused(tier_of: Callable[..., Tier]) -> None:
     tier = tier_of("standard")
     tier.up()
     states = tier.project.work_folder / "pulumi" / ".pulumi"
     ours = states.with_name("elsewhere")
     states.rename(ours)  # a colleague with a backend of their own: same checkout, same cluster
     tier.prepare()
-    with pytest.raises(PulumiFailed) as refused:
-        run(tier)
-    told = str(refused.value)
-    assert "Traceback" not in told
-    assert f"TIER084 nodes.names[0]: node {tier.stack}-gpu-1 serves another deployment of a stack" in told
-    assert (
-        f"TIER081 priorityclass/tierup-{tier.stack}-model-server: is of another deployment of a stack" in told
-    )
+    for run in RUNS.values():
+        with pytest.raises(PulumiFailed) as refused:
+            run(tier)
+        told = str(refused.value)
+        assert "Traceback" not in told
+        assert f"TIER084 nodes.names[0]: node {tier.stack}-gpu-1 serves another deployment of a stack" in told
+        priority = f"priorityclass/tierup-{tier.stack}-model-server"
+        assert f"TIER081 {priority}: is of another deployment of a stack" in told
     shutil.rmtree(states)
     ours.rename(states)
     tier.up("--expect-no-changes")
@@ -252,23 +251,24 @@ def use_cluster(tier: Tier, **values: str) -> None:
     tier.project.stack_file.write_text(yaml.safe_dump(document))
 
 
-@runs
-def test_a_cluster_that_cannot_be_asked_is_one_message(tier_of: Callable[..., Tier], run: Run) -> None:
+def test_a_cluster_that_cannot_be_asked_is_one_message(tier_of: Callable[..., Tier]) -> None:
     tier = tier_of("standard", own_cluster=True)
     tier.prepare()
-    use_cluster(tier, context="nowhere")
-    assert f"kubeconfig {tier.cluster.kubeconfig} has no context 'nowhere'" in refusal(tier, run)
-    use_cluster(tier, kubeconfig="no/such/file")
-    assert "kubeconfig no/such/file cannot be used" in refusal(tier, run)
     broken = tier.project.folder / "broken"
     broken.write_text("a: [")
-    use_cluster(tier, kubeconfig=str(broken))
-    assert f"kubeconfig {broken} cannot be used" in refusal(tier, run)
-    use_cluster(tier, kubeconfig=str(tier.cluster.kubeconfig), context=tier.cluster.context)
+    for run in RUNS.values():
+        use_cluster(tier, context="nowhere")
+        assert f"kubeconfig {tier.cluster.kubeconfig} has no context 'nowhere'" in refusal(tier, run)
+        use_cluster(tier, kubeconfig="no/such/file")
+        assert "kubeconfig no/such/file cannot be used" in refusal(tier, run)
+        use_cluster(tier, kubeconfig=str(broken))
+        assert f"kubeconfig {broken} cannot be used" in refusal(tier, run)
+        use_cluster(tier, kubeconfig=str(tier.cluster.kubeconfig), context=tier.cluster.context)
     tier.cluster.kill("kube-apiserver")
-    with pytest.raises(PulumiFailed, match="does not answer") as refused:
-        run(tier)
-    assert "Traceback" not in str(refused.value)
+    for run in RUNS.values():
+        with pytest.raises(PulumiFailed, match="does not answer") as refused:
+            run(tier)
+        assert "Traceback" not in str(refused.value)
 
 
 def test_a_user_who_may_not_look_is_told_so_with_the_servers_words(tier_of: Callable[..., Tier]) -> None:

@@ -190,7 +190,7 @@ def test_a_second_stack_in_the_cluster_leaves_every_object_of_the_first_alone(
     nodes = "server: premium-4x-h100-80g-sxm\n    count: 1\n"
     names = f"    names: [{first.stack}-gpu-1, {second.stack}-gpu-2]\n"
     second.edit(lambda text: text.replace(nodes, nodes + names, 1))
-    second.prepare()
+    second.project.prepare()  # and no servers: the first stack's would become another model's
     with pytest.raises(PulumiFailed) as refused:
         second.project.pulumi("preview", quiet=True)
     assert f"serves the stack '{first.stack}'" in str(refused.value)
@@ -205,11 +205,15 @@ def test_a_second_stack_in_the_cluster_leaves_every_object_of_the_first_alone(
     before = versions()
     second.up()
     check_pods(second)
+    check_pods(first)
+    assert versions() == before
     mine, theirs = ({identity(item) for item in rendered(tier)} for tier in (first, second))
     cluster_wide = {"Namespace", "Node", "PersistentVolume", "PriorityClass"}
     assert not {key for key in mine & theirs if key[0] in cluster_wide}
     second.project.pulumi("destroy", "--yes", "--skip-preview", quiet=True)
     assert versions() == before
+    check_pods(first)
+    first.up("--expect-no-changes")
     assert not second.cluster.api.list_all("v1", "Node", selector={"tierup/stack": second.stack})
 
 
