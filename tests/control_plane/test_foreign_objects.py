@@ -89,7 +89,9 @@ def test_another_deployment_of_the_same_stack_name_is_refused(tier_of: Callable[
             run(tier)
         message = str(refused.value)
         assert "Traceback" not in message
-        assert f"TIER084 nodes.names[0]: node {tier.stack}-gpu-1 serves another deployment of a stack" in message
+        assert (
+            f"TIER084 nodes.names[0]: node {tier.stack}-gpu-1 serves another deployment of a stack" in message
+        )
         priority = f"priorityclass/tierup-{tier.stack}-model-server"
         assert f"TIER081 {priority}: is of another deployment of a stack" in message
     shutil.rmtree(states)
