@@ -44,7 +44,7 @@ def namespace(cluster: Cluster) -> Iterator[str]:
 
 @pytest.fixture
 def tier_of(cluster: Cluster, tmp_path: Path) -> Iterator[Callable[..., Tier]]:
-    """Makes tiers that are not up yet: `tier_of("standard")`, `tier_of("entry", edit)`.
+    """Makes tiers that are not started yet: `tier_of("standard")`, `tier_of("entry", edit)`.
 
     They share the worker's cluster, each with a namespace, servers and state of its own. `own_cluster=True` is for a
     test that breaks the cluster or changes more of it; `beside=tier` has the cluster, checkout and state of another.

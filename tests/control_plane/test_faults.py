@@ -93,7 +93,7 @@ def test_a_local_run_clears_only_the_lock_of_a_dead_process(tier_of: Callable[..
     assert len(lines) == 1, "there is no lock any more"
     tier.up()
     check_whole(tier)
-    # A process that started after the lock was taken only got the dead one's number.
+    # A process that started after the lock only reuses the dead process's pid.
     lock = tier.project.work_folder / "pulumi/.pulumi/locks/organization/tierup" / tier.stack / "old.json"
     held = {"pid": os.getpid(), "hostname": socket.gethostname(), "timestamp": "2026-01-01T00:00:00.1234567Z"}
     lock.parent.mkdir(parents=True, exist_ok=True)

@@ -93,7 +93,7 @@ def test_another_deployment_of_the_same_stack_name_is_refused(tier_of: Callable[
             f"TIER084 nodes.names[0]: node {tier.stack}-gpu-1 serves another deployment of a stack" in message
         )
         priority = f"priorityclass/tierup-{tier.stack}-model-server"
-        assert f"TIER081 {priority}: is of another deployment of a stack" in message
+        assert f"TIER081 {priority}: belongs to another deployment of a stack" in message
     shutil.rmtree(states)
     ours.rename(states)
     tier.up("--expect-no-changes")
@@ -220,7 +220,7 @@ def test_a_second_autoscaler_is_refused_until_it_is_removed(
 
 
 def test_an_autoscaler_without_metrics_is_only_a_warning(tier_of: Callable[..., Tier]) -> None:
-    """A warm spare to grow into, and nothing in the local cluster that would make it grow."""
+    """The tier could scale up to a warm spare, but the local cluster serves no metrics to scale by."""
     tier = tier_of("standard", lambda text: text.replace("mode: cold", "mode: warm", 1), own_cluster=True)
     tier.prepare()
     output = tier.project.pulumi("preview", quiet=True)
