@@ -102,6 +102,19 @@ data-path: setup ## tests of requests on their way through a real Nginx
 control-plane: setup ## tests against a real API server, scheduled on simulated nodes
 	$(suites) control-plane
 
+.PHONY: check
+check: setup ## lint and the unit tests: the loop of every hour
+	$(suites) lint unit
+
+.PHONY: fmt
+fmt: setup ## format, and fix what can be fixed
+	@$(BIN)/ruff check --fix --quiet .
+	@$(BIN)/ruff format .
+
+.PHONY: outdated
+outdated: setup ## list the pinned Python packages that have newer releases
+	@$(BIN)/python -m pip list --disable-pip-version-check --outdated
+
 .PHONY: lint
 lint: setup ## style, formatting, strict types, imports from floors below
 	$(suites) lint

@@ -114,7 +114,7 @@ def plan_of(slots: int, queue: int) -> Plan:
     return resolve(parse(raw).config(), load_catalog())
 
 
-def direct(workspace: Workspace, backends: Backends) -> Target:
+def direct(_workspace: Workspace, backends: Backends) -> Target:
     """No gateway: clients use the model servers in turn; the cost is the servers' own."""
     return Target("direct", backends.addresses, backends.pids)
 

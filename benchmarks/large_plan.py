@@ -15,8 +15,10 @@ def large_plan(resources: int, *, unknown: int = 0, bulky: bool = False) -> dict
     golden = json.loads(_GOLDEN.read_text(encoding="utf-8"))
     steps = [step for step in golden["steps"] if step["op"] in ("same", "update")]
     extra = [step for step in steps if "$kubernetes:" in step["urn"]]
-    for number in range(resources - len(steps)):
-        steps.append(_copy(extra[number % len(extra)], f"copy-{number}", number < unknown))
+    steps += [
+        _copy(extra[number % len(extra)], f"copy-{number}", number < unknown)
+        for number in range(resources - len(steps))
+    ]
     if bulky:
         for step in steps:
             step["newState"]["outputs"] = step["newState"].get("inputs", {})

@@ -71,7 +71,7 @@ class Client:
             reason = "the connection was closed before an answer"
         except HTTPParseError:
             reason = "the connection ended inside an answer"
-        except Exception as error:  # any network error is a result of the test
+        except Exception as error:  # noqa: BLE001 - any network error is a result of the test
             reason = f"connection: {type(error).__name__}"
         return RequestResult(Outcome.FAILED, reason)
 

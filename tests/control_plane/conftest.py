@@ -5,11 +5,10 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from tiers import Edit, Tier, own_checkout
+from tiers import Edit, Tier, make_tier
 
 from tierup.local.cluster.cluster import Cluster
 from tierup.local.cluster.commands import COMPONENTS
-from tierup.local.cluster.project import LocalProject
 from tierup.local.toolchain import ToolMissing, tool
 
 
@@ -26,7 +25,7 @@ def cluster_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def cluster(cluster_root: Path) -> Iterator[Cluster]:
-    """A running cluster, without nodes at first."""
+    """The worker's cluster, which its tests share; it has no nodes but those of the tests that run."""
     cluster = Cluster.up("tests", root=cluster_root)
     yield cluster
     cluster.down()
@@ -44,23 +43,37 @@ def namespace(cluster: Cluster) -> Iterator[str]:
 
 
 @pytest.fixture
-def tier_of(cluster_root: Path, tmp_path: Path) -> Iterator[Callable[..., Tier]]:
-    """Makes tiers, each on a cluster of its own: `tier_of("standard")`, `tier_of("entry", edit)`; not started yet."""
-    made: list[Cluster] = []
+def tier_of(cluster: Cluster, tmp_path: Path) -> Iterator[Callable[..., Tier]]:
+    """Makes tiers that are not started yet: `tier_of("standard")`, `tier_of("entry", edit)`.
 
-    def make(stack: str, edit: Edit | None = None) -> Tier:
-        cluster = Cluster.up(f"t-{uuid4().hex[:8]}", root=cluster_root)
-        made.append(cluster)
-        checkout = tmp_path / cluster.name
-        checkout.mkdir()
-        tier = Tier(LocalProject(own_checkout(checkout), stack, cluster))
+    They share the worker's cluster, each with a namespace, servers and state of its own. `own_cluster=True` is for a
+    test that breaks the cluster or changes more of it; `beside=tier` has the cluster, checkout and state of another.
+    """
+    tiers: list[Tier] = []
+    own: list[Cluster] = []
+
+    def make(
+        stack: str, edit: Edit | None = None, *, own_cluster: bool = False, beside: Tier | None = None
+    ) -> Tier:
+        where, folder = cluster, tmp_path / f"tier-{len(tiers)}"
+        if beside is not None:
+            where, folder = beside.cluster, beside.project.source.parent
+        elif own_cluster:
+            where = Cluster.up(f"t-{uuid4().hex[:8]}", root=cluster.folder.parent)
+            own.append(where)
+        folder.mkdir(exist_ok=True)
+        tier = make_tier(stack, where, folder)
+        tiers.append(tier)
         if edit is not None:
             tier.edit(edit)
         return tier
 
     yield make
-    for cluster in made:
-        cluster.down()
+    for tier in tiers:
+        if tier.cluster is cluster:
+            tier.remove()
+    for other in own:
+        other.down()
 
 
 @pytest.fixture(scope="session")

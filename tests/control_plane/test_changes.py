@@ -244,7 +244,7 @@ def test_a_node_that_joins_an_entry_tier_fetches_its_own_model_files(tier_of: Ca
         for p in tier.objects("v1", "Pod")
         if p["metadata"]["name"].startswith("fetch-models-")
     }
-    assert fetching == {"entry-gpu-1", "entry-gpu-2"}
+    assert fetching == {f"{tier.stack}-gpu-1", f"{tier.stack}-gpu-2"}
 
 
 def test_a_longer_queue_replaces_the_gateways_configuration_and_nothing_else(
@@ -262,12 +262,10 @@ def test_a_longer_queue_replaces_the_gateways_configuration_and_nothing_else(
         for word in line.split()
         if word.startswith(("configmap-", "deployment-"))
     }
-    assert {name.split("-", 3)[3].rsplit("-", 1)[0] for name in changed if name.startswith("configmap-")} == {
-        "gateway"
-    }
-    assert {name for name in changed if name.startswith("deployment-")} == {
-        "deployment-tierup-standard-gateway"
-    }
+    configmap = f"configmap-{tier.plan.namespace}-gateway"
+    assert {name.rsplit("-", 1)[0] for name in changed if name.startswith("configmap-")} == {configmap}
+    deployment = f"deployment-{tier.plan.namespace}-gateway"
+    assert {name for name in changed if name.startswith("deployment-")} == {deployment}
     configs = [
         c["metadata"]["name"]
         for c in tier.objects("v1", "ConfigMap")

@@ -30,24 +30,24 @@ def test_a_manual_deletion_is_drift_and_scaling_by_the_autoscaler_is_not(
 ) -> None:
     tier = tier_of("entry")
     tier.up()
-    status, output = script(tier, "drift.sh", "entry")
+    status, output = script(tier, "drift.sh", tier.stack)
     assert status == 0, output
     namespace = ("--namespace", tier.plan.namespace)
     tier.kubectl(*namespace, "scale", f"deployment/model-{tier.plan.models[0].slug}", "--replicas", "1")
-    status, output = script(tier, "drift.sh", "entry")
+    status, output = script(tier, "drift.sh", tier.stack)
     assert status == 0, output
     tier.kubectl(*namespace, "delete", "networkpolicy", "default-deny")
-    status, output = script(tier, "drift.sh", "entry")
+    status, output = script(tier, "drift.sh", tier.stack)
     assert status != 0
     assert "default-deny" in output
-    assert "stack 'entry' has drifted" in output
+    assert f"stack '{tier.stack}' has drifted" in output
 
 
 def test_a_preview_is_saved_completely_or_not_at_all(tier_of: Callable[..., Tier]) -> None:
     tier = tier_of("entry")
     tier.prepare()
     plan = tier.project.folder / "preview" / "plan.json"
-    status, output = script(tier, "preview.sh", "entry", str(plan))
+    status, output = script(tier, "preview.sh", tier.stack, str(plan))
     assert status == 0, output
     steps = json.loads(plan.read_text())["steps"]
     assert len(steps) > 40
@@ -56,7 +56,7 @@ def test_a_preview_is_saved_completely_or_not_at_all(tier_of: Callable[..., Tier
 
     tier.edit(lambda text: text.replace("capexUsd: 20000", "capexUsd: 2000"))
     tier.project.prepare()
-    status, output = script(tier, "preview.sh", "entry", str(plan))
+    status, output = script(tier, "preview.sh", tier.stack, str(plan))
     assert status != 0
     assert "TIER075" in output, "the engine's reason is in the log"
     assert not plan.exists(), "the old plan is gone, and a part of the new one has no cost"
@@ -91,16 +91,16 @@ def test_another_runner_with_read_access_can_preview_and_sees_no_drift(
     del stack["config"]["tierup:cluster"]
     tier.project.stack_file.write_text(yaml.safe_dump(stack))
     shutil.copy(tier.cluster.kubeconfig, tier.project.folder / ".kubeconfig")
-    words = ["pulumi", "up", "--stack", "entry", "--yes", "--non-interactive", "--skip-preview"]
+    words = ["pulumi", "up", "--stack", tier.stack, "--yes", "--non-interactive", "--skip-preview"]
     env = {**tier.project.environment(), "KUBECONFIG": ".kubeconfig"}
     subprocess.run(words, cwd=tier.project.folder, env=env, check=True, capture_output=True)
 
     elsewhere = shutil.copytree(tier.project.folder, tmp_path / "elsewhere", symlinks=True)
     (elsewhere / ".kubeconfig").write_text(reading(tier))
-    status, output = script(tier, "drift.sh", "entry", checkout=elsewhere)
+    status, output = script(tier, "drift.sh", tier.stack, checkout=elsewhere)
     assert status == 0, output
     stack["config"]["tierup:gateway"]["queueLength"] = 44
-    (elsewhere / "stacks" / "Pulumi.entry.yaml").write_text(yaml.safe_dump(stack))
-    status, output = script(tier, "preview.sh", "entry", "plan.json", checkout=elsewhere)
+    (elsewhere / "stacks" / f"Pulumi.{tier.stack}.yaml").write_text(yaml.safe_dump(stack))
+    status, output = script(tier, "preview.sh", tier.stack, "plan.json", checkout=elsewhere)
     assert status == 0, output
-    assert "deployment-tierup-entry-gateway" in output
+    assert f"deployment-{tier.plan.namespace}-gateway" in output

@@ -32,7 +32,7 @@ def test_destroy_keeps_the_metrics_volume_and_the_next_up_uses_it_again(
     tier.kubectl("label", "node", names[0], "rack=7")
     before[names[0]]["metadata"]["labels"]["rack"] = "7"
     kept = tier.project.outputs()["retainedOnDestroy"]
-    assert kept == ["namespace/tierup-standard", "persistentvolumeclaim/prometheus-data"]
+    assert kept == [f"namespace/{tier.plan.namespace}", "persistentvolumeclaim/prometheus-data"]
     volume = tier.cluster.api.get("v1", "PersistentVolumeClaim", "prometheus-data", tier.plan.namespace)
     tier.project.pulumi("destroy", "--yes", "--skip-preview", quiet=True)
     assert left(tier) == set(kept)

@@ -18,17 +18,17 @@ from tierup.local.cluster.folders import LocalClusterError
 from tierup.local.cluster.project import PulumiFailed
 from tierup.manifests import render
 
-Appeared = tuple[str, str, str]
+Appeared = tuple[str, str, str | None]  # a namespace is named after the stack
 
 
 def wait_for(tier: Tier, engine: subprocess.Popen[str], appeared: Appeared) -> None:
     """Wait until an object is in the cluster while `up` still runs."""
     api_version, kind, name = appeared
-    namespace = None if kind in ("Namespace", "PriorityClass") else tier.plan.namespace
+    place = (tier.plan.namespace,) if name is None else (name, tier.plan.namespace)
     deadline = time.monotonic() + WAIT_TIMEOUT_S
-    while tier.cluster.api.get(api_version, kind, name, namespace) is None:
-        assert engine.poll() is None, f"`up` ended before {kind}/{name} appeared"
-        assert time.monotonic() < deadline, f"{kind}/{name} did not appear"
+    while tier.cluster.api.get(api_version, kind, *place) is None:
+        assert engine.poll() is None, f"`up` ended before {kind}/{place[0]} appeared"
+        assert time.monotonic() < deadline, f"{kind}/{place[0]} did not appear"
 
 
 def end(engine: subprocess.Popen[str]) -> None:
@@ -43,9 +43,7 @@ def check_whole(tier: Tier) -> None:
     planned = {(m["kind"], m["metadata"]["name"]) for m in render(tier.plan)}
     live = set()
     for api_version, kind in {(m["apiVersion"], m["kind"]) for m in render(tier.plan)}:
-        for item in tier.cluster.api.list_all(
-            api_version, kind, selector={"tierup/stack": tier.project.stack}
-        ):
+        for item in tier.cluster.api.list_all(api_version, kind, selector={"tierup/stack": tier.stack}):
             if not item["metadata"].get("ownerReferences"):
                 live.add((kind, item["metadata"]["name"]))
     assert live == planned
@@ -55,7 +53,7 @@ def check_whole(tier: Tier) -> None:
 
 
 KILLED_AT = [
-    ("v1", "Namespace", "tierup-standard"),
+    ("v1", "Namespace", None),
     ("v1", "ResourceQuota", "tier"),
     ("apps/v1", "Deployment", "gateway"),
 ]
@@ -96,7 +94,7 @@ def test_a_local_run_clears_only_the_lock_of_a_dead_process(tier_of: Callable[..
     tier.up()
     check_whole(tier)
     # A process that started after the lock only reuses the dead process's pid.
-    lock = tier.cluster.folder / "pulumi/.pulumi/locks/organization/tierup/standard/old.json"
+    lock = tier.project.work_folder / "pulumi/.pulumi/locks/organization/tierup" / tier.stack / "old.json"
     held = {"pid": os.getpid(), "hostname": socket.gethostname(), "timestamp": "2026-01-01T00:00:00.1234567Z"}
     lock.parent.mkdir(parents=True, exist_ok=True)
     lock.write_text(json.dumps(held))
@@ -118,7 +116,7 @@ def test_an_interrupted_up_is_repaired_by_running_it_again(tier_of: Callable[...
 def test_up_survives_a_killed_api_server_or_is_repaired_by_running_it_again(
     tier_of: Callable[..., Tier],
 ) -> None:
-    tier = tier_of("standard")
+    tier = tier_of("standard", own_cluster=True)
     engine = tier.start_up()
     wait_for(tier, engine, KILLED_AT[1])
     tier.cluster.kill("kube-apiserver")
@@ -172,14 +170,14 @@ def denied(tier: Tier) -> bool:
 def test_a_failed_up_names_the_object_and_is_repaired_by_running_it_again(
     tier_of: Callable[..., Tier],
 ) -> None:
-    tier = tier_of("standard")
+    tier = tier_of("standard", own_cluster=True)
     tier.kubectl("apply", "--server-side", "-f", "-", stdin=POLICY)
     deadline = time.monotonic() + WAIT_TIMEOUT_S
     while not denied(tier):
         assert time.monotonic() < deadline, "the admission policy never came into force"
     with pytest.raises(PulumiFailed, match="no gateway today") as failed:
         tier.up()
-    assert "deployment-tierup-standard-gateway" in str(failed.value)
+    assert f"deployment-{tier.plan.namespace}-gateway" in str(failed.value)
     tier.kubectl("delete", "-f", "-", stdin=POLICY)
     deadline = time.monotonic() + WAIT_TIMEOUT_S
     while denied(tier):

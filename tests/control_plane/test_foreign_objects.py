@@ -15,7 +15,7 @@ from tierup.local.cluster.api import WAIT_TIMEOUT_S, Api, ApiError
 from tierup.local.cluster.project import PulumiFailed
 
 Run = Callable[[Tier], str]
-RUNS = {
+RUNS: dict[str, Run] = {
     "up": lambda tier: tier.project.pulumi("up", "--yes", "--skip-preview", quiet=True),
     "preview": lambda tier: tier.project.pulumi("preview", quiet=True),
 }
@@ -29,7 +29,7 @@ def refusal(tier: Tier, run: Run) -> str:
     message = str(refused.value)
     assert "Traceback" not in message
     assert tier.cluster.api.list_all("apps/v1", "Deployment", namespace=tier.plan.namespace) == []
-    labelled = tier.cluster.api.list_all("v1", "Node", selector={"tierup/stack": tier.project.stack})
+    labelled = tier.cluster.api.list_all("v1", "Node", selector={"tierup/stack": tier.stack})
     assert [n["metadata"]["name"] for n in labelled if "tierup/role" in n["metadata"]["labels"]] == []
     return message
 
@@ -38,7 +38,7 @@ def refusal(tier: Tier, run: Run) -> str:
 def test_all_foreign_objects_are_named_in_one_message(tier_of: Callable[..., Tier], run: Run) -> None:
     tier = tier_of("standard")
     tier.prepare()
-    namespace = tier.plan.namespace
+    namespace, priority = tier.plan.namespace, f"tierup-{tier.stack}-model-server"
     for manifest in (
         {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}},
         {
@@ -49,7 +49,7 @@ def test_all_foreign_objects_are_named_in_one_message(tier_of: Callable[..., Tie
         {
             "apiVersion": "scheduling.k8s.io/v1",
             "kind": "PriorityClass",
-            "metadata": {"name": "tierup-standard-model-server", "labels": {"tierup/stack": "other"}},
+            "metadata": {"name": priority, "labels": {"tierup/stack": "other"}},
             "value": 5,
         },
     ):
@@ -58,18 +58,18 @@ def test_all_foreign_objects_are_named_in_one_message(tier_of: Callable[..., Tie
     for name in (
         f"namespace/{namespace}",
         "serviceaccount/gateway",
-        "priorityclass/tierup-standard-model-server",
+        f"priorityclass/{priority}",
     ):
         assert f"TIER081 {name}: exists in the cluster and is not this stack's" in message
-    assert "the cluster of stack 'standard' has 3 problems:" in message
-    kept = tier.cluster.api.get("scheduling.k8s.io/v1", "PriorityClass", "tierup-standard-model-server")
+    assert f"the cluster of stack '{tier.stack}' has 3 problems:" in message
+    kept = tier.cluster.api.get("scheduling.k8s.io/v1", "PriorityClass", priority)
     assert kept is not None
     assert kept["value"] == 5
 
 
 def test_an_object_that_our_own_interrupted_up_left_is_adopted(tier_of: Callable[..., Tier]) -> None:
     tier = tier_of("standard")
-    labels = {"tierup/stack": "standard"}
+    labels = {"tierup/stack": tier.stack}
     tier.cluster.api.create(
         {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": tier.plan.namespace, "labels": labels}}
     )
@@ -77,23 +77,23 @@ def test_an_object_that_our_own_interrupted_up_left_is_adopted(tier_of: Callable
     tier.up("--expect-no-changes")
 
 
-@runs
-def test_another_deployment_of_the_same_stack_name_is_refused(tier_of: Callable[..., Tier], run: Run) -> None:
+def test_another_deployment_of_the_same_stack_name_is_refused(tier_of: Callable[..., Tier]) -> None:
     tier = tier_of("standard")
     tier.up()
-    states = tier.cluster.folder / "pulumi" / ".pulumi"
+    states = tier.project.work_folder / "pulumi" / ".pulumi"
     ours = states.with_name("elsewhere")
     states.rename(ours)  # a colleague with another backend: same checkout, same cluster
     tier.prepare()
-    with pytest.raises(PulumiFailed) as refused:
-        run(tier)
-    message = str(refused.value)
-    assert "Traceback" not in message
-    assert "TIER084 nodes.names[0]: node standard-gpu-1 serves another deployment of a stack" in message
-    assert (
-        "TIER081 priorityclass/tierup-standard-model-server: belongs to another deployment of a stack"
-        in message
-    )
+    for run in RUNS.values():
+        with pytest.raises(PulumiFailed) as refused:
+            run(tier)
+        message = str(refused.value)
+        assert "Traceback" not in message
+        assert (
+            f"TIER084 nodes.names[0]: node {tier.stack}-gpu-1 serves another deployment of a stack" in message
+        )
+        priority = f"priorityclass/tierup-{tier.stack}-model-server"
+        assert f"TIER081 {priority}: belongs to another deployment of a stack" in message
     shutil.rmtree(states)
     ours.rename(states)
     tier.up("--expect-no-changes")
@@ -104,17 +104,17 @@ def test_missing_foreign_and_mismatched_nodes_are_named(tier_of: Callable[..., T
     tier = tier_of("standard")
     tier.prepare()
     api = tier.cluster.api
-    api.delete("v1", "Node", "standard-gpu-1")
-    api.wait("v1", "Node", "standard-gpu-1", until=lambda node: node is None)
+    api.delete("v1", "Node", f"{tier.stack}-gpu-1")
+    api.wait("v1", "Node", f"{tier.stack}-gpu-1", until=lambda node: node is None)
     api.merge(
-        "/api/v1/nodes/standard-gpu-2", {"metadata": {"labels": {"nvidia.com/gpu.product": "Tesla-T4"}}}
+        f"/api/v1/nodes/{tier.stack}-gpu-2", {"metadata": {"labels": {"nvidia.com/gpu.product": "Tesla-T4"}}}
     )
-    api.merge("/api/v1/nodes/standard-gpu-3", {"metadata": {"labels": {"tierup/stack": "other"}}})
+    api.merge(f"/api/v1/nodes/{tier.stack}-gpu-3", {"metadata": {"labels": {"tierup/stack": "other"}}})
     message = refusal(tier, run)
     assert "TIER082 nodes.names[0]: the cluster has no such node" in message
-    assert "TIER083 nodes.names[1]: node standard-gpu-2 is not a standard-2x-a100-80g-pcie" in message
+    assert f"TIER083 nodes.names[1]: node {tier.stack}-gpu-2 is not a standard-2x-a100-80g-pcie" in message
     assert "(got Tesla-T4; allowed NVIDIA-A100-80GB-PCIe)" in message
-    assert "TIER084 nodes.names[2]: node standard-gpu-3 serves the stack 'other'" in message
+    assert f"TIER084 nodes.names[2]: node {tier.stack}-gpu-3 serves the stack 'other'" in message
 
 
 def test_a_missing_storage_class_is_named(tier_of: Callable[..., Tier]) -> None:
@@ -138,7 +138,7 @@ def claim_from(storage_class: str) -> Edit:
 def test_a_single_node_storage_class_for_three_nodes_is_refused_until_a_shared_volume_exists(
     tier_of: Callable[..., Tier],
 ) -> None:
-    tier = tier_of("standard", claim_from("disks"))
+    tier = tier_of("standard", claim_from("disks"), own_cluster=True)
     tier.prepare()
     api = tier.cluster.api
 
@@ -153,7 +153,7 @@ def test_a_single_node_storage_class_for_three_nodes_is_refused_until_a_shared_v
     store("StorageClass", "storage.k8s.io/v1", "disks", provisioner="ebs.csi.aws.com")
     volume("for-one", "ReadWriteOnce")
     message = refusal(tier, RUNS["preview"])
-    assert "the cluster of stack 'standard' has 1 problem:" in message
+    assert f"the cluster of stack '{tier.stack}' has 1 problem:" in message
     assert "TIER088 persistentvolumeclaim/models-shared-" in message
     assert "storage class disks makes no volume that serves ReadWriteMany, which 3 nodes need" in message
     assert "(got ebs.csi.aws.com) - name a class that does in cache.storageClass" in message
@@ -198,7 +198,7 @@ def test_a_second_autoscaler_is_refused_until_it_is_removed(
     tier_of: Callable[..., Tier], scaled_objects: str, enabled: str
 ) -> None:
     """A real HPA, and a real ScaledObject under KEDA's own definition; KEDA itself does not run."""
-    tier = tier_of("standard")
+    tier = tier_of("standard", own_cluster=True)
     if enabled == "false":
         tier.edit(lambda text: text.replace("enabled: true", "enabled: false"))
     tier.prepare()
@@ -207,12 +207,12 @@ def test_a_second_autoscaler_is_refused_until_it_is_removed(
     deadline = time.monotonic() + WAIT_TIMEOUT_S
     while not knows_scaled_objects(api):
         assert time.monotonic() < deadline, "the API server never served ScaledObjects"
-    labels = {"tierup/stack": "standard"}
+    labels = {"tierup/stack": tier.stack}
     api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": labels}})
     for manifest in second_scalers(namespace):
         api.create(manifest)
     message = refusal(tier, RUNS["up"])
-    assert "the cluster of stack 'standard' has 2 problems:" in message
+    assert f"the cluster of stack '{tier.stack}' has 2 problems:" in message
     for kind in ("horizontalpodautoscaler", "scaledobject"):
         assert f"TIER089 {kind}/theirs: scales deployment/model-qwen2-5-7b" in message
         tier.kubectl("delete", "--namespace", namespace, kind, "theirs")
@@ -221,7 +221,7 @@ def test_a_second_autoscaler_is_refused_until_it_is_removed(
 
 def test_an_autoscaler_without_metrics_is_only_a_warning(tier_of: Callable[..., Tier]) -> None:
     """The tier could scale up to a warm spare, but the local cluster serves no metrics to scale by."""
-    tier = tier_of("standard", lambda text: text.replace("mode: cold", "mode: warm", 1))
+    tier = tier_of("standard", lambda text: text.replace("mode: cold", "mode: warm", 1), own_cluster=True)
     tier.prepare()
     output = tier.project.pulumi("preview", quiet=True)
     assert "TIER014 autoscaling: no adapter serves custom.metrics.k8s.io in this cluster" in output
@@ -253,23 +253,24 @@ def use_cluster(tier: Tier, **values: str) -> None:
     tier.project.stack_file.write_text(yaml.safe_dump(document))
 
 
-@runs
-def test_an_unreachable_cluster_is_one_message(tier_of: Callable[..., Tier], run: Run) -> None:
-    tier = tier_of("standard")
+def test_an_unreachable_cluster_is_one_message(tier_of: Callable[..., Tier]) -> None:
+    tier = tier_of("standard", own_cluster=True)
     tier.prepare()
-    use_cluster(tier, context="nowhere")
-    assert f"kubeconfig {tier.cluster.kubeconfig} has no context 'nowhere'" in refusal(tier, run)
-    use_cluster(tier, kubeconfig="no/such/file")
-    assert "kubeconfig no/such/file cannot be used" in refusal(tier, run)
     broken = tier.project.folder / "broken"
     broken.write_text("a: [")
-    use_cluster(tier, kubeconfig=str(broken))
-    assert f"kubeconfig {broken} cannot be used" in refusal(tier, run)
-    use_cluster(tier, kubeconfig=str(tier.cluster.kubeconfig), context=tier.cluster.context)
+    for run in RUNS.values():
+        use_cluster(tier, context="nowhere")
+        assert f"kubeconfig {tier.cluster.kubeconfig} has no context 'nowhere'" in refusal(tier, run)
+        use_cluster(tier, kubeconfig="no/such/file")
+        assert "kubeconfig no/such/file cannot be used" in refusal(tier, run)
+        use_cluster(tier, kubeconfig=str(broken))
+        assert f"kubeconfig {broken} cannot be used" in refusal(tier, run)
+        use_cluster(tier, kubeconfig=str(tier.cluster.kubeconfig), context=tier.cluster.context)
     tier.cluster.kill("kube-apiserver")
-    with pytest.raises(PulumiFailed, match="does not answer") as refused:
-        run(tier)
-    assert "Traceback" not in str(refused.value)
+    for run in RUNS.values():
+        with pytest.raises(PulumiFailed, match="does not answer") as refused:
+            run(tier)
+        assert "Traceback" not in str(refused.value)
 
 
 def test_missing_read_permission_is_reported_with_the_servers_message(tier_of: Callable[..., Tier]) -> None:
@@ -296,6 +297,6 @@ def test_a_bad_stack_file_is_one_message_in_the_preview(tier_of: Callable[..., T
         text.replace("users: 50", "users: -1").replace("id: qwen2.5-7b", "id: qwen2.5-8b")
     )
     message = refusal(tier, RUNS["preview"])
-    assert "stack 'standard' has 2 problems:" in message
+    assert f"stack '{tier.stack}' has 2 problems:" in message
     assert "TIER006 workload.users" in message
     assert "TIER021 models[0].id: the catalogue has no such model (got qwen2.5-8b" in message

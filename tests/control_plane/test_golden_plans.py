@@ -64,9 +64,9 @@ def test_a_tiers_preview_and_stack_file_have_the_same_cost(tier_of: Callable[...
     _, now = bills(json.loads(preview))
     expected = bill_of(tier.plan)
     assert now == expected
-    again = parse_plan(f"Previewing update ({stack}):\n{preview}\n".encode(), "a log")
+    again = parse_plan(f"Previewing update ({tier.stack}):\n{preview}\n".encode(), "a log")
     assert again == parse_plan(preview.encode(), "alone")
-    asked = [str(TIERUP), "cost", "--stack", stack, "--preview", "--json"]
+    asked = [str(TIERUP), "cost", "--stack", tier.stack, "--preview", "--json"]
     done = subprocess.run(
         asked, cwd=tier.project.folder, env=tier.project.environment(), capture_output=True, check=False
     )

@@ -196,7 +196,7 @@ def test_every_port_is_on_loopback(cluster: Cluster) -> None:
     for pid in cluster.status().pids.values():
         for link in Path(f"/proc/{pid}/fd").iterdir():
             with contextlib.suppress(FileNotFoundError):  # closed meanwhile; what listens stays open
-                target = os.readlink(link)
+                target = str(link.readlink())
                 inodes.add(target.removeprefix("socket:[").removesuffix("]"))
     listening = []
     for table in ("tcp", "tcp6"):
@@ -390,9 +390,13 @@ def test_pod_security_refuses_a_privileged_pod_where_restricted_is_enforced(
 
 
 def test_deployment_job_and_claims_of_both_storage_classes_work_and_volumes_are_replenished(
-    gpu_node: Cluster, namespace: str
+    cluster_root: Path, name: str
 ) -> None:
-    api = gpu_node.api
+    api, namespace = (
+        Cluster.up(name, root=cluster_root).api,
+        "default",
+    )  # tiers leave volumes in the shared one
+    apply_nodes(api, [NODE])
     ensure_volumes(api, shared=2, standard=2)
     api.apply(
         claim(namespace, "shared", "ReadWriteMany", "shared"),
@@ -420,9 +424,9 @@ def test_deployment_job_and_claims_of_both_storage_classes_work_and_volumes_are_
     assert free() == {"shared": 1, "standard": 1}
     api.delete("apps/v1", "Deployment", "server", namespace)
     api.delete("batch/v1", "Job", "fetch", namespace)
-    for name in ("shared", "own"):
-        api.delete("v1", "PersistentVolumeClaim", name, namespace)
-        api.wait("v1", "PersistentVolumeClaim", name, namespace, until=is_gone)
+    for bound_claim in ("shared", "own"):
+        api.delete("v1", "PersistentVolumeClaim", bound_claim, namespace)
+        api.wait("v1", "PersistentVolumeClaim", bound_claim, namespace, until=is_gone)
     assert free() == {"shared": 1, "standard": 1}
     ensure_volumes(api, shared=2, standard=2)
     assert free() == {"shared": 2, "standard": 2}

@@ -5,20 +5,19 @@ import copy
 import json
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
 import pytest
 import yaml
 from tier_checks import check_pods
-from tiers import Tier, own_checkout
+from tiers import Tier, make_tier
 
 from tierup.cli.render import to_yaml
 from tierup.cli.tier_page import gpus_of_pod
 from tierup.local.cluster.api import WAIT_TIMEOUT_S, Api, ApiError
 from tierup.local.cluster.cluster import Cluster
-from tierup.local.cluster.project import LocalProject, PulumiFailed
+from tierup.local.cluster.project import PulumiFailed
 from tierup.manifests import render
 
 Object = dict[str, Any]
@@ -31,15 +30,14 @@ IN_EVERY_NAMESPACE = {("ConfigMap", "kube-root-ca.crt"), ("ServiceAccount", "def
 
 
 @pytest.fixture(scope="module")
-def standard(cluster_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tier]:
+def standard(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tier]:
     """A standard tier with both secrets that is up; tests only look at it."""
-    cluster = Cluster.up("ownership", root=cluster_root)
-    tier = Tier(LocalProject(own_checkout(tmp_path_factory.mktemp("checkout")), "standard", cluster))
+    tier = make_tier("standard", cluster, tmp_path_factory.mktemp("standard"))
     tier.edit(lambda text: text + SECRETS)
     tier.up()
     check_pods(tier)
     yield tier
-    cluster.down()
+    tier.remove()
 
 
 def rendered(tier: Tier) -> list[Object]:
@@ -126,7 +124,7 @@ def test_the_cluster_has_no_object_of_the_stack_that_is_not_rendered(standard: T
     }
     for arguments in (
         (",".join(sorted(listed["true"] - BY_CONTROLLERS)), "--namespace", namespace),
-        (",".join(sorted(listed["false"])), "--selector", "tierup/stack=standard"),
+        (",".join(sorted(listed["false"])), "--selector", f"tierup/stack={standard.stack}"),
     ):
         items = json.loads(standard.kubectl("get", *arguments, "--output=json"))["items"]
         made = {identity(item) for item in items if not item["metadata"].get("ownerReferences")}
@@ -136,7 +134,7 @@ def test_the_cluster_has_no_object_of_the_stack_that_is_not_rendered(standard: T
 
 def test_no_value_of_a_secret_is_written_to_a_file_or_shown(standard: Tier) -> None:
     """What pulumi prints and all that it and the project keep on disk, in clear and in the API's base64."""
-    folder, namespace = standard.cluster.folder, standard.plan.namespace
+    folder, namespace = standard.project.work_folder, standard.plan.namespace
     secrets = standard.cluster.api.list_all("v1", "Secret", namespace=namespace)
     encoded = [value.encode() for secret in secrets for value in secret["data"].values()]
     assert len(encoded) == 2
@@ -151,7 +149,7 @@ def test_no_value_of_a_secret_is_written_to_a_file_or_shown(standard: Tier) -> N
         )
     ]
     files = [file for part in ("pulumi", "project") for file in (folder / part).rglob("*") if file.is_file()]
-    assert any(file.name == "standard.json" for file in files), "the state is one of the files"
+    assert any(file.name == f"{standard.stack}.json" for file in files), "the state is one of the files"
     for text in (*(text.encode() for text in shown), *(file.read_bytes() for file in files)):
         assert not any(needle in text for needle in needles)
 
@@ -188,14 +186,15 @@ def test_a_second_stack_in_the_cluster_leaves_every_object_of_the_first_alone(
     first = tier_of("entry")
     first.up()
     check_pods(first)
-    second = Tier(LocalProject(first.project.source, "premium", first.cluster))
+    second = tier_of("premium", beside=first)
     nodes = "server: premium-4x-h100-80g-sxm\n    count: 1\n"
-    second.edit(lambda text: text.replace(nodes, f"{nodes}    names: [entry-gpu-1, premium-gpu-2]\n", 1))
-    second.prepare()
+    names = f"    names: [{first.stack}-gpu-1, {second.stack}-gpu-2]\n"
+    second.edit(lambda text: text.replace(nodes, nodes + names, 1))
+    second.project.prepare()  # and no servers: the first stack's would become another model's
     with pytest.raises(PulumiFailed) as refused:
         second.project.pulumi("preview", quiet=True)
-    assert "serves the stack 'entry'" in str(refused.value)
-    second.edit(lambda text: text.replace("    names: [entry-gpu-1, premium-gpu-2]\n", "", 1))
+    assert f"serves the stack '{first.stack}'" in str(refused.value)
+    second.edit(lambda text: text.replace(names, "", 1))
 
     def versions() -> dict[tuple[str, str], tuple[str, Any]]:
         found = [live_object(first.cluster.api, manifest) for manifest in rendered(first)]
@@ -206,12 +205,16 @@ def test_a_second_stack_in_the_cluster_leaves_every_object_of_the_first_alone(
     before = versions()
     second.up()
     check_pods(second)
+    check_pods(first)
+    assert versions() == before
     mine, theirs = ({identity(item) for item in rendered(tier)} for tier in (first, second))
     cluster_wide = {"Namespace", "Node", "PersistentVolume", "PriorityClass"}
     assert not {key for key in mine & theirs if key[0] in cluster_wide}
     second.project.pulumi("destroy", "--yes", "--skip-preview", quiet=True)
     assert versions() == before
-    assert not second.cluster.api.list_all("v1", "Node", selector={"tierup/stack": "premium"})
+    check_pods(first)
+    first.up("--expect-no-changes")
+    assert not second.cluster.api.list_all("v1", "Node", selector={"tierup/stack": second.stack})
 
 
 def test_a_removed_server_can_be_drained_onto_those_in_service(
@@ -230,7 +233,11 @@ def test_a_removed_server_can_be_drained_onto_those_in_service(
     tier.edit(lambda text: text.replace("count: 2\n    standby:", "count: 1\n    standby:", 1))
     tier.up()
     tier.kubectl(
-        "drain", given, "--delete-emptydir-data", "--timeout=300s", "--pod-selector=tierup/stack=standard"
+        "drain",
+        given,
+        "--delete-emptydir-data",
+        "--timeout=300s",
+        f"--pod-selector=tierup/stack={tier.stack}",
     )
     tier.kubectl("uncordon", given)
     for deployment in tier.objects("apps/v1", "Deployment"):

@@ -11,7 +11,7 @@ from tiers import Tier
 from tierup.local.cluster.project import PulumiFailed
 
 APP = """
-classes = k8s.core.v1.ConfigMap("classes", metadata={"name": "classes", "namespace": "default"}, opts=theirs)
+classes = k8s.core.v1.ConfigMap("classes", metadata={"name": "classes", "namespace": others}, opts=theirs)
 labels = {"app": "app"}
 container = {
     "name": "app",
@@ -26,7 +26,7 @@ container = {
 }
 k8s.apps.v1.Deployment(
     "app",
-    metadata={"name": "app", "namespace": "default", "annotations": {"pulumi.com/skipAwait": "true"}},
+    metadata={"name": "app", "namespace": others, "annotations": {"pulumi.com/skipAwait": "true"}},
     spec={
         "selector": {"matchLabels": labels},
         "template": {"metadata": {"labels": labels}, "spec": {"containers": [container]}},
@@ -42,7 +42,7 @@ UNKNOWN_APP = APP.replace(
 CLAIM = """
 k8s.core.v1.PersistentVolumeClaim(
     "theirs",
-    metadata={"name": "theirs", "namespace": "default", "annotations": {"pulumi.com/skipAwait": "true"}},
+    metadata={"name": "theirs", "namespace": others, "annotations": {"pulumi.com/skipAwait": "true"}},
     spec={"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1000Gi"}}},
     opts=theirs,
 )
@@ -75,24 +75,24 @@ def preview(tier: Tier, *words: str) -> str:
 
 
 def test_a_tier_and_valid_foreign_resources_pass_the_policies(
-    tier_of: Callable[..., Tier], pack: tuple[str, str]
+    tier_of: Callable[..., Tier], pack: tuple[str, str], namespace: str
 ) -> None:
     tier = tier_of("entry", lambda text: budget(text, "    maxIncreaseUsdPerMonth: 50\n"))
-    write_program(tier, UNKNOWN_APP)
+    write_program(tier, namespace, UNKNOWN_APP)
     output = preview(tier, *pack)
     assert "Policies:" in output, "the pack was asked"
     assert "mandatory" not in output
-    write_program(tier, GOOD_APP)
+    write_program(tier, namespace, GOOD_APP)
     assert "mandatory" not in tier.up(*pack)
     check_pods(tier)
     tier.up("--expect-no-changes", *pack)
 
 
 def test_a_bad_resource_stops_the_deployment_before_anything_exists(
-    tier_of: Callable[..., Tier], pack: tuple[str, str], tmp_path: Path
+    tier_of: Callable[..., Tier], pack: tuple[str, str], namespace: str, tmp_path: Path
 ) -> None:
     tier = tier_of("entry")
-    write_program(tier, FLOATING_APP)
+    write_program(tier, namespace, FLOATING_APP)
     levels = tmp_path / "levels.json"
     levels.write_text('{"pinned-images": "advisory"}')
     output = preview(tier, *pack, "--policy-pack-config", str(levels))
@@ -109,17 +109,17 @@ def test_a_bad_resource_stops_the_deployment_before_anything_exists(
     # Even where nobody looks first, the resource itself is not made.
     with pytest.raises(PulumiFailed, match="pinned-images"):
         tier.up(*pack)
-    assert tier.cluster.api.get("apps/v1", "Deployment", "app", "default") is None
+    assert tier.cluster.api.get("apps/v1", "Deployment", "app", namespace) is None
 
 
 def test_a_budget_is_mandatory_or_advisory_as_in_the_stack_file(
-    tier_of: Callable[..., Tier], pack: tuple[str, str]
+    tier_of: Callable[..., Tier], pack: tuple[str, str], namespace: str
 ) -> None:
     """The entry tier costs about 684 USD a month with its volume; others' volumes come on top."""
     tier = tier_of("entry", lambda text: budget(text, "    monthlyUsd: 700\n"))
-    write_program(tier)
+    write_program(tier, namespace)
     assert "mandatory" not in preview(tier, *pack)
-    write_program(tier, CLAIM)
+    write_program(tier, namespace, CLAIM)
     with pytest.raises(PulumiFailed, match=r"budget\.monthlyUsd.*got \$700; allowed at least \$784"):
         tier.project.pulumi("up", "--yes", *pack, quiet=True)
     assert tier.cluster.api.get("v1", "Namespace", tier.plan.namespace) is None
@@ -130,12 +130,12 @@ def test_a_budget_is_mandatory_or_advisory_as_in_the_stack_file(
 
 
 def test_the_cost_increase_of_one_change_is_limited(
-    tier_of: Callable[..., Tier], pack: tuple[str, str]
+    tier_of: Callable[..., Tier], pack: tuple[str, str], namespace: str
 ) -> None:
     tier = tier_of("entry", lambda text: budget(text, "    maxIncreaseUsdPerMonth: 50\n"))
-    write_program(tier)
+    write_program(tier, namespace)
     tier.up(*pack)
-    write_program(tier, CLAIM)
+    write_program(tier, namespace, CLAIM)
     with pytest.raises(
         PulumiFailed, match=r"budget\.maxIncreaseUsdPerMonth.*got \$50; allowed at least \$100"
     ):

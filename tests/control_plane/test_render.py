@@ -5,14 +5,15 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from tiers import Tier
+from tiers import Tier, make_tier
 
+from tierup.local.cluster.cluster import Cluster
 from tierup.manifests import render
 
 SECRET = "  tierup:secret-grafana-admin:\n    secure: v1:not:ours\n"
@@ -59,7 +60,7 @@ def test_render_and_up_make_the_same_objects(tier_of: Callable[..., Tier], stack
         assert differences(manifest, live) == [], f"{kind}/{metadata['name']}"
         known.add((manifest["apiVersion"], kind, metadata["name"]))
     for api_version, kind in {(m["apiVersion"], m["kind"]) for m in manifests}:
-        labelled = tier.cluster.api.list_all(api_version, kind, selector={"tierup/stack": stack})
+        labelled = tier.cluster.api.list_all(api_version, kind, selector={"tierup/stack": tier.stack})
         extra = {
             (api_version, kind, item["metadata"]["name"])
             for item in labelled
@@ -92,7 +93,8 @@ def test_a_secret_is_in_plain_text_only_in_the_cluster(tier_of: Callable[..., Ti
     outputs = json.dumps(tier.project.outputs())
     files = [
         p
-        for p in tier.cluster.folder.rglob("*")
+        for folder in (tier.cluster.folder, tier.project.work_folder)
+        for p in folder.rglob("*")
         if p.is_file() and "etcd" not in p.parts[-4:] and os.access(p, os.R_OK)
     ]
     clear = [
@@ -104,7 +106,7 @@ def test_a_secret_is_in_plain_text_only_in_the_cluster(tier_of: Callable[..., Ti
         assert value not in text
         assert base64.b64encode(value.encode()).decode() not in text
     assert clear == []
-    assert "secret-tierup-standard-" in state, "the state does know the Secret"
+    assert f"secret-{tier.plan.namespace}-" in state, "the state does know the Secret"
 
 
 @pytest.mark.parametrize(
@@ -171,15 +173,14 @@ def test_a_valid_pod_is_admitted_and_one_with_too_many_gpus_is_not(
 
 
 @pytest.fixture(scope="module")
-def labelled_namespace(cluster_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """A standard tier that is up, for tests that only look."""
-    from tiers import own_checkout
-
-    from tierup.local.cluster.cluster import Cluster
-    from tierup.local.cluster.project import LocalProject
-
-    cluster = Cluster.up("wrong-pods", root=cluster_root)
-    tier = Tier(LocalProject(own_checkout(tmp_path_factory.mktemp("checkout")), "standard", cluster))
-    tier.up()
+def labelled_namespace(
+    cluster: Cluster, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Tier, str]]:
+    """A standard tier's namespace with its quota, as rendered, for tests that only look."""
+    tier = make_tier("standard", cluster, tmp_path_factory.mktemp("namespace"))
+    applied = [m for m in rendered(tier) if m["kind"] in ("Namespace", "ResourceQuota")]
+    tier.kubectl("apply", "--server-side", "-f", "-", stdin=yaml.safe_dump_all(applied))
+    account = ("v1", "ServiceAccount", "default", tier.plan.namespace)
+    tier.cluster.api.wait(*account, until=lambda found: found is not None)
     yield tier, tier.plan.namespace
-    cluster.down()
+    tier.remove()

@@ -32,19 +32,6 @@ def test_a_tier_comes_up_scheduled_on_simulated_nodes_and_a_second_up_changes_no
     tier.project.pulumi("preview", "--expect-no-changes", quiet=True)
 
 
-def test_two_stacks_in_one_cluster_do_not_touch_each_other(tier_of: Callable[..., Tier]) -> None:
-    standard = tier_of("standard")
-    entry = Tier(type(standard.project)(standard.project.source, "entry", standard.cluster))
-    standard.up()
-    entry.up()
-    check_pods(standard)
-    check_pods(entry)
-    standard.up("--expect-no-changes")
-    entry.project.pulumi("destroy", "--yes", "--skip-preview", quiet=True)
-    check_pods(standard)
-    standard.up("--expect-no-changes")
-
-
 def test_the_second_engine_comes_up_and_a_change_of_its_options_rolls_it(
     tier_of: Callable[..., Tier],
 ) -> None:

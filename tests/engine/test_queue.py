@@ -23,8 +23,10 @@ def full(small: Served) -> Iterator[Served]:
     assert bound == 12
     streams: list[requests.Response] = []
     try:
-        for number in range(bound):
-            streams.append(small.server.chat(f"tell me {number}", whole=False, stream=True, **ENDLESS))
+        streams.extend(
+            small.server.chat(f"tell me {number}", whole=False, stream=True, **ENDLESS)
+            for number in range(bound)
+        )
         small.server.wait_until(lambda: small.server.in_flight() == bound, f"{bound} requests are in flight")
         yield small
     finally:

@@ -33,12 +33,12 @@ def engine_pair(plan: Plan, folder: Path) -> Iterator[EnginePair]:
     model = make_tiny_model(folder / "model", layers=4, hidden=128, q_heads=4, kv_heads=2)
     servers: list[EngineServer] = []
     try:
-        for number in (1, 2):
-            servers.append(
-                EngineServer(
-                    python, container_of(plan, plan.models[0]), model, KV_BYTES, folder / f"engine-{number}"
-                )
+        servers.extend(
+            EngineServer(
+                python, container_of(plan, plan.models[0]), model, KV_BYTES, folder / f"engine-{number}"
             )
+            for number in (1, 2)
+        )
         for server in servers:
             server.wait_healthy()
         yield EnginePair((servers[0], servers[1]))

@@ -110,11 +110,13 @@ class _Handler(BaseHTTPRequestHandler):
         if not admitted:
             fake.refused += 1
             after = {} if manner.retry_after is None else {"Retry-After": manner.retry_after}
-            return self._error(429, "queue_full", after)
+            self._error(429, "queue_full", after)
+            return
         fails = bool(manner.fails_every) and number % manner.fails_every == 0
         fake.failed += fails
         if fails and manner.failure == "status":
-            return self._error(503, "overloaded")
+            self._error(503, "overloaded")
+            return
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream")
         self.send_header("Transfer-Encoding", "chunked")
@@ -125,7 +127,8 @@ class _Handler(BaseHTTPRequestHandler):
             if token:
                 time.sleep(manner.gap)
             if fails and token == 1:
-                return self._break_off(manner.failure)
+                self._break_off(manner.failure)
+                return
             self._event({"choices": [{"delta": {"content": f" {token}"}}]})
         if body.get("stream_options", {}).get("include_usage"):
             self._event({"choices": [], "usage": self._usage(fake, body, body["max_tokens"])})

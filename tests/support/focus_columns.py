@@ -91,7 +91,7 @@ COLUMNS = {
 
 
 def moment(text: str) -> datetime.datetime:
-    return datetime.datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ")
+    return datetime.datetime.strptime(text, "%Y-%m-%dT%H:%M:%S%z")
 
 
 def read(text: str) -> list[dict[str, str]]:

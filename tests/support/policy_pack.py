@@ -31,6 +31,7 @@ import pulumi_kubernetes as k8s
 from components.program import main
 
 main()
+others = "NAMESPACE"
 here = pulumi.Config("tierup").require_object("cluster")
 theirs = pulumi.ResourceOptions(
     provider=k8s.Provider("theirs", kubeconfig=here["kubeconfig"], context=here["context"])
@@ -38,8 +39,11 @@ theirs = pulumi.ResourceOptions(
 """
 
 
-def write_program(tier: Tier, more: str = "") -> None:
-    """The checkout's own program: the tier, and somebody else's resources, which use the provider of `theirs`."""
+def write_program(tier: Tier, namespace: str, more: str = "") -> None:
+    """The checkout's own program: the tier, and somebody else's resources with the options `theirs` in `others`.
+
+    `namespace` is what `others` names.
+    """
     program = tier.project.source / "__main__.py"
     program.unlink()
-    program.write_text(PROGRAM + more)
+    program.write_text(PROGRAM.replace("NAMESPACE", namespace) + more)

@@ -8,6 +8,8 @@ a wrong argument, 130 after an interrupt; the table is printed then too. A suite
 
 import argparse
 import contextlib
+import json
+import os
 import shlex
 import signal
 import subprocess
@@ -15,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from xml.etree import ElementTree
@@ -44,13 +46,14 @@ class Suite:
     folder: str
     arguments: tuple[str, ...] = ()
     needs: tuple[Step, ...] = ()
+    covers: tuple[str, ...] = ()  # the packages whose coverage is printed
 
 
 TOOLCHAIN = Step("toolchain", "tierup.local.toolchain", ("install",))
 ENGINE = Step("engine-env", "tierup.local.toolchain.engine_env")
 BROWSER = Step("browser-env", "tierup.local.toolchain.browser", optional=True)
 SUITES = (
-    Suite("unit", "tests/unit", ("-n", "2")),
+    Suite("unit", "tests/unit", ("-n", "2"), covers=("tierup", "components")),
     Suite("browser", "tests/browser", needs=(BROWSER,)),
     Suite("engine", "tests/engine", needs=(ENGINE,)),
     Suite("data-path", "tests/data_path", ("-n", "2", "--dist", "loadgroup"), (TOOLCHAIN, ENGINE)),
@@ -96,11 +99,15 @@ def run_suite(suite: Suite, only: Sequence[str]) -> Row:
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
-        where = only if only else (suite.folder,)
-        words = [*where, "-q", *suite.arguments, f"--junitxml={report}"]
-        code = _run([sys.executable, "-m", "pytest", *words])
+        where, covers = (only, ()) if only else ((suite.folder,), suite.covers)
+        coverage = [f"--cov={package}" for package in covers]
+        words = [*where, "-q", *suite.arguments, f"--junitxml={report}", *coverage]
+        if covers:
+            words.append(f"--cov-report=json:{folder}/coverage.json")
+        code = _run([sys.executable, "-m", "pytest", *words], {"COVERAGE_FILE": f"{folder}/coverage"})
         counts, reasons = read_report(report)
-    notes = [f"{times} skipped: {reason}" for reason, times in reasons.items()]
+        notes = [f"{times} skipped: {reason}" for reason, times in reasons.items()]
+        notes += read_coverage(Path(folder) / "coverage.json", covers)
     if code == NO_TESTS_RAN:
         notes.append("no test ran")
     return Row(suite.name, code == 0, time.monotonic() - started, counts, notes)
@@ -122,6 +129,13 @@ def read_report(report: Path) -> tuple[Counter[str], Counter[str]]:
     return counts, reasons
 
 
+def read_coverage(report: Path, packages: Sequence[str]) -> Iterator[str]:
+    """One line with the share of the packages' statements that the tests ran; no line without a report."""
+    with contextlib.suppress(FileNotFoundError):
+        share = json.loads(report.read_text())["totals"]["percent_covered"]
+        yield f"{share:.0f} % of the statements of {' and '.join(packages)} were run"
+
+
 def table(rows: Sequence[Row]) -> Iterator[str]:
     """The lines of the final table."""
     yield f"{'':14}{''.join(f'{name:>8}' for name in _COUNTED)} {'seconds':>8}"
@@ -137,10 +151,11 @@ def table(rows: Sequence[Row]) -> Iterator[str]:
     yield f"tests: {total['passed']} passed, {total['failed']} failed, {total['skipped']} skipped"
 
 
-def _run(command: Sequence[str]) -> int:
+def _run(command: Sequence[str], environment: Mapping[str, str] | None = None) -> int:
     """Run a command on this terminal, whose Ctrl-C also reaches the command; wait while it cleans up."""
     print(f"== {shlex.join([Path(command[0]).name, *command[1:]])}", flush=True)
-    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL) as child:
+    env = os.environ | dict(environment if environment is not None else {})
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, env=env) as child:
         try:
             return child.wait()
         except KeyboardInterrupt as reason:
@@ -164,9 +179,9 @@ def run(names: Sequence[str], only: Sequence[str], rows: list[Row]) -> None:
     if "lint" in names:
         rows.append(run_lint())
     for step in dict.fromkeys(step for suite in wanted for step in suite.needs):
-        rows.append(run_step(step))
+        rows.append(run_step(step))  # noqa: PERF401 - the rows that are there count when a run is interrupted
     for suite in wanted:
-        rows.append(run_suite(suite, only))
+        rows.append(run_suite(suite, only))  # noqa: PERF401
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

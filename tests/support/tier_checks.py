@@ -41,6 +41,7 @@ def check_pods(tier: Tier) -> None:
         fetches_to_node = name.startswith("fetch-models-")
         assert pod["status"]["phase"] in ("Running", "Succeeded"), f"{name} is {pod['status']['phase']}"
         labels = nodes[pod["spec"]["nodeName"]]["metadata"]["labels"]
+        assert labels["tierup/stack"] == plan.stack
         assert labels["nvidia.com/gpu.product"] == plan.nodes.gpu.product_label.value
         # Pods without GPUs may run on a warm spare, where they survive the loss of the only server.
         roles = ["serving"] if gpus_of_pod(pod) else up_roles(plan)

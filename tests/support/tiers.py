@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from tierup.catalog import load_catalog
 from tierup.io.stack.read import read_stack, stack_path
@@ -20,6 +21,13 @@ from tierup.stack.parse import parse
 
 ROOT = Path(__file__).parents[2]
 Edit = Callable[[str], str]
+# Kinds of a tier's objects outside of its namespace, in the order in which they go.
+_CLUSTER_WIDE = (
+    ("v1", "Namespace"),
+    ("v1", "Node"),
+    ("v1", "PersistentVolume"),
+    ("scheduling.k8s.io/v1", "PriorityClass"),
+)
 
 
 def own_checkout(folder: Path) -> Path:
@@ -28,6 +36,21 @@ def own_checkout(folder: Path) -> Path:
         (folder / name).symlink_to(ROOT / name)
     shutil.copytree(ROOT / "stacks", folder / "stacks")
     return folder
+
+
+def make_tier(stack: str, cluster: Cluster, folder: Path) -> "Tier":
+    """A tier for a cluster that it shares with others: its stack's name, checkout and Pulumi state are its own.
+
+    Namespace, servers and labels are named after the stack. Tiers made in one `folder` share checkout and state.
+    """
+    checkout, work = folder / "checkout", folder / "work"
+    if not checkout.exists():
+        checkout.mkdir()
+        work.mkdir()
+        own_checkout(checkout)
+    name = f"{stack}-{uuid4().hex[:6]}"
+    shutil.copy(checkout / "stacks" / f"Pulumi.{stack}.yaml", checkout / "stacks" / f"Pulumi.{name}.yaml")
+    return Tier(LocalProject(checkout, name, cluster, work))
 
 
 @dataclass(frozen=True)
@@ -39,6 +62,11 @@ class Tier:
     @property
     def cluster(self) -> Cluster:
         return self.project.cluster
+
+    @property
+    def stack(self) -> str:
+        """The stack's name, which is like no other's in the cluster."""
+        return self.project.stack
 
     @property
     def plan(self) -> Plan:
@@ -97,3 +125,15 @@ class Tier:
         return self.cluster.api.list_all(
             api_version, kind, namespace=self.plan.namespace if namespaced else None
         )
+
+    def remove(self) -> None:
+        """Take its namespace, its servers and what else is named after it away; the end of its pods is not awaited."""
+        api = self.cluster.api
+        for api_version, kind in _CLUSTER_WIDE:
+            for item in api.list_all(api_version, kind):
+                name = item["metadata"]["name"]
+                if self.stack not in name:
+                    continue
+                api.delete(api_version, kind, name)
+                if kind == "Namespace":  # without its server no pod would end by itself
+                    api.request("DELETE", api.path("v1", "Pod", name), {"gracePeriodSeconds": 0})

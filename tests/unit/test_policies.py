@@ -154,8 +154,10 @@ def test_policies_have_names_of_their_own_and_say_what_to_do() -> None:
 
 def test_a_message_says_where_what_and_how_to_mend_it() -> None:
     assert messages(deployment(pod(container(image="nginx")))) == [
-        "spec.template.spec.containers[0].image: a floating tag: the next pod may run another version (got nginx) "
-        "- name a version or a digest"
+        (
+            "spec.template.spec.containers[0].image: a floating tag: the next pod may run another version (got nginx) "
+            "- name a version or a digest"
+        )
     ]
 
 

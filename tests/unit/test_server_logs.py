@@ -60,16 +60,20 @@ BUSY = "".join(f"I1127 12:00:{second:02} controller.go:1] at work\n" for second 
     [
         (
             VLLM,
-            'File "cpu_attn.py", line 541, in _get_attn_isa\n'
-            "NotImplementedError: FP8 KV cache on CPU requires x86 with AVX-512 or AMX.",
+            (
+                'File "cpu_attn.py", line 541, in _get_attn_isa\n'
+                "NotImplementedError: FP8 KV cache on CPU requires x86 with AVX-512 or AMX."
+            ),
         ),
         (CHAINED, 'File "a.py", line 1, in read\nOSError: [Errno 28] No space left on device'),
         (
             PYDANTIC,
-            'File "/venv/a.py", line 1, in read\n'
-            "pydantic_core._pydantic_core.ValidationError: 1 validation error for ModelConfig\n"
-            "  Value error, the model is not there [type=value_error]\n"
-            "    For further information visit the page",
+            (
+                'File "/venv/a.py", line 1, in read\n'
+                "pydantic_core._pydantic_core.ValidationError: 1 validation error for ModelConfig\n"
+                "  Value error, the model is not there [type=value_error]\n"
+                "    For further information visit the page"
+            ),
         ),
         (
             f'E1127 12:00:00 a.go:1] "retry"\n{BUSY}E1127 12:01:00 run.go:72] "command failed" err="no etcd"\n{BUSY}',

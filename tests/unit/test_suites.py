@@ -64,6 +64,18 @@ def test_a_step_that_cannot_be_had_fails_the_run_unless_it_is_optional(
         assert main([]) == code
 
 
+def test_the_share_of_statements_that_ran_is_printed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    made = suite(tmp_path, "good", "from tierup.findings.model import did_you_mean\n" + GOOD)
+    monkeypatch.setattr(suites, "SUITES", (Suite(made.name, made.folder, covers=("tierup.findings",)),))
+    assert main([]) == 0
+    (line,) = [line for line in capfd.readouterr().out.splitlines() if line.startswith("good: ")]
+    share = re.fullmatch(r"good: (\d+) % of the statements of tierup\.findings were run", line)
+    assert share, line
+    assert 0 < int(share[1]) < 100
+
+
 def test_one_suite_runs_alone_and_a_name_nobody_knows_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -4,7 +4,6 @@ import functools
 import hashlib
 import http.server
 import io
-import os
 import re
 import signal
 import subprocess
@@ -427,7 +426,7 @@ def test_every_committed_pin_has_a_way_that_needs_no_path() -> None:
         if tool.go:
             module = REPO / "tools" / tool.go.module
             locked = {"go.sum"} if "require" in (module / "go.mod").read_text() else set()
-            assert {"go.mod", *locked} <= set(os.listdir(module)), tool.name
+            assert {"go.mod", *locked} <= {file.name for file in module.iterdir()}, tool.name
 
 
 def test_a_mistake_in_the_pins_is_named(tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ def check_claim(name: str, claim: GuideClaim, catalog: Catalog) -> CheckedClaim:
     return CheckedClaim(name, claim, computed, verdict)
 
 
-def _weights(claim: GuideClaim, inputs: SizingInput) -> Range:
+def _weights(_claim: GuideClaim, inputs: SizingInput) -> Range:
     gigabytes = size(inputs).weights_gib_per_gpu * GB_PER_GIB
     return Range(gigabytes, gigabytes * (1 - _WEIGHTS), gigabytes * (1 + _WEIGHTS))
 

@@ -155,7 +155,7 @@ class Cluster:
         """The cluster if all its components run; waits for an API server that restarts."""
         try:
             cluster = cls.load(name, root=root)
-            cluster._wait(COMPONENTS)
+            cluster._wait(COMPONENTS)  # noqa: SLF001 - of the same class
         except LocalClusterError:
             return None
         return cluster

@@ -28,7 +28,7 @@ def state_root(root: Path | None = None) -> Path:
     if root is not None:
         return root.absolute()
     home = os.environ.get("XDG_STATE_HOME", "")
-    return (Path(home) if os.path.isabs(home) else Path.home() / ".local" / "state") / "tierup" / "local"
+    return (Path(home) if Path(home).is_absolute() else Path.home() / ".local" / "state") / "tierup" / "local"
 
 
 def list_clusters(root: Path | None = None) -> list[str]:

@@ -44,11 +44,17 @@ class LocalProject:
     source: Path
     stack: str
     cluster: Cluster
+    own_folder: Path | None = None  # for stacks that share a cluster and no files; it exists
+
+    @property
+    def work_folder(self) -> Path:
+        """Where the scratch copy and Pulumi's files lie: beside the cluster's, unless the project has its own."""
+        return self.own_folder if self.own_folder is not None else self.cluster.folder
 
     @property
     def folder(self) -> Path:
         """The scratch copy's folder."""
-        return self.cluster.folder / "project"
+        return self.work_folder / "project"
 
     @property
     def stack_file(self) -> Path:
@@ -58,7 +64,7 @@ class LocalProject:
         """The environment of pulumi, without the user's login, plugins and kubeconfig."""
         kept = {k: v for k, v in os.environ.items() if not k.startswith("PULUMI_") and k != "KUBECONFIG"}
         path = [str(Path(sys.prefix) / "bin"), str(toolchain_dir()), kept.get("PATH", "")]
-        home = self.cluster.folder / "pulumi"
+        home = self.work_folder / "pulumi"
         return {
             **kept,
             "PATH": os.pathsep.join(path),
@@ -72,7 +78,7 @@ class LocalProject:
 
     def prepare(self) -> None:
         """Copy the project as it is now, keep the state of earlier runs, and point the stack to the local cluster."""
-        home = self.cluster.folder / "pulumi"
+        home = self.work_folder / "pulumi"
         home.mkdir(mode=0o700, exist_ok=True)
         passphrase = home / "passphrase"
         if not passphrase.exists():
@@ -184,7 +190,7 @@ class LocalProject:
 
     def clear_dead_lock(self, echo: Callable[[str], None]) -> None:
         """Cancel an interrupted update whose process has ended; raises LocalClusterError if it still runs."""
-        folder = self.cluster.folder / "pulumi" / ".pulumi" / "locks" / "organization" / PROJECT / self.stack
+        folder = self.work_folder / "pulumi" / ".pulumi" / "locks" / "organization" / PROJECT / self.stack
         for lock_file in folder.glob("*.json"):
             lock = json.loads(lock_file.read_text())
             if lock["hostname"] == socket.gethostname() and not _alive(lock):

@@ -153,7 +153,7 @@ class Toolchain:
         key_file.replace(self.folder / "keys" / tool.name)
         file.replace(self.bin / tool.name)
 
-    def _from_other_pins(self, install_run: InstallRun, tool: Tool, target: Path) -> None:
+    def _from_other_pins(self, _install_run: InstallRun, tool: Tool, target: Path) -> None:
         """Link the tool that another set of pins has installed with the same recipe."""
         for key_file in self.cache.glob(f"*/keys/{tool.name}"):
             file = key_file.parents[1] / "bin" / tool.name

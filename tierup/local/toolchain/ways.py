@@ -39,7 +39,7 @@ def from_path(install_run: InstallRun, tool: Tool, target: Path) -> None:
 def _candidates(install_run: InstallRun, tool: Tool) -> list[Path]:
     assert tool.path is not None
     if tool.path.beside is None:
-        folders = [Path(part) for part in [*os.get_exec_path(), *tool.path.dirs] if os.path.isabs(part)]
+        folders = [Path(part) for part in [*os.get_exec_path(), *tool.path.dirs] if Path(part).is_absolute()]
     else:
         sibling = install_run.bin / tool.path.beside
         if not sibling.is_symlink():
