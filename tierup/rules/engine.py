@@ -41,7 +41,7 @@ def _numbers(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in plain.split(".") if part.isdigit())
 
 
-def model_support(plan: Plan, model: ModelPlan, at: str) -> Iterator[Finding]:
+def model_support(_plan: Plan, model: ModelPlan, at: str) -> Iterator[Finding]:
     """The engine must support the weights, the code and the name of the model."""
     facts = engine_facts(model.engine)
     if model.precision not in facts.loads.value:
@@ -57,7 +57,7 @@ def model_support(plan: Plan, model: ModelPlan, at: str) -> Iterator[Finding]:
         yield Finding(Code.ENGINE_NAME, f"{at}.name", facts.slash_problem.value, fix, model.name)
 
 
-def untested(plan: Plan, model: ModelPlan, at: str) -> Iterator[Finding]:
+def untested(_plan: Plan, model: ModelPlan, at: str) -> Iterator[Finding]:
     """A warning for an engine that no test has run."""
     problem = engine_facts(model.engine).unproven
     if problem is not None:

@@ -118,7 +118,7 @@ def memory_rules(plan: Plan, model: ModelPlan, at: str) -> Iterator[Finding]:
         yield warning(Code.KV_FP8_BACKEND, f"{at}.kvCacheDtype", problem, fix, "fp8")
 
 
-def context_rules(plan: Plan, model: ModelPlan, at: str) -> Iterator[Finding]:
+def context_rules(_plan: Plan, model: ModelPlan, at: str) -> Iterator[Finding]:
     """The context must not be longer than the one that the model was trained for."""
     longest = model.spec.max_context.value
     if model.context > longest:
