@@ -48,9 +48,9 @@ def lines(plan: Plan, url: str, keys: Path, authority: Path) -> list[str]:
         known.append(f"  certificate signed by {authority} (for OpenAI's client: SSL_CERT_FILE)")
     asked = {"model": names[0], "messages": [{"role": "user", "content": "hello"}], "max_tokens": 16}
     body = shlex.quote(json.dumps(asked))
+    curl = f"curl{trusted} {url}/v1/chat/completions -H 'Content-Type: application/json'{header} -d {body}"
     return [
         *known,
-        "  curl        "
-        f"curl{trusted} {url}/v1/chat/completions -H 'Content-Type: application/json'{header} -d {body}",
+        f"  curl        {curl}",
         f'  Python      openai.OpenAI(base_url="{url}/v1", api_key={key})',
     ]

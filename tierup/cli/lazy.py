@@ -28,7 +28,13 @@ class LazyGroup(TyperGroup):
     """
 
     def __init__(
-        self, package: str, summaries: Mapping[str, str], *, help: str, epilog: str, completion: bool = False
+        self,
+        package: str,
+        summaries: Mapping[str, str],
+        *,
+        help: str,  # noqa: A002 - as in Typer
+        epilog: str,
+        completion: bool = False,
     ) -> None:
         """`summaries` has one line of help for each command, in the order in which they are listed.
 

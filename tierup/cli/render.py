@@ -20,7 +20,7 @@ EXAMPLES = examples(
 class _Dumper(yaml.SafeDumper):
     """Writes secret references as text and never uses anchors."""
 
-    def ignore_aliases(self, data: object) -> bool:
+    def ignore_aliases(self, _data: object) -> bool:
         return True
 
 

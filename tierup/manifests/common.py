@@ -31,12 +31,13 @@ MODEL_SERVER, MODEL_FETCH, GATEWAY, PROMETHEUS, GRAFANA = (
 class SecretRef(str):
     """The name of a stack secret, where the engine will put its value; prints as a reference."""
 
+    __slots__ = ("name",)
+    name: str
+
     def __new__(cls, name: str) -> "SecretRef":
         self = super().__new__(cls, f"${{tierup:secret-{name}}}")
         self.name = name
         return self
-
-    name: str
 
 
 def selector(plan: Plan, component: str, instance: str | None = None) -> dict[str, str]:
@@ -128,7 +129,7 @@ def service(
 
 
 def pod_spec(
-    plan: Plan, user: int, account: str, containers: list[Manifest], volumes: list[Manifest], **more: Any
+    user: int, account: str, containers: list[Manifest], volumes: list[Manifest], **more: Any
 ) -> Manifest:
     """A pod that passes Pod Security `restricted`, without a service-account token."""
     return {

@@ -80,7 +80,6 @@ def _deployment(plan: Plan, config: str) -> Manifest:
     labels = selector(plan, GATEWAY)
     grace = PRESTOP_SECONDS + plan.gateway.read_timeout_seconds + EXIT_SECONDS
     pod = pod_spec(
-        plan,
         NGINX_USER,
         GATEWAY,
         [_nginx(plan), _reloader(plan)],

@@ -82,7 +82,7 @@ def _deployment(plan: Plan, settings: str, dashboards: str) -> Manifest:
         {"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}},
     ]
     placement = system_placement(plan, GRAFANA)
-    pod = pod_spec(plan, GRAFANA_USER, GRAFANA, [_container(plan)], volumes, **placement)
+    pod = pod_spec(GRAFANA_USER, GRAFANA, [_container(plan)], volumes, **placement)
     spec = {
         "replicas": 1,
         "progressDeadlineSeconds": 300,

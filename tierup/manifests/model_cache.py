@@ -186,7 +186,6 @@ def _fetch_pod(plan: Plan, models: list[ModelPlan], script: str, *, stay: bool) 
         {"name": "tmp", "emptyDir": {"sizeLimit": "1Gi"}},
     ]
     return pod_spec(
-        plan,
         FETCH_USER,
         MODEL_FETCH,
         [_fetch_container(plan, models, stay=stay)],

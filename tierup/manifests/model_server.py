@@ -94,7 +94,6 @@ def _pod(plan: Plan, model: ModelPlan, engine: Serving, options: list[Manifest])
         *({"name": "options", "configMap": {"name": item["metadata"]["name"]}} for item in options),
     ]
     return pod_spec(
-        plan,
         ENGINE_USER,
         MODEL_SERVER,
         [_engine(model, engine)],

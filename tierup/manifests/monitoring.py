@@ -148,7 +148,7 @@ def _deployment(plan: Plan, config: str) -> Manifest:
     labels = selector(plan, PROMETHEUS)
     placement = system_placement(plan, PROMETHEUS)
     more = {"terminationGracePeriodSeconds": GRACE_SECONDS, **placement}
-    pod = pod_spec(plan, PROMETHEUS_USER, PROMETHEUS, [prometheus], volumes, **more)
+    pod = pod_spec(PROMETHEUS_USER, PROMETHEUS, [prometheus], volumes, **more)
     spec = {
         "replicas": 1,
         "progressDeadlineSeconds": GRACE_SECONDS + STARTUP_SECONDS,
