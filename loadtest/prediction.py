@@ -1,6 +1,6 @@
 """The prediction of the plan for the load of a test."""
 
-from tierup.plan.capacity import Load, known, largest, question
+from tierup.plan.capacity import Load, largest, require, sizing_input
 from tierup.plan.model import ModelPlan, Plan
 from tierup.sizing import Range
 from tierup.tuning.results import PredictedClass, Prediction, Span
@@ -13,7 +13,7 @@ def predict(
 
     None if the model does not fit its GPUs, or if no number of requests in flight is answered as fast as `rate`.
     """
-    load = Load(question(plan, model), tuple(plan.classes.items()))
+    load = Load(sizing_input(plan, model), tuple(plan.classes.items()))
     if model.capacity is None:
         return None
     in_flight = load.in_flight(users, plan.think_seconds) if users is not None else None
@@ -41,7 +41,7 @@ def _in_flight(load: Load, rate: float, limit: float) -> float | None:
     """Requests in flight that are answered as fast as `rate` arrive (Little's law); None if no number of them is."""
 
     def answered_per_second(in_flight: float) -> float:
-        return in_flight / known(load.at(in_flight).e2e_ms).p50 * 1000
+        return in_flight / require(load.at(in_flight).e2e_ms).p50 * 1000
 
     return (
         largest(limit, lambda n: n == 0 or answered_per_second(n) <= rate)

@@ -23,12 +23,12 @@ def accept(*entries: dict[str, Any]) -> dict[str, Any]:
     return {"accept": list(entries)}
 
 
-def told(code: Code, **changes: Any) -> list[Finding]:
+def findings_of(code: Code, **changes: Any) -> list[Finding]:
     return [finding for finding in findings(**changes) if finding.code is code]
 
 
 def test_an_accepted_warning_is_shown_with_its_reason_and_is_not_open() -> None:
-    (finding,) = told(Code.ONE_FAILURE_DOMAIN, **accept(ONE_SERVER))
+    (finding,) = findings_of(Code.ONE_FAILURE_DOMAIN, **accept(ONE_SERVER))
     assert (finding.severity, finding.accepted) == (Severity.WARNING, REASON)
     assert str(finding).endswith(f"(got 1) - accepted: {REASON}")
     assert finding not in open_warnings(small_plan(**accept(ONE_SERVER)).findings)
@@ -47,19 +47,19 @@ def test_a_path_narrows_what_is_accepted() -> None:
     nodes = {"server": "standard-4x-a100-80g-pcie", "count": 1}
     everywhere = accept({"code": "TIER053", "reason": REASON})
     second = accept({"code": "TIER053", "path": "models[1]", "reason": REASON})
-    for said, reasons in ((everywhere, [REASON, REASON]), (second, [None, REASON])):
-        found = told(Code.ROLLOUT_RECREATE, nodes=nodes, models=models, **said)
+    for section, reasons in ((everywhere, [REASON, REASON]), (second, [None, REASON])):
+        found = findings_of(Code.ROLLOUT_RECREATE, nodes=nodes, models=models, **section)
         assert [finding.accepted for finding in found] == reasons
-    assert told(Code.STALE_ACCEPTANCE, nodes=nodes, models=models, **second) == []
+    assert findings_of(Code.STALE_ACCEPTANCE, nodes=nodes, models=models, **second) == []
 
 
-def test_a_warning_that_only_a_cluster_tells_may_be_accepted_in_a_plan_that_asks_none() -> None:
+def test_a_warning_that_only_a_cluster_reports_may_be_accepted_in_a_plan_without_one() -> None:
     only_here = accept({"code": "TIER014", "reason": REASON})
-    assert told(Code.STALE_ACCEPTANCE, **only_here) == []
+    assert findings_of(Code.STALE_ACCEPTANCE, **only_here) == []
 
 
 def test_an_acceptance_of_nothing_is_a_warning() -> None:
-    (stale,) = told(
+    (stale,) = findings_of(
         Code.STALE_ACCEPTANCE, nodes={"server": "standard-2x-a100-80g-pcie", "count": 2}, **accept(ONE_SERVER)
     )
     assert (stale.severity, stale.path, stale.got) == (Severity.WARNING, "accept[0]", "TIER052")
@@ -68,9 +68,9 @@ def test_an_acceptance_of_nothing_is_a_warning() -> None:
 
 def test_an_acceptance_at_another_path_says_where_the_warning_is() -> None:
     elsewhere = accept(ONE_SERVER | {"path": "nodes"})
-    (stale,) = told(Code.STALE_ACCEPTANCE, **elsewhere)
+    (stale,) = findings_of(Code.STALE_ACCEPTANCE, **elsewhere)
     assert str(stale) == (
-        "TIER013 accept[0]: accepts a warning that is not told at this path (got TIER052 at nodes) "
+        "TIER013 accept[0]: accepts a warning that does not occur at this path (got TIER052 at nodes) "
         "- write path: nodes.count, or remove the entry"
     )
     still = {item.code for item in open_warnings(findings(**elsewhere))}
@@ -78,18 +78,18 @@ def test_an_acceptance_at_another_path_says_where_the_warning_is() -> None:
 
 
 def test_a_stale_acceptance_cannot_be_accepted() -> None:
-    stale = told(Code.STALE_ACCEPTANCE, **accept({"code": "TIER013", "reason": REASON}))
+    stale = findings_of(Code.STALE_ACCEPTANCE, **accept({"code": "TIER013", "reason": REASON}))
     assert [(item.path, item.accepted) for item in stale] == [("accept[0]", None)]
 
 
-@pytest.mark.parametrize("context", [8192, 999_999], ids=["not told", "told"])
+@pytest.mark.parametrize("context", [8192, 999_999], ids=["not reported", "reported"])
 def test_an_error_cannot_be_accepted(context: int) -> None:
-    said = accept({"code": "TIER038", "reason": "the model will cope"})
-    found = findings(models=[MODEL | {"context": context}], **said)
+    section = accept({"code": "TIER038", "reason": "the model will cope"})
+    found = findings(models=[MODEL | {"context": context}], **section)
     (refused,) = [item for item in found if item.code is Code.NOT_ACCEPTABLE]
     assert str(refused) == (
-        "TIER012 accept[0].code: TIER038 is an error, which no reason makes work "
-        "(got TIER038; allowed a warning or a note) - mend its cause and remove this entry"
+        "TIER012 accept[0].code: TIER038 is an error, and an error cannot be accepted "
+        "(got TIER038; allowed a warning or a note) - fix its cause and remove this entry"
     )
     assert refused.severity is Severity.ERROR
     assert all(item.accepted is None for item in found)
@@ -121,20 +121,22 @@ def test_while_a_part_is_unreadable_nothing_is_called_stale() -> None:
 
 def test_a_model_keeps_its_acceptance_when_the_one_before_it_is_unreadable() -> None:
     path = "models[1].parallelism.tensor"
-    said = accept({"code": "TIER037", "path": path, "reason": REASON})
+    section = accept({"code": "TIER037", "path": path, "reason": REASON})
     nodes = {"server": "entry-2x-rtx-4090"}
-    found = told(Code.TP_WITHOUT_P2P, nodes=nodes, models=[MODEL | {"x": 1}, TWO_CARDS], **said)
+    found = findings_of(Code.TP_WITHOUT_P2P, nodes=nodes, models=[MODEL | {"x": 1}, TWO_CARDS], **section)
     assert [(item.path, item.accepted) for item in found] == [(path, REASON)]
 
 
-def test_a_reason_of_many_lines_is_told_as_one() -> None:
-    (finding,) = told(Code.ONE_FAILURE_DOMAIN, **accept(ONE_SERVER | {"reason": "it is\n  a test tier\n"}))
+def test_a_reason_of_many_lines_is_shown_as_one() -> None:
+    (finding,) = findings_of(
+        Code.ONE_FAILURE_DOMAIN, **accept(ONE_SERVER | {"reason": "it is\n  a test tier\n"})
+    )
     assert finding.accepted == "it is a test tier"
 
 
 @pytest.mark.parametrize("reason", ["", "too short", " short    ", "\n\n\n\n\n\n\n\n\n\n\n"])
 def test_a_reason_says_something(reason: str) -> None:
-    (finding,) = told(Code.BAD_FORMAT, **accept(ONE_SERVER | {"reason": reason}))
+    (finding,) = findings_of(Code.BAD_FORMAT, **accept(ONE_SERVER | {"reason": reason}))
     assert (finding.path, finding.allowed) == ("accept[0].reason", "a reason of 10 characters or more")
 
 

@@ -4,16 +4,18 @@ The boundaries move with the calibration, so each is found by search, and the fi
 sides.
 """
 
+import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ParamSpec
 
 import pytest
+from searched_codes import SEARCHED
 from small_stack import MODEL, small_stack
 
 from tierup.catalog import Catalog, load_catalog
 from tierup.findings.explanations import EXPLAINED
 from tierup.findings.model import Code, Finding, Severity
-from tierup.plan.capacity import known
+from tierup.plan.capacity import require
 from tierup.plan.model import ModelCapacity, Plan
 from tierup.plan.resolve import resolve
 from tierup.rules.preflight import check
@@ -21,6 +23,7 @@ from tierup.rules.server import BUSY_NETWORK, PROMPT_BYTES, STREAM_BYTES
 from tierup.stack.parse import parse
 
 TWO, ENTRY, PREMIUM = "standard-2x-a100-80g-pcie", "entry-2x-rtx-4090", "premium-4x-h100-80g-sxm"
+P = ParamSpec("P")
 WARM = {"mode": "warm", "count": 1}
 
 
@@ -29,10 +32,32 @@ def plan_of(catalog: Catalog | None = None, **sections: Any) -> Plan:
     return resolve(parsed.config(), catalog if catalog is not None else load_catalog())
 
 
-def told(plan: Plan, code: str) -> list[Finding]:
-    found = [finding for finding in check(plan) if finding.code is Code[code]]
-    assert {finding.severity for finding in found} <= set(EXPLAINED[Code[code]].severities)
-    return found
+REPORTS: set[str] = set()  # every code that a test of this module has to see reported
+_reported: set[str] = set()
+
+
+def reports(*codes: str) -> Callable[[Callable[P, None]], Callable[P, None]]:
+    """Marks a test in which each of these codes is reported, and fails it if one is not."""
+    REPORTS.update(codes)
+
+    def decorate(test: Callable[P, None]) -> Callable[P, None]:
+        @functools.wraps(test)
+        def run(*args: P.args, **kwargs: P.kwargs) -> None:
+            _reported.clear()
+            test(*args, **kwargs)
+            assert set(codes) <= _reported
+
+        return run
+
+    return decorate
+
+
+def findings_of(plan: Plan, code: str) -> list[Finding]:
+    """The findings with this code, whose severities must be explained ones."""
+    matching = [finding for finding in check(plan) if finding.code is Code[code]]
+    assert {finding.severity for finding in matching} <= set(EXPLAINED[Code[code]].severities)
+    _reported.update(finding.code.name for finding in matching)
+    return matching
 
 
 def first(plan: Plan) -> ModelCapacity:
@@ -41,13 +66,13 @@ def first(plan: Plan) -> ModelCapacity:
     return capacity
 
 
-def turn(code: str, make: Callable[[int], Plan], low: int, high: int) -> tuple[Plan, Plan]:
+def boundary(code: str, make: Callable[[int], Plan], low: int, high: int) -> tuple[Plan, Plan]:
     """The last plan without the finding and the first with it, as the number grows (or falls) from low to high."""
-    assert not told(make(low), code), f"{code} at {low}"
-    assert told(make(high), code), f"no {code} at {high}"
+    assert not findings_of(make(low), code), f"{code} at {low}"
+    assert findings_of(make(high), code), f"no {code} at {high}"
     while abs(high - low) > 1:
         middle = (low + high) // 2
-        low, high = (low, middle) if told(make(middle), code) else (middle, high)
+        low, high = (low, middle) if findings_of(make(middle), code) else (middle, high)
     return make(low), make(high)
 
 
@@ -61,14 +86,15 @@ def one_class(**more: Any) -> dict[str, Any]:
 
 
 def severity(plan: Plan, code: str) -> Severity:
-    return max((f.severity for f in told(plan, code)), key=["note", "warning", "error"].index)
+    return max((f.severity for f in findings_of(plan, code)), key=["note", "warning", "error"].index)
 
 
+@reports("SLOW_FIRST_TOKEN")
 def test_a_first_token_that_may_be_late_is_noted_then_warned_of_then_refused() -> None:
     def make(promised: int) -> Plan:
         return plan_of(workload={"users": 40, "classes": one_class(ttftMs=promised)})
 
-    kept, noted = turn("SLOW_FIRST_TOKEN", make, 100_000, 1)
+    kept, noted = boundary("SLOW_FIRST_TOKEN", make, 100_000, 1)
     assert first(kept).classes[0].ttft_ms.high <= first(kept).classes[0].ttft_target_ms
     assert first(noted).classes[0].ttft_ms.high > first(noted).classes[0].ttft_target_ms
     figure = first(noted).classes[0].ttft_ms
@@ -77,12 +103,13 @@ def test_a_first_token_that_may_be_late_is_noted_then_warned_of_then_refused() -
     assert severity(make(int(figure.low)), "SLOW_FIRST_TOKEN") is Severity.ERROR
 
 
+@reports("SLOW_TOKENS")
 def test_slow_tokens_are_noted_then_warned_of_then_refused() -> None:
     def make(promised: float) -> Plan:
         return plan_of(workload={"users": 40, "classes": one_class(tpotMs=promised)})
 
     figure = first(make(1000)).classes[0].tpot_ms
-    assert not told(make(figure.high + 0.01), "SLOW_TOKENS")
+    assert not findings_of(make(figure.high + 0.01), "SLOW_TOKENS")
     for promised, expected in (
         (figure.high - 0.01, Severity.NOTE),
         (figure.p50 - 0.01, Severity.WARNING),
@@ -92,18 +119,19 @@ def test_slow_tokens_are_noted_then_warned_of_then_refused() -> None:
 
 
 def test_the_message_of_too_many_users_has_the_numbers() -> None:
-    (finding,) = told(plan_of(workload={"users": 900, "classes": one_class()}), "SLOW_FIRST_TOKEN")
+    (finding,) = findings_of(plan_of(workload={"users": 900, "classes": one_class()}), "SLOW_FIRST_TOKEN")
     assert "qwen2.5-7b cannot keep it with 900 requests" in finding.problem
     assert finding.got == "500 ms"
 
 
+@reports("LITTLE_HEADROOM")
 def test_users_near_the_limit_are_warned_of_until_they_are_too_many() -> None:
     def make(count: int) -> Plan:
         return plan_of(workload={"users": count, "classes": one_class(ttftMs=1000)}, models=[SLOTS])
 
-    free, tight = turn("LITTLE_HEADROOM", make, 1, int(first(make(1)).most_users))
+    free, tight = boundary("LITTLE_HEADROOM", make, 1, int(first(make(1)).most_users))
     assert first(free).headroom >= 1.2 > first(tight).headroom >= 1
-    (finding,) = told(tight, "LITTLE_HEADROOM")
+    (finding,) = findings_of(tight, "LITTLE_HEADROOM")
     assert f"holds {int(first(tight).most_users)}" in finding.problem
 
 
@@ -116,26 +144,28 @@ def test_headroom_is_where_a_promise_breaks() -> None:
     at = plan_of(workload={"users": most, "classes": one_class(ttftMs=750)}, models=[SLOTS])
     beyond = plan_of(workload={"users": most + 1, "classes": one_class(ttftMs=750)}, models=[SLOTS])
     assert first(at).classes[0].ttft_ms.p50 <= 750 < first(beyond).classes[0].ttft_ms.p50
-    assert first(plan).gives_way == "time to the first token of chat"
+    assert first(plan).limiting_factor == "time to the first token of chat"
 
 
 def test_users_who_pause_are_fewer_requests_in_flight() -> None:
     busy, reading = plan_of(**users(50)), plan_of(**users(50, thinkSeconds=20))
     assert first(busy).in_flight == 50
-    mean = known(first(reading).sizing.e2e_ms).p50 / 1000
+    mean = require(first(reading).sizing.e2e_ms).p50 / 1000
     assert first(reading).in_flight * (1 + 20 / mean) == pytest.approx(50, rel=1e-3)
     assert first(reading).most_users > first(busy).most_users
 
 
+@reports("ABOVE_CLAIM")
 def test_more_users_than_the_guide_gives_the_server_are_noted() -> None:
-    right, wrong = turn("ABOVE_CLAIM", lambda n: plan_of(**users(n)), 1, 500)
+    right, wrong = boundary("ABOVE_CLAIM", lambda n: plan_of(**users(n)), 1, 500)
     assert (right.users, wrong.users) == (60, 61)
-    assert not told(plan_of(nodes={"server": TWO, "count": 2}, **users(120)), "ABOVE_CLAIM")
+    assert not findings_of(plan_of(nodes={"server": TWO, "count": 2}, **users(120)), "ABOVE_CLAIM")
 
 
+@reports("KV_SLOTS")
 def test_slots_beyond_the_kv_cache_are_warned_of() -> None:
     long = {"users": 8, "classes": one_class(promptTokens=4000, answerTokens=4000, ttftMs=60_000, tpotMs=100)}
-    right, wrong = turn(
+    right, wrong = boundary(
         "KV_SLOTS",
         lambda n: plan_of(nodes={"server": ENTRY}, workload=long, models=[MODEL | {"maxNumSeqs": n}]),
         1,
@@ -145,8 +175,9 @@ def test_slots_beyond_the_kv_cache_are_warned_of() -> None:
     assert wrong.models[0].slots * 6000 > first(wrong).memory.kv_tokens
 
 
+@reports("LONGFORM_DEMAND")
 def test_more_long_jobs_than_the_cap_lets_in_are_warned_of() -> None:
-    right, wrong = turn("LONGFORM_DEMAND", lambda n: plan_of(**users(n), models=[SLOTS]), 1, 400)
+    right, wrong = boundary("LONGFORM_DEMAND", lambda n: plan_of(**users(n), models=[SLOTS]), 1, 400)
     left = 2 * round(128 * 0.5)
     wanted = [
         {item.name: item.in_flight for item in first(plan).classes}["longform"] for plan in (right, wrong)
@@ -154,31 +185,34 @@ def test_more_long_jobs_than_the_cap_lets_in_are_warned_of() -> None:
     assert wanted[0] <= left < wanted[1]
 
 
+@reports("BURST_REFUSED")
 def test_users_beyond_slots_and_queue_are_told_429() -> None:
     def make(count: int) -> Plan:
         return plan_of(
             **users(count, thinkSeconds=60), models=[MODEL | {"maxNumSeqs": 16}], gateway={"queueLength": 8}
         )
 
-    right, wrong = turn("BURST_REFUSED", make, 1, 100)
+    right, wrong = boundary("BURST_REFUSED", make, 1, 100)
     assert (right.users, wrong.users) == (40, 41)
 
 
+@reports("QUEUE_WAIT")
 def test_a_queue_in_which_the_last_waits_longer_than_clients_do() -> None:
-    right, wrong = turn("QUEUE_WAIT", lambda n: plan_of(gateway={"queueLength": n}), 1, 100_000)
-    rate = known(first(right).full.req_s).p50
+    right, wrong = boundary("QUEUE_WAIT", lambda n: plan_of(gateway={"queueLength": n}), 1, 100_000)
+    rate = require(first(right).full.req_s).p50
     assert right.gateway.queue_length / rate <= 60 < wrong.gateway.queue_length / rate
 
 
 def test_timeouts_cover_the_worst_wait_and_the_longest_answer_when_promises_are_kept() -> None:
     for queue in (0, 10, 64, 500):
         plan = plan_of(gateway={"queueLength": queue})
-        wait = queue / known(first(plan).full.req_s).p50
+        wait = queue / require(first(plan).full.req_s).p50
         slowest = max(item.e2e_ms.high for item in first(plan).classes) / 1000
-        assert not [f for f in told(plan, "SLOW_TOKENS") if f.severity is Severity.ERROR]
+        assert not [f for f in findings_of(plan, "SLOW_TOKENS") if f.severity is Severity.ERROR]
         assert plan.gateway.read_timeout_seconds >= wait + slowest
 
 
+@reports("AUTOSCALER_TARGET")
 def test_an_autoscaler_that_grows_after_a_promise_is_broken() -> None:
     def make(percent: int) -> Plan:
         tight = {"users": 250, "thinkSeconds": 60, "classes": one_class(ttftMs=250)}
@@ -190,7 +224,7 @@ def test_an_autoscaler_that_grows_after_a_promise_is_broken() -> None:
             autoscaling=scaling,
         )
 
-    right, wrong = turn("AUTOSCALER_TARGET", make, 1, 100)
+    right, wrong = boundary("AUTOSCALER_TARGET", make, 1, 100)
     kept = first(right).most_in_flight / right.models[0].replicas
     assert right.autoscaling.in_flight_target * 100 <= kept < wrong.autoscaling.in_flight_target * 100
     assert severity(wrong, "AUTOSCALER_TARGET") is Severity.WARNING
@@ -198,25 +232,28 @@ def test_an_autoscaler_that_grows_after_a_promise_is_broken() -> None:
 
 def test_an_autoscaler_that_never_grows_is_noted() -> None:
     grows: dict[str, Any] = {"nodes": {"server": TWO, "standby": WARM}}
-    assert not told(plan_of(**grows, **users(40)), "AUTOSCALER_TARGET")
-    (none_left,) = told(plan_of(**users(40)), "AUTOSCALER_TARGET")
-    assert "no GPUs to grow into" in none_left.problem
-    (idle,) = told(plan_of(**grows, **users(20), models=[MODEL | {"maxNumSeqs": 64}]), "AUTOSCALER_TARGET")
-    assert "grows at 48 in flight per replica; all users at once are 10" in idle.problem
-    (no_queue,) = told(plan_of(**grows, **users(40), gateway={"queueLength": 0}), "AUTOSCALER_TARGET")
+    assert not findings_of(plan_of(**grows, **users(40)), "AUTOSCALER_TARGET")
+    (none_left,) = findings_of(plan_of(**users(40)), "AUTOSCALER_TARGET")
+    assert "no GPUs to scale up to" in none_left.problem
+    (idle,) = findings_of(
+        plan_of(**grows, **users(20), models=[MODEL | {"maxNumSeqs": 64}]), "AUTOSCALER_TARGET"
+    )
+    assert "scales up at 48 requests in flight per replica; all users together make 10" in idle.problem
+    (no_queue,) = findings_of(plan_of(**grows, **users(40), gateway={"queueLength": 0}), "AUTOSCALER_TARGET")
     assert (no_queue.path, no_queue.severity) == ("autoscaling.queueTimeTargetMs", Severity.WARNING)
-    assert not told(plan_of(**users(40), autoscaling={"enabled": False}), "AUTOSCALER_TARGET")
+    assert not findings_of(plan_of(**users(40), autoscaling={"enabled": False}), "AUTOSCALER_TARGET")
 
 
+@reports("SCALE_DOWN_WINDOW")
 def test_a_window_shorter_than_a_start() -> None:
     def make(seconds: int) -> Plan:
         return plan_of(
             nodes={"server": TWO, "standby": WARM}, autoscaling={"scaleDownWindowSeconds": seconds}
         )
 
-    right, _ = turn("SCALE_DOWN_WINDOW", make, 3600, 1)
+    right, _ = boundary("SCALE_DOWN_WINDOW", make, 3600, 1)
     assert right.autoscaling.scale_down_window_seconds == right.models[0].startup_seconds
-    assert not told(
+    assert not findings_of(
         plan_of(autoscaling={"scaleDownWindowSeconds": 1}), "SCALE_DOWN_WINDOW"
     )  # nothing to grow into
 
@@ -233,29 +270,33 @@ def with_ports(gbps: float) -> Catalog:
     )
 
 
+@reports("COLD_START")
 def test_a_start_too_slow_for_the_autoscaler() -> None:
     def make(mbps: int) -> Plan:
         return plan_of(with_ports(mbps / 1000), nodes={"server": TWO, "standby": WARM})
 
-    right, wrong = turn("COLD_START", make, 10_000, 1)
+    right, wrong = boundary("COLD_START", make, 10_000, 1)
     assert right.models[0].startup_seconds <= 600 < wrong.models[0].startup_seconds
 
 
+@reports("SLOW_FETCH")
 def test_a_download_of_more_than_a_quarter_of_an_hour() -> None:
-    right, wrong = turn("SLOW_FETCH", lambda mbps: plan_of(with_ports(mbps / 1000)), 1000, 1)
+    right, wrong = boundary("SLOW_FETCH", lambda mbps: plan_of(with_ports(mbps / 1000)), 1000, 1)
     gigabits = right.models[0].variant.weight_gib.value * 2**30 * 8 / 1e9
     fast, slow = (plan.nodes.server.nics[0].gbps.value for plan in (right, wrong))
     assert gigabits / fast <= 900 < gigabits / slow
 
 
+@reports("BUSY_NETWORK")
 def test_streams_that_fill_half_of_the_port() -> None:
-    right, wrong = turn("BUSY_NETWORK", lambda mbps: plan_of(with_ports(mbps / 1000)), 1000, 1)
-    once = first(right).at_once
-    load = known(once.output_tok_s).high * STREAM_BYTES + known(once.req_s).high * 614 * PROMPT_BYTES
+    right, wrong = boundary("BUSY_NETWORK", lambda mbps: plan_of(with_ports(mbps / 1000)), 1000, 1)
+    once = first(right).burst
+    load = require(once.output_tok_s).high * STREAM_BYTES + require(once.req_s).high * 614 * PROMPT_BYTES
     fast, slow = (plan.nodes.server.nics[0].gbps.value * BUSY_NETWORK for plan in (right, wrong))
     assert fast >= load * 8 / 1e9 > slow
 
 
+@reports("STANDBY_SHORT")
 def test_losing_one_of_two_servers_without_a_spare() -> None:
     def workload(count: int) -> dict[str, Any]:
         return {"users": count, "classes": one_class(ttftMs=1000)}
@@ -263,21 +304,21 @@ def test_losing_one_of_two_servers_without_a_spare() -> None:
     def make(count: int) -> Plan:
         return plan_of(nodes={"server": TWO, "count": 2}, workload=workload(count), models=[SLOTS])
 
-    right, wrong = turn("STANDBY_SHORT", make, 1, int(first(make(1)).most_users))
+    right, wrong = boundary("STANDBY_SHORT", make, 1, int(first(make(1)).most_users))
     assert first(right).headroom / 2 >= 1 > first(wrong).headroom / 2
     spare = {"server": TWO, "count": 2, "standby": {"mode": "cold", "count": 1}}
-    assert not told(plan_of(nodes=spare, workload=workload(wrong.users)), "STANDBY_SHORT")
+    assert not findings_of(plan_of(nodes=spare, workload=workload(wrong.users)), "STANDBY_SHORT")
 
 
+@reports("ROLLOUT_DIP")
 def test_a_change_takes_a_replica_away_or_not() -> None:
-    assert not told(plan_of(nodes={"server": TWO, "standby": WARM}), "ROLLOUT_DIP")
-    (finding,) = told(plan_of(**users(10, thinkSeconds=20)), "ROLLOUT_DIP")
+    assert not findings_of(plan_of(nodes={"server": TWO, "standby": WARM}), "ROLLOUT_DIP")
+    (finding,) = findings_of(plan_of(**users(10, thinkSeconds=20)), "ROLLOUT_DIP")
     assert finding.severity is Severity.NOTE
-    assert (
-        "1 of 2 replicas serve for about 270 s; with 1 more GPU up none would be missing" in finding.problem
-    )
+    assert "1 of 2 replicas serve for about 270 s; with 1 more GPU none would stop" in finding.problem
 
 
+@reports("ROLLOUT_DIP")
 def test_a_change_in_which_the_users_do_not_fit_is_warned_of() -> None:
     def make(count: int) -> Plan:
         return plan_of(workload={"users": count, "classes": one_class(ttftMs=1000)}, models=[SLOTS])
@@ -301,23 +342,25 @@ def test_a_faster_tier_holds_more_users() -> None:
     assert len(set(held)) == 3
 
 
+@reports("CONTEXT_DOES_NOT_FIT")
 def test_the_longest_context_that_fits_is_named() -> None:
     def make(tokens: int) -> Plan:
         small = {"id": "deepseek-r1-distill-qwen-7b", "gpuMemoryUtilization": 0.85, "context": tokens}
         return plan_of(nodes={"server": ENTRY}, models=[small])
 
-    right, wrong = turn("CONTEXT_DOES_NOT_FIT", make, 8192, 131072)
+    right, wrong = boundary("CONTEXT_DOES_NOT_FIT", make, 8192, 131072)
     assert right.models[0].context <= first(right).memory.kv_tokens
     assert right.models[0].context > first(right).memory.kv_tokens - 16
-    (finding,) = told(wrong, "CONTEXT_DOES_NOT_FIT")
+    (finding,) = findings_of(wrong, "CONTEXT_DOES_NOT_FIT")
     assert f"at most {right.models[0].context // 16 * 16}: " in (finding.allowed or "")
     doubled = {"id": "deepseek-r1-distill-qwen-7b", "gpuMemoryUtilization": 0.85, "kvCacheDtype": "fp8"}
     twice = right.models[0].context // 16 * 16 * 2
     if twice <= 131072:
         half = plan_of(nodes={"server": ENTRY}, models=[doubled | {"context": twice}])
-        assert not told(half, "CONTEXT_DOES_NOT_FIT")
+        assert not findings_of(half, "CONTEXT_DOES_NOT_FIT")
 
 
+@reports("WEIGHTS_DO_NOT_FIT")
 @pytest.mark.parametrize("tensor", [1, 2])
 def test_weights_fit_until_the_engine_has_no_room_beside_them(tensor: int) -> None:
     def make(percent: int) -> Plan:
@@ -328,10 +371,14 @@ def test_weights_fit_until_the_engine_has_no_room_beside_them(tensor: int) -> No
         }
         return plan_of(nodes={"server": ENTRY}, models=[model], workload={"users": 1, "classes": TINY})
 
-    right, wrong = turn("WEIGHTS_DO_NOT_FIT", make, 98, 10)
+    right, wrong = boundary("WEIGHTS_DO_NOT_FIT", make, 98, 10)
     assert first(right).memory.kv > 0
     weights = right.models[0].variant.weight_gib.value / tensor
-    assert wrong.models[0].gpu_memory_utilization * 23.99 < weights + 2.5  # and little more is asked for
+    assert wrong.models[0].gpu_memory_utilization * 23.99 < weights + 2.5  # and hardly more than needed
 
 
 TINY = one_class(promptTokens=100, answerTokens=100, ttftMs=60_000, tpotMs=1000)
+
+
+def test_every_boundary_that_is_searched_has_a_test() -> None:
+    assert REPORTS == SEARCHED

@@ -65,7 +65,7 @@ def test_figures_are_those_that_the_plan_prints(comparison: Comparison, name: st
 
 def test_the_knee_is_the_last_point_at_which_the_promise_holds() -> None:
     shown = tier_of(small_plan(workload=chat(tpotMs=1000)))
-    assert shown.capacity.gives_way == "time to the first token of chat"
+    assert shown.capacity.limiting_factor == "time to the first token of chat"
     assert shown.knee.users == pytest.approx(shown.most_users.p50)
     at = shown.curve.index(shown.knee)
     assert all(point.ttft_ms.p50 <= 500 for point in shown.curve[: at + 1])

@@ -18,7 +18,7 @@ from tierup.cost.analysis.sensitivity import sensitivity
 from tierup.cost.analysis.span import Span
 from tierup.cost.analysis.tokens import TokenCost, token_costs
 from tierup.cost.types import TierCost
-from tierup.plan.capacity import question
+from tierup.plan.capacity import sizing_input
 from tierup.plan.model import Plan
 from tierup.sizing.share import prefill_share
 
@@ -151,7 +151,7 @@ def test_throughput_and_utilisation_are_the_sizing_models() -> None:
 
 def test_prompts_pay_more_where_they_are_longer() -> None:
     plan = plan_of("standard")
-    ask = question(plan, plan.models[0])
+    ask = sizing_input(plan, plan.models[0])
     shares = [prefill_share(replace(ask, prompt=prompt, context=None)) for prompt in (100, 600, 3000)]
     assert 0 < shares[0] < shares[1] < shares[2] < 1
 

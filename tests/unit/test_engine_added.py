@@ -147,28 +147,28 @@ def test_it_is_planned_with_its_own_image_and_without_an_autoscaler(plan: dict[s
 
 
 def test_the_rules_speak_of_it_and_of_no_other_engine(plan: dict[str, Any]) -> None:
-    told = {item["code"]: item for item in plan["findings"]}
-    assert told["TIER101"]["problem"] == "no test ever ran Maple"
-    assert told["TIER079"]["problem"].startswith("is no bucket of maple_token_seconds")
+    reported = {item["code"]: item for item in plan["findings"]}
+    assert reported["TIER101"]["problem"] == "no test ever ran Maple"
+    assert reported["TIER079"]["problem"].startswith("is not a bucket bound of maple_token_seconds")
     assert "vllm:" not in json.dumps(plan["findings"])
 
 
 def test_what_it_cannot_do_is_refused(project: Project) -> None:
     model = {"id": "qwen2.5-7b", "engine": "maple-serve", "name": "acme/qwen", "precision": "fp8"}
     images = {"maple": "registry.example.com/maple:latest"}
-    said = project.run("plan", good=False, models=[model], images=images, autoscaling={"enabled": True})
+    output = project.run("plan", good=False, models=[model], images=images, autoscaling={"enabled": True})
     for words in (
         "TIER100 models[0].precision: Maple does not load this variant (got fp8; allowed bf16, awq)",
         "TIER104 models[0].name: Maple takes a slash for a folder",
         "TIER103 autoscaling.enabled: acme/qwen would be scaled by requests in flight, and maple-serve",
         "TIER042 images.maple: a floating tag",
     ):
-        assert words in " ".join(said.split())
+        assert words in " ".join(output.split())
 
 
 def test_an_engine_without_facts_is_still_no_choice(project: Project) -> None:
-    said = project.run("plan", good=False, models=[{"id": "qwen2.5-7b", "engine": "oak-serve"}])
-    assert "allowed vllm, tensorrt-llm, maple-serve" in " ".join(said.split())
+    output = project.run("plan", good=False, models=[{"id": "qwen2.5-7b", "engine": "oak-serve"}])
+    assert "allowed vllm, tensorrt-llm, maple-serve" in " ".join(output.split())
 
 
 def test_its_pods_run_its_command(objects: list[dict[str, Any]]) -> None:

@@ -61,21 +61,21 @@ def test_it_is_installed_once(tmp_path: Path) -> None:
         [env.python(), "-c", "import sys; print(sys.prefix)"], capture_output=True, text=True, check=True
     )
     assert where.stdout.strip() == str(env.folder)
-    told = len(lines)
+    count = len(lines)
     env.ensure(lines.append)
-    assert len(lines) == told
+    assert len(lines) == count
 
 
 @pytest.mark.parametrize(
-    ("check", "lock", "said"),
+    ("check", "lock", "message"),
     [
         ("import no_such_module", "# nothing\n", r"do not work: .*no_such_module.* libnuma"),
         ("", "./absent-1-py3-none-any.whl\n", r"could not be installed: .*absent-1-py3-none-any\.whl"),
     ],
 )
-def test_what_does_not_work_is_not_installed(tmp_path: Path, check: str, lock: str, said: str) -> None:
+def test_what_does_not_work_is_not_installed(tmp_path: Path, check: str, lock: str, message: str) -> None:
     env = environment(tmp_path, check, lock)
-    with pytest.raises(ToolchainError, match=said):
+    with pytest.raises(ToolchainError, match=message):
         env.ensure(lambda line: None)
     assert [file.name for file in env.cache.iterdir()] == ["lock"]
 
@@ -169,5 +169,5 @@ def test_a_processor_that_no_kernel_is_for_is_named(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(platform, "machine", lambda: "x86_64")
     for flags, reason in [({"avx"}, "needs the processor flag avx2"), ({"avx2"}, None), (set[str](), None)]:
         monkeypatch.setattr(engine_env, "cpu_flags", lambda flags=flags: flags)
-        told = engine_env.unsupported_reason()
-        assert told is None if reason is None else reason in str(told)
+        reason_given = engine_env.unsupported_reason()
+        assert reason_given is None if reason is None else reason in str(reason_given)

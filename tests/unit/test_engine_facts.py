@@ -70,7 +70,7 @@ def test_no_module_but_an_engine_s_own_asks_which_engine_it_is() -> None:
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "said"),
+    ("old", "new", "message"),
     [
         (
             "0.3, 0.5, 0.8",
@@ -95,8 +95,8 @@ def test_no_module_but_an_engine_s_own_asks_which_engine_it_is() -> None:
         ('release:{version}"', 'release:1.2.1"', "tensorrt-llm.image.name: String should match"),
     ],
 )
-def test_a_mistake_names_its_place(old: str, new: str, said: str) -> None:
+def test_a_mistake_names_its_place(old: str, new: str, message: str) -> None:
     assert old in TEXT
     with pytest.raises(CatalogError) as caught:
         parse_engines(TEXT.replace(old, new, 1))
-    assert any(problem.startswith(f"engine.yaml: {said}") for problem in caught.value.problems)
+    assert any(problem.startswith(f"engine.yaml: {message}") for problem in caught.value.problems)

@@ -1,4 +1,4 @@
-"""The three tiers as committed: each plans without an error, in every variant, and holds what was asked of it."""
+"""The three tiers as committed: each plans without an error, in every variant, and meets the hardware guide."""
 
 import re
 from typing import Any
@@ -17,8 +17,8 @@ from tierup.templates import ROOT
 GPU_EXPORTER = "nvidia-dcgm-exporter.gpu-operator.svc.cluster.local:9400"
 NODE_EXPORTER = "node-exporter.monitoring.svc.cluster.local:9100"
 QWEN_COMMIT = "a09a35458c702b33eeacc393d103063234e8bc28"
-# What the hardware guide asks of each tier, and where it can be seen; the speeds and the memory per card that it claims
-# are not asked for but computed by the sizing model.
+# What the hardware guide requires of each tier, and where it is written. The speeds and the memory per card that it
+# claims are not required but computed by the sizing model.
 #   stack    a line of the stack file            server   a part of the catalogue's server (`gpu.` its GPUs)
 #   default  a default that the plan prints      variant  a block that can be commented in
 #   comment  a sentence of the stack file        choice   a value that the schema offers
@@ -179,7 +179,7 @@ def in_variant(tier: str, name: str) -> tuple[str, int, int]:
     return " ".join(model.precision for model in models), models[0].tensor, models[0].pipeline
 
 
-def seen(tier: str, kind: str, where: str) -> Any:
+def value_of(tier: str, kind: str, where: str) -> Any:
     match kind:
         case "stack":
             return in_stack(tier, where)
@@ -209,7 +209,7 @@ def test_what_the_guide_asks_is_visible(tier: str, kind: str, where: str, value:
     if kind == "choice":
         assert value in json_schema()["$defs"][where]["enum"]
     else:
-        assert seen(tier, kind, where) == value
+        assert value_of(tier, kind, where) == value
 
 
 @every_tier

@@ -9,7 +9,7 @@ import yaml
 from tierup.manifests import model_server, monitoring, render
 from tierup.manifests.common import Manifest
 from tierup.manifests.engines import serving
-from tierup.plan.capacity import question
+from tierup.plan.capacity import sizing_input
 from tierup.plan.model import Plan
 from tierup.sizing.coefficients import load_calibration
 from tierup.sizing.memory import memory
@@ -96,7 +96,7 @@ def test_the_kv_cache_gets_what_was_planned_and_no_more(
     plan = plan_with(make_plan, server, kvCacheDtype=dtype, gpuMemoryUtilization=utilization)
     found = options(plan)["kv_cache_config"]
     assert found["dtype"] == dtype
-    room = memory(question(plan, plan.models[0]), load_calibration().values)
+    room = memory(sizing_input(plan, plan.models[0]), load_calibration().values)
     # The engine takes this share of what weights and buffers leave of the whole GPU.
     left = room.visible - room.weights - room.overhead
     assert 0.97 * room.kv <= found["free_gpu_memory_fraction"] * left <= room.kv

@@ -121,7 +121,7 @@ def today() -> datetime.date:
 def planned(stack: str) -> Plan:
     """A stack's plan; raises `FindingsError` for errors that are not about the budget."""
     parsed = parse(read_stack(stack_path(project_folder(), stack)))
-    return make_plan(parsed, load_catalog(), shown=BUDGET_CODES)
+    return make_plan(parsed, load_catalog(), allowed_errors=BUDGET_CODES)
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,5 +74,5 @@ def _findings(planned: PlanCost, stack: str | None, day: datetime.date) -> tuple
     if stack is None:
         return old
     parsed = parse(read_stack(stack_path(project_folder(), stack)))
-    plan = make_plan(parsed, load_catalog(), shown=BUDGET_CODES)
+    plan = make_plan(parsed, load_catalog(), allowed_errors=BUDGET_CODES)
     return (*planned.over_budget(plan.budget), *acceptance.marked(old, plan.accept))

@@ -68,12 +68,12 @@ def _model(tier: Plan, model: ModelPlan) -> Iterator[str]:
         tokens = f"{spec.prompt_tokens} in / {spec.answer_tokens} out"
         yield f"    {item.name:<9} {tokens:<18} {first}, {each}, {whole}"
     yield (
-        f"  headroom  {known.headroom:.1f}x: up to {int(known.most_users)} users, then {known.gives_way} breaks; "
+        f"  headroom  {known.headroom:.1f}x: up to {int(known.most_users)} users, then {known.limiting_factor} breaks; "
         f"bottleneck there: {known.bottleneck}"
     )
-    if known.at_once.ttft_ms is not None:
+    if known.burst.ttft_ms is not None:
         waiting = f"{max(0.0, known.users - model.slots * model.replicas):.0f} wait for a slot"
-        yield f"  at once   all {known.users:g} together: TTFT {_span(known.at_once.ttft_ms)} ms, {waiting}"
+        yield f"  at once   all {known.users:g} together: TTFT {_span(known.burst.ttft_ms)} ms, {waiting}"
     yield f"  change    {_change(model)}"
     yield (
         f"  times     start within {model.startup_seconds} s, files fetched within {model.fetch_seconds} s, "

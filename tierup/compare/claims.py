@@ -7,7 +7,7 @@ from tierup.catalog import Catalog
 from tierup.catalog.claims import Figure, GuideClaim
 from tierup.compare.tiers import range_of
 from tierup.compare.verdict import Verdict, at_least, at_most, exactly
-from tierup.plan.capacity import End, known, largest, scaled
+from tierup.plan.capacity import RangeEnd, largest, require, scaled
 from tierup.sizing import Range, SizingInput, load_shapes, size
 from tierup.sizing.memory import GB_PER_GIB
 
@@ -60,9 +60,9 @@ def _in_flight(claim: GuideClaim, inputs: SizingInput) -> Range:
     if latency is None:
         raise ValueError("this figure needs a latency in the catalogue")
 
-    def most(end: End) -> float:
+    def most(end: RangeEnd) -> float:
         return largest(
-            inputs.slots, lambda n: end(known(size(replace(inputs, concurrency=n)).ttft_ms)) <= latency
+            inputs.slots, lambda n: end(require(size(replace(inputs, concurrency=n)).ttft_ms)) <= latency
         )
 
     return Range(most(lambda ttft: ttft.p50), most(lambda ttft: ttft.high), most(lambda ttft: ttft.low))
@@ -71,14 +71,14 @@ def _in_flight(claim: GuideClaim, inputs: SizingInput) -> Range:
 def _speedup(claim: GuideClaim, inputs: SizingInput) -> Range:
     """The rate of all cards over that of one. Both have the same error, so the ratio has the error of one of them."""
     alone = replace(inputs, tensor=1, pipeline=1, concurrency=claim.setting.base_in_flight)
-    rate = known(size(inputs).output_tok_s)
-    return scaled(rate, rate.p50 / known(size(alone).output_tok_s).p50)
+    rate = require(size(inputs).output_tok_s)
+    return scaled(rate, rate.p50 / require(size(alone).output_tok_s).p50)
 
 
 _COMPUTED: dict[Figure, Callable[[GuideClaim, SizingInput], Range]] = {
     Figure.WEIGHTS: _weights,
-    Figure.OUTPUT_RATE: lambda _, inputs: known(size(inputs).output_tok_s),
+    Figure.OUTPUT_RATE: lambda _, inputs: require(size(inputs).output_tok_s),
     Figure.IN_FLIGHT: _in_flight,
     Figure.SPEEDUP: _speedup,
-    Figure.FIRST_TOKEN: lambda _, inputs: known(size(inputs).ttft_ms),
+    Figure.FIRST_TOKEN: lambda _, inputs: require(size(inputs).ttft_ms),
 }

@@ -38,7 +38,7 @@ def _tier(tier: Tier) -> dict[str, object]:
             "mostUsers": _people(tier.most_users),
             "mostRequestsAtOnce": _people(tier.most_in_flight),
             "ttftAtMostUsersMs": tier.knee.ttft_ms.rounded(),
-            "givesWay": tier.capacity.gives_way,
+            "givesWay": tier.capacity.limiting_factor,
             "bottleneck": str(tier.capacity.bottleneck),
             "users": tier.plan.users,
             "class": urgent.name,

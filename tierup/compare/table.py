@@ -162,7 +162,7 @@ _ROWS: tuple[tuple[str, Callable[[Tier], str]], ...] = (
     ("guide: users", _guide_users),
     ("computed: users", _users),
     ("computed: users who never pause", _at_once),
-    ("first limit", lambda tier: f"{tier.capacity.gives_way} ({tier.capacity.bottleneck})"),
+    ("first limit", lambda tier: f"{tier.capacity.limiting_factor} ({tier.capacity.bottleneck})"),
     ("guide: latency", _guide_latency),
     ("computed: latency with users", lambda tier: f"{tier.plan.users}"),
     ("- first token", _first_token),

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from tierup.catalog import Sourced
 from tierup.compare.verdict import Verdict, at_least, at_most
 from tierup.cost.bill.of_plan import quotes_of
-from tierup.plan.capacity import End, Load, question, users_each
+from tierup.plan.capacity import Load, RangeEnd, sizing_input, users_per_request
 from tierup.plan.model import ClassCapacity, ModelCapacity, ModelPlan, Plan
 from tierup.sizing import Range
 
@@ -76,7 +76,7 @@ def tier_of(plan: Plan) -> Tier:
     """Compute the figures of a plan, which must have no errors."""
     pairs = ((model, model.capacity) for model in plan.models if model.capacity is not None)
     model, capacity = min(pairs, key=lambda pair: pair[1].headroom)
-    load = Load(question(plan, model), tuple(plan.classes.items()))
+    load = Load(sizing_input(plan, model), tuple(plan.classes.items()))
     figures = _ModelFigures(plan, load, capacity, len(plan.models))
     users, in_flight = figures.most()
     urgent = figures.urgent(capacity.classes)
@@ -107,7 +107,7 @@ class _ModelFigures:
     @property
     def limit(self) -> float:
         """The most requests that the gateway admits."""
-        return self.load.ask.slots * self.load.ask.replicas + float(self.plan.gateway.queue_length)
+        return self.load.inputs.slots * self.load.inputs.replicas + float(self.plan.gateway.queue_length)
 
     def urgent(self, classes: tuple[ClassCapacity, ...]) -> ClassCapacity:
         return max(classes, key=lambda item: self.plan.classes[item.name].priority)
@@ -115,11 +115,11 @@ class _ModelFigures:
     def users(self, in_flight: float) -> float:
         """The tier's users at `in_flight` requests of this model."""
         sizing = self.load.at(in_flight)
-        return in_flight * users_each(sizing, self.plan.think_seconds) * self.models
+        return in_flight * users_per_request(sizing, self.plan.think_seconds) * self.models
 
     def most(self) -> tuple[Range, Range]:
         """The most users and the most requests in flight, for the middle and both ends of the latency ranges."""
-        ends: tuple[End, ...] = (lambda figure: figure.high, lambda figure: figure.low)
+        ends: tuple[RangeEnd, ...] = (lambda figure: figure.high, lambda figure: figure.low)
         low, high = (self.load.most_in_flight(self.limit, end)[0] for end in ends)
         middle = self.capacity.most_in_flight
         users = Range(*(self.users(n) if n else 0.0 for n in (middle, low, high)))
@@ -127,7 +127,7 @@ class _ModelFigures:
 
     def curve(self) -> tuple[Point, ...]:
         """Points from almost no load to the gateway's limit, with the knee and the last free slot among them."""
-        slots = float(self.load.ask.slots * self.load.ask.replicas)
+        slots = float(self.load.inputs.slots * self.load.inputs.replicas)
         shares = [step / _POINTS for step in range(_POINTS)]
         free = {_FIRST * (slots / _FIRST) ** share for share in shares}
         waiting = {slots + (self.limit - slots) * share for share in shares}

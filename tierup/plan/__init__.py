@@ -1,1 +1,1 @@
-"""From what a stack file says to what will stand: every default with its reason."""
+"""Resolves a stack file into a plan: the complete description of a tier, with a reason for every default."""

@@ -1,9 +1,9 @@
-"""How many users each model's replicas hold, and what every class of requests will see.
+"""Computes how many users each model's replicas can serve, and the latency of every class of requests.
 
-The sizing model answers for one kind of request. A mix is planned as requests of the mean prompt and the mean
-answer, weighted by share; a class's own prompt then moves its time to the first token. Users are split evenly
-over the models of a stack. While they wait, all classes count alike: priorities make `chat` faster than this,
-never slower.
+The sizing model predicts one kind of request. A mix of classes is therefore sized as requests of the mean prompt and
+the mean answer, weighted by share; the time to the first token of a class is then corrected for its own prompt. Users
+are split evenly over the models of a stack. The queue is treated as if all classes had one priority: with priorities
+`chat` is faster than predicted here, never slower.
 """
 
 import functools
@@ -18,25 +18,27 @@ from tierup.sizing.memory import memory
 from tierup.sizing.shape import spec_shape
 from tierup.stack.sections import WorkloadClass
 
-_ROUNDS = 14  # halvings of the requests in flight: to 1/16000 of the range
+_ROUNDS = 14  # steps of the bisection: the result is exact to 1/16000 of the range
 Classes = tuple[tuple[str, WorkloadClass], ...]
-End = Callable[[Range], float]  # which end of a range a promise is held against
+RangeEnd = Callable[[Range], float]  # the value of a range that is compared with a promised time
 
 
 def with_capacity(plan: Plan) -> Plan:
     """The plan with the capacity of each of its models."""
-    # By what the gateway knows a class is no part of its load (and cannot be a key of a cache).
+    # The gateway's match rules do not change the load of a class, and they cannot be part of a cache key.
     classes = tuple((name, item.model_copy(update={"match": None})) for name, item in plan.classes.items())
     users, queue = plan.users_per_model, plan.gateway.queue_length
     models = tuple(
-        replace(model, capacity=_capacity(question(plan, model), classes, users, plan.think_seconds, queue))
+        replace(
+            model, capacity=_capacity(sizing_input(plan, model), classes, users, plan.think_seconds, queue)
+        )
         for model in plan.models
     )
     return replace(plan, models=models)
 
 
-def question(plan: Plan, model: ModelPlan) -> SizingInput:
-    """The sizing question of one model under the mean request of the plan's classes, without a load."""
+def sizing_input(plan: Plan, model: ModelPlan) -> SizingInput:
+    """The sizing input of one model for the mean request of the plan's classes, without a concurrency."""
     prompt, answer = mean_request(plan.classes.values())
     return SizingInput(
         model=spec_shape(model.spec_id, model.spec),
@@ -53,7 +55,7 @@ def question(plan: Plan, model: ModelPlan) -> SizingInput:
         max_num_seqs=model.slots,
         kv_dtype=model.kv_cache_dtype.value,
         engine=model.engine.value,
-        # What is empty counts as current.
+        # An empty version means the current one.
         engine_version=plan.images.engine_tag(model.engine)
         if engine_facts(model.engine).versions_differ
         else "",
@@ -61,7 +63,7 @@ def question(plan: Plan, model: ModelPlan) -> SizingInput:
 
 
 def mean_request(classes: Iterable[WorkloadClass]) -> tuple[int, int]:
-    """Prompt and answer tokens of the mean request, weighted by share."""
+    """Prompt and answer tokens of the mean request, weighted by share; at least 1 each."""
     mix = list(classes)
     total = sum(item.share for item in mix)
     prompt = sum(item.share * item.prompt_tokens for item in mix) / total
@@ -69,72 +71,75 @@ def mean_request(classes: Iterable[WorkloadClass]) -> tuple[int, int]:
     return max(1, round(prompt)), max(1, round(answer))
 
 
-def held_tokens(classes: Iterable[WorkloadClass]) -> float:
-    """KV cache of the mean running request: its prompt and half of its answer; long answers run longer."""
+def mean_running_tokens(classes: Iterable[WorkloadClass]) -> float:
+    """Tokens in the KV cache of the mean running request: its prompt and half of its answer.
+
+    Classes are weighted by share and answer length, because requests with long answers run longer.
+    """
     mix = [(item, item.share * item.answer_tokens) for item in classes]
     return sum(run * (i.prompt_tokens + i.answer_tokens / 2) for i, run in mix) / sum(run for _, run in mix)
 
 
 @functools.lru_cache(maxsize=64)
 def _capacity(
-    ask: SizingInput, classes: Classes, users: float, think: float, queue: int
+    inputs: SizingInput, classes: Classes, users: float, think: float, queue: int
 ) -> ModelCapacity | None:
     try:
-        if not size(ask).fits:
+        if not size(inputs).fits:
             return None
     except ValueError:
-        return None  # the model cannot be split so, which has a finding of its own
-    load = Load(ask, classes)
+        return None  # the model cannot be split like this; `rules.model` reports it
+    load = Load(inputs, classes)
     in_flight = load.in_flight(users, think)
-    most, gives_way = load.most_in_flight(ask.slots * ask.replicas + queue)
+    most, limiting_factor = load.most_in_flight(inputs.slots * inputs.replicas + queue)
     limit = load.at(max(most, 1.0))
     return ModelCapacity(
-        memory=memory(ask, load_calibration().values),
+        memory=memory(inputs, load_calibration().values),
         users=users,
         in_flight=in_flight,
         sizing=load.at(in_flight),
-        at_once=size(replace(ask, concurrency=users, burst=True)),
-        full=load.at(ask.slots * ask.replicas),
-        prompt_tokens=ask.prompt,
-        request_tokens=held_tokens(item for _, item in classes),
+        burst=size(replace(inputs, concurrency=users, burst=True)),
+        full=load.at(inputs.slots * inputs.replicas),
+        prompt_tokens=inputs.prompt,
+        request_tokens=mean_running_tokens(item for _, item in classes),
         classes=load.classes_at(in_flight),
         most_in_flight=most,
-        most_users=most * users_each(limit, think),
-        gives_way=gives_way,
+        most_users=most * users_per_request(limit, think),
+        limiting_factor=limiting_factor,
         bottleneck=limit.bottleneck,
     )
 
 
 @dataclass(frozen=True)
 class Load:
-    """One model under a mix of classes, at any number of requests in flight over all its replicas."""
+    """The load of one model under a mix of classes; `in_flight` counts the requests over all its replicas."""
 
-    ask: SizingInput
+    inputs: SizingInput
     mix: Classes
 
     def at(self, in_flight: float) -> Sizing:
-        return size(replace(self.ask, concurrency=in_flight))
+        return size(replace(self.inputs, concurrency=in_flight))
 
     def in_flight(self, users: float, think: float) -> float:
-        """Requests running or waiting when `users` pause so many seconds between answer and next request."""
+        """Requests that run or wait when each user pauses `think` seconds between an answer and the next request."""
         if think == 0:
             return users
-        return largest(users, lambda n: n * users_each(self.at(n), think) <= users)
+        return largest(users, lambda n: n * users_per_request(self.at(n), think) <= users)
 
-    def most_in_flight(self, bound: float, end: End = lambda figure: figure.p50) -> tuple[float, str]:
-        """The most requests at which every class has what it is promised, and what breaks beyond them.
+    def most_in_flight(self, bound: float, end: RangeEnd = lambda figure: figure.p50) -> tuple[float, str]:
+        """The most requests at which every class meets its targets, and what limits them.
 
-        `bound` is how many the gateway lets in. 0 where one request alone is too slow.
+        `bound` is how many requests the gateway admits. The result is 0 where a single request is already too slow.
         """
-        if not self._broken(bound, end):
+        if not self._missed_target(bound, end):
             return bound, "the gateway's queue is full"
-        if self._broken(1, end):
-            return 0.0, self._broken(1, end)
-        most = largest(bound, lambda n: n <= 1 or not self._broken(n, end))
-        return most, self._broken(most + bound / 2**_ROUNDS, end)
+        if self._missed_target(1, end):
+            return 0.0, self._missed_target(1, end)
+        most = largest(bound, lambda n: n <= 1 or not self._missed_target(n, end))
+        return most, self._missed_target(most + bound / 2**_ROUNDS, end)
 
-    def _broken(self, in_flight: float, end: End) -> str:
-        """The first promise that is not kept at so many requests; empty if all are."""
+    def _missed_target(self, in_flight: float, end: RangeEnd) -> str:
+        """The first target that is missed at this many requests; empty if none is."""
         for item in self.classes_at(in_flight):
             if end(item.ttft_ms) > item.ttft_target_ms:
                 return f"time to the first token of {item.name}"
@@ -143,19 +148,21 @@ class Load:
         return ""
 
     def classes_at(self, in_flight: float) -> tuple[ClassCapacity, ...]:
-        """What every class sees: its own prompt on top of what all of them share."""
+        """The latency of every class: that of the mean request, corrected for the prompt of the class."""
         sizing = self.at(in_flight)
-        ttft, tpot = known(sizing.ttft_ms), known(sizing.tpot_ms)
-        first = {name: scaled(ttft, ttft.p50 + own) for name, own in self._own_prompt_ms.items()}
-        whole = {name: _sum(first[name], tpot, item.answer_tokens - 1) for name, item in self.mix}
-        busy = sum(item.share * whole[name].p50 for name, item in self.mix)
+        ttft, tpot = require(sizing.ttft_ms), require(sizing.tpot_ms)
+        ttft_by_class = {name: scaled(ttft, ttft.p50 + own) for name, own in self._prompt_offset_ms.items()}
+        e2e = {
+            name: _end_to_end(ttft_by_class[name], tpot, item.answer_tokens - 1) for name, item in self.mix
+        }
+        busy = sum(item.share * e2e[name].p50 for name, item in self.mix)
         return tuple(
             ClassCapacity(
                 name=name,
-                in_flight=in_flight * item.share * whole[name].p50 / busy,
-                ttft_ms=first[name],
+                in_flight=in_flight * item.share * e2e[name].p50 / busy,
+                ttft_ms=ttft_by_class[name],
                 tpot_ms=tpot,
-                e2e_ms=whole[name],
+                e2e_ms=e2e[name],
                 ttft_target_ms=item.ttft_ms,
                 tpot_target_ms=item.tpot_ms,
             )
@@ -163,45 +170,49 @@ class Load:
         )
 
     @functools.cached_property
-    def _own_prompt_ms(self) -> dict[str, float]:
-        """How much later than the mean request's a class's first token comes on an idle replica."""
+    def _prompt_offset_ms(self) -> dict[str, float]:
+        """By class, how much later its first token is than for the mean request, on an idle replica."""
 
         def alone(prompt: int) -> float:
-            return known(size(replace(self.ask, prompt=prompt, concurrency=1)).ttft_ms).p50
+            return require(size(replace(self.inputs, prompt=prompt, concurrency=1)).ttft_ms).p50
 
-        mean = alone(self.ask.prompt)
+        mean = alone(self.inputs.prompt)
         return {name: alone(item.prompt_tokens) - mean for name, item in self.mix}
 
 
-def users_each(sizing: Sizing, think: float) -> float:
-    """Users for each request in flight, by the interactive response time law: 1 + think / response time."""
-    return 1 + think * 1000 / known(sizing.e2e_ms).p50
+def users_per_request(sizing: Sizing, think: float) -> float:
+    """Users per request in flight, by the interactive response time law: 1 + think / response time."""
+    return 1 + think * 1000 / require(sizing.e2e_ms).p50
 
 
-def known(figure: Range | None) -> Range:
-    """A figure that a closed load always has: its users wait, so no queue grows without end."""
+def require(figure: Range | None) -> Range:
+    """The figure, which every model that fits has: with a fixed number of users no queue grows without end.
+
+    Raises:
+        ValueError: if there is none, because the model does not fit.
+    """
     if figure is None:
         raise ValueError("the model does not fit")
     return figure
 
 
 def scaled(figure: Range, p50: float) -> Range:
-    """Another point with the same relative error."""
+    """A range around another median, with the same relative width."""
     return Range(p50=p50, low=p50 * figure.low / figure.p50, high=p50 * figure.high / figure.p50)
 
 
-def _sum(first: Range, token: Range, tokens: int) -> Range:
+def _end_to_end(first: Range, token: Range, tokens: int) -> Range:
     return Range(
         first.p50 + tokens * token.p50, first.low + tokens * token.low, first.high + tokens * token.high
     )
 
 
-def largest(high: float, good: Callable[[float], bool]) -> float:
-    """The largest number up to `high` that is good; all below it are."""
-    if good(high):
+def largest(high: float, condition: Callable[[float], bool]) -> float:
+    """The largest number up to `high` that meets `condition`; every smaller number must meet it too."""
+    if condition(high):
         return high
     low = 0.0
     for _ in range(_ROUNDS):
         middle = (low + high) / 2
-        low, high = (middle, high) if good(middle) else (low, middle)
+        low, high = (middle, high) if condition(middle) else (low, middle)
     return low

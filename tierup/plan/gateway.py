@@ -1,4 +1,4 @@
-"""The values that the stack file leaves open about the gateway: bounds, timeouts, callers, rules for classes."""
+"""Resolves the gateway section: bounds, timeouts, callers, and the rules that assign a request to a class."""
 
 import math
 from collections.abc import Mapping
@@ -11,64 +11,73 @@ from tierup.stack.sections import NEUTRAL_PRIORITY, ApiKey, ClassMatch, Gateway,
 
 
 def resolve_gateway(
-    said: Gateway, models: tuple[ModelPlan, ...], classes: Mapping[str, WorkloadClass], choose: Chooser
+    section: Gateway, models: tuple[ModelPlan, ...], classes: Mapping[str, WorkloadClass], choose: Chooser
 ) -> GatewayPlan:
-    """The gateway of models and classes that are decided already."""
+    """The gateway for models and classes that are already resolved."""
     slots = max(model.slots * model.replicas for model in models)
     longest = max(item.answer_seconds for item in classes.values())
     queue = choose.pick(
-        "gateway.queueLength", said.queue_length, slots, "as many may wait as are served: one more turn"
+        "gateway.queueLength", section.queue_length, slots, "as many requests may wait as there are slots"
     )
     turns = math.ceil((slots + queue) / slots)
     pick, guide = choose.pick, "the hardware guide"
     service_type = pick(
-        "gateway.serviceType", said.service_type, ServiceType.CLUSTER_IP, "nothing is exposed unasked"
+        "gateway.serviceType",
+        section.service_type,
+        ServiceType.CLUSTER_IP,
+        "not exposed outside the cluster by default",
     )
-    if said.source_ranges is None:
-        choose.note(
-            "gateway.sourceRanges", "none", "only a load balancer has them, and then it must name them"
-        )
-    if said.aliases is None:
-        choose.note("gateway.aliases", "none", "clients name the models themselves")
+    if section.source_ranges is None:
+        choose.note("gateway.sourceRanges", "none", "only a load balancer uses them, and it requires them")
+    if section.aliases is None:
+        choose.note("gateway.aliases", "none", "clients use the models' own names")
     return GatewayPlan(
-        replicas=pick("gateway.replicas", said.replicas, 2, "one may fail or be replaced"),
+        replicas=pick(
+            "gateway.replicas", section.replicas, 2, "one may fail or be replaced while the other serves"
+        ),
         keepalive_timeout_seconds=pick(
-            "gateway.keepaliveTimeoutSeconds", said.keepalive_timeout_seconds, 60, guide
+            "gateway.keepaliveTimeoutSeconds", section.keepalive_timeout_seconds, 60, guide
         ),
         client_body_buffer_size=pick(
-            "gateway.clientBodyBufferSize", said.client_body_buffer_size, "128k", guide
+            "gateway.clientBodyBufferSize", section.client_body_buffer_size, "128k", guide
         ),
         max_body_size=pick(
             "gateway.maxBodySize",
-            said.max_body_size,
+            section.max_body_size,
             "2m",
-            "many times a long prompt; larger ones would stop other streams while they are parsed",
+            "many times a long prompt; parsing a larger body would pause other streams",
         ),
         queue_length=queue,
         longform_cap=pick(
-            "gateway.longformCap", said.longform_cap, 0.5, "half of the slots stay free for chat"
+            "gateway.longformCap", section.longform_cap, 0.5, "half of the slots stay free for chat"
         ),
         read_timeout_seconds=round_up(longest * turns + 30, 30),
         service_type=service_type,
-        source_ranges=tuple(said.source_ranges) if said.source_ranges is not None else (),
+        source_ranges=tuple(section.source_ranges) if section.source_ranges is not None else (),
         classes=_classes(classes, choose),
-        keys=_keys(said.keys, tuple(classes), slots + queue, choose),
-        aliases=dict(said.aliases) if said.aliases is not None else {},
-        tls=pick("gateway.tls", said.tls, False, "inside the cluster, or TLS ends at an ingress before it"),
+        keys=_keys(section.keys, tuple(classes), slots + queue, choose),
+        aliases=dict(section.aliases) if section.aliases is not None else {},
+        tls=pick(
+            "gateway.tls",
+            section.tls,
+            False,
+            "traffic stays inside the cluster, or an ingress in front of it terminates TLS",
+        ),
     )
 
 
 def _classes(classes: Mapping[str, WorkloadClass], choose: Chooser) -> tuple[ClassRule, ...]:
-    """Rules in the order they are tried: those said, then by tokens asked for, most first; the last takes the rest.
+    """Rules in the order in which they are tried; the last one matches every request.
 
-    Between two classes of different answers the border is the geometric mean: as far from one as from the other.
+    Rules of the stack file come first, then one rule per other class by requested tokens, largest first. The border
+    between two classes is the geometric mean of their answer lengths.
     """
-    said = [name for name, item in classes.items() if item.match is not None]
+    explicit = [name for name, item in classes.items() if item.match is not None]
     others = sorted(
-        (name for name in classes if name not in said), key=lambda name: classes[name].answer_tokens
+        (name for name in classes if name not in explicit), key=lambda name: classes[name].answer_tokens
     )
-    if not others:  # whatever no rule fits goes last
-        others = [min(said, key=lambda name: classes[name].priority)]
+    if not others:  # requests that match no rule go to the least urgent class
+        others = [min(explicit, key=lambda name: classes[name].priority)]
     borders = {
         name: math.ceil(math.sqrt(classes[less].answer_tokens * classes[name].answer_tokens))
         for less, name in pairwise(others)
@@ -77,7 +86,7 @@ def _classes(classes: Mapping[str, WorkloadClass], choose: Chooser) -> tuple[Cla
         choose.note(
             f"workload.classes.{name}.match",
             f"maxTokensFrom {border}",
-            "midway (by factor) to the next smaller answer",
+            "the geometric mean of this and the next smaller answer",
         )
     rules = [(name, item.match) for name, item in classes.items() if item.match is not None]
     rules += [
@@ -88,25 +97,29 @@ def _classes(classes: Mapping[str, WorkloadClass], choose: Chooser) -> tuple[Cla
     rules.append((others[0], ClassMatch()))
     capped = {name for name, item in classes.items() if item.priority < NEUTRAL_PRIORITY}
     if len(capped) == len(classes):
-        capped = set()  # nobody is there for whom the rest of the slots would stay free
+        capped = set()  # no class is left that could use the other slots
     return tuple(ClassRule(name, match, name in capped) for name, match in rules)
 
 
 def _keys(
-    said: Mapping[str, ApiKey] | None, classes: tuple[str, ...], places: int, choose: Chooser
+    section: Mapping[str, ApiKey] | None, classes: tuple[str, ...], places: int, choose: Chooser
 ) -> tuple[KeyPlan, ...]:
-    if said is None:
+    if section is None:
         choose.note(
-            "gateway.keys", "none", "whoever reaches the gateway may use it; name callers to tell them apart"
+            "gateway.keys",
+            "none",
+            "anyone who reaches the gateway may use it; declare callers to tell them apart",
         )
         return ()
     keys = []
-    for name, key in said.items():
+    for name, key in section.items():
         at, in_flight = f"gateway.keys.{name}", key.in_flight
-        if in_flight is None and len(said) > 1:
+        if in_flight is None and len(section) > 1:
             in_flight = math.ceil(places / 2)
             choose.note(
-                f"{at}.inFlight", str(in_flight), "half of all places: one caller leaves room for the rest"
+                f"{at}.inFlight",
+                str(in_flight),
+                "half of all slots and queue places, so that one caller leaves room for the others",
             )
         keys.append(
             KeyPlan(
@@ -115,7 +128,7 @@ def _keys(
                 in_flight=in_flight,
                 requests_per_second=key.requests_per_second,
                 sets_priority=choose.pick(
-                    f"{at}.setsPriority", key.sets_priority, False, "the class decides who goes first"
+                    f"{at}.setsPriority", key.sets_priority, False, "the class sets the priority"
                 ),
             )
         )

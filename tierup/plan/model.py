@@ -1,6 +1,6 @@
-"""The shape of a resolved tier: every value is final, and every default has its reason.
+"""The data classes of a plan: every value is final, and every default has its reason.
 
-A plan is complete: who makes objects, rules, costs or pages of a tier reads it alone, never the stack file.
+A plan is complete: manifests, rules, costs and reports read the plan alone, never the stack file.
 """
 
 import math
@@ -40,7 +40,7 @@ class Default:
 
 @dataclass(frozen=True, slots=True)
 class NodePlan:
-    """The GPU servers: which nodes, what is in each."""
+    """The GPU servers: the names of the nodes and their hardware."""
 
     provider: Provider
     server_id: str
@@ -70,7 +70,7 @@ class NodePlan:
 
 @dataclass(frozen=True, slots=True)
 class Rollout:
-    """How a Deployment replaces its pods; `max_surge` in pods, `max_unavailable_percent` rounds down."""
+    """How a Deployment replaces its pods: `max_surge` in pods, `max_unavailable_percent` in percent, rounded down."""
 
     recreate: bool
     max_surge: int = 0
@@ -81,16 +81,15 @@ class Rollout:
         return replicas if self.recreate else replicas * self.max_unavailable_percent // 100
 
     def steps(self, replicas: int) -> int:
-        """Turns in which all of them are replaced; some must be unavailable in each."""
+        """How many steps replace all pods; `unavailable(replicas)` must be at least 1."""
         return math.ceil(replicas / self.unavailable(replicas))
 
 
 @dataclass(frozen=True, slots=True)
 class ClassCapacity:
-    """What requests of one class will see, and what they are promised; milliseconds.
+    """The predicted and the promised times of one class of requests, in milliseconds.
 
-    `in_flight` is how many of them are running or waiting, over all replicas. The two times are None where the
-    load is more than the replicas can ever answer.
+    `in_flight` is how many of its requests run or wait, over all replicas.
     """
 
     name: str
@@ -104,36 +103,36 @@ class ClassCapacity:
 
 @dataclass(frozen=True, slots=True)
 class ModelCapacity:
-    """What one model's replicas at rest hold and how fast they answer, by the sizing model.
+    """The load that one model's replicas can serve, and how fast, before the autoscaler adds any.
 
-    `users` is this model's part of the tier's users, `in_flight` the requests of theirs that run or wait.
-    `most_in_flight` and `most_users` are the largest at which every class still has what it is promised;
-    `gives_way` says what breaks first beyond them. `at_once` is the answer for all users sending together, `full` that
-    for every slot taken. `prompt_tokens` is the mean prompt, `request_tokens` the KV cache of the mean running
-    request.
+    `users` is this model's part of the tier's users, `in_flight` how many of their requests run or wait.
+    `most_in_flight` and `most_users` are the largest load at which every class still meets its targets.
+    `limiting_factor` names what is missed or full first beyond that load. `burst` is the prediction when all users send
+    at the same moment, `full` the one with every slot in use. `prompt_tokens` is the mean prompt, `request_tokens` the
+    tokens of the mean running request in the KV cache.
     """
 
     memory: Memory
     users: float
     in_flight: float
     sizing: Sizing
-    at_once: Sizing
+    burst: Sizing
     full: Sizing
     prompt_tokens: int
     request_tokens: float
     classes: tuple[ClassCapacity, ...]
     most_in_flight: float
     most_users: float
-    gives_way: str
+    limiting_factor: str
     bottleneck: Bottleneck
 
     @property
     def headroom(self) -> float:
-        """How many times the users fit; below 1 they do not."""
+        """The most users as a multiple of the expected users; below 1 they do not fit."""
         return self.most_users / self.users
 
-    def short_with(self, part: float) -> bool:
-        """Whether the users fit, but not in this part of the capacity."""
+    def overloaded_with(self, part: float) -> bool:
+        """Whether the users fit now, but not if only this part (0 to 1) of the capacity is left."""
         return self.headroom * part < 1 <= self.headroom
 
 
@@ -142,7 +141,7 @@ class ModelPlan:
     """One served model: times in seconds, memory in GiB, CPU in logical cores.
 
     `capacity` is None where the model does not fit its GPUs or cannot be split over them. It follows from the other
-    fields and the workload, so two plans of one model are equal whatever their users.
+    fields and the workload, so it is left out of comparisons: other users alone do not change a model.
     """
 
     name: str
@@ -183,21 +182,24 @@ class ModelPlan:
 
     @property
     def ready_seconds(self) -> int:
-        """How long a start takes: the budget is twice that."""
+        """The expected duration of a start; `startup_seconds` allows twice that."""
         return self.startup_seconds // 2
 
     @property
     def path(self) -> str:
-        """Folder of the model files under the cache's mount; one GGUF repository holds many precisions."""
+        """Folder of the model files under the cache's mount.
+
+        A GGUF repository holds files of many precisions, so the precision is part of the folder there.
+        """
         files = f"/{self.precision}" if self.variant.files is not None else ""
         return f"{self.variant.repo.replace('/', '--')}/{self.revision}{files}"
 
 
 @dataclass(frozen=True, slots=True)
 class ClassRule:
-    """How the gateway knows a class: the first rule that fits decides, the last fits everything.
+    """How the gateway assigns requests to a class: the first rule that matches decides, the last matches everything.
 
-    `capped` classes may hold only a part of the slots, together.
+    All `capped` classes together may use only a part of the slots (`GatewayPlan.longform_cap`).
     """
 
     name: str
@@ -207,7 +209,7 @@ class ClassRule:
 
 @dataclass(frozen=True, slots=True)
 class KeyPlan:
-    """One caller. Bounds are of all gateways together; None: only the model's own bound."""
+    """One caller. Its bounds hold over all gateway replicas together; None: only the model's own bound applies."""
 
     name: str
     classes: tuple[str, ...]
@@ -217,13 +219,13 @@ class KeyPlan:
 
     @property
     def slug(self) -> str:
-        """The name as a part of Nginx's variables."""
+        """The name as part of an Nginx variable."""
         return self.name.replace("-", "_")
 
 
 @dataclass(frozen=True, slots=True)
 class GatewayPlan:
-    """The Nginx in front; times in seconds, rates in requests."""
+    """The Nginx gateway in front of the models; times in seconds."""
 
     replicas: int
     keepalive_timeout_seconds: int
@@ -249,7 +251,7 @@ class AutoscalingPlan:
     """The HorizontalPodAutoscaler's targets.
 
     `max_replicas` is the limit that the stack file sets for every model; None: it sets none, and each model may
-    grow into the GPUs that are there (`ModelPlan.max_replicas`).
+    grow until all GPUs are in use (`ModelPlan.max_replicas`).
     """
 
     enabled: bool
@@ -277,7 +279,7 @@ class MonitoringPlan:
 
 @dataclass(frozen=True, slots=True)
 class BudgetPlan:
-    """What the stack may cost, USD; None: no limit. An advisory one only warns."""
+    """What the stack may cost, in USD; None: no limit. In advisory mode an exceeded limit is only a warning."""
 
     capex_usd: Decimal | None
     monthly_usd: Decimal | None
@@ -287,7 +289,7 @@ class BudgetPlan:
 
 @dataclass(frozen=True, slots=True)
 class ImagesPlan:
-    """Images by their key in the stack file; None: the file names none and there is no default."""
+    """Images by their key in the stack file; None: the stack file sets none and there is no default."""
 
     by_key: dict[str, str | None]
 
@@ -312,17 +314,21 @@ class ImagesPlan:
         return self.of(engine_facts(name).image.key)
 
     def serving(self, engine: str, weights: WeightFormat) -> str:
-        """The image in which an engine serves weights of a format: one for that format where there is one."""
+        """The image in which an engine serves weights of this format: the format's own image if one is set."""
         other = engine_facts(engine).format_images.get(weights)
         image = self.by_key[other.key] if other is not None else None
         return image if image is not None else self.engine(engine)
 
     def engine_tag(self, name: str) -> str:
-        """The tag of an engine's image, which names its version; empty where only a digest does."""
+        """The tag of an engine's image, which is its version; empty if the image has only a digest."""
         return self.engine(name).partition("@")[0].rpartition("/")[2].partition(":")[2]
 
     def of(self, key: str) -> str:
-        """An image that every stack has; KeyError for the others."""
+        """The image with this key in the stack file.
+
+        Raises:
+            KeyError: if the stack has none.
+        """
         image = self.by_key[key]
         if image is None:
             raise KeyError(key)
@@ -331,7 +337,7 @@ class ImagesPlan:
 
 @dataclass(frozen=True, slots=True)
 class ClusterPlan:
-    """The cluster that the stack goes to; None: the ambient kubeconfig, and the context that it names."""
+    """The cluster of the stack. None: the kubeconfig of the environment, and its current context."""
 
     kubeconfig: str | None
     context: str | None
@@ -339,10 +345,10 @@ class ClusterPlan:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A tier, resolved: what `manifests` turns into objects and `tierup plan` prints.
+    """A resolved tier: `manifests` renders it into objects and `tierup plan` prints it.
 
-    `users` are people using the service at the same time. `quotes` are the stack's own prices by id, `accept` the
-    warnings that it accepts, `secrets` the names of its secrets, whose values never come here.
+    `users` is how many people use the service at the same time. `quotes` are the stack's own prices by id, `accept` the
+    warnings that it accepts. `secrets` holds the names of its secrets, never their values.
     """
 
     stack: str
@@ -366,11 +372,11 @@ class Plan:
 
     @property
     def model_names(self) -> tuple[str, ...]:
-        """The names that clients ask for, in the order of the stack file."""
+        """The names under which clients request the models, in the order of the stack file."""
         return tuple(model.name for model in self.models)
 
     def model(self, name: str) -> ModelPlan | None:
-        """The model that clients ask for by this name; None if the stack serves none of this name."""
+        """The model that clients request by this name; None if the stack serves none with this name."""
         return next((model for model in self.models if model.name == name), None)
 
     @property
@@ -380,5 +386,5 @@ class Plan:
 
     @property
     def gpus_used(self) -> int:
-        """GPUs that the replicas at rest hold."""
+        """GPUs that the replicas use before the autoscaler adds any."""
         return sum(model.replicas * model.gpus for model in self.models)

@@ -1,4 +1,4 @@
-"""The values that the stack file leaves open about the GPU servers: how many, which spares, their names."""
+"""Resolves the nodes section: how many GPU servers, how many spares, and their names."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ from tierup.stack.sections import Nodes, Provider, Standby, StandbyMode
 
 @dataclass(frozen=True, slots=True)
 class ServerCounts:
-    """How many servers a stack has, and how ready its spares are."""
+    """How many servers and spares a stack has, and the mode of its spares."""
 
     in_service: int
     spares: int
@@ -20,11 +20,11 @@ class ServerCounts:
 
 
 def server_counts(section: Nodes, choose: Chooser) -> ServerCounts:
-    """The servers of the section `nodes`, with its defaults."""
+    """The server counts of the section `nodes`, with defaults for missing values."""
     standby = section.standby if section.standby is not None else Standby()
-    count = choose.pick("nodes.count", section.count, 1, "the tier's hardware is one server")
+    count = choose.pick("nodes.count", section.count, 1, "the hardware of a tier is one server")
     mode = choose.pick(
-        "nodes.standby.mode", standby.mode, StandbyMode.NONE, "a spare is bought, so it is asked for"
+        "nodes.standby.mode", standby.mode, StandbyMode.NONE, "a spare costs money, so it is opt-in"
     )
     default_spares, why = (
         (0, "no standby") if mode is StandbyMode.NONE else (1, "covers the loss of one server")
@@ -44,9 +44,9 @@ def resolve_nodes(config: TierConfig, catalog: Catalog, choose: Chooser) -> Node
         choose.note(
             "nodes.names",
             ", ".join(names),
-            "the stack's name and a number; set it to adopt nodes named otherwise",
+            "the stack's name and a number; set it to adopt nodes with other names",
         )
-    why_existing = "adopts nodes that are there and owns none"
+    why_existing = "adopts existing nodes and owns none"
     return NodePlan(
         provider=choose.pick("nodes.provider", section.provider, Provider.EXISTING, why_existing),
         server_id=section.server,

@@ -1,6 +1,6 @@
-"""Every value that the stack file leaves open, with the reason.
+"""Resolves a stack file into a plan: fills in every missing value and records the reason.
 
-Defaults of a section stand here and in `nodes`, `models`, `replicas` and `gateway` beside this module, nowhere else.
+The defaults of all sections are defined here and in `nodes`, `models`, `replicas` and `gateway` of this package.
 """
 
 from collections.abc import Mapping
@@ -44,7 +44,7 @@ CLASSES = {
     ),
 }
 _PINNED = load_versions().images
-# Image and reason by key; what has no default is in the engine facts (`format_images`).
+# Image and reason by key. Images without a default are listed in the engine facts (`format_images`).
 IMAGES = {
     **{facts.image.key: (facts.default_image, facts.image.why) for facts in load_engines().values()},
     "nginx": (
@@ -61,13 +61,13 @@ IMAGES = {
     ),
     "reloader": (
         f"python:{_PINNED['python']}-alpine",
-        "runs one script of the standard library beside Nginx",
+        "runs one Python script beside Nginx",
     ),
 }
 
 
 def resolve(config: TierConfig, catalog: Catalog) -> Plan:
-    """The plan of a configuration whose references `preflight.references` found good."""
+    """The plan of a configuration in which `preflight.references` reports no problem."""
     choose = Chooser()
     classes = _classes(config, choose)
     nodes = resolve_nodes(config, catalog, choose)
@@ -103,16 +103,18 @@ def _namespace(config: TierConfig, choose: Chooser) -> str:
     section = config.cluster
     if section.kubeconfig is None:
         choose.note(
-            "cluster.kubeconfig", "the ambient one", "$KUBECONFIG, else ~/.kube/config; the preview names it"
+            "cluster.kubeconfig",
+            "from the environment",
+            "$KUBECONFIG, else ~/.kube/config; the preview shows it",
         )
     if section.context is None:
-        choose.note("cluster.context", "the kubeconfig's current one", "the preview names it")
+        choose.note("cluster.context", "the kubeconfig's current one", "the preview shows it")
     name = f"tierup-{slug_of(config.stack)}"[:40].strip("-")
     return choose.pick("cluster.namespace", section.namespace, name, "one namespace per stack")
 
 
 def _think_seconds(config: TierConfig, choose: Chooser) -> float:
-    why = "the hardest case: every user waits for an answer at any moment; say what your users do"
+    why = "the hardest case: every user always waits for an answer; set the real pause of your users"
     return choose.pick("workload.thinkSeconds", config.workload.think_seconds, 0.0, why)
 
 
@@ -123,7 +125,7 @@ def _classes(config: TierConfig, choose: Chooser) -> dict[str, WorkloadClass]:
         times = f"TTFT {item.ttft_ms:g} ms, {item.share:.0%} of requests"
         sizes = f"{item.prompt_tokens} in, {item.answer_tokens} out, {times}"
         why = (
-            "answers people wait for go first"
+            "people wait for these answers, so they go first"
             if name == "chat"
             else "long text is read later, so it may wait"
         )
@@ -144,7 +146,10 @@ def _autoscaling(
         enabled=pick("autoscaling.enabled", section.enabled, *autoscales(model.engine for model in models)),
         max_replicas=section.max_replicas,
         in_flight_target=pick(
-            "autoscaling.inFlightTarget", section.in_flight_target, 0.75, "grows before the slots are full"
+            "autoscaling.inFlightTarget",
+            section.in_flight_target,
+            0.75,
+            "scales up before the slots are full",
         ),
         queue_time_target_ms=pick(
             "autoscaling.queueTimeTargetMs",
@@ -153,10 +158,16 @@ def _autoscaling(
             "half of the shortest promised TTFT",
         ),
         cpu_target_percent=pick(
-            "autoscaling.cpuTargetPercent", section.cpu_target_percent, 90, "a guard, not the signal"
+            "autoscaling.cpuTargetPercent",
+            section.cpu_target_percent,
+            90,
+            "a safety limit, not the main signal",
         ),
         gpu_target_percent=pick(
-            "autoscaling.gpuTargetPercent", section.gpu_target_percent, 95, "a guard: busy GPUs are normal"
+            "autoscaling.gpuTargetPercent",
+            section.gpu_target_percent,
+            95,
+            "a safety limit: busy GPUs are normal",
         ),
         scale_down_window_seconds=pick(
             "autoscaling.scaleDownWindowSeconds",
@@ -175,23 +186,32 @@ _NODE_EXPORTER = "node-exporter.monitoring.svc.cluster.local:9100"
 def _monitoring(section: Monitoring, choose: Chooser) -> MonitoringPlan:
     pick, days = choose.pick, section.retention_days
     if section.storage_class is None:
-        choose.note("monitoring.storageClass", "the cluster's default", "every class serves one writer")
-    scrape_why, disk_why = "four points a minute", "15 days of a tier's series, five times over"
+        choose.note(
+            "monitoring.storageClass", "the cluster's default", "every storage class supports one writer"
+        )
+    scrape_why, disk_why = "four points a minute", "five times what 15 days of a tier's metrics need"
     exporter_why = "where NVIDIA's GPU Operator puts it"
     return MonitoringPlan(
         mode=pick(
-            "monitoring.mode", section.mode, MonitoringMode.BUNDLED, "works in a cluster that has nothing"
+            "monitoring.mode", section.mode, MonitoringMode.BUNDLED, "works in a cluster without monitoring"
         ),
-        retention_days=pick("monitoring.retentionDays", days, 15, "two weeks back, for a weekly pattern"),
+        retention_days=pick(
+            "monitoring.retentionDays", days, 15, "two weeks, enough to see a weekly pattern"
+        ),
         storage_gib=pick("monitoring.storageGib", section.storage_gib, 20, disk_why),
         storage_class=section.storage_class,
-        retain=pick("monitoring.retain", section.retain, True, "measurements outlive the stack they judge"),
+        retain=pick(
+            "monitoring.retain", section.retain, True, "the metrics remain when the stack is deleted"
+        ),
         scrape_interval_seconds=pick(
             "monitoring.scrapeIntervalSeconds", section.scrape_interval_seconds, 15, scrape_why
         ),
         gpu_exporter=pick("monitoring.gpuExporter", section.gpu_exporter, _GPU_EXPORTER, exporter_why),
         node_exporter=pick(
-            "monitoring.nodeExporter", section.node_exporter, _NODE_EXPORTER, "a headless Service of it"
+            "monitoring.nodeExporter",
+            section.node_exporter,
+            _NODE_EXPORTER,
+            "the usual name of its headless Service",
         ),
     )
 
@@ -199,24 +219,24 @@ def _monitoring(section: Monitoring, choose: Chooser) -> MonitoringPlan:
 def _budget(config: TierConfig, choose: Chooser) -> BudgetPlan:
     section = config.budget
     limits = {
-        "capexUsd": (section.capex_usd, "set it to be stopped before spending more"),
-        "monthlyUsd": (section.monthly_usd, "set it to be stopped before a month costs more"),
+        "capexUsd": (section.capex_usd, "set it to refuse a larger purchase"),
+        "monthlyUsd": (section.monthly_usd, "set it to refuse a higher monthly cost"),
         "maxIncreaseUsdPerMonth": (
             section.max_increase_usd_per_month,
-            "set it to bound what one change may add",
+            "set it to limit what one change may add",
         ),
     }
     for key, (limit, why) in limits.items():
         if limit is None:
             choose.note(f"budget.{key}", "no limit", why)
-    mode = choose.pick("budget.mode", section.mode, BudgetMode.MANDATORY, "a limit that is set is meant")
+    mode = choose.pick("budget.mode", section.mode, BudgetMode.MANDATORY, "a limit that is set must hold")
     return BudgetPlan(section.capex_usd, section.monthly_usd, section.max_increase_usd_per_month, mode)
 
 
 def _quotes(config: TierConfig, choose: Chooser) -> dict[str, Quote]:
     if config.cost.quotes is not None:
         return dict(config.cost.quotes)
-    choose.note("cost.quotes", "none", "the catalogue's prices hold, each with its source and date")
+    choose.note("cost.quotes", "none", "the prices of the catalogue apply, each with its source and date")
     return {}
 
 

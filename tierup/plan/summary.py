@@ -1,4 +1,4 @@
-"""The figures of a plan for programs: what a person sees, with units in the keys."""
+"""The figures of a plan as plain data for `--json`, with units in the keys."""
 
 from dataclasses import asdict
 from typing import Any
@@ -7,7 +7,7 @@ from tierup.plan.model import ModelCapacity, Plan
 
 
 def summary(tier: Plan) -> dict[str, Any]:
-    """The plan as plain data: defaults, what will run, and what its users will see."""
+    """The plan as plain data: defaults, nodes, models, and their predicted capacity and latency."""
     nodes = tier.nodes
     return {
         "stack": tier.stack,
@@ -45,7 +45,7 @@ def _capacity(capacity: ModelCapacity) -> dict[str, object]:
         "inFlight": round(capacity.in_flight, 1),
         "headroom": round(capacity.headroom, 2),
         "mostUsers": int(capacity.most_users),
-        "givesWay": capacity.gives_way,
+        "givesWay": capacity.limiting_factor,
         "bottleneck": str(capacity.bottleneck),
         "classes": {
             item.name: {
@@ -57,7 +57,7 @@ def _capacity(capacity: ModelCapacity) -> dict[str, object]:
             }
             for item in capacity.classes
         },
-        "ttftAllAtOnceMs": None if capacity.at_once.ttft_ms is None else capacity.at_once.ttft_ms.rounded(),
+        "ttftAllAtOnceMs": None if capacity.burst.ttft_ms is None else capacity.burst.ttft_ms.rounded(),
         "gpuMemoryGib": {
             "visible": round(room.visible, 2),
             "weights": round(room.weights, 2),

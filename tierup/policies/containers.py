@@ -8,7 +8,7 @@ from tierup.policies.pods import Part, containers, pods
 from tierup.policies.rule import Problem
 from tierup.resources.model import SECRET, Resource
 from tierup.resources.reading import dig, elements, is_hidden, mappings
-from tierup.rules.images import FLOATS, floats
+from tierup.rules.images import FLOATING_PROBLEM, is_floating
 
 # What is required, and where it may be set: a limit without a request counts as both.
 _NEEDS = {
@@ -29,8 +29,8 @@ def images(resource: Resource) -> Iterator[Problem]:
         for index, volume in mappings(pod.spec.get("volumes")):
             named.append((f"{pod.path}.volumes[{index}].image.reference", dig(volume, "image", "reference")))
         for path, image in named:
-            if isinstance(image, str) and image and not is_hidden(image) and floats(image):
-                yield Problem(path, FLOATS, image)
+            if isinstance(image, str) and image and not is_hidden(image) and is_floating(image):
+                yield Problem(path, FLOATING_PROBLEM, image)
 
 
 def requests_and_limits(resource: Resource) -> Iterator[Problem]:

@@ -8,10 +8,12 @@ from tierup.policies.parallelism import parallelism
 from tierup.policies.pod_security import EXCEPTION, exceptions, pod_security
 from tierup.policies.rule import Level, ResourcePolicy, Violation
 from tierup.resources.model import Resource
-from tierup.rules.images import PIN
+from tierup.rules.images import FLOATING_FIX
 
 RESOURCE_POLICIES = (
-    ResourcePolicy("pinned-images", Level.MANDATORY, "Images are pinned by version or digest.", PIN, images),
+    ResourcePolicy(
+        "pinned-images", Level.MANDATORY, "Images are pinned by version or digest.", FLOATING_FIX, images
+    ),
     ResourcePolicy(
         "pod-security",
         Level.MANDATORY,

@@ -1,1 +1,1 @@
-"""Every rule that can refuse a stack, or warn of it."""
+"""The rules: each checks one property of a plan and reports findings. `preflight` runs all of them."""

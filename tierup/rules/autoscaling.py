@@ -1,4 +1,4 @@
-"""Decides whether the autoscaler can do its work: GPUs to grow into, targets it can reach, windows that fit."""
+"""Checks that the autoscaler can work: free GPUs, targets that the metrics can reach, windows; and rollouts."""
 
 from collections.abc import Iterator
 
@@ -6,18 +6,18 @@ from tierup.findings.model import Code, Finding, Severity, warning
 from tierup.plan.model import ModelPlan, Plan
 from tierup.plan.replicas import fits
 
-SLOW_START_SECONDS = 600  # a burst is over by then
+SLOW_START_SECONDS = 600  # longer than a typical burst
 
 
 def autoscaler_range(plan: Plan) -> Iterator[Finding]:
-    """GPUs against what the autoscaler may ask for."""
+    """The replicas that the autoscaler may create must fit the GPUs."""
     ceiling, path = plan.autoscaling.max_replicas, "autoscaling.maxReplicas"
     if ceiling is None or not plan.autoscaling.enabled:
-        return  # the default is what the GPUs hold
+        return  # the default limit always fits the GPUs
     for index, model in enumerate(plan.models):
         if ceiling < model.replicas:
             problem = f"is below models[{index}].replicas"
-            fix = f"raise it to {model.replicas}, or ask for fewer replicas"
+            fix = f"raise it to {model.replicas}, or use fewer replicas"
             yield Finding(
                 Code.AUTOSCALER_RANGE, path, problem, fix, str(ceiling), f"at least {model.replicas}"
             )
@@ -29,7 +29,7 @@ def autoscaler_range(plan: Plan) -> Iterator[Finding]:
         yield Finding(
             Code.AUTOSCALER_RANGE,
             path,
-            "asks for more GPUs than the servers that are up hold",
+            "needs more GPUs than the running servers have",
             fix,
             got,
             allowed,
@@ -37,42 +37,45 @@ def autoscaler_range(plan: Plan) -> Iterator[Finding]:
 
 
 def targets(plan: Plan) -> Iterator[Finding]:
-    """The autoscaler's targets against what its metrics can reach, and against the promises."""
-    said = plan.autoscaling
-    if not said.enabled:
+    """The metrics must be able to reach the autoscaler's targets, before the promised times are missed."""
+    section = plan.autoscaling
+    if not section.enabled:
         return
     for model in plan.models:
-        known = model.capacity
-        if known is None:
+        capacity = model.capacity
+        if capacity is None:
             continue
-        goal = said.in_flight_target * model.slots
-        reached, kept = known.users / model.replicas, known.most_in_flight / model.replicas
+        target = section.in_flight_target * model.slots
+        grows = f"{model.name} scales up at {target:.0f} requests in flight per replica"
+        reached, kept = capacity.users / model.replicas, capacity.most_in_flight / model.replicas
         if model.max_replicas == model.replicas:
-            problem = f"{model.name} has no GPUs to grow into: it stays at {model.replicas}"
-            yield _note("autoscaling.maxReplicas", problem, "add servers or warm spares to let it grow")
-        elif goal >= reached:
-            problem = (
-                f"{model.name} grows at {goal:.0f} in flight per replica; all users at once are {reached:.0f}"
+            problem = f"{model.name} has no GPUs to scale up to: it stays at {model.replicas}"
+            yield _note(
+                "autoscaling.maxReplicas", problem, "add servers or warm spares so that it can scale up"
             )
-            yield _note("autoscaling.inFlightTarget", problem, "lower it to grow for these users")
-        elif goal > kept >= 1:
-            problem = f"{model.name} grows at {goal:.0f} in flight per replica; {known.gives_way} breaks at {kept:.0f}"
+        elif target >= reached:
+            problem = f"{grows}; all users together make {reached:.0f}"
+            yield _note(
+                "autoscaling.inFlightTarget", problem, "lower it so that these users make it scale up"
+            )
+        elif target > kept >= 1:
+            problem = f"{grows}; first limit at {kept:.0f}: {capacity.limiting_factor}"
             fix = f"use {0.75 * kept / model.slots:.2g} or less"
             yield warning(
                 Code.AUTOSCALER_TARGET,
                 "autoscaling.inFlightTarget",
                 problem,
                 fix,
-                f"{said.in_flight_target:g}",
+                f"{section.in_flight_target:g}",
             )
     if plan.gateway.queue_length == 0:
-        problem = "nothing ever waits in an engine (gateway.queueLength is 0): the target is never reached"
+        problem = "no request waits in an engine (gateway.queueLength is 0), so the target is never reached"
         yield warning(
             Code.AUTOSCALER_TARGET,
             "autoscaling.queueTimeTargetMs",
             problem,
-            "let some requests wait, or rely on the requests in flight alone",
-            str(said.queue_time_target_ms),
+            "allow a queue, or rely on the requests in flight alone",
+            str(section.queue_time_target_ms),
         )
 
 
@@ -81,14 +84,14 @@ def _note(path: str, problem: str, fix: str) -> Finding:
 
 
 def windows(plan: Plan) -> Iterator[Finding]:
-    """How long a replica takes to start, against the window after which one is taken away."""
+    """The scale-down window must be longer than the start of a replica, and a start shorter than a burst."""
     if not plan.autoscaling.enabled:
         return
     window = plan.autoscaling.scale_down_window_seconds
     for index, model in enumerate(plan.models):
         grows, start = model.max_replicas > model.replicas, model.startup_seconds
         if grows and window < start:
-            problem = f"is shorter than {model.name} may take to start: a lull would cost more than it saves"
+            problem = f"is shorter than the start of {model.name} may take: a short lull would cost more than it saves"
             yield warning(
                 Code.SCALE_DOWN_WINDOW,
                 "autoscaling.scaleDownWindowSeconds",
@@ -97,33 +100,33 @@ def windows(plan: Plan) -> Iterator[Finding]:
                 str(window),
             )
         if grows and start > SLOW_START_SECONDS:
-            problem = f"a new replica may take {start} s to start: the autoscaler answers no burst"
-            fix = "keep replicas at rest for the peak, or use cache.kind node, a smaller precision or a faster disk"
+            problem = f"a new replica may take {start} s to start: the autoscaler cannot answer a burst"
+            fix = "keep enough replicas for the peak, or use cache.kind node, a smaller precision or a faster disk"
             yield warning(Code.COLD_START, f"models[{index}]", problem, fix)
 
 
 def rollout(plan: Plan) -> Iterator[Finding]:
-    """What a change of each model costs while it rolls, and what the other strategies would cost."""
+    """The capacity that each model loses during a rollout."""
     for index, model in enumerate(plan.models):
         if model.rollout.recreate:
             problem = (
-                f"no GPUs are left for a second replica: a change stops it for about {model.ready_seconds} s"
+                f"no GPUs are free for a second replica: a change stops it for about {model.ready_seconds} s"
             )
             fix = "add a server or a warm spare, or use a smaller parallelism"
             yield warning(Code.ROLLOUT_RECREATE, f"models[{index}]", problem, fix)
         elif model.rollout.unavailable(model.replicas):
-            yield from _dip(model, f"models[{index}]")
+            yield from _reduced_capacity(model, f"models[{index}]")
 
 
-def _dip(model: ModelPlan, at: str) -> Iterator[Finding]:
+def _reduced_capacity(model: ModelPlan, at: str) -> Iterator[Finding]:
     left = model.replicas - model.rollout.unavailable(model.replicas)
     seconds = model.ready_seconds * model.rollout.steps(model.replicas)
     dip = f"{left} of {model.replicas} replicas serve for about {seconds} s"
-    surge = f"with {model.gpus} more GPU{'' if model.gpus == 1 else 's'} up none would be missing"
-    problem = f"every GPU is in use: a change takes replicas away in turn, {dip}; {surge}"
-    short = model.capacity is not None and model.capacity.short_with(left / model.replicas)
+    surge = f"with {model.gpus} more GPU{'' if model.gpus == 1 else 's'} none would stop"
+    problem = f"every GPU is in use, so a change stops replicas in turn: {dip}; {surge}"
+    short = model.capacity is not None and model.capacity.overloaded_with(left / model.replicas)
     if short:
-        problem += "; meanwhile the users do not fit"
-    fix = "change it when few users are there, or add a warm spare"
+        problem += "; the users do not fit in the meantime"
+    fix = "change it at a quiet time, or add a warm spare"
     severity = Severity.WARNING if short else Severity.NOTE
     yield Finding(Code.ROLLOUT_DIP, at, problem, fix, severity=severity)

@@ -1,4 +1,4 @@
-"""Decides what is wrong with quotes, and which budget a tier exceeds."""
+"""Checks the quotes of a stack file, and its cost against its budget."""
 
 from collections.abc import Iterator
 from decimal import Decimal
@@ -11,10 +11,10 @@ from tierup.plan.model import Plan
 from tierup.stack.sections import Cost, Quote
 
 
-def quotes(said: Cost) -> Iterator[Finding]:
-    """Quotes of an id that nobody knows, or that cannot be what the id stands for."""
+def quotes(section: Cost) -> Iterator[Finding]:
+    """Every quote must have a known id, and the unit and range of that price."""
     prices = load_prices()
-    for name, quote in (said.quotes if said.quotes is not None else {}).items():
+    for name, quote in (section.quotes if section.quotes is not None else {}).items():
         at = f"cost.quotes.{name}"
         if prices.can_quote(name):
             yield from _quote(at, quote, prices.unit(name), LIMITS.get(name))
@@ -26,27 +26,27 @@ def quotes(said: Cost) -> Iterator[Finding]:
 
 def _quote(at: str, quote: Quote, unit: str, limits: tuple[Decimal, Decimal] | None) -> Iterator[Finding]:
     if quote.unit is not None and quote.unit != unit:
-        problem, fix = "is in another unit than the catalogue", "convert the value"
+        problem, fix = "is not in the unit of the catalogue", "convert the value"
         yield Finding(Code.BAD_QUOTE, f"{at}.unit", problem, fix, quote.unit, unit)
     if limits is not None and not limits[0] <= quote.value <= limits[1]:
-        problem, fix = "is outside what it can be", f"write it in {unit}"
+        problem, fix = "is outside the possible range", f"write it in {unit}"
         yield Finding(
             Code.BAD_QUOTE, f"{at}.value", problem, fix, str(quote.value), f"{limits[0]} to {limits[1]}"
         )
 
 
 def capex(plan: Plan) -> Iterator[Finding]:
-    """What is bought against the budget."""
+    """The purchase price must be within the budget."""
     limit, nodes = plan.budget.capex_usd, plan.nodes
     if limit is not None:
         servers = len(nodes.in_service) + len(nodes.standby)
-        problem = f"is less than {servers} x {nodes.server_id} cost, spares counted"
+        problem = f"is less than {servers} x {nodes.server_id} cost, spares included"
         finding = Finding(Code.OVER_BUDGET, "budget.capexUsd", problem, "use fewer servers")
         bought = price(hardware_of(plan), load_prices()).purchase_usd
         yield from exceeded(plan.budget, finding, limit, bought)
 
 
 def monthly(plan: Plan) -> Iterator[Finding]:
-    """What a month costs against the budget."""
+    """The monthly cost must be within the budget."""
     if plan.budget.monthly_usd is not None:
         yield from over_month(plan.budget, price(bill_of(plan), load_prices()))

@@ -1,4 +1,4 @@
-"""Decides whether a model's replicas hold its users: promises kept, space, slots and long jobs, with numbers."""
+"""Checks that a model's replicas can serve its users: promised times, KV cache, slots and long jobs."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,28 +7,27 @@ from tierup.findings.model import Code, Finding, Severity, warning
 from tierup.plan.model import ClassCapacity, ModelCapacity, ModelPlan, Plan
 from tierup.sizing import Range
 
-LITTLE_HEADROOM = 1.2  # users grow, and the sizing model errs by about as much at the median
+LITTLE_HEADROOM = 1.2  # the number of users grows, and the median error of the sizing model is about as large
 _MORE = "use fewer users, a faster precision, more replicas or more servers, or promise less"
 
 
 def capacity_rules(plan: Plan, model: ModelPlan, at: str) -> Iterator[Finding]:
-    """The users against what the replicas at rest can answer as promised."""
-    known = model.capacity
-    if known is None:
-        return  # told as what does not fit or divide
-    for item in known.classes:
+    """The replicas must serve the users within the promised times, before the autoscaler adds any."""
+    capacity = model.capacity
+    if capacity is None:
+        return  # the rules of weights and parallelism report it
+    for item in capacity.classes:
         first = _Promise(Code.SLOW_FIRST_TOKEN, "ttftMs", item.ttft_ms, item.ttft_target_ms)
         each = _Promise(Code.SLOW_TOKENS, "tpotMs", item.tpot_ms, item.tpot_target_ms)
-        yield from _kept(first, item, model)
-        yield from _kept(each, item, model)
-    if 1 <= known.headroom < LITTLE_HEADROOM:
-        problem = (
-            f"{model.name} holds {int(known.most_users)}, then {known.gives_way} breaks ({known.bottleneck})"
-        )
-        yield warning(Code.LITTLE_HEADROOM, "workload.users", problem, _MORE, f"{known.users:.0f}")
-    yield from _space(model, known, at)
-    yield from _long_jobs(plan, model, known)
-    yield from _all_at_once(plan, model, known)
+        yield from _check_promise(first, item, model)
+        yield from _check_promise(each, item, model)
+    if 1 <= capacity.headroom < LITTLE_HEADROOM:
+        limit = f"{capacity.limiting_factor} ({capacity.bottleneck})"
+        problem = f"{model.name} holds {int(capacity.most_users)} users; first limit: {limit}"
+        yield warning(Code.LITTLE_HEADROOM, "workload.users", problem, _MORE, f"{capacity.users:.0f}")
+    yield from _kv_cache(model, capacity, at)
+    yield from _long_jobs(plan, model, capacity)
+    yield from _all_at_once(plan, model, capacity)
 
 
 @dataclass(frozen=True)
@@ -39,72 +38,74 @@ class _Promise:
     target: float
 
 
-def _kept(said: _Promise, item: ClassCapacity, model: ModelPlan) -> Iterator[Finding]:
-    """An error where even the fast end of the range is too slow, a warning where the middle is."""
-    figure, path, got = said.figure, f"workload.classes.{item.name}.{said.key}", f"{said.target:g} ms"
-    if figure.high <= said.target:
-        return
-    if figure.p50 <= said.target:
-        problem = f"{model.name} keeps it as expected ({_span(figure)}), not at the slow end of the range"
-        fix = "load-test before going live"
-        yield Finding(said.code, path, problem, fix, got, severity=Severity.NOTE)
-        return
-    certain = figure.low > said.target
-    word = "cannot keep it" if certain else "probably does not keep it"
-    problem = (
-        f"{model.name} {word} with {item.in_flight:.0f} requests of this class in flight ({_span(figure)})"
+def _check_promise(promise: _Promise, item: ClassCapacity, model: ModelPlan) -> Iterator[Finding]:
+    """An error if even the fast end of the range is too slow, a warning if the median is, a note if the slow end is."""
+    figure, path, got = (
+        promise.figure,
+        f"workload.classes.{item.name}.{promise.key}",
+        f"{promise.target:g} ms",
     )
+    if figure.high <= promise.target:
+        return
+    if figure.p50 <= promise.target:
+        problem = (
+            f"{model.name} probably keeps it, but not at the slow end of the range ({_range_text(figure)})"
+        )
+        fix = "load-test before going live"
+        yield Finding(promise.code, path, problem, fix, got, severity=Severity.NOTE)
+        return
+    certain = figure.low > promise.target
+    word = "cannot keep it" if certain else "probably does not keep it"
+    problem = f"{model.name} {word} with {item.in_flight:.0f} requests of this class in flight ({_range_text(figure)})"
     severity = Severity.ERROR if certain else Severity.WARNING
-    yield Finding(said.code, path, problem, _MORE, got, f"{figure.p50:.3g} ms or more", severity)
+    yield Finding(promise.code, path, problem, _MORE, got, f"{figure.p50:.3g} ms or more", severity)
 
 
-def _span(figure: Range) -> str:
+def _range_text(figure: Range) -> str:
     return f"{figure.low:.4g} to {figure.high:.4g} ms"
 
 
-def _space(model: ModelPlan, known: ModelCapacity, at: str) -> Iterator[Finding]:
-    """Slots against the KV cache: past it the engine pre-empts, and computes a request's tokens again."""
-    held = known.memory.kv_tokens / known.request_tokens
-    if model.slots > held:
+def _kv_cache(model: ModelPlan, capacity: ModelCapacity, at: str) -> Iterator[Finding]:
+    """The KV cache should hold a request in every slot; otherwise the engine preempts requests and recomputes them."""
+    sequences = capacity.memory.kv_tokens / capacity.request_tokens
+    if model.slots > sequences:
         problem = (
-            f"the KV cache holds {held:.0f} running requests of the workload's mean: others are pre-empted"
+            f"the KV cache holds {sequences:.0f} running requests of mean length: the others are preempted"
         )
-        fix = f"use {held:.0f}, a smaller precision, kvCacheDtype fp8 or more GPUs per replica"
+        fix = f"use {sequences:.0f}, a smaller precision, kvCacheDtype fp8 or more GPUs per replica"
         yield warning(Code.KV_SLOTS, f"{at}.maxNumSeqs", problem, fix, str(model.slots))
 
 
-def _long_jobs(plan: Plan, model: ModelPlan, known: ModelCapacity) -> Iterator[Finding]:
-    """What all classes but the most urgent want at once, against the slots that the cap leaves them."""
+def _long_jobs(plan: Plan, model: ModelPlan, capacity: ModelCapacity) -> Iterator[Finding]:
+    """The longform cap should leave enough slots for all classes but the most urgent one."""
     first = max(item.priority for item in plan.classes.values())
-    wanted = sum(item.in_flight for item in known.classes if plan.classes[item.name].priority < first)
+    wanted = sum(item.in_flight for item in capacity.classes if plan.classes[item.name].priority < first)
     left = round(model.slots * plan.gateway.longform_cap) * model.replicas
     if wanted > left:
-        problem = (
-            f"long jobs want {wanted:.0f} slots of {model.name} and may hold {left}: the others are told 429"
-        )
+        problem = f"long jobs need {wanted:.0f} slots of {model.name} and may use {left}: the others get 429"
         fix = "raise it, the model's maxNumSeqs or the replicas, or expect fewer long jobs (share)"
         yield warning(
             Code.LONGFORM_DEMAND, "gateway.longformCap", problem, fix, f"{plan.gateway.longform_cap:g}"
         )
 
 
-def _all_at_once(plan: Plan, model: ModelPlan, known: ModelCapacity) -> Iterator[Finding]:
-    """Every user sending in one moment, against slots and queue together."""
+def _all_at_once(plan: Plan, model: ModelPlan, capacity: ModelCapacity) -> Iterator[Finding]:
+    """Slots and queue together should hold one request of every user."""
     room = model.slots * model.replicas + plan.gateway.queue_length
-    if known.users > room:
-        problem = f"if all users send at once, {known.users - room:.0f} of them are told 429 by {model.name}"
-        fix = f"use {known.users - room + plan.gateway.queue_length:.0f}, or more slots"
+    if capacity.users > room:
+        problem = f"if all users send at once, {capacity.users - room:.0f} of them get 429 from {model.name}"
+        fix = f"use {capacity.users - room + plan.gateway.queue_length:.0f}, or more slots"
         yield warning(Code.BURST_REFUSED, "gateway.queueLength", problem, fix, str(plan.gateway.queue_length))
 
 
 def claim(plan: Plan) -> Iterator[Finding]:
-    """The users against what the hardware guide says of the server."""
-    said = plan.nodes.server.claim
-    if said is None or said.users.high is None:
+    """A note if there are more users than the hardware guide claims for the server."""
+    guide = plan.nodes.server.claim
+    if guide is None or guide.users.high is None:
         return
-    most, servers = said.users.high * len(plan.nodes.in_service), len(plan.nodes.in_service)
+    most, servers = guide.users.high * len(plan.nodes.in_service), len(plan.nodes.in_service)
     if plan.users > most:
-        problem = f"the hardware guide gives {servers} x {plan.nodes.server_id} at most {most:.0f}"
+        problem = f"the hardware guide claims at most {most:.0f} for {servers} x {plan.nodes.server_id}"
         fix = "trust the computed headroom only after a load test"
         yield Finding(
             Code.ABOVE_CLAIM, "workload.users", problem, fix, str(plan.users), severity=Severity.NOTE

@@ -1,4 +1,4 @@
-"""Decides what the gateway cannot do: caps, waits, limits that no histogram can show, and who reaches it."""
+"""Checks the gateway: caps, waiting times, promises that no histogram can measure, and network exposure."""
 
 from collections.abc import Iterator
 from ipaddress import ip_network
@@ -8,44 +8,42 @@ from tierup.findings.model import Code, Finding, warning
 from tierup.plan.model import Plan
 from tierup.stack.sections import ServiceType
 
-LONG_WAIT_SECONDS = 60  # what most HTTP clients and proxies give a silent answer
+LONG_WAIT_SECONDS = 60  # the usual timeout of HTTP clients and proxies that receive no data
 LONG_DRAIN_SECONDS = 3600
 
 
 def longform(plan: Plan) -> Iterator[Finding]:
-    """Slots that the cap leaves to long jobs, and to all others."""
+    """The cap must leave at least one slot to long jobs, and one to all others."""
     cap, path = plan.gateway.longform_cap, "gateway.longformCap"
     for model in plan.models:
-        held = round(model.slots * cap)
-        if held < 1:
+        long_job_slots = round(model.slots * cap)
+        if long_job_slots < 1:
             problem = f"leaves long jobs none of the {model.slots} slots of {model.name}"
             fix, allowed = "raise it, or the model's maxNumSeqs", f"at least {1 / model.slots:.3g}"
             yield Finding(Code.LONGFORM_CAP, path, problem, fix, f"{cap:g}", allowed)
-        elif held == model.slots:
-            problem = (
-                f"leaves chat none of the {model.slots} slots of {model.name} when long jobs hold theirs"
-            )
+        elif long_job_slots == model.slots:
+            problem = f"leaves chat none of the {model.slots} slots of {model.name} when long jobs use theirs"
             fix, allowed = "lower it, or raise the model's maxNumSeqs", f"at most {1 - 1 / model.slots:.3g}"
             yield Finding(Code.LONGFORM_CAP, path, problem, fix, f"{cap:g}", allowed)
 
 
 def queue_wait(plan: Plan) -> Iterator[Finding]:
-    """How long the last of a full queue waits: clients that give up leave work behind that nobody reads."""
+    """The last request in a full queue should not wait longer than clients do: work for them is then lost."""
     queue = plan.gateway.queue_length
     for model in plan.models:
-        known = model.capacity
-        if known is None or known.full.req_s is None:
+        capacity = model.capacity
+        if capacity is None or capacity.full.req_s is None:
             continue
-        wait = queue / known.full.req_s.p50
+        wait = queue / capacity.full.req_s.p50
         if wait > LONG_WAIT_SECONDS:
-            problem = f"the last in a full queue of {model.name} waits about {wait:.0f} s"
-            most = int(LONG_WAIT_SECONDS * known.full.req_s.p50)
-            fix = f"use {most} or less, or tell clients to wait"
+            problem = f"the last request in a full queue of {model.name} waits about {wait:.0f} s"
+            most = int(LONG_WAIT_SECONDS * capacity.full.req_s.p50)
+            fix = f"use {most} or less, or let clients wait longer"
             yield warning(Code.QUEUE_WAIT, "gateway.queueLength", problem, fix, str(queue))
 
 
 def drain(plan: Plan) -> Iterator[Finding]:
-    """How long a leaving pod may finish what it began: rollouts and node drains wait for it."""
+    """A stopping pod finishes its requests, and rollouts and node drains wait for that."""
     longest = max(model.drain_seconds for model in plan.models)
     if longest > LONG_DRAIN_SECONDS:
         name, item = max(plan.classes.items(), key=lambda entry: entry[1].answer_seconds)
@@ -57,7 +55,7 @@ def drain(plan: Plan) -> Iterator[Finding]:
 
 
 def buckets(plan: Plan) -> Iterator[Finding]:
-    """Promised times that are no bound of a histogram of an engine in use: alerts would judge by another time."""
+    """Promised times should be bucket bounds of the engines' histograms, because alerts can measure only those."""
     engines = dict.fromkeys(model.engine for model in plan.models)
     for name, item in plan.classes.items():
         promises: tuple[tuple[Promise, float], ...] = (("ttftMs", item.ttft_ms), ("tpotMs", item.tpot_ms))
@@ -68,14 +66,14 @@ def buckets(plan: Plan) -> Iterator[Finding]:
 
 def _bucket(engine: str, path: str, key: Promise, promised_ms: float) -> Iterator[Finding]:
     """One promise against the histogram of one engine."""
-    found = engine_facts(engine).metrics.bounds(key)
-    if found is None:
+    histogram = engine_facts(engine).metrics.bounds(key)
+    if histogram is None:
         return
-    metric, seconds = found
+    metric, seconds = histogram
     bounds = [bound * 1000 for bound in seconds]
     if promised_ms not in bounds:
         near = [f"{bound:g}" for bound in _around(promised_ms, bounds)]
-        problem = f"is no bucket of {metric}: no alert can measure it"
+        problem = f"is not a bucket bound of {metric}: no alert can measure it"
         yield warning(Code.SLO_BUCKET, path, problem, f"use {' or '.join(near)}", f"{promised_ms:g} ms")
 
 
@@ -85,20 +83,20 @@ def _around(value: float, bounds: list[float]) -> list[float]:
 
 
 def exposure(plan: Plan) -> Iterator[Finding]:
-    """Who can reach the gateway."""
+    """A load balancer must be limited to networks of possible clients."""
     if plan.gateway.service_type is not ServiceType.LOAD_BALANCER:
         return
-    path, known = "gateway.sourceRanges", "networks such as 10.0.0.0/8"
+    path, allowed = "gateway.sourceRanges", "networks such as 10.0.0.0/8"
     if not plan.gateway.source_ranges:
-        problem, fix = "a load balancer without source ranges is open to everybody", "list who may call it"
-        yield Finding(Code.OPEN_LOAD_BALANCER, path, problem, fix, "nothing", known)
+        problem, fix = "a load balancer without source ranges is open to everyone", "list who may call it"
+        yield Finding(Code.OPEN_LOAD_BALANCER, path, problem, fix, "nothing", allowed)
     for index, text in enumerate(plan.gateway.source_ranges):
         network = ip_network(text)
         if network.prefixlen == 0:
             problem, fix = "is the whole internet", "list who may call it, or accept it with a reason"
             yield warning(Code.OPEN_LOAD_BALANCER, f"{path}[{index}]", problem, fix, text)
         elif network.is_loopback or network.is_link_local or network.is_multicast or network.is_reserved:
-            problem = "no client has such an address: nothing comes from there through a load balancer"
+            problem = "no client has such an address, so no request can come from this network"
             yield Finding(
-                Code.SOURCE_RANGES, f"{path}[{index}]", problem, "name the clients' network", text, known
+                Code.SOURCE_RANGES, f"{path}[{index}]", problem, "name the clients' network", text, allowed
             )

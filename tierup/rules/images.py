@@ -1,12 +1,12 @@
-"""Decides whether an image's name pins what runs."""
+"""Checks whether the name of an image pins its version."""
 
-FLOATS = "a floating tag: the next pod may run another version"
-PIN = "name a version or a digest"
+FLOATING_PROBLEM = "a floating tag: the next pod may run another version"
+FLOATING_FIX = "name a version or a digest"
 _FLOATING = ("latest", "main", "master", "nightly", "stable", "edge")
 
 
-def floats(image: str) -> bool:
-    """Whether the same name may mean another image tomorrow; without a tag it means `latest`."""
+def is_floating(image: str) -> bool:
+    """Whether the name may refer to another image later; a name without a tag means `latest`."""
     if "@" in image:
         return False
     tag = image.rpartition("/")[2].partition(":")[2]  # a colon before the last slash is a registry's port

@@ -1,17 +1,17 @@
-"""Decides what one model cannot do on its GPUs and in its engine."""
+"""Checks one model against its GPUs: parallelism, memory, context, precision and access."""
 
 from collections.abc import Iterator
 
 from tierup.catalog import Architecture, ModelSpec, Precision
 from tierup.catalog.engine import engine_facts
 from tierup.findings.model import Code, Finding, warning
-from tierup.plan.capacity import question
+from tierup.plan.capacity import sizing_input
 from tierup.plan.model import ModelPlan, Plan
 from tierup.sizing.coefficients import load_calibration
 from tierup.sizing.memory import memory
 from tierup.stack.sections import CacheKind, KvCacheDtype
 
-# Weights that share one scale: a card cannot hold part of them. GPTQ, AWQ: as published; GGUF: its blocks.
+# Weights that share one scale, which cannot be split over GPUs. GPTQ, AWQ: as published; GGUF: its blocks.
 _GROUP = {
     Precision.GPTQ_INT4: 128,
     Precision.GPTQ_INT8: 128,
@@ -22,20 +22,20 @@ _GROUP = {
 
 
 def divides(spec: ModelSpec, tensor: int) -> bool:
-    """Whether vLLM can split the model over so many cards: heads evenly, KV heads evenly or as copies."""
+    """Whether vLLM can split the model over `tensor` GPUs: heads evenly, KV heads evenly or as copies."""
     heads, kv_heads = spec.q_heads.value, spec.kv_heads.value
     even = heads % tensor == 0 and spec.intermediate.value % tensor == 0
     return even and (kv_heads % tensor == 0 or tensor % kv_heads == 0)
 
 
 def splits_group(spec: ModelSpec, precision: Precision, tensor: int) -> bool:
-    """Whether a card would get part of a quantization group, in the MLP or behind the attention."""
+    """Whether a GPU would get part of a quantization group, in the MLP or in the output projection of the attention."""
     width = tensor * _GROUP.get(precision, 1)
     return spec.intermediate.value % width != 0 or spec.q_heads.value * spec.head_dim.value % width != 0
 
 
 def gpu_rules(plan: Plan, model: ModelPlan, at: str) -> Iterator[Finding]:
-    """Splitting over GPUs, and their memory."""
+    """The GPUs must support the parallelism and the precision."""
     spec, per_node, tensor, path = (
         model.spec,
         plan.nodes.gpus_per_server,
@@ -66,7 +66,7 @@ def gpu_rules(plan: Plan, model: ModelPlan, at: str) -> Iterator[Finding]:
         problem = f"a replica stays inside one server, and {plan.nodes.server_id} has {per_node} GPUs"
         got = f"tensor {tensor} x pipeline {model.pipeline} = {model.gpus}"
         fast = any(nic.kind.value == "infiniband" for nic in plan.nodes.server.nics)
-        between = "" if fast else "; between these servers there is no fast link either"
+        between = "" if fast else "; these servers have no fast link between them either"
         yield Finding(
             Code.TP_EXCEEDS_NODE,
             f"{at}.parallelism",
@@ -76,7 +76,9 @@ def gpu_rules(plan: Plan, model: ModelPlan, at: str) -> Iterator[Finding]:
             f"at most {per_node}",
         )
     elif tensor > 1 and not model.p2p:
-        problem = f"{label} cards cannot read each other's memory: every layer waits for the host"
+        problem = (
+            f"{label} cards cannot read each other's memory: every layer exchanges data through the host"
+        )
         yield warning(
             Code.TP_WITHOUT_P2P, path, problem, "use replicas where the model fits one card", str(tensor)
         )
@@ -88,8 +90,8 @@ def gpu_rules(plan: Plan, model: ModelPlan, at: str) -> Iterator[Finding]:
 
 
 def memory_rules(plan: Plan, model: ModelPlan, at: str) -> Iterator[Finding]:
-    """Weights, what the engine needs beside them, and one conversation of full length, in a GPU's memory."""
-    room = memory(question(plan, model), load_calibration().values)
+    """A GPU's memory must hold the weights, the engine's own memory and one conversation of full length."""
+    room = memory(sizing_input(plan, model), load_calibration().values)
     share = f"{model.gpu_memory_utilization:.0%} of {plan.nodes.gpu.product_label.value}"
     got, allowed = (
         f"{room.weights:.1f} GiB",
@@ -111,13 +113,13 @@ def memory_rules(plan: Plan, model: ModelPlan, at: str) -> Iterator[Finding]:
     fp8 = engine_facts(model.engine).fp8_kv_cache if model.kv_cache_dtype is KvCacheDtype.FP8 else None
     if fp8 is not None and plan.nodes.gpu.architecture.value not in fp8.keeps_on:
         label = plan.nodes.gpu.product_label.value
-        problem = f"leaves {fp8.attention} on {label}: {fp8.otherwise} attends instead"
+        problem = f"turns off {fp8.attention} on {label}: {fp8.otherwise} is used instead"
         fix = "measure both; the cache holds twice the tokens, an answer may be slower"
         yield warning(Code.KV_FP8_BACKEND, f"{at}.kvCacheDtype", problem, fix, "fp8")
 
 
-def context_rules(plan: Plan, model: ModelPlan, at: str) -> Iterator[Finding]:
-    """The context against what the model was trained for."""
+def context_rules(_plan: Plan, model: ModelPlan, at: str) -> Iterator[Finding]:
+    """The context must not be longer than the one that the model was trained for."""
     longest = model.spec.max_context.value
     if model.context > longest:
         problem = f"is longer than {model.spec_id} was trained for"
@@ -132,7 +134,7 @@ def context_rules(plan: Plan, model: ModelPlan, at: str) -> Iterator[Finding]:
 
 
 def class_rules(plan: Plan, model: ModelPlan, at: str) -> Iterator[Finding]:
-    """The context against the requests that the workload names."""
+    """The context must hold a request of every class."""
     for name, item in plan.classes.items():
         need = item.prompt_tokens + item.answer_tokens
         if need > model.context:
@@ -144,7 +146,7 @@ def class_rules(plan: Plan, model: ModelPlan, at: str) -> Iterator[Finding]:
 
 
 def own_rules(plan: Plan, model: ModelPlan, at: str) -> Iterator[Finding]:
-    """What is wrong whatever else the file says."""
+    """Checks that need only the model's own entry: access to its files, and the kind of its cache."""
     if model.spec.gated.value and "hub-token" not in plan.secrets:
         problem = f"{model.variant.repo} needs the token of an account that accepted its licence"
         yield Finding(
@@ -156,5 +158,5 @@ def own_rules(plan: Plan, model: ModelPlan, at: str) -> Iterator[Finding]:
         )
     if model.cache_kind in (CacheKind.REPLICA, CacheKind.IMAGE):
         path, allowed = f"{at}.cache.kind", "shared, node"
-        problem = "tierup does not build this kind of cache yet"
+        problem = "tierup does not support this kind of cache yet"
         yield Finding(Code.CACHE_KIND, path, problem, "use shared or node", str(model.cache_kind), allowed)

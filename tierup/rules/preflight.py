@@ -1,7 +1,7 @@
-"""Decides what is refused before anything exists, and what is only warned about.
+"""Runs every rule on a stack file before anything is deployed, and collects errors, warnings and notes.
 
-`references` looks at names, before there is a plan; `check` looks at the plan; `examine` is the whole of it. Where
-a part of the file is unreadable, the rules that need nothing of it still speak, so that one run tells everything.
+`references` checks names, before there is a plan. `check` checks the plan. `examine` does both. If a part of the file
+is unreadable, the rules that do not need it still run, so that one run reports every problem.
 """
 
 import dataclasses
@@ -31,7 +31,7 @@ from tierup.stack.parse import REQUIRED, Cost, Model, Nodes, Parsed, TierConfig,
 
 # What the capacity of a model depends on.
 _CAPACITY = {"models", "nodes", "workload", "gateway", "images"}
-# Every rule, with the sections beside the model itself that it looks at.
+# Every rule, with the sections that it reads (beside the model itself).
 _MODEL_RULES: tuple[tuple[Callable[[Plan, ModelPlan, str], Iterator[Finding]], set[str]], ...] = (
     (model_rules.gpu_rules, {"nodes"}),
     (model_rules.memory_rules, {"nodes", "workload", "images"}),
@@ -39,9 +39,9 @@ _MODEL_RULES: tuple[tuple[Callable[[Plan, ModelPlan, str], Iterator[Finding]], s
     (model_rules.class_rules, {"workload"}),
     (model_rules.own_rules, set()),
     (engine_rules.image_rules, {"images"}),
-    (engine_rules.loads, set()),
-    (engine_rules.proven, set()),
-    (engine_rules.in_order, {"workload"}),
+    (engine_rules.model_support, set()),
+    (engine_rules.untested, set()),
+    (engine_rules.priorities_used, {"workload"}),
     (capacity_rules.capacity_rules, _CAPACITY),
 )
 _TIER_RULES: tuple[tuple[Callable[[Plan], Iterator[Finding]], set[str]], ...] = (
@@ -80,118 +80,120 @@ _TIER_RULES: tuple[tuple[Callable[[Plan], Iterator[Finding]], set[str]], ...] = 
 
 
 @dataclass(frozen=True, slots=True)
-class Examined:
-    """Everything that is to be said of a stack file, and its plan, which there is exactly if nothing is an error."""
+class Examination:
+    """All findings of a stack file, and its plan; the plan is None if a finding is an error."""
 
     plan: Plan | None
     findings: tuple[Finding, ...]
 
 
-def examine(parsed: Parsed, catalog: Catalog) -> Examined:
-    """Errors, warnings and notes together; never raises for a user's mistake."""
+def examine(parsed: Parsed, catalog: Catalog) -> Examination:
+    """All findings of a stack file, and its plan; never raises for a user's mistake."""
     plan, findings = _checked(parsed, catalog)
-    return Examined(None if errors(findings) else plan, findings)
+    return Examination(None if errors(findings) else plan, findings)
 
 
-def make_plan(parsed: Parsed, catalog: Catalog, shown: frozenset[Code] = frozenset()) -> Plan:
-    """The checked plan of a stack file; warnings stand in it, and errors of the codes `shown`.
+def make_plan(parsed: Parsed, catalog: Catalog, allowed_errors: frozenset[Code] = frozenset()) -> Plan:
+    """The checked plan of a stack file, with its warnings, notes, and errors of the codes `allowed_errors`.
 
     Raises:
-        FindingsError: with every error found, where one of them is of another code.
+        FindingsError: with every error, if one has a code that is not in `allowed_errors`.
     """
     plan, findings = _checked(parsed, catalog)
-    if plan is None or any(item.code not in shown for item in errors(findings)):
+    if plan is None or any(item.code not in allowed_errors for item in errors(findings)):
         raise FindingsError(errors(findings), f"stack '{parsed.raw.stack}'")
     return plan
 
 
 def _checked(parsed: Parsed, catalog: Catalog) -> tuple[Plan | None, tuple[Finding, ...]]:
-    """All findings, and the plan with them where the file is readable and its names are known."""
-    found = (*parsed.findings, *references(parsed, catalog))
-    if found:
+    """All findings, and the plan that holds them; None if a part is unreadable or a name is unknown."""
+    findings = (*parsed.findings, *references(parsed, catalog))
+    if findings:
         rest, accept = _check_rest(parsed, catalog), parsed.sections.get("accept", ())
-        return None, (*found, *acceptance.apply(rest, accept, complete=False))
+        return None, (*findings, *acceptance.apply(rest, accept, complete=False))
     plan = resolve(parsed.config(), catalog)
     findings = acceptance.apply(check(plan), plan.accept, complete=True)
     return dataclasses.replace(plan, findings=findings), findings
 
 
 def check(plan: Plan, broken: frozenset[str] = frozenset()) -> tuple[Finding, ...]:
-    """Everything that cannot work, or works with a catch; rules that look at a broken section are silent."""
-    found: list[Finding] = []
+    """The findings of every rule, except those that read a `broken` section."""
+    findings: list[Finding] = []
     for index, model in enumerate(plan.models):
         for model_rule, needs in _MODEL_RULES:
             if not needs & broken:
-                found.extend(model_rule(plan, model, f"models[{index}]"))
+                findings.extend(model_rule(plan, model, f"models[{index}]"))
     for rule, needs in _TIER_RULES:
         if not needs & broken:
-            found.extend(rule(plan))
-    return tuple(found)
+            findings.extend(rule(plan))
+    return tuple(findings)
 
 
 def _check_rest(parsed: Parsed, catalog: Catalog) -> tuple[Finding, ...]:
-    """What `check` says of the good parts, with stand-ins for the others, at which no rule then looks."""
+    """The findings of `check` for the readable parts; placeholders replace the others, and no rule reads them."""
     if not parsed.raw.readable:
         return ()
-    good = [
+    readable = [
         index
         for index, model in enumerate(parsed.models)
         if model is not None and not _model_references(model, "", catalog)
     ]
     nodes: Nodes | None = parsed.sections.get("nodes")
     broken = set(parsed.broken)
-    if len(good) < len(parsed.models):
+    if len(readable) < len(parsed.models):
         broken.add("models")
     if nodes is None or nodes.server not in catalog.servers or _node_names(nodes):
         broken.add("nodes")
         nodes = Nodes(server=next(iter(catalog.servers)))
     if any(item.code is Code.BAD_QUOTE for item in cost_rules.quotes(parsed.sections.get("cost", Cost()))):
         broken.add("cost")  # nothing can be computed with such a figure
-    models = tuple(model for index in good if (model := parsed.models[index]) is not None)
+    models = tuple(model for index in readable if (model := parsed.models[index]) is not None)
     if not models:
         models = (Model(id=next(iter(catalog.models))),)
-    stand_ins = {"workload": parsed.sections.get("workload", Workload(users=1)), "nodes": nodes}
+    placeholders = {"workload": parsed.sections.get("workload", Workload(users=1)), "nodes": nodes}
     others = {key: value for key, value in parsed.sections.items() if key not in REQUIRED}
     config = TierConfig(
-        stack=parsed.raw.stack, models=models, secrets=parsed.raw.secrets, **stand_ins, **others
+        stack=parsed.raw.stack, models=models, secrets=parsed.raw.secrets, **placeholders, **others
     )
     findings = check(resolve(config, catalog), frozenset(broken))
-    if not good:
+    if not readable:
         return tuple(finding for finding in findings if not finding.path.startswith("models"))
-    return tuple(_at_its_place(finding, good) for finding in findings)
+    return tuple(_with_file_index(finding, readable) for finding in findings)
 
 
-def _at_its_place(finding: Finding, places: list[int]) -> Finding:
-    """With the model's place in the file instead of its place among the good ones."""
+def _with_file_index(finding: Finding, places: list[int]) -> Finding:
+    """The finding with the model's index in the file instead of its index among the readable models."""
     path = re.sub(r"^models\[(\d+)\]", lambda match: f"models[{places[int(match[1])]}]", finding.path)
     return dataclasses.replace(finding, path=path)
 
 
 def references(parsed: Parsed, catalog: Catalog) -> tuple[Finding, ...]:
-    """Names that the catalogue does not know or that are given twice; what is unreadable is passed over."""
-    found: list[Finding] = []
+    """Names that are not in the catalogue, or that occur twice; unreadable parts are skipped."""
+    findings: list[Finding] = []
     nodes: Nodes | None = parsed.sections.get("nodes")
     if nodes is not None:
         if nodes.server not in catalog.servers:
-            found.append(
+            findings.append(
                 _unknown(Code.UNKNOWN_SERVER, "nodes.server", "server", nodes.server, catalog.servers)
             )
-        found.extend(_node_names(nodes))
-    found.extend(cost_rules.quotes(parsed.sections.get("cost", Cost())))
+        findings.extend(_node_names(nodes))
+    findings.extend(cost_rules.quotes(parsed.sections.get("cost", Cost())))
     known = [model for model in parsed.models if model is not None]
     names: dict[str, int] = {}
     for index, model in enumerate(parsed.models):
         if model is None:
             continue
-        found.extend(_model_references(model, f"models[{index}]", catalog))
+        findings.extend(_model_references(model, f"models[{index}]", catalog))
         first = names.setdefault(slug_of(served_name(model, known)), index)
         if first != index:
-            problem = f"models[{first}] has this name already, or one that differs in case or signs only"
+            problem = (
+                f"models[{first}] already has this name, or one that differs only in case or punctuation"
+            )
             fix = "give one of them another name"
-            found.append(
+            findings.append(
                 Finding(Code.DUPLICATE_NAME, f"models[{index}].name", problem, fix, served_name(model, known))
             )
-    return tuple(found)
+    return tuple(findings)
 
 
 def _unknown(code: Code, path: str, what: str, got: str, known: Iterable[str]) -> Finding:
@@ -201,37 +203,37 @@ def _unknown(code: Code, path: str, what: str, got: str, known: Iterable[str]) -
 
 
 def _unknown_model(got: str, at: str, catalog: Catalog) -> Finding:
-    found = _unknown(Code.UNKNOWN_MODEL, f"{at}.id", "model", got, catalog.models)
+    finding = _unknown(Code.UNKNOWN_MODEL, f"{at}.id", "model", got, catalog.models)
     for name, spec in catalog.models.items():
         precision = next((key for key, variant in spec.variants.items() if variant.repo == got), None)
         if precision is not None:
-            return dataclasses.replace(found, fix=f"write {name}, with precision {precision}")
-    return found
+            return dataclasses.replace(finding, fix=f"write {name}, with precision {precision}")
+    return finding
 
 
 def _node_names(nodes: Nodes) -> list[Finding]:
     if nodes.names is None:
         return []
-    found = []
+    findings = []
     twice = [name for name, count in Counter(nodes.names).items() if count > 1]
     if twice:
-        found.append(
+        findings.append(
             Finding(
                 Code.DUPLICATE_NAME,
                 "nodes.names",
-                "a node is named twice",
+                "a node occurs twice",
                 "name each node once",
                 ", ".join(twice),
             )
         )
-    counts = server_counts(nodes, Chooser())  # which defaults it takes is noted where the plan is made
+    counts = server_counts(nodes, Chooser())  # the plan records these defaults, not this call
     if len(nodes.names) != counts.in_service + counts.spares:
         fix = "name servers in service first, then spares; or change count or standby.count"
         problem, allowed = "does not match count and standby", f"{counts.in_service} + {counts.spares} names"
-        found.append(
+        findings.append(
             Finding(Code.NODE_NAMES, "nodes.names", problem, fix, f"{len(nodes.names)} names", allowed)
         )
-    return found
+    return findings
 
 
 def _model_references(model: Model, at: str, catalog: Catalog) -> list[Finding]:
@@ -248,7 +250,7 @@ def _model_references(model: Model, at: str, catalog: Catalog) -> list[Finding]:
             )
         ]
     if model.revision is None and variant.revision is None:
-        problem = f"the catalogue knows no commit of {variant.repo}"
+        problem = f"the catalogue pins no commit of {variant.repo}"
         fix = "look it up at the model hub and write it as revision"
         return [
             Finding(

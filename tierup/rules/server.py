@@ -1,4 +1,4 @@
-"""Decides what the servers, their disks and their network cannot do for the models on them."""
+"""Checks the servers, their disks and their network for the models on them."""
 
 from collections.abc import Iterator
 
@@ -14,7 +14,7 @@ BUSY_NETWORK = 0.5  # of the slowest port: the rest is for model files, metrics 
 
 
 def idle_gpus(plan: Plan) -> Iterator[Finding]:
-    """GPUs in service that no replica will ever use."""
+    """Every GPU in service should be used by some replica."""
     idle = plan.nodes.gpus_in_service - sum(model.max_replicas * model.gpus for model in plan.models)
     if idle > 0:
         problem = f"{idle} of {plan.nodes.gpus_in_service} GPUs in service are never used, and cost the same"
@@ -23,7 +23,7 @@ def idle_gpus(plan: Plan) -> Iterator[Finding]:
 
 
 def fetch(plan: Plan) -> Iterator[Finding]:
-    """The download of the model files through the server's slowest port, which is its way to the world."""
+    """The download of the model files, through the server's slowest port, should not take long."""
     gbps = plan.nodes.server.uplink_gbps
     for index, model in enumerate(plan.models):
         size = model.variant.weight_gib.value * GB_PER_GIB
@@ -35,12 +35,16 @@ def fetch(plan: Plan) -> Iterator[Finding]:
 
 
 def traffic(plan: Plan) -> Iterator[Finding]:
-    """Streams and prompts of all users at once, through the port of the one server that holds a gateway."""
+    """The slowest port should carry the streams and prompts of all users at once through one gateway."""
     load = 0.0
-    for known in (model.capacity for model in plan.models):
-        if known is not None and known.at_once.output_tok_s is not None and known.at_once.req_s is not None:
-            load += known.at_once.output_tok_s.high * STREAM_BYTES
-            load += known.at_once.req_s.high * known.prompt_tokens * PROMPT_BYTES
+    for capacity in (model.capacity for model in plan.models):
+        if (
+            capacity is not None
+            and capacity.burst.output_tok_s is not None
+            and capacity.burst.req_s is not None
+        ):
+            load += capacity.burst.output_tok_s.high * STREAM_BYTES
+            load += capacity.burst.req_s.high * capacity.prompt_tokens * PROMPT_BYTES
     gbit = load * 8 / 1e9
     if gbit > BUSY_NETWORK * plan.nodes.server.uplink_gbps:
         problem = f"answers and prompts may need {gbit:.2g} Gbit/s, more than half of the slowest port"
@@ -54,30 +58,31 @@ def traffic(plan: Plan) -> Iterator[Finding]:
 
 
 def standby(plan: Plan) -> Iterator[Finding]:
-    """The loss of one server of several, where no spare replaces it."""
+    """Without a spare, the users should still fit when one of several servers is lost."""
     servers = len(plan.nodes.in_service)
     if servers == 1 or plan.nodes.standby:
-        return  # of one server and no spare, ONE_FAILURE_DOMAIN tells
+        return  # ONE_FAILURE_DOMAIN reports a single server
     short = [
         model.name
         for model in plan.models
-        if model.capacity is not None and model.capacity.short_with((servers - 1) / servers)
+        if model.capacity is not None and model.capacity.overloaded_with((servers - 1) / servers)
     ]
     if short:
-        problem = f"with one of {servers} servers lost, {', '.join(short)} does not hold the users"
+        problem = f"with one of {servers} servers lost, {', '.join(short)} cannot serve the users"
         fix = "use standby.mode cold or warm with count 1, or one more server"
         yield warning(Code.STANDBY_SHORT, "nodes.standby.mode", problem, fix, str(StandbyMode.NONE))
 
 
 def raid(plan: Plan) -> Iterator[Finding]:
-    """The disks' RAID level against what metal3 can make.
+    """The RAID level of the disks must be one that metal3 can create.
 
-    NVMe drives have no controller of their own, so it is software RAID, whose first or only volume must be
+    NVMe drives have no RAID controller, so it is software RAID, whose first or only volume must be
     RAID-1 (metal3's BareMetalHost API documentation and webhook).
     """
     disk = plan.nodes.server.disk
     level = disk.raid.value
     if plan.nodes.provider is Provider.METAL3 and "NVMe" in disk.kind.value and level in ("0", "10"):
-        problem = f"RAID {level} of {plan.nodes.server_id} is software RAID: metal3 makes only RAID-1 first"
-        fix = "let another tool make the volume and adopt the nodes with provider existing, or use RAID 1"
+        name = f"RAID {level} of {plan.nodes.server_id}"
+        problem = f"{name} is software RAID; metal3 only creates RAID-1 as the first volume"
+        fix = "let another tool create the volume and adopt the nodes with provider existing, or use RAID 1"
         yield Finding(Code.RAID_LEVEL, "nodes.server", problem, fix, f"RAID {level}", "none, RAID 1")

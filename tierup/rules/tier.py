@@ -1,11 +1,11 @@
-"""Decides what a tier as a whole cannot do: GPUs, servers, spares, gateway, images."""
+"""Checks the tier as a whole: GPUs, servers, spares, shares, monitoring, images."""
 
 from collections.abc import Iterator
 
 from tierup.findings.model import Code, Finding, warning
 from tierup.plan.model import ModelPlan, Plan
 from tierup.plan.replicas import fits
-from tierup.rules.images import FLOATS, PIN, floats
+from tierup.rules.images import FLOATING_FIX, FLOATING_PROBLEM, is_floating
 from tierup.sizing.memory import GB_PER_GIB
 from tierup.stack.sections import CacheKind, MonitoringMode, Provider, StandbyMode
 
@@ -14,12 +14,12 @@ SYSTEM_MEMORY_GIB = 7.0
 
 
 def gpu_count(plan: Plan) -> Iterator[Finding]:
-    """GPUs against the replicas at rest."""
+    """The servers in service must hold the replicas, before the autoscaler adds any."""
     nodes, per_server = plan.nodes, plan.nodes.gpus_per_server
     if any(model.gpus > per_server for model in plan.models):
-        return  # told for that model
-    resting = [(model, model.replicas) for model in plan.models]
-    if not fits(resting, len(nodes.in_service), per_server):
+        return  # TP_EXCEEDS_NODE reports that model
+    replicas = [(model, model.replicas) for model in plan.models]
+    if not fits(replicas, len(nodes.in_service), per_server):
         problem = "the replicas do not fit the servers in service"
         got, allowed = f"{plan.gpus_used} GPUs", f"{len(nodes.in_service)} x {per_server} GPUs"
         yield Finding(
@@ -33,7 +33,7 @@ def gpu_count(plan: Plan) -> Iterator[Finding]:
     sizes = {model.gpus for model in plan.models}
     if len(sizes) > 1 and len(nodes.schedulable) > 1:
         problem = (
-            "replicas of different sizes: small ones may spread so that no server has room for a large one"
+            "replicas of different sizes: small ones may be placed so that no server has room for a large one"
         )
         fix = "use one parallelism for all models, or separate stacks"
         yield warning(
@@ -42,13 +42,15 @@ def gpu_count(plan: Plan) -> Iterator[Finding]:
 
 
 def server_size(plan: Plan) -> Iterator[Finding]:
-    """CPU and memory of the fullest server: its GPUs all in use, and all of gateway and monitoring on it."""
+    """A server must have the CPUs and memory for its pods, even if full and with gateway and monitoring on it."""
     server, name = plan.nodes.server, plan.nodes.server_id
     cores = server.cpu.threads.value - server.system_reserved.cpu.value
     memory = server.memory.gb.value / GB_PER_GIB - server.system_reserved.memory_gib.value
-    held = _fullest_server(plan)
-    cpu_need = sum(model.cpu * count for model, count in held) + SYSTEM_CPU
-    memory_need = sum((model.memory_gib + model.shm_gib) * count for model, count in held) + SYSTEM_MEMORY_GIB
+    placed = _fullest_server(plan)
+    cpu_need = sum(model.cpu * count for model, count in placed) + SYSTEM_CPU
+    memory_need = (
+        sum((model.memory_gib + model.shm_gib) * count for model, count in placed) + SYSTEM_MEMORY_GIB
+    )
     fix = "use a server with more, or fewer replicas per server"
     if cpu_need > cores:
         problem = f"a full {name} has too few CPUs for its pods"
@@ -68,17 +70,17 @@ def server_size(plan: Plan) -> Iterator[Finding]:
 
 
 def _fullest_server(plan: Plan) -> list[tuple[ModelPlan, int]]:
-    """Replicas of each model on one server, those that take most memory per GPU first."""
-    free, held = plan.nodes.gpus_per_server, []
+    """Replicas of each model on one server, filled first with those that need most memory per GPU."""
+    free, placed = plan.nodes.gpus_per_server, []
     for model in sorted(plan.models, key=lambda model: -(model.memory_gib + model.shm_gib) / model.gpus):
         count = min(model.max_replicas, free // model.gpus)
         free -= count * model.gpus
-        held.append((model, count))
-    return held
+        placed.append((model, count))
+    return placed
 
 
 def disk(plan: Plan) -> Iterator[Finding]:
-    """The server's disk against the model files that it keeps."""
+    """The server's disk must hold the model files."""
     size = plan.nodes.server.disk.tb.value * 1000 / GB_PER_GIB
     need = sum(model.cache_gib for model in plan.models if model.cache_kind is CacheKind.NODE)
     if need > size:
@@ -88,17 +90,19 @@ def disk(plan: Plan) -> Iterator[Finding]:
 
 
 def nodes(plan: Plan) -> Iterator[Finding]:
-    """Provider, spares and failure domains."""
-    said = plan.nodes
-    if said.provider is not Provider.EXISTING:
+    """The provider must be supported, spares must match their mode, and one server is one failure domain."""
+    section = plan.nodes
+    if section.provider is not Provider.EXISTING:
         problem, fix = (
-            "tierup does not make nodes yet",
-            "use existing: tierup adopts nodes that you made by other means",
+            "tierup does not create nodes yet",
+            "use existing: tierup adopts nodes that you created by other means",
         )
-        yield Finding(Code.PROVIDER_NOT_BUILT, "nodes.provider", problem, fix, str(said.provider), "existing")
-    mode, count = said.standby_mode, len(said.standby)
+        yield Finding(
+            Code.PROVIDER_NOT_BUILT, "nodes.provider", problem, fix, str(section.provider), "existing"
+        )
+    mode, count = section.standby_mode, len(section.standby)
     if mode is StandbyMode.NONE and count:
-        problem = "there are spares, but no mode says whether they are up"
+        problem = "there are spares, but the mode does not say whether they run"
         yield Finding(
             Code.STANDBY,
             "nodes.standby.mode",
@@ -112,7 +116,7 @@ def nodes(plan: Plan) -> Iterator[Finding]:
         yield Finding(
             Code.STANDBY, "nodes.standby.count", problem, "use 1 or more, or mode none", "0", "at least 1"
         )
-    if len(said.in_service) == 1:
+    if len(section.in_service) == 1:
         problem = "one server is one failure domain: gateway, monitoring and models stop together"
         yield warning(
             Code.ONE_FAILURE_DOMAIN,
@@ -124,15 +128,22 @@ def nodes(plan: Plan) -> Iterator[Finding]:
 
 
 def shares(plan: Plan) -> Iterator[Finding]:
-    """The classes' parts of the requests."""
+    """The shares of the classes must add up to 1."""
     total = sum(item.share for item in plan.classes.values())
     if abs(total - 1) > 0.005:
         problem = "the classes' shares do not add up to 1"
-        yield Finding(Code.SHARES, "workload.classes", problem, "let them add up to 1", f"{total:g}", "1")
+        yield Finding(
+            Code.SHARES,
+            "workload.classes",
+            problem,
+            "change them so that they add up to 1",
+            f"{total:g}",
+            "1",
+        )
 
 
 def monitoring(plan: Plan) -> Iterator[Finding]:
-    """Who runs Prometheus and Grafana."""
+    """The monitoring mode must be supported."""
     if plan.monitoring.mode is not MonitoringMode.BUNDLED:
         problem, fix = (
             "tierup does not configure an operator yet",
@@ -144,7 +155,7 @@ def monitoring(plan: Plan) -> Iterator[Finding]:
 
 
 def images(plan: Plan) -> Iterator[Finding]:
-    """Images whose tag does not pin a version."""
+    """The tag of every image should pin a version."""
     for key, image in plan.images.by_key.items():
-        if image is not None and floats(image):
-            yield Finding(Code.FLOATING_IMAGE, f"images.{key}", FLOATS, PIN, image)
+        if image is not None and is_floating(image):
+            yield Finding(Code.FLOATING_IMAGE, f"images.{key}", FLOATING_PROBLEM, FLOATING_FIX, image)

@@ -13,7 +13,7 @@ from typing import Literal
 
 from tierup.cost.analysis.span import Span, exact, hourly, of_range
 from tierup.cost.types import TierCost
-from tierup.plan.capacity import question
+from tierup.plan.capacity import sizing_input
 from tierup.plan.model import ModelPlan, Plan
 from tierup.sizing.share import prefill_share
 
@@ -91,7 +91,7 @@ def _token_cost(plan: Plan, model: ModelPlan, cost: TierCost, stated: Decimal | 
     full, expected = capacity.full.req_s, capacity.sizing.req_s
     assert full is not None  # what fits has a throughput
     assert expected is not None
-    ask = question(plan, model)
+    ask = sizing_input(plan, model)
     requests = of_range(full)
     sent = exact(min(1.0, expected.p50 / full.p50))
     return TokenCost(

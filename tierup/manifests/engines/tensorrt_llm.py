@@ -11,7 +11,7 @@ import yaml
 from tierup.catalog import Precision
 from tierup.manifests.common import ENGINE_PORT
 from tierup.manifests.engines.base import OPTIONS_FOLDER, Serving, common_env, without_p2p
-from tierup.plan.capacity import question
+from tierup.plan.capacity import sizing_input
 from tierup.plan.model import ModelPlan, Plan
 from tierup.sizing.coefficients import load_calibration
 from tierup.sizing.memory import memory
@@ -48,7 +48,9 @@ def engine_args(plan: Plan, model: ModelPlan, folder: str) -> list[str]:
         "--pp_size": str(model.pipeline),
         "--max_seq_len": str(model.context),
         "--max_batch_size": str(model.slots),
-        "--max_num_tokens": str(question(plan, model).batched_tokens),  # what the memory was computed with
+        "--max_num_tokens": str(
+            sizing_input(plan, model).batched_tokens
+        ),  # what the memory was computed with
         "--extra_llm_api_options": f"{OPTIONS_FOLDER}/{OPTIONS}",
     }
     return [folder, *(part for pair in args.items() for part in pair)]
@@ -77,6 +79,6 @@ def free_memory_share(plan: Plan, model: ModelPlan) -> float:
 
     gpuMemoryUtilization is a share of the whole GPU: what it leaves alone is free too, and must stay so.
     """
-    room = memory(question(plan, model), load_calibration().values)
+    room = memory(sizing_input(plan, model), load_calibration().values)
     free = room.kv + room.visible - room.budget
     return math.floor(100 * room.kv / free) / 100
