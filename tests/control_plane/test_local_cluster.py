@@ -209,7 +209,7 @@ def test_every_port_is_on_loopback(cluster: Cluster) -> None:
 
 
 def test_a_bad_name_is_refused_before_anything_is_created(cluster_root: Path) -> None:
-    with pytest.raises(LocalClusterError, match="not a name"):
+    with pytest.raises(LocalClusterError, match="not valid"):
         Cluster.up("../elsewhere", root=cluster_root)
     assert status("never-made", cluster_root).pids == dict.fromkeys(COMPONENTS)
 

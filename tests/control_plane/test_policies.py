@@ -81,9 +81,9 @@ def test_a_tier_and_valid_foreign_resources_pass_the_policies(
     write_program(tier, namespace, UNKNOWN_APP)
     output = preview(tier, *pack)
     assert "Policies:" in output, "the pack was asked"
-    assert "mandatory" not in output
+    assert "[mandatory]" not in output
     write_program(tier, namespace, GOOD_APP)
-    assert "mandatory" not in tier.up(*pack)
+    assert "[mandatory]" not in tier.up(*pack)
     check_pods(tier)
     tier.up("--expect-no-changes", *pack)
 
@@ -97,7 +97,7 @@ def test_a_bad_resource_stops_the_deployment_before_anything_exists(
     levels.write_text('{"pinned-images": "advisory"}')
     output = preview(tier, *pack, "--policy-pack-config", str(levels))
     assert "[advisory]  pinned-images" in output
-    assert "mandatory" not in preview(tier), "without the pack nobody minds"
+    assert "[mandatory]" not in preview(tier), "without the pack nobody minds"
     for words in (("preview",), ("up", "--yes")):
         with pytest.raises(PulumiFailed, match="pinned-images") as failed:
             tier.project.pulumi(*words, *pack, quiet=True)
@@ -118,7 +118,7 @@ def test_a_budget_is_mandatory_or_advisory_as_in_the_stack_file(
     """The entry tier costs about 684 USD a month with its volume; others' volumes come on top."""
     tier = tier_of("entry", lambda text: budget(text, "    monthlyUsd: 700\n"))
     write_program(tier, namespace)
-    assert "mandatory" not in preview(tier, *pack)
+    assert "[mandatory]" not in preview(tier, *pack)
     write_program(tier, namespace, CLAIM)
     with pytest.raises(PulumiFailed, match=r"budget\.monthlyUsd.*got \$700; allowed at least \$784"):
         tier.project.pulumi("up", "--yes", *pack, quiet=True)
@@ -141,4 +141,4 @@ def test_the_cost_increase_of_one_change_is_limited(
     ):
         preview(tier, *pack)
     tier.edit(lambda text: text.replace("PerMonth: 50", "PerMonth: 100"))
-    assert "mandatory" not in preview(tier, *pack)
+    assert "[mandatory]" not in preview(tier, *pack)
