@@ -1,11 +1,13 @@
 """Every bad stack file gives exactly the message in the `.expected` file with its name.
 
+A list of all keys of a section stands there as <keys of CLASS>, so that a new key changes none of these files.
 After a deliberate change of a message, look at what `python tests/unit/test_bad_stacks.py --write` changed.
 """
 
 import json
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,12 +18,29 @@ from tierup.io.pulumi.config import read_engine
 from tierup.io.stack.read import parse_stack
 from tierup.io.stack.yaml import read_yaml
 from tierup.rules.preflight import make_plan
-from tierup.stack.parse import RawStack, parse
+from tierup.stack.parse import SECTIONS, RawStack, parse
+from tierup.stack.sections import Strict
 
 FOLDER = Path(__file__).parent / "bad_stacks"
 FILES = sorted(FOLDER.glob("*.yaml"))
 # CODE path: what is wrong (got X; allowed Y) - fix
 FINDING = re.compile(r"  - TIER\d{3} \S.*?: \S.*?(?: \((?:got .+|allowed .+)\))? - \S.*")
+
+
+def key_lists(model: type[Strict] = Strict) -> Iterator[tuple[str, str]]:
+    """Each list of keys that a message may name, and what stands for it."""
+    for kind in model.__subclasses__():
+        keys = [field.alias or name for name, field in kind.model_fields.items()]
+        yield f"(allowed {', '.join(sorted(keys))})", f"(allowed <keys of {kind.__name__}>)"
+        yield from key_lists(kind)
+
+
+def stable(message: str) -> str:
+    """The message without the lists that grow with each key and section."""
+    sections = f"(allowed {', '.join(sorted(SECTIONS))})"
+    for text, name in [(sections, "(allowed <sections>)"), *key_lists()]:
+        message = message.replace(text, name)
+    return message
 
 
 def message_of(raw: RawStack) -> str:
@@ -37,7 +56,7 @@ def message_of_file(path: Path) -> str:
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_a_bad_stack_file_is_refused_with_its_message(path: Path) -> None:
     expected = path.with_suffix(".expected").read_text(encoding="utf-8").rstrip("\n")
-    assert message_of_file(path) == expected
+    assert stable(message_of_file(path)) == expected
     assert_has_the_one_form(expected)
 
 
@@ -79,9 +98,8 @@ def test_the_engine_s_configuration_gets_the_same_messages_as_the_file() -> None
 def test_every_bad_stack_file_has_its_message() -> None:
     assert len(FILES) >= 45
     assert {path.stem for path in FILES} == {path.stem for path in FOLDER.glob("*.expected")}
-    assert [int(path.name[:2]) for path in FILES] == list(range(1, len(FILES) + 1))
 
 
 if __name__ == "__main__" and sys.argv[1:] == ["--write"]:
     for file in FILES:
-        file.with_suffix(".expected").write_text(message_of_file(file) + "\n", encoding="utf-8")
+        file.with_suffix(".expected").write_text(stable(message_of_file(file)) + "\n", encoding="utf-8")
