@@ -1,4 +1,4 @@
-"""Decides the gateway's objects: Nginx and its reloader before the model servers, how they are replaced."""
+"""The gateway's objects: Nginx and its reloader in front of the model servers."""
 
 from typing import Any
 
