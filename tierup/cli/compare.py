@@ -64,32 +64,32 @@ def compare(
     stacks = dict.fromkeys(stack if stack else stack_names(project_folder()))
     if not stacks:
         raise UsageError("there is no stack file - start from one of the tiers in the project's stacks/")
-    found = compared(map(load_plan, stacks), load_catalog(), load_claims())
+    comparison = compared(map(load_plan, stacks), load_catalog(), load_claims())
     if out is None:
-        _write(found, kind, sys.stdout)
+        _write(comparison, kind, sys.stdout)
         return
     try:
         with out.open("w", encoding="utf-8") as file:
-            _write(found, kind, file)
+            _write(comparison, kind, file)
     except OSError as error:
         raise UsageError(f"{out} cannot be written: {error.strerror}") from error
 
 
-def _write(found: Comparison, kind: Format, file: TextIO) -> None:
+def _write(comparison: Comparison, kind: Format, file: TextIO) -> None:
     match kind:
         case Format.TEXT:
-            _page(found, console() if file is sys.stdout else Console(file=file, color_system=None))
+            _page(comparison, console() if file is sys.stdout else Console(file=file, color_system=None))
         case Format.JSON:
-            file.write(json.dumps(summary(found), indent=2) + "\n")
+            file.write(json.dumps(summary(comparison), indent=2) + "\n")
         case Format.MARKDOWN:
-            file.write(compare_markdown.render(found))
+            file.write(compare_markdown.render(comparison))
         case Format.SVG:
-            file.write(picture.render(found))
+            file.write(picture.render(comparison))
 
 
-def _page(found: Comparison, out: Console) -> None:
-    tiers = [(heading, *cells) for heading, cells in tier_rows(found)]
-    print_table("tiers side by side", ("", *(tier.name for tier in found.tiers)), tiers, out)
-    print_table("the hardware guide's other figures", CLAIM_COLUMNS, claim_rows(found), out)
-    for line in notes(found):
+def _page(comparison: Comparison, out: Console) -> None:
+    tiers = [(heading, *cells) for heading, cells in tier_rows(comparison)]
+    print_table("tiers side by side", ("", *(tier.name for tier in comparison.tiers)), tiers, out)
+    print_table("the hardware guide's other figures", CLAIM_COLUMNS, claim_rows(comparison), out)
+    for line in notes(comparison):
         out.print(line, highlight=False, markup=False)

@@ -1,4 +1,4 @@
-"""Decides what the page of a tier that runs as local processes says: where it is, and how to ask it something."""
+"""A tier that runs as local processes, as text: its address, and how to send it a request."""
 
 import json
 import shlex

@@ -1,4 +1,4 @@
-"""Decides what a load test looks like to a person: while it runs, and when it is over."""
+"""A load test as text: its progress while it runs, and its result."""
 
 from collections import Counter
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""Decides what a plan looks like to a person: hardware, memory, what the users will see, findings, defaults."""
+"""A plan as text: hardware, memory, what the users will see, findings, defaults."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Decides how `tierup plan` tells what it found, in which format, and where in the file each finding stands."""
+"""The report of `tierup plan`: its formats, and the line of each finding in the stack file."""
 
 from collections.abc import Callable, Mapping
 from enum import StrEnum

@@ -1,4 +1,4 @@
-"""Decides what a table of a page looks like: plain columns under a title, so that it can be read and cut."""
+"""Tables as text: plain columns under a title, so that it can be read and cut."""
 
 from collections.abc import Iterable
 

@@ -1,4 +1,4 @@
-"""Decides how a tier that is up is shown: its servers, what runs on them, and how to look around."""
+"""A running tier as text: its servers, their pods, and how to inspect it."""
 
 import json
 import time

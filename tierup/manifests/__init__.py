@@ -1,4 +1,4 @@
-"""Decides which Kubernetes objects a plan becomes: plain dicts, one module per room."""
+"""Renders a plan as Kubernetes objects: plain dicts, one module per component."""
 
 from tierup.manifests import autoscaler, base, gateway, model_cache, model_server, monitoring, nodes
 from tierup.manifests.common import Manifest

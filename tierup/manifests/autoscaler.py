@@ -1,4 +1,4 @@
-"""Decides a model's HorizontalPodAutoscaler: requests in flight, then queue time, GPU and CPU as guards."""
+"""A model's HorizontalPodAutoscaler: requests in flight, then queue time, GPU and CPU as guards."""
 
 from tierup.manifests.common import MODEL_SERVER, Manifest, obj
 from tierup.manifests.model_server import workload_name
@@ -56,7 +56,7 @@ def _pods_metric(name: str, average: str) -> Manifest:
 
 
 def _behavior(plan: Plan, model: ModelPlan) -> Manifest:
-    """One pod per cold start upward, because more would be ordered before the first has answered."""
+    """One pod per cold start upward, because more would be requested before the first is ready."""
     cold_start = min(1800, model.startup_seconds)
     return {
         "scaleUp": {

@@ -1,4 +1,4 @@
-"""Decides a tier's ground: namespace, quota, priority class, and that nothing may talk unless allowed."""
+"""The base objects of a tier: namespace, quota, priority class and the default-deny network policy."""
 
 from tierup.manifests.common import Manifest, obj
 from tierup.plan.model import Plan
@@ -19,7 +19,7 @@ def objects(plan: Plan) -> list[Manifest]:
 
 
 def inside(plan: Plan) -> list[Manifest]:
-    """What stands in or beside the namespace before the first pod."""
+    """The other base objects, which must exist before the first pod."""
     return [_priority_class(plan), _quota(plan), _default_deny(plan)]
 
 

@@ -1,4 +1,4 @@
-"""Decides what every object of a tier has in common: identity, names, security, placement, network rules."""
+"""What all objects of a tier have in common: identity, names, security, placement, network rules."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""Decides the gateway's objects: Nginx and its reloader before the model servers, how they are replaced."""
+"""The gateway's objects: Nginx and its reloader in front of the model servers."""
 
 from typing import Any
 
@@ -54,16 +54,16 @@ def objects(plan: Plan) -> list[Manifest]:
 
 def _secrets(plan: Plan) -> list[Manifest]:
     """Keys under their callers' names, so that a changed one reaches the pods without a rollout; the certificate."""
-    found = []
+    secrets = []
     if plan.gateway.keys:
         keys = {key.name: SecretRef(API_KEY_PREFIX + key.name) for key in plan.gateway.keys}
-        found.append(obj(plan, "v1", "Secret", "gateway-keys", GATEWAY, type="Opaque", stringData=keys))
+        secrets.append(obj(plan, "v1", "Secret", "gateway-keys", GATEWAY, type="Opaque", stringData=keys))
     if plan.gateway.tls:
         pair = {"tls.crt": SecretRef("tls-certificate"), "tls.key": SecretRef("tls-key")}
-        found.append(
+        secrets.append(
             obj(plan, "v1", "Secret", "gateway-tls", GATEWAY, type="kubernetes.io/tls", stringData=pair)
         )
-    return found
+    return secrets
 
 
 def _service(plan: Plan) -> Manifest:

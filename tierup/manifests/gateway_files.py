@@ -1,4 +1,4 @@
-"""Decides what the gateway's processes read: Nginx's configuration, the classifier's policy, the reloader's orders."""
+"""The files of the gateway's processes: Nginx's configuration, the classifier's policy, the reloader's settings."""
 
 import json
 import math

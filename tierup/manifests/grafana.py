@@ -1,4 +1,4 @@
-"""Decides Grafana's objects: everything it shows is provisioned, so it keeps nothing."""
+"""Grafana's objects: everything it shows is provisioned, so it keeps nothing."""
 
 from typing import Any
 

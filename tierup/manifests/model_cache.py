@@ -1,4 +1,4 @@
-"""Decides where model files live and how they get there: once, pinned, so that serving needs no network."""
+"""Where model files are stored and how they get there: once, pinned, so that serving needs no network."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""Decides the objects of one served model: the engine's Deployment and what stands around it."""
+"""The objects of one served model: the engine's Deployment and its supporting objects."""
 
 from tierup.manifests.base import priority_class_name
 from tierup.manifests.common import (

@@ -1,4 +1,4 @@
-"""Decides the monitoring objects: whether the tier brings its own, and the Prometheus that keeps its data."""
+"""The monitoring objects: Prometheus and its volume, and Grafana, unless the cluster has an operator."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -56,7 +56,7 @@ def prometheus_yml(
 ) -> str:
     """The text of prometheus.yml; `rules` is the path of the recording rules as Prometheus sees it.
 
-    With `engines`, addresses by model slug, these are what is measured: no DNS is asked, and no exporter.
+    With `engines`, addresses by model slug, only these are scraped: no DNS discovery, no exporters.
     """
     return TEMPLATES.get_template("prometheus.yml.j2").render(
         stack=plan.stack,
@@ -79,8 +79,8 @@ def prometheus_yml(
 
 def _exporters(monitoring: MonitoringPlan) -> dict[str, tuple[str, int]]:
     """Host and port of each exporter that the cluster has, by job."""
-    said = {"gpu": monitoring.gpu_exporter, "node": monitoring.node_exporter}
-    split = {job: address.rsplit(":", 1) for job, address in said.items()}
+    addresses = {"gpu": monitoring.gpu_exporter, "node": monitoring.node_exporter}
+    split = {job: address.rsplit(":", 1) for job, address in addresses.items()}
     return {job: (host, int(port)) for job, (host, port) in split.items()}
 
 

@@ -1,4 +1,4 @@
-"""Decides what the tier writes on nodes that are there: labels, so that pods find servers, not spares.
+"""Labels for existing nodes, so that pods are placed on servers in service, not on spares.
 
 No taints: a node's taint list belongs to one field manager as a whole, so writing one would take the
 others away (docs/adr/0004-node-labels-not-taints.md).

@@ -1,4 +1,4 @@
-"""Decides on which nodes pods may run: the stack's own, those in service first, powered-off spares never."""
+"""Node placement of pods: the stack's own, those in service first, powered-off spares never."""
 
 from typing import Any
 

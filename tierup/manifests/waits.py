@@ -1,4 +1,4 @@
-"""Decides how long Pulumi waits for an object: as long as the object itself allows."""
+"""How long Pulumi waits for an object: as long as the object itself allows."""
 
 from tierup.manifests.common import Manifest
 

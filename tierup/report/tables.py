@@ -1,4 +1,4 @@
-"""Decides how a table reads in Markdown."""
+"""Tables in Markdown."""
 
 from collections.abc import Iterable, Iterator
 

@@ -1,4 +1,4 @@
-"""Decides what an engine has to say of a model's container, and what every engine is told alike."""
+"""What an engine defines for a model's container, and the settings that all engines share."""
 
 from dataclasses import dataclass, field
 

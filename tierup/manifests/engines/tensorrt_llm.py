@@ -1,4 +1,4 @@
-"""Decides how TensorRT-LLM's server serves a model. NOT PROVEN: nothing here was run, there is no build without a GPU.
+"""How TensorRT-LLM's server serves a model. NOT PROVEN: nothing here was run, there is no build without a GPU.
 
 What stands here was read in public sources of the pinned release 1.2.1 and its neighbours, and only what several of
 them share is used; docs/engines.md names each one with its source.

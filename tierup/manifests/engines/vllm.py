@@ -1,4 +1,4 @@
-"""Decides how vLLM serves a model; tests/engine asks the pinned version's own parser for every argument."""
+"""How vLLM serves a model; tests/engine asks the pinned version's own parser for every argument."""
 
 from tierup.catalog import Precision, WeightFormat
 from tierup.manifests.common import ENGINE_PORT
