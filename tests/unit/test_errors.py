@@ -21,7 +21,7 @@ from tierup.local.toolchain import ToolMissing
 # Never shown to a user, with who turns it into what.
 INTERNAL = {
     "loadtest.stream.BadAnswer": "the sending process says it in a line, which becomes a LoadTestError",
-    "tierup.local.toolchain.workshop.InstallMethodFailed": "the next method is tried, or it is a ToolchainError",
+    "tierup.local.toolchain.install_run.InstallMethodFailed": "the next method is tried, or it is a ToolchainError",
     "tierup.resources.reading.Unreadable": "the resource is listed as not priced",
     "components.kube.UnsupportedKind": "a mistake in the program, which its tests find",
 }

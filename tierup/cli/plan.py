@@ -22,7 +22,7 @@ def plan(
     stack: Stack,
     named: Annotated[
         Format | None,
-        typer.Option("--format", help="How it is told", show_default="text", case_sensitive=False),
+        typer.Option("--format", help="The form of the output", show_default="text", case_sensitive=False),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Short for --format json")] = False,
 ) -> None:

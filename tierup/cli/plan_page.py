@@ -22,7 +22,7 @@ def show(tier: Plan, out: Console) -> None:
         out.print(f"{finding.severity}: {finding}", highlight=False, markup=False, soft_wrap=True)
     if not open_warnings(tier.findings):
         out.print("nothing to warn about")
-    table = Table(title="not said in the stack file", title_justify="left", box=None)
+    table = Table(title="not set in the stack file", title_justify="left", box=None)
     for column in ("setting", "default", "why"):
         table.add_column(column, overflow="fold")
     for default in tier.defaults:

@@ -48,7 +48,7 @@ def policy(
         ),
     ] = None,
     kind: Annotated[
-        Format, typer.Option("--format", help="How it is told", case_sensitive=False)
+        Format, typer.Option("--format", help="The form of the output", case_sensitive=False)
     ] = Format.TEXT,
     as_json_: Annotated[bool, typer.Option("--json", help="Short for --format json")] = False,
 ) -> None:

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tierup.local.toolchain.cli import ToolchainError, cache_root
-from tierup.local.toolchain.ways import unpack
-from tierup.local.toolchain.workshop import InstallMethodFailed, InstallRun, install_lock, run
+from tierup.local.toolchain.install_run import InstallMethodFailed, InstallRun, install_lock, run
+from tierup.local.toolchain.methods import unpack
 
 PACKAGE = "chromium-headless-shell"
 ON_PATH = (PACKAGE, "chromium", "google-chrome", "google-chrome-stable", "chromium-browser")

@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 
 import requests
 
+from tierup.local.toolchain.install_run import InstallMethodFailed, InstallRun, last_lines
 from tierup.local.toolchain.pins import Tool
-from tierup.local.toolchain.workshop import InstallMethodFailed, InstallRun, last_lines
 
 CONNECT_SECONDS = 3
 READ_SECONDS = 60

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from tierup.local.machine.cpu import cpu_flags
 from tierup.local.toolchain.cli import cache_root
+from tierup.local.toolchain.install_run import InstallMethodFailed, InstallRun, install_lock, run
 from tierup.local.toolchain.pins import ToolchainError
-from tierup.local.toolchain.workshop import InstallMethodFailed, InstallRun, install_lock, run
 
 LOCK = Path(__file__).parents[3] / "requirements" / "engine-cpu.txt"
 # Every package of the lock has wheels for these (llguidance asks for glibc 2.31, the newest of all).

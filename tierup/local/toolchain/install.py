@@ -16,9 +16,9 @@ from functools import cached_property
 from pathlib import Path
 
 from tierup.local.toolchain.download import from_download
+from tierup.local.toolchain.install_run import InstallMethodFailed, InstallRun, install_lock, verify
+from tierup.local.toolchain.methods import from_debian, from_go, from_path
 from tierup.local.toolchain.pins import Tool, ToolchainError, load_pins
-from tierup.local.toolchain.ways import from_debian, from_go, from_path
-from tierup.local.toolchain.workshop import InstallMethodFailed, InstallRun, install_lock, verify
 
 
 class ToolMissing(ToolchainError):

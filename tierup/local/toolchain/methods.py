@@ -7,8 +7,8 @@ import shutil
 import tempfile
 from pathlib import Path, PurePosixPath
 
+from tierup.local.toolchain.install_run import InstallMethodFailed, InstallRun, last_lines, run, verify
 from tierup.local.toolchain.pins import ModuleFile, Tool
-from tierup.local.toolchain.workshop import InstallMethodFailed, InstallRun, last_lines, run, verify
 
 GO_MINIMUM = (1, 26)
 LONG_BUILD_SECONDS = 10
