@@ -19,8 +19,9 @@ def free_port() -> int:
     Raises:
         OSError: there is no free port.
     """
+    candidates = _candidates()
     for _ in range(_ATTEMPTS):
-        port = random.choice(_candidates())
+        port = random.choice(candidates)
         reservation = socket.socket(socket.AF_UNIX)
         try:
             reservation.bind(f"\0tierup-port-{port}")
