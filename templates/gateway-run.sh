@@ -18,8 +18,8 @@ nginx=
 stopping=
 trap 'stopping=yes' TERM QUIT
 
-pause() { # a signal interrupts it
-    sleep 0.5 &
+pause() { # SECONDS; a signal interrupts it
+    sleep "$1" &
     wait $!
 }
 
@@ -36,12 +36,32 @@ passes() { # FILE COMMAND...
     return 1
 }
 
+takes_requests() { # PID of a worker
+    grep -qs '^nginx: ' "/proc/$1/cmdline" && ! grep -qs 'is shutting down' "/proc/$1/cmdline"
+}
+
+# Returns once no worker with the old configuration takes requests: until then the offer is not removed. A kernel
+# without CONFIG_PROC_CHILDREN does not list the workers; there it returns at once.
+reload() {
+    old=$(cat "/proc/$nginx/task/$nginx/children" 2>/dev/null)
+    kill -HUP "$nginx" || return
+    tries=0
+    for worker in $old; do
+        while takes_requests "$worker"; do
+            tries=$((tries + 1))
+            if [ -n "$stopping" ] || [ "$tries" -ge 100 ]; then break 2; fi
+            pause 0.1
+        done
+    done
+    [ "$tries" -lt 100 ] || echo "gateway-run.sh: a worker still has the old configuration" >&2
+}
+
 accept_offer() { # COMMAND...
     [ -f next/nginx.conf ] || return
     cp next/nginx.conf candidate.conf || return
     if passes candidate.conf "$@"; then
         mv -f candidate.conf nginx.conf || return
-        [ -z "$nginx" ] || kill -HUP "$nginx"
+        [ -z "$nginx" ] || reload
     elif [ -f candidate.conf ]; then
         return
     fi
@@ -61,7 +81,7 @@ done
 until [ -f nginx.conf ]; do
     [ -z "$stopping" ] || exit 0
     accept_offer "$@"
-    [ -f nginx.conf ] || pause
+    [ -f nginx.conf ] || pause 0.5
 done
 
 rm -f ./*.sock # left by a killed Nginx; a new one would find them "in use"
@@ -72,6 +92,6 @@ while kill -0 "$nginx" 2>/dev/null; do
     if grep -qs '^nginx: master process ' "/proc/$nginx/cmdline"; then
         if [ -n "$stopping" ]; then kill -QUIT "$nginx"; else accept_offer "$@"; fi
     fi
-    pause
+    pause 0.5
 done
 wait "$nginx"

@@ -5,6 +5,7 @@ import os
 import random
 import shutil
 import signal
+import time
 from pathlib import Path
 
 import psutil
@@ -89,7 +90,7 @@ def test_gateway_run_is_killed_at_each_step_and_its_successor_continues(
     gateway.start_nginx(environment)
     gateway.follows(one, two)
     until(gateway.answers, "the successor's Nginx")
-    until(lambda: not (gateway.shared / "next" / "nginx.conf").exists(), "the end of the offer")
+    until(lambda: not gateway.offer_pending(), "the end of the offer")
     assert Stream(gateway.port, KEY).whole()
     if not first:
         assert across.whole(), "the stream of the Nginx that lost its script was cut"
@@ -127,7 +128,7 @@ def test_the_offer_of_a_killed_reloader_is_accepted_and_then_replaced(site: Site
     assert gateway.reloader is not None
     os.kill(gateway.nginx.pid, signal.SIGSTOP)
     site.list_engines(one, two)
-    until((gateway.shared / "next" / "nginx.conf").exists, "an offer that nobody takes")
+    until(gateway.offer_pending, "an offer that nobody takes")
     gateway.reloader.kill()
     gateway.reloader.wait()
     site.list_engines(one, three)
@@ -136,6 +137,24 @@ def test_the_offer_of_a_killed_reloader_is_accepted_and_then_replaced(site: Site
     until(lambda: two.address in gateway.text, "the old offer")
     gateway.follows(one, three)
     assert Stream(gateway.port, KEY).whole()
+
+
+def test_an_offer_is_pending_until_every_worker_uses_it(site: Site) -> None:
+    """A worker that has not seen its master's signal still sends requests to the old engines."""
+    one, two = site.engine(), site.engine()
+    site.list_engines(one)
+    gateway = site.gateway()
+    gateway.start()
+    (master,) = masters(gateway)
+    worker = psutil.Process(master).children()[0]
+    worker.suspend()
+    site.list_engines(two)
+    until(lambda: two.address in gateway.text, "the accepted configuration")
+    time.sleep(1)  # two more polls of the script
+    assert gateway.offer_pending()
+    worker.resume()
+    gateway.follows(two)
+    assert {Stream(gateway.port, KEY).engine for _ in range(10)} == {two.address}
 
 
 def test_an_incomplete_configuration_is_set_aside_at_the_start(site: Site) -> None:

@@ -1,11 +1,11 @@
-"""Ten times what fits: admitted requests are served within the stated time, all others get a time to retry."""
+"""Ten times what fits: what is admitted waits for one full queue, all others get a time to retry."""
 
 import contextlib
 import os
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -13,7 +13,7 @@ from engine_pair import EnginePair
 from gateway_stack import CHAT, GatewayStack, running
 from polling import until
 
-from tierup.manifests.gateway_files import retry_after_seconds
+from tierup.manifests.gateway_files import nginx_conf, retry_after_seconds
 from tierup.plan.model import Plan
 
 pytestmark = pytest.mark.xdist_group("engines")  # one pair of engines, and no two tests that load it
@@ -37,11 +37,25 @@ def memory_kb(gateway: GatewayStack) -> int:
     return total // 1024
 
 
+def finished_during(log: list[dict[str, Any]]) -> list[int]:
+    """For each served request, how many others its engine finished between its arrival and its end.
+
+    The log's times are Nginx's, in seconds with milliseconds: a client with so many threads would measure itself.
+    """
+    served = [line for line in log if line["status"] == "200"]
+    ends = [(line["upstream"], float(line["time"]), float(line["seconds"])) for line in served]
+    return [
+        sum(engine == other and end - seconds < earlier < end for other, earlier, _ in ends)
+        for engine, end, seconds in ends
+    ]
+
+
 def test_ten_times_the_bound_is_served_or_refused_and_nothing_else(
     engines: EnginePair, make_tier: Callable[..., Plan], tmp_path: Path
 ) -> None:
     plan = make_tier(gateway={"queueLength": QUEUE})
     stack = GatewayStack(plan, tmp_path / "gateway", {plan.models[0].slug: engines.addresses})
+    stack.write_template(nginx_conf(plan, stack.place).replace("$time_iso8601", "$msec"))
     served: list[int] = []
     refused: list[str] = []
     wrong: list[object] = []
@@ -59,12 +73,10 @@ def test_ten_times_the_bound_is_served_or_refused_and_nothing_else(
         assert gateway.ask(CHAT, BODY).status == 200
         before = memory_kb(gateway)
         threads = [threading.Thread(target=client) for _ in range(CLIENTS)]
-        started = time.monotonic()
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-        elapsed = time.monotonic() - started
         assert memory_kb(gateway) - before < GROWTH_KB
         assert wrong == []
         assert len(served) + len(refused) == CLIENTS
@@ -73,10 +85,8 @@ def test_ten_times_the_bound_is_served_or_refused_and_nothing_else(
         assert len(refused) > 0
         log = gateway.log_of(1 + CLIENTS)
         assert [line["status"] for line in log].count("429") == len(refused)
-        # A full queue before you at the rate at which this run was served, and your own turn; by Nginx's clock, since
-        # so many threads of a client wait for each other. Without a bound it is ten times that.
-        wait = (SLOTS + QUEUE) / (len(served) / elapsed)
-        longest = max(float(line["seconds"]) for line in log if line["status"] == "200")
-        assert longest <= 2 * wait, (longest, wait)
+        # Counted, not timed, so that a busy machine changes nothing: what is admitted before it, and what runs beside
+        # it. Without a bound it would be half of all clients.
+        assert max(finished_during(log)) <= SLOTS + QUEUE + SLOTS
         until(lambda: engines.metric("vllm:num_requests_waiting") == 0, "the queue is empty again")
         assert gateway.ask(CHAT, BODY).status == 200

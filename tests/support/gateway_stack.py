@@ -93,7 +93,8 @@ class GatewayStack(LoggedGateway, PlanGateway):
         return line
 
     def configuration(self) -> str:
-        """The configuration that Nginx runs with."""
+        """The configuration that Nginx uses, once no other is on its way."""
+        until(lambda: not self.offer_pending(), "the end of the offer")
         return (self.shared / "nginx.conf").read_text()
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from fake_model_server import FakeModelServer
-from nginx_workers import workers_are_new
 from polling import DEADLINE, until
 from server_logs import LoggedGateway
 from small_nginx import SCRIPT, TEMPLATE, nginx_command, njs_module
@@ -86,7 +85,7 @@ class SmallGateway(LoggedGateway):
     def uses(self, *engines: FakeModelServer) -> bool:
         """Whether exactly these engines are in the pool."""
         pool = {line.split()[1] for line in self.text.splitlines() if line.lstrip().startswith("server 1")}
-        return pool == {engine.address for engine in engines} and workers_are_new(self)
+        return pool == {engine.address for engine in engines} and not self.offer_pending()
 
     def follows(self, *engines: FakeModelServer) -> float:
         """Wait until exactly these engines are in the pool; returns the seconds it took."""

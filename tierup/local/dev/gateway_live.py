@@ -49,9 +49,10 @@ class DevGateway(PlanGateway):
 
     def serves(self, addresses: Iterable[str]) -> bool:
         """Whether Nginx runs and balances over all these addresses."""
-        running = self.shared / "nginx.conf"
-        text = running.read_text() if running.exists() else ""
-        return all(f"server {address} " in text for address in addresses) and self.answers()
+        accepted = self.shared / "nginx.conf"
+        text = accepted.read_text() if accepted.exists() else ""
+        listed = all(f"server {address} " in text for address in addresses)
+        return listed and not self.offer_pending() and self.answers()
 
     def new_log_lines(self) -> list[str]:
         """The reloader's events since the last call, as sentences; an unfinished line is left for the next call."""

@@ -60,6 +60,10 @@ class LocalGateway:
         self.reloader = self._start("reloader.log", [sys.executable, str(RELOADER), str(self.config)], None)
         return self.reloader
 
+    def offer_pending(self) -> bool:
+        """Whether an offer is not handled yet; until then, Nginx may still use the configuration before it."""
+        return (self.shared / "next" / "nginx.conf").exists()
+
     def end(self, seconds: float) -> None:
         """Terminate both processes, wait up to `seconds` for open streams, then kill the rest."""
         running = [process for process in (self.reloader, self.nginx) if process is not None]
