@@ -4,7 +4,7 @@ from tierup.cost.report.cost import StackReport, head, owned_tables
 from tierup.report.tables import cell, table
 
 
-def render(report: StackReport) -> str:
+def as_markdown(report: StackReport) -> str:
     """The page."""
     parts = [
         f"## Cost of {cell(report.stack)}",
