@@ -5,7 +5,7 @@ from tierup.report.tables import cell, table
 
 
 def as_markdown(report: StackReport) -> str:
-    """The page."""
+    """The page as Markdown."""
     parts = [
         f"## Cost of {cell(report.stack)}",
         "\n".join(f"- {cell(line.strip())}" for line in head(report)),

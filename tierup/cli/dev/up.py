@@ -22,8 +22,8 @@ def up(
     """
     from tierup.cli.dev_page import page
     from tierup.io.stack.read import stack_path
-    from tierup.local.dev.place import check_port, run_folder
     from tierup.local.dev.run import DevRun
+    from tierup.local.dev.run_folder import check_port, run_folder
 
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup wants it
