@@ -1,14 +1,22 @@
 """Run the `tierup` command in this process and capture its output and exit code."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tierup.cli import main
+from tierup.cli import app, main
 from tierup.templates import ROOT
+
+
+def commands(group: Any = app, words: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Every command and group of commands, with the words that call it."""
+    yield words, group
+    for name in getattr(group, "commands", {}):
+        yield from commands(group.load(name), (*words, name))
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,15 @@ def findings(*, catalog: Catalog | None = None, **changes: Any) -> tuple[Finding
     return examine(parse(small_stack(**changes)), known).findings
 
 
+def refusals(**changes: Any) -> tuple[Finding, ...]:
+    """The errors with which `pulumi up` refuses the small stack."""
+    try:
+        small_plan(**changes)
+    except FindingsError as error:
+        return error.findings
+    return ()
+
+
 def codes(*, catalog: Catalog | None = None, **changes: Any) -> set[str]:
     """Names of the codes of its errors, or of all findings if there are no errors."""
     try:

@@ -6,25 +6,18 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pytest
-from command import Command
+from command import Command, commands
 
 from tierup.cli import app
 from tierup.cli.lazy import LazyGroup
 
 ROOT = Path(__file__).parents[2]
 TIERUP = str(Path(sys.prefix) / "bin" / "tierup")
-
-
-def commands(group: Any = app, words: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Every command and group of commands, with the words that call it."""
-    yield words, group
-    for name in getattr(group, "commands", {}):
-        yield from commands(group.load(name), (*words, name))
 
 
 EVERY = [pytest.param(words, command, id=" ".join(("tierup", *words))) for words, command in commands()]
@@ -65,6 +58,11 @@ def test_every_command_has_an_example_that_parses(words: tuple[str, ...], comman
             target = target.load(rest.pop(0))
         with target.make_context(name, rest):  # a word it does not know is an error
             pass
+
+
+def test_the_version_is_that_of_the_package(tierup: Command) -> None:
+    ended = tierup("--version")
+    assert (ended.code, ended.out, ended.err) == (0, f"tierup {version('tierup')}\n", "")
 
 
 def test_the_help_has_the_exit_codes(tierup: Command) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from searched_codes import SEARCHED
-from small_stack import MODEL, NODES, codes, findings, small_plan, small_stack
+from small_stack import MODEL, NODES, codes, findings, refusals, small_plan, small_stack
 
 from tierup.catalog import Catalog, Precision, load_catalog
 from tierup.catalog.prices import load_prices
@@ -326,7 +326,7 @@ def test_rules_report_the_severities_that_are_explained() -> None:
     proven = {Code[row[0]] for row in BOUNDARIES}
     reported: dict[Code, set[Severity]] = {code: set() for code in proven}
     for _, _, wrong in BOUNDARIES:
-        for finding in findings(**wrong):
+        for finding in (*findings(**wrong), *refusals(**wrong)):
             reported.setdefault(finding.code, set()).add(finding.severity)
     for code, severities in reported.items():
         assert severities <= set(EXPLAINED[code].severities), code

@@ -9,11 +9,13 @@ from tierup.findings.model import FindingsError, TierError
 app = LazyGroup(
     "tierup.cli",
     {
+        "init": "Write a stack file from four answers.",
         "plan": "Check a stack file; print its defaults with their reasons.",
         "cost": "What a stack costs a month, owned and rented.",
         "compare": "Tiers side by side: users, latency, cost, bottleneck.",
         "policy": "Check a Pulumi plan or a stack file against the policies.",
         "render": "Write the Kubernetes objects of a stack as plain YAML.",
+        "catalog": "List the GPUs, servers, models and prices.",
         "size": "Memory, latency and throughput of a model on GPUs.",
         "loadtest": "Send a stack's load to a service and check its promises.",
         "tune": "Propose settings of a stack from load tests.",
@@ -22,7 +24,7 @@ app = LazyGroup(
     },
     help="One stack file per hardware tier becomes a running LLM service.",
     epilog=f"{EXIT_CODES}\n\n{examples('tierup plan --stack standard', 'tierup --install-completion')}",
-    completion=True,
+    top=True,
 )
 
 

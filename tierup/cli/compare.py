@@ -45,7 +45,7 @@ def compare(
         typer.Option(
             "--stack",
             "-s",
-            help="A stack; may be repeated",
+            help="A stack, or the path of its file; may be repeated",
             show_default="every stack file",
             autocompletion=stacks_here,
         ),

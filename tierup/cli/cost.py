@@ -22,15 +22,15 @@ from tierup.cli.cost_options import (
 )
 from tierup.cli.cost_page import cost_exit_code, page
 from tierup.cli.exits import UsageError, console, examples
-from tierup.cli.project import OptionalStack, project_folder
+from tierup.cli.project import OptionalStack, stack_file
 from tierup.cost import Outlook, StackCost
 from tierup.cost.report.cost import StackReport, every_table, head
 from tierup.findings.model import BUDGET_CODES, Finding
-from tierup.io.stack.read import read_stack, stack_path
+from tierup.io.stack.read import read_stack
 from tierup.plan.model import Plan
 from tierup.report import cost_page
 from tierup.rules import acceptance
-from tierup.rules.preflight import make_plan
+from tierup.rules.preflight import plan_without_secrets
 from tierup.stack.parse import parse
 
 EXAMPLES = examples(
@@ -119,8 +119,8 @@ def today() -> datetime.date:
 
 def planned(stack: str) -> Plan:
     """A stack's plan; raises `FindingsError` for errors that are not about the budget."""
-    parsed = parse(read_stack(stack_path(project_folder(), stack)))
-    return make_plan(parsed, load_catalog(), allowed_errors=BUDGET_CODES)
+    parsed = parse(read_stack(stack_file(stack)))
+    return plan_without_secrets(parsed, load_catalog(), allowed_errors=BUDGET_CODES)
 
 
 @dataclass(frozen=True, slots=True)

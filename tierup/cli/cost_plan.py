@@ -7,17 +7,17 @@ from tierup.catalog import load_catalog
 from tierup.catalog.prices import load_prices
 from tierup.cli.cost_page import cost_exit_code, page
 from tierup.cli.exits import UsageError, console
-from tierup.cli.project import project_folder
+from tierup.cli.project import project_folder, stack_file, stack_name
 from tierup.cost import PlanCost
 from tierup.cost.report.difference import DifferenceReport, components, details, head, verdict
 from tierup.findings.model import BUDGET_CODES, Finding
 from tierup.io.pulumi.plan import PlanError, parse_plan, read_plan, stack_of
 from tierup.io.pulumi.preview import preview
-from tierup.io.stack.read import read_stack, stack_path
+from tierup.io.stack.read import read_stack
 from tierup.report import cost_markdown
 from tierup.resources.model import Change
 from tierup.rules import acceptance
-from tierup.rules.preflight import make_plan
+from tierup.rules.preflight import plan_without_secrets
 from tierup.stack.parse import parse
 
 
@@ -45,14 +45,15 @@ def print_cost(source: str | None, stack: str | None, day: datetime.date, kind: 
 def _read(source: str | None, stack: str | None) -> tuple[tuple[Change, ...], str]:
     """The changes of a plan, and the name of its stack."""
     origin = source if source is not None else "the preview"
+    wanted = stack_name(stack) if stack is not None else None
     try:
-        changes = _read_all(source, stack)
-        name = stack_of(changes, origin) if changes or stack is None else stack
+        changes = _read_all(source, wanted)
+        name = stack_of(changes, origin) if changes or wanted is None else wanted
     except PlanError as error:
         raise UsageError(str(error)) from error
-    if stack not in (None, name):
+    if wanted not in (None, name):
         raise UsageError(
-            f"{origin} belongs to stack '{name}', not '{stack}' - give a plan and a stack that match"
+            f"{origin} belongs to stack '{name}', not '{wanted}' - give a plan and a stack that match"
         )
     return changes, name
 
@@ -75,6 +76,6 @@ def _findings(planned: PlanCost, stack: str | None, day: datetime.date) -> tuple
     old = tuple(planned.stale_prices(day))
     if stack is None:
         return old
-    parsed = parse(read_stack(stack_path(project_folder(), stack)))
-    plan = make_plan(parsed, load_catalog(), allowed_errors=BUDGET_CODES)
+    parsed = parse(read_stack(stack_file(stack)))
+    plan = plan_without_secrets(parsed, load_catalog(), allowed_errors=BUDGET_CODES)
     return (*planned.over_budget(plan.budget), *acceptance.marked(old, plan.accept))

@@ -5,7 +5,7 @@
 
 import importlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -16,6 +16,31 @@ _PLAIN: dict[str, Any] = {
     "rich_markup_mode": None,
     "context_settings": {"help_option_names": ["-h", "--help"]},
 }
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        print(f"tierup {version('tierup')}")
+        raise typer.Exit
+
+
+def _top(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, expose_value=False, help="Print the version."
+        ),
+    ] = False,
+) -> None:
+    """Holds the options of the whole command, in Typer's notation."""
+
+
+def _top_options() -> list[Any]:
+    app = typer.Typer(add_completion=False)
+    app.command()(_top)
+    return [*get_command(app).params, *get_install_completion_arguments()]
 
 
 class LazyGroup(TyperGroup):
@@ -34,18 +59,18 @@ class LazyGroup(TyperGroup):
         *,
         help: str,  # noqa: A002 - as in Typer
         epilog: str,
-        completion: bool = False,
+        top: bool = False,
     ) -> None:
         """`summaries` has one line of help for each command, in the order in which they are listed.
 
-        `completion` adds the options that install and show the shell's completion.
+        `top` adds the options of the whole command: its version, and the shell's completion.
         """
         listed = {name: TyperCommand(name, short_help=text, **_PLAIN) for name, text in summaries.items()}
         super().__init__(
             name=package.rpartition(".")[2],
             commands=dict(listed),
             no_args_is_help=True,
-            params=list(get_install_completion_arguments()) if completion else None,
+            params=_top_options() if top else None,
             help=help,
             epilog=epilog,
             **_PLAIN,

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from tierup.cli.exits import EXIT_FINDINGS, EXIT_OVER_BUDGET, UsageError, examples
-from tierup.cli.project import load_plan, project_folder, stacks_here
+from tierup.cli.project import OptionalStack, load_plan, shown_path, stack_file
 from tierup.io.pulumi.plan import PlanError, read_plan, stack_of
 from tierup.io.stack.read import find_project, stack_path
 from tierup.manifests import render
@@ -41,18 +41,13 @@ def policy(
             "--plan", "-p", help="A saved `pulumi preview --json --show-sames` or state; - for standard input"
         ),
     ] = None,
-    stack: Annotated[
-        str | None,
-        typer.Option(
-            "--stack", "-s", help="Check the objects of a stack file instead", autocompletion=stacks_here
-        ),
-    ] = None,
+    stack: OptionalStack = None,
     kind: Annotated[
         Format, typer.Option("--format", help="The form of the output", case_sensitive=False)
     ] = Format.TEXT,
     as_json_: Annotated[bool, typer.Option("--json", help="Short for --format json")] = False,
 ) -> None:
-    """Check resources of any project, as the policy pack does in a preview.
+    """Check resources of any project, from a plan or from a stack file, as the policy pack does in a preview.
 
     Exit code 1: a mandatory policy is violated; 3: the only one is the budget.
     """
@@ -86,9 +81,7 @@ def of_plan(source: str) -> PolicyReport:
 def of_stack(stack: str) -> PolicyReport:
     """The report of a stack file; raises `FindingsError` if it has errors, an exceeded budget included."""
     resources = [resource_of(manifest) for manifest in render(load_plan(stack))]
-    project = project_folder()
-    file = stack_path(project, stack).relative_to(project).as_posix()
-    return PolicyReport(file, len(resources), tuple(violations(resources)))
+    return PolicyReport(shown_path(stack_file(stack)), len(resources), tuple(violations(resources)))
 
 
 def exit_code(report: PolicyReport) -> int:

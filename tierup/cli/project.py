@@ -22,7 +22,7 @@ def stacks_here() -> list[str]:
 
 
 _STACK = typer.Option(
-    "--stack", "-s", help="Name of the stack: stacks/Pulumi.<name>.yaml", autocompletion=stacks_here
+    "--stack", "-s", help="Name of the stack, or the path of its file", autocompletion=stacks_here
 )
 Stack = Annotated[str, _STACK]
 OptionalStack = Annotated[str | None, _STACK]
@@ -40,11 +40,50 @@ def project_folder() -> Path:
     return folder
 
 
+def stack_file(stack: str) -> Path:
+    """The stack's file: the path itself if `stack` is one, else stacks/Pulumi.<stack>.yaml of the project here."""
+    from tierup.io.stack.read import stack_path
+
+    return Path(stack) if _is_path(stack) else stack_path(project_folder(), stack)
+
+
+def stack_name(stack: str) -> str:
+    """The name of a stack that is given by its name or by the path of its file."""
+    from tierup.io.stack.read import stack_of
+
+    return stack_of(Path(stack)) if _is_path(stack) else stack
+
+
+def _is_path(stack: str) -> bool:
+    """A name has no slash, and none of ours ends as a file does."""
+    return "/" in stack or stack.endswith(".yaml")
+
+
+def shown_path(path: Path) -> str:
+    """A stack file's path from the project's folder; of a file elsewhere, the path as it was given."""
+    from tierup.io.stack.read import find_project
+
+    project, real = find_project(Path.cwd()), path.resolve()
+    if project is None or not real.is_relative_to(project.resolve()):
+        return path.as_posix()
+    return real.relative_to(project.resolve()).as_posix()
+
+
 def load_plan(stack: str) -> Plan:
-    """The checked plan of a stack; raises `FindingsError` with every problem."""
+    """The checked plan of a stack, for commands that do not deploy; raises `FindingsError` with every problem."""
     from tierup.catalog import load_catalog
-    from tierup.io.stack.read import read_stack, stack_path
+    from tierup.io.stack.read import read_stack
+    from tierup.rules.preflight import plan_without_secrets
+    from tierup.stack.parse import parse
+
+    return plan_without_secrets(parse(read_stack(stack_file(stack))), load_catalog())
+
+
+def deployable_plan(stack: str) -> Plan:
+    """The checked plan of a stack, as `pulumi up` makes it: a missing secret is an error."""
+    from tierup.catalog import load_catalog
+    from tierup.io.stack.read import read_stack
     from tierup.rules.preflight import make_plan
     from tierup.stack.parse import parse
 
-    return make_plan(parse(read_stack(stack_path(project_folder(), stack))), load_catalog())
+    return make_plan(parse(read_stack(stack_file(stack))), load_catalog())

@@ -8,9 +8,9 @@ from typing import Any
 
 from tierup.catalog import load_catalog
 from tierup.cli.exits import UsageError, exit_code
-from tierup.cli.project import project_folder
+from tierup.cli.project import shown_path, stack_file, stack_name
 from tierup.io.stack.locate import lines_of
-from tierup.io.stack.read import read_stack, stack_path
+from tierup.io.stack.read import read_stack
 from tierup.plan.model import Plan
 from tierup.report import Report, json_report, markdown, sarif
 from tierup.rules.preflight import examine
@@ -41,13 +41,12 @@ def report(
     headline: Callable[[Plan], tuple[str, ...]],
 ) -> Report:
     """The report of a stack file; a missing file is a finding too."""
-    project = project_folder()
-    path = stack_path(project, stack)
+    path = stack_file(stack)
     examined = examine(parse(read_stack(path)), load_catalog())
     plan = examined.plan
     return Report(
-        stack=stack,
-        file=path.relative_to(project).as_posix(),
+        stack=stack_name(stack),
+        file=shown_path(path),
         findings=examined.findings,
         lines=lines_of(_text(path), [finding.path for finding in examined.findings]),
         summary=summary(plan) if plan is not None else {},

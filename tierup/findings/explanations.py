@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from tierup.findings.model import Code, Severity
+from tierup.findings.model import SECRET_CODES, Code, Severity
 
 ERROR, WARNING, NOTE = Severity.ERROR, Severity.WARNING, Severity.NOTE
 
@@ -211,8 +211,9 @@ EXPLAINED: dict[Code, Explanation] = {
     Code.GATED_MODEL: Explanation(
         "The model needs a token",
         "The model hub allows downloads only to accounts that accepted the licence. Without a token the download "
-        "fails.",
-        "`pulumi config set --secret tierup:secret-hub-token`.",
+        "fails. A warning of `tierup plan`, an error of `pulumi preview` and `pulumi up`.",
+        "`pulumi config set --secret tierup:secret-hub-token --stack standard`.",
+        (ERROR, WARNING),
     ),
     Code.CONTEXT_TOO_SHORT: Explanation(
         "A workload class does not fit the context",
@@ -538,8 +539,10 @@ EXPLAINED: dict[Code, Explanation] = {
     ),
     Code.NO_SECRET: Explanation(
         "A secret of the gateway is not set",
-        "Without its key a caller is never let in, and TLS cannot start without a certificate.",
-        "`pulumi config set --secret tierup:secret-key-web`, for the caller `web`.",
+        "Without its key a caller is never let in, and TLS cannot start without a certificate. A warning of `tierup"
+        " plan`, an error of `pulumi preview` and `pulumi up`.",
+        "`pulumi config set --secret tierup:secret-key-web --stack standard`, for the caller `web`.",
+        (ERROR, WARNING),
     ),
     Code.UNUSED_KEY: Explanation(
         "A key without a caller",
@@ -631,8 +634,10 @@ def always_error(code: Code) -> bool:
 # Reported only by a check of the cluster or by `tierup cost`: a plan without them does not mean that they are gone.
 NOT_IN_PLANS = frozenset({Code.NO_CUSTOM_METRICS, Code.STALE_PRICE, Code.OVER_INCREASE})
 
-# What a stack file may accept. A stale acceptance cannot be accepted by another one.
-ACCEPTABLE = tuple(code for code in Code if not always_error(code) and code is not Code.STALE_ACCEPTANCE)
+# What a stack file may accept. A stale acceptance cannot be accepted by another one, a missing secret not at all.
+ACCEPTABLE = tuple(
+    code for code in Code if not always_error(code) and code not in {Code.STALE_ACCEPTANCE, *SECRET_CODES}
+)
 
 
 def group_of(code: Code) -> str:

@@ -124,6 +124,10 @@ class Code(StrEnum):
 BUDGET_CODES = frozenset({Code.OVER_BUDGET, Code.OVER_MONTHLY_BUDGET, Code.OVER_INCREASE})
 
 
+# A secret is missing: a warning of a plan, which can be made without it, and an error of `pulumi up`.
+SECRET_CODES = frozenset({Code.NO_SECRET, Code.GATED_MODEL})
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One problem, shown as `path: what is wrong (got X; allowed Y) - fix`.
@@ -166,6 +170,7 @@ class TierError(Exception):
      +- FindingsError            every problem of a stack file or of its cluster, each with its code
      |   +- ClusterError         the cluster cannot be read
      +- UsageError               the command cannot be carried out here: exit code 2
+     +- NoStarter                no number of servers gives a first stack file without findings
      +- CatalogError             the catalogue's files are not valid
      +- PlanError                the input is not a complete Pulumi plan
      +- ShapeError               a config.json does not describe a dense decoder

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from tierup.findings.model import Code, Finding, did_you_mean, warning
 from tierup.plan.model import Plan
-from tierup.stack.parse import API_KEY_PREFIX, ServiceType
+from tierup.stack.parse import API_KEY_PREFIX, ServiceType, set_secret
 from tierup.stack.sections import ClassMatch, size_bytes
 
 # Parsing 15 MB took up to 1.9 s and 300 MB of memory (Nginx 1.22, njs 0.7.9, two cores); other streams wait.
@@ -23,14 +23,15 @@ def secrets(plan: Plan) -> Iterator[Finding]:
         if name.startswith(API_KEY_PREFIX) and name not in declared:
             caller = name.removeprefix(API_KEY_PREFIX)
             problem = "no caller of this name is declared: the key is not used"
-            fix = f"declare it as gateway.keys.{caller}, or `pulumi config rm tierup:secret-{name}`"
+            remove = f"pulumi config rm tierup:secret-{name} --stack {plan.stack}"
+            fix = f"declare it as gateway.keys.{caller}, or `{remove}`"
             yield warning(Code.UNUSED_KEY, f"secret-{name}", problem, fix)
 
 
 def _missing_secret(plan: Plan, path: str, name: str) -> Iterator[Finding]:
     if name not in plan.secrets:
         problem = f"the secret {name} is not set"
-        yield Finding(Code.NO_SECRET, path, problem, f"`pulumi config set --secret tierup:secret-{name}`")
+        yield Finding(Code.NO_SECRET, path, problem, f"run `{set_secret(name, plan.stack)}`")
 
 
 def names(plan: Plan) -> Iterator[Finding]:

@@ -9,6 +9,7 @@ from tierup.plan.capacity import sizing_input
 from tierup.plan.model import ModelPlan, Plan
 from tierup.sizing.coefficients import load_calibration
 from tierup.sizing.memory import memory
+from tierup.stack.parse import set_secret
 from tierup.stack.sections import CacheKind, KvCacheDtype
 
 # Weights that share one scale, which cannot be split over GPUs. GPTQ, AWQ: as published; GGUF: its blocks.
@@ -153,7 +154,7 @@ def own_rules(plan: Plan, model: ModelPlan, at: str) -> Iterator[Finding]:
             Code.GATED_MODEL,
             f"{at}.id",
             problem,
-            "run `pulumi config set --secret tierup:secret-hub-token`",
+            f"run `{set_secret('hub-token', plan.stack)}`",
             model.spec_id,
         )
     if model.cache_kind in (CacheKind.REPLICA, CacheKind.IMAGE):

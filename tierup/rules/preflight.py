@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from tierup.catalog import Catalog
-from tierup.findings.model import Code, Finding, FindingsError, did_you_mean, errors
+from tierup.findings.model import SECRET_CODES, Code, Finding, FindingsError, Severity, did_you_mean, errors
 from tierup.plan.chooser import Chooser
 from tierup.plan.model import ModelPlan, Plan
 from tierup.plan.models import precision_of, served_name, slug_of
@@ -90,7 +90,10 @@ class Examination:
 def examine(parsed: Parsed, catalog: Catalog) -> Examination:
     """All findings of a stack file, and its plan; never raises for a user's mistake."""
     plan, findings = _checked(parsed, catalog)
-    return Examination(None if errors(findings) else plan, findings)
+    findings = _without_secrets(findings)
+    if plan is None or errors(findings):
+        return Examination(None, findings)
+    return Examination(dataclasses.replace(plan, findings=findings), findings)
 
 
 def make_plan(parsed: Parsed, catalog: Catalog, allowed_errors: frozenset[Code] = frozenset()) -> Plan:
@@ -99,21 +102,42 @@ def make_plan(parsed: Parsed, catalog: Catalog, allowed_errors: frozenset[Code] 
     Raises:
         FindingsError: with every error, if one has a code that is not in `allowed_errors`.
     """
+    return _accepted(*_checked(parsed, catalog), parsed.raw.stack, allowed_errors)
+
+
+def plan_without_secrets(
+    parsed: Parsed, catalog: Catalog, allowed_errors: frozenset[Code] = frozenset()
+) -> Plan:
+    """As `make_plan`, for commands that do not deploy: a missing secret is only a warning."""
     plan, findings = _checked(parsed, catalog)
+    return _accepted(plan, _without_secrets(findings), parsed.raw.stack, allowed_errors)
+
+
+def _accepted(
+    plan: Plan | None, findings: tuple[Finding, ...], stack: str, allowed_errors: frozenset[Code]
+) -> Plan:
+    """The plan with these findings; raises `FindingsError` if an error among them is not allowed."""
     if plan is None or any(item.code not in allowed_errors for item in errors(findings)):
-        raise FindingsError(errors(findings), f"stack '{parsed.raw.stack}'")
-    return plan
+        raise FindingsError(errors(findings), f"stack '{stack}'")
+    return dataclasses.replace(plan, findings=findings)
+
+
+def _without_secrets(findings: tuple[Finding, ...]) -> tuple[Finding, ...]:
+    """The findings, where a missing secret is a warning."""
+    return tuple(
+        dataclasses.replace(item, severity=Severity.WARNING) if item.code in SECRET_CODES else item
+        for item in findings
+    )
 
 
 def _checked(parsed: Parsed, catalog: Catalog) -> tuple[Plan | None, tuple[Finding, ...]]:
-    """All findings, and the plan that holds them; None if a part is unreadable or a name is unknown."""
+    """The plan and all findings; the plan is None if a part is unreadable or a name is unknown."""
     findings = (*parsed.findings, *references(parsed, catalog))
     if findings:
         rest, accept = _check_rest(parsed, catalog), parsed.sections.get("accept", ())
         return None, (*findings, *acceptance.apply(rest, accept, complete=False))
     plan = resolve(parsed.config(), catalog)
-    findings = acceptance.apply(check(plan), plan.accept, complete=True)
-    return dataclasses.replace(plan, findings=findings), findings
+    return plan, acceptance.apply(check(plan), plan.accept, complete=True)
 
 
 def check(plan: Plan, broken: frozenset[str] = frozenset()) -> tuple[Finding, ...]:

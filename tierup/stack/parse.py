@@ -80,6 +80,7 @@ __all__ = [
     "WorkloadClass",
     "is_secret",
     "parse",
+    "set_secret",
 ]
 
 
@@ -148,6 +149,11 @@ def is_secret(name: str) -> bool:
     return (
         name in SECRETS or re.fullmatch(rf"{API_KEY_PREFIX}[a-z0-9]([-a-z0-9]*[a-z0-9])?", name) is not None
     )
+
+
+def set_secret(name: str, stack: str) -> str:
+    """The command that sets a secret of a stack."""
+    return f"pulumi config set --secret {PROJECT_LABEL}:{SECRET_PREFIX}{name} --stack {stack}"
 
 
 _S = TypeVar("_S", bound=Strict)

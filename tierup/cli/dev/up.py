@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from tierup.cli.exits import examples
-from tierup.cli.project import Stack, project_folder
+from tierup.cli.project import Stack, stack_file, stack_name
 
 EXAMPLES = examples("tierup dev up --stack standard", "tierup dev up --stack entry --engines 1 --port 8081")
 
@@ -21,7 +21,6 @@ def up(
     Keys of gateway.keys are generated for the run. If a process dies, the run ends with exit code 1.
     """
     from tierup.cli.dev_page import page
-    from tierup.io.stack.read import stack_path
     from tierup.local.dev.run import DevRun
     from tierup.local.dev.run_folder import check_port, run_folder
 
@@ -30,8 +29,8 @@ def up(
             signal.signal(number, signal.default_int_handler)
     check_port(port)
     with (
-        run_folder(stack) as folder,
-        DevRun(stack_path(project_folder(), stack), folder, port, typer.echo) as run,
+        run_folder(stack_name(stack)) as folder,
+        DevRun(stack_file(stack), folder, port, typer.echo) as run,
     ):
         for finding in run.plan.findings:
             typer.echo(f"{finding.severity}: {finding}")

@@ -3,7 +3,7 @@
 import shlex
 
 from tierup.cli.exits import examples
-from tierup.cli.project import Stack, project_folder
+from tierup.cli.project import Stack, project_folder, stack_name
 
 EXAMPLES = examples('eval "$(tierup local env --stack standard)"')
 
@@ -13,7 +13,8 @@ def env(stack: Stack) -> None:
     from tierup.local.cluster.cluster import Cluster
     from tierup.local.cluster.project import LocalProject
 
-    project = LocalProject(project_folder(), stack, Cluster.load(stack))
+    name = stack_name(stack)
+    project = LocalProject(project_folder(), name, Cluster.load(name))
     wanted = {
         key: value
         for key, value in project.environment().items()

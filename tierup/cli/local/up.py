@@ -5,7 +5,7 @@ import signal
 import typer
 
 from tierup.cli.exits import examples
-from tierup.cli.project import Stack, load_plan, project_folder
+from tierup.cli.project import Stack, deployable_plan, project_folder, stack_file, stack_name
 
 EXAMPLES = examples("tierup local up --stack entry")
 
@@ -21,11 +21,11 @@ def up(stack: Stack) -> None:
     from tierup.local.cluster.project import LocalProject
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    plan = load_plan(stack)
+    plan, name = deployable_plan(stack), stack_name(stack)
     for finding in plan.findings:
         typer.echo(f"{finding.severity}: {finding}")
-    cluster = Cluster.up(stack, echo=typer.echo)
-    project = LocalProject(project_folder(), stack, cluster)
+    cluster = Cluster.up(name, echo=typer.echo)
+    project = LocalProject(project_folder(), name, cluster, stack_source=stack_file(stack))
     project.clear_dead_lock(typer.echo)
     provide(cluster.api, plan)
     typer.echo(f"servers: {', '.join((*plan.nodes.in_service, *plan.nodes.standby))} (simulated)")

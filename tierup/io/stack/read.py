@@ -39,12 +39,12 @@ def stack_names(project: Path) -> list[str]:
 
 
 def _names_beside(path: Path) -> list[str]:
-    return sorted(_stack_of(other) for other in path.parent.glob("Pulumi.*.yaml"))
+    return sorted(stack_of(other) for other in path.parent.glob("Pulumi.*.yaml"))
 
 
 def read_stack(path: Path) -> RawStack:
     """The `tierup:` values of a stack file; problems of the file are in the result's findings."""
-    stack = _stack_of(path)
+    stack = stack_of(path)
     try:
         return parse_stack(path.read_text(encoding="utf-8-sig"), stack, path.name)
     except FileNotFoundError:
@@ -63,7 +63,8 @@ def read_stack(path: Path) -> RawStack:
     return _unreadable(stack, finding)
 
 
-def _stack_of(path: Path) -> str:
+def stack_of(path: Path) -> str:
+    """The name of the stack whose file this is: `standard` for `Pulumi.standard.yaml` and for `standard.yaml`."""
     return path.name.removeprefix("Pulumi.").removesuffix(".yaml")
 
 
@@ -144,10 +145,10 @@ def split_config(stack: str, config: Mapping[Any, Any]) -> RawStack:
         elif namespace == PROJECT and key.startswith(SECRET_PREFIX):
             secrets.add(key.removeprefix(SECRET_PREFIX))
             if not _is_secure(value):
-                findings.append(_in_clear(key, full_key))
+                findings.append(_in_clear(key, full_key, stack))
         elif namespace == PROJECT:
             values[key] = value
-            findings.extend(_clear_tokens(value, key))
+            findings.extend(_clear_tokens(value, key, stack))
     return RawStack(stack, values, frozenset(secrets), tuple(findings))
 
 
@@ -159,23 +160,27 @@ _NAMES = ", ".join((*SECRETS, f"{API_KEY_PREFIX}CALLER"))
 _KEYS = f"{PROJECT}:{SECRET_PREFIX}NAME (NAME one of {_NAMES})"
 
 
-def _in_clear(path: str, keys: str) -> Finding:
-    fix = f"revoke it, then `pulumi config set --secret` a new one as {keys}"
+def _in_clear(path: str, keys: str, stack: str) -> Finding:
+    fix = f"revoke it, then `pulumi config set --secret --stack {stack}` a new one as {keys}"
     return Finding(Code.SECRET_IN_CLEAR, path, "a secret stands in clear", fix)
 
 
-def _clear_tokens(value: object, path: str) -> list[Finding]:
+def _clear_tokens(value: object, path: str, stack: str) -> list[Finding]:
     if _is_secure(value):
         problem = "a secret inside a section makes the whole section secret"
         return [Finding(Code.SECRET_IN_CLEAR, path, problem, f"write it in clear, or keep it as {_KEYS}")]
     if isinstance(value, dict):
-        return [finding for key, item in value.items() for finding in _clear_tokens(item, f"{path}.{key}")]
+        return [
+            finding for key, item in value.items() for finding in _clear_tokens(item, f"{path}.{key}", stack)
+        ]
     if isinstance(value, list):
         return [
-            finding for index, item in enumerate(value) for finding in _clear_tokens(item, f"{path}[{index}]")
+            finding
+            for index, item in enumerate(value)
+            for finding in _clear_tokens(item, f"{path}[{index}]", stack)
         ]
     if isinstance(value, str) and holds_token(value):
-        return [_in_clear(path, _KEYS)]
+        return [_in_clear(path, _KEYS, stack)]
     return []
 
 

@@ -45,6 +45,7 @@ class LocalProject:
     stack: str
     cluster: Cluster
     own_folder: Path | None = None  # for stacks that share a cluster and no files; it exists
+    stack_source: Path | None = None  # the user's stack file, if it is not that of the project
 
     @property
     def work_folder(self) -> Path:
@@ -102,7 +103,8 @@ class LocalProject:
 
     def _write_stack_file(self) -> list[str]:
         """Write the user's stack file with this cluster in it; returns the keys of secrets without a local value."""
-        document = load_yaml(stack_path(self.source, self.stack).read_text())
+        source = self.stack_source if self.stack_source is not None else stack_path(self.source, self.stack)
+        document = load_yaml(source.read_text(encoding="utf-8-sig"))
         previous = load_yaml(self.stack_file.read_text()) if self.stack_file.exists() else {}
         document = {key: value for key, value in document.items() if key not in _ENCRYPTION}
         document |= {key: previous[key] for key in _ENCRYPTION if key in previous}

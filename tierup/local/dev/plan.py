@@ -21,7 +21,7 @@ def dev_plan(path: Path) -> Plan:
     raw = read_stack(path)
     gateway = parse(raw).sections.get("gateway")
     keys = gateway.keys if gateway is not None and gateway.keys is not None else {}
-    generated = {"tls-certificate", "tls-key", *(API_KEY_PREFIX + name for name in keys)}
+    generated = {"hub-token", "tls-certificate", "tls-key", *(API_KEY_PREFIX + name for name in keys)}
     plan = make_plan(parse(replace(raw, secrets=raw.secrets | generated)), load_catalog())
     allowed = ", ".join(name for name, facts in load_engines().items() if facts.cpu_build)
     for index, model in enumerate(plan.models):
