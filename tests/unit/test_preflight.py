@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 import pytest
+from listed_findings import not_listed
 from searched_codes import SEARCHED
 from small_stack import MODEL, NODES, codes, findings, refusals, small_plan, small_stack
 
@@ -320,6 +321,12 @@ BOUNDARIES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
 def test_both_sides_of_a_boundary(code: str, right: dict[str, Any], wrong: dict[str, Any]) -> None:
     assert code not in codes(**right)
     assert code in codes(**wrong)
+
+
+def test_every_finding_is_listed_at_its_key_of_the_reference() -> None:
+    found = [item for _, _, wrong in BOUNDARIES for item in (*findings(**wrong), *refusals(**wrong))]
+    assert len({item.code for item in found}) > 40
+    assert not_listed(found) == set()
 
 
 def test_rules_report_the_severities_that_are_explained() -> None:

@@ -12,7 +12,7 @@ from tierup.compare import Comparison, compare
 from tierup.cost.report.cost import StackReport
 from tierup.cost.report.difference import DifferenceReport
 from tierup.io.stack.read import read_stack, stack_path
-from tierup.report import compare_markdown
+from tierup.report import compare_markdown, stack_page
 from tierup.report.charts import compare as picture
 from tierup.report.findings_page import page
 from tierup.rules.preflight import make_plan
@@ -69,6 +69,7 @@ GENERATED: dict[str, Callable[[], str]] = {
     "stacks/tierup.schema.json": schema,
     "monitoring/dashboards/tier.json": dashboard,
     "docs/findings.md": page,
+    "docs/stack-file.md": stack_page.page,
     "docs/cost.schema.json": cost_schema,
     "docs/cost-difference.schema.json": cost_difference_schema,
     "docs/compare.svg": lambda: picture.render(comparison()),

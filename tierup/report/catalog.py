@@ -1,6 +1,6 @@
 """The catalogue as tables and as plain data: an overview of each kind, and every value of one entry."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any
@@ -44,12 +44,13 @@ def _entries(kind: Kind) -> Mapping[str, Any]:
 
 def overview(kind: Kind) -> tuple[Row, list[Row]]:
     """Columns and rows: what a reader chooses by."""
-    columns, row = {
+    overviews: dict[Kind, tuple[Row, Callable[[Any], Row]]] = {
         Kind.GPUS: (("id", "architecture", "memory", "bandwidth", "link", "source of memory", "date"), _gpu),
         Kind.SERVERS: (("id", "server", "GPUs", "price", "range", "source of price", "date"), _server),
         Kind.MODELS: (("id", "model", "context", "gated", "precisions", "licence", "date"), _model),
         Kind.PRICES: (("id", "value", "unit", "range", "source", "date", "confidence"), _price),
-    }[kind]
+    }
+    columns, row = overviews[kind]
     return columns, [(name, *row(entry)) for name, entry in _entries(kind).items()]
 
 
@@ -130,7 +131,9 @@ def _text(value: object) -> str:
         return "none"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return f"{value:,}" if isinstance(value, (int, float, Decimal)) else str(value)
+    if isinstance(value, (float, Decimal)):
+        return f"{value:,.12g}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def _range(low: float | Decimal | None, high: float | Decimal | None) -> str:

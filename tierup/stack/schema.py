@@ -74,7 +74,8 @@ def _tidy(part: Any) -> Any:
     }
     if tidy.get("type") == "number":
         tidy = {_BOUNDS.get(key, key): value for key, value in tidy.items()}
-        return {"anyOf": [tidy, {"type": "string", "pattern": DECIMAL}]}
+        about = {name: tidy.pop(name) for name in ("description", "examples", "unit") if name in tidy}
+        return about | {"anyOf": [tidy, {"type": "string", "pattern": DECIMAL}]}
     if "patternProperties" in tidy:
         tidy["additionalProperties"] = False
     return tidy
@@ -82,8 +83,9 @@ def _tidy(part: Any) -> Any:
 
 def _complete(parts: Schema, catalog: Catalog) -> None:
     """Add the ids of the catalogue, the precisions of each model, and the codes that can be accepted."""
+    code = parts["Acceptance"]["properties"]["code"]
     parts["Acceptance"]["properties"]["code"] = {
-        "description": parts["Acceptance"]["properties"]["code"]["description"],
+        **{name: code[name] for name in ("description", "examples")},
         "enum": [str(code) for code in ACCEPTABLE],
     }
     del parts["Code"]

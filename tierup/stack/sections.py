@@ -24,6 +24,7 @@ from pydantic.alias_generators import to_camel
 from tierup.catalog import Precision
 from tierup.catalog.engine import load_engines
 from tierup.findings.model import Code
+from tierup.stack.key import key
 
 DECIMAL = r"^-?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?$"
 
@@ -87,32 +88,45 @@ class ClassMatch(Strict):
     """How the gateway recognises requests of a class: all given conditions must hold."""
 
     max_tokens_from: Annotated[
-        int | None, Field(ge=1, le=1_000_000, description="The request allows at least so many answer tokens")
+        int | None,
+        key("The request allows at least this many answer tokens", 1000, "tokens", ge=1, le=1_000_000),
     ] = None
-    stream: bool | None = None
-    paths: Annotated[list[GeneratePath] | None, Field(min_length=1)] = None
+    stream: Annotated[bool | None, key("Whether the request asks for a stream", True)] = None
+    paths: Annotated[
+        list[GeneratePath] | None, key("The API paths of the request", ["/v1/chat/completions"], min_length=1)
+    ] = None
     models: Annotated[
-        list[ModelName] | None, Field(min_length=1, description="Model names that clients use")
+        list[ModelName] | None, key("The model names that the request asks for", ["qwen2.5-7b"], min_length=1)
     ] = None
 
 
 class WorkloadClass(Strict):
     """One kind of request: its size and its promised latency."""
 
-    prompt_tokens: Annotated[int, Field(ge=1, le=1_000_000)]
-    answer_tokens: Annotated[int, Field(ge=1, le=1_000_000)]
-    ttft_ms: Annotated[Number, Field(gt=0, le=600_000, description="Promised time to the first token, ms")]
-    tpot_ms: Annotated[Number, Field(gt=0, le=60_000, description="Promised time per output token, ms")]
-    share: Annotated[Number, Field(gt=0, le=1, description="Share of the requests, 0..1")]
+    prompt_tokens: Annotated[int, key("Length of a typical prompt", 512, "tokens", ge=1, le=1_000_000)]
+    answer_tokens: Annotated[int, key("Length of a typical answer", 200, "tokens", ge=1, le=1_000_000)]
+    ttft_ms: Annotated[Number, key("Promised time to the first token", 500, "ms", gt=0, le=600_000)]
+    tpot_ms: Annotated[
+        Number, key("Promised time for each further token of the answer", 50, "ms", gt=0, le=60_000)
+    ]
+    share: Annotated[
+        Number,
+        key("Share of all requests; the shares of all classes add up to 1", 0.8, "share, 0 to 1", gt=0, le=1),
+    ]
     priority: Annotated[
         int,
-        Field(
+        key(
+            "Requests with a higher value are served first, on any engine; below 50 they may wait",
+            80,
+            "rank, 0 to 100",
             ge=0,
             le=100,
-            description="Requests with a higher value are served first, on any engine; below 50 they may wait",
         ),
     ]
-    match: ClassMatch | None = None
+    match: Annotated[
+        ClassMatch | None,
+        key("How the gateway recognises requests of this class; by default from their answer tokens"),
+    ] = None
 
     @property
     def answer_seconds(self) -> float:
@@ -123,12 +137,14 @@ class WorkloadClass(Strict):
 class Workload(Strict):
     """Who uses the service."""
 
-    users: Annotated[int, Field(ge=1, le=100_000, description="People who use the service at the same time")]
+    users: Annotated[int, key("People who use the service at the same time", 40, "people", ge=1, le=100_000)]
     think_seconds: Annotated[
-        Number | None,
-        Field(ge=0, le=3600, description="Pause between an answer and the user's next request, s"),
+        Number | None, key("Pause between an answer and the user's next request", 20, "s", ge=0, le=3600)
     ] = None
-    classes: Annotated[dict[DnsName, WorkloadClass] | None, Field(min_length=1)] = None
+    classes: Annotated[
+        dict[DnsName, WorkloadClass] | None,
+        key("Kinds of requests by name, with their sizes and promised latencies", min_length=1),
+    ] = None
 
 
 class Provider(StrEnum):
@@ -150,22 +166,31 @@ class StandbyMode(StrEnum):
 class Standby(Strict):
     """Spare servers that take over when a server fails or the load grows."""
 
-    mode: StandbyMode | None = None
-    count: Annotated[int | None, Field(ge=0, le=100)] = None
+    mode: Annotated[
+        StandbyMode | None,
+        key("State of the spare servers: powered off, running without pods, or none", "cold"),
+    ] = None
+    count: Annotated[int | None, key("Number of spare servers", 1, "servers", ge=0, le=100)] = None
 
 
 class Nodes(Strict):
     """The GPU servers."""
 
-    server: Annotated[str, Field(description="A server of the catalogue")]
-    provider: Provider | None = None
-    count: Annotated[
-        int | None, Field(ge=1, le=1000, description="GPU servers in service, without spares")
+    server: Annotated[
+        str, key("A server of the catalogue; `tierup catalog list servers` prints them", "entry-2x-rtx-4090")
+    ]
+    provider: Annotated[
+        Provider | None, key("Where the servers come from; only `existing` is supported yet", "existing")
     ] = None
-    standby: Standby | None = None
+    count: Annotated[
+        int | None, key("GPU servers in service, without spares", 2, "servers", ge=1, le=1000)
+    ] = None
+    standby: Annotated[
+        Standby | None, key("Spare servers that take over when one fails or the load grows")
+    ] = None
     names: Annotated[
         list[NodeName] | None,
-        Field(min_length=1, description="Node names: servers in service first, then spares"),
+        key("Names of the cluster's nodes: servers in service first, then spares", ["gpu-1"], min_length=1),
     ] = None
 
 
@@ -199,40 +224,62 @@ class CacheKind(StrEnum):
 class Parallelism(Strict):
     """How one replica is spread over GPUs."""
 
-    tensor: Annotated[int | None, Field(ge=1, le=64)] = None
-    pipeline: Annotated[int | None, Field(ge=1, le=64)] = None
+    tensor: Annotated[
+        int | None,
+        key("GPUs that share each layer; it must divide the model's attention heads", 2, "GPUs", ge=1, le=64),
+    ] = None
+    pipeline: Annotated[
+        int | None, key("Stages of layers, each on GPUs of its own", 2, "stages", ge=1, le=64)
+    ] = None
 
 
 class Cache(Strict):
     """Where the files of a model are stored."""
 
-    kind: CacheKind | None = None
-    storage_class: NodeName | None = None
+    kind: Annotated[
+        CacheKind | None,
+        key("Where the files are stored: in one volume for all servers, or on each server", "shared"),
+    ] = None
+    storage_class: Annotated[
+        NodeName | None, key("Storage class of the shared volume; several servers need ReadWriteMany", "nfs")
+    ] = None
 
 
 class Model(Strict):
     """One served model; several entries may have the same id with different precisions."""
 
-    id: Annotated[str, Field(description="A model of the catalogue")]
-    name: Annotated[ModelName | None, Field(description="The name that clients use")] = None
-    precision: Precision | None = None
+    id: Annotated[
+        str, key("A model of the catalogue; `tierup catalog list models` prints them", "qwen2.5-7b")
+    ]
+    name: Annotated[ModelName | None, key("The name that clients use", "chat-large")] = None
+    precision: Annotated[Precision | None, key("How the weights are stored and computed", "fp8")] = None
     revision: Annotated[
-        str | None, Field(pattern=r"^[0-9a-f]{40}$", description="Commit of the repository")
+        str | None,
+        key(
+            "Commit of the model's repository",
+            "a09a35458c702b33eeacc393d103063234e8bc28",
+            pattern=r"^[0-9a-f]{40}$",
+        ),
     ] = None
-    engine: Engine | None = None
-    parallelism: Parallelism | None = None
+    engine: Annotated[Engine | None, key("The program that serves the model", "vllm")] = None
+    parallelism: Annotated[Parallelism | None, key("How one replica is spread over GPUs")] = None
     replicas: Annotated[
-        int | None, Field(ge=1, le=1000, description="Minimum number of replicas; the autoscaler adds more")
+        int | None, key("Minimum number of replicas; the autoscaler adds more", 2, "replicas", ge=1, le=1000)
     ] = None
     context: Annotated[
-        int | None, Field(ge=256, le=10_000_000, description="Tokens of prompt and answer together")
+        int | None, key("Prompt and answer together, at most", 8192, "tokens", ge=256, le=10_000_000)
     ] = None
     max_num_seqs: Annotated[
-        int | None, Field(ge=1, le=4096, description="Slots: requests that a replica runs at once")
+        int | None, key("Slots: requests that a replica runs at once", 16, "requests", ge=1, le=4096)
     ] = None
-    gpu_memory_utilization: Annotated[Number | None, Field(ge=0.1, le=0.98)] = None
-    kv_cache_dtype: KvCacheDtype | None = None
-    cache: Cache | None = None
+    gpu_memory_utilization: Annotated[
+        Number | None,
+        key("Share of a GPU's memory that the engine takes", 0.9, "share, 0 to 1", ge=0.1, le=0.98),
+    ] = None
+    kv_cache_dtype: Annotated[
+        KvCacheDtype | None, key("How the KV cache is stored: in the model's data type, or in 8 bits", "fp8")
+    ] = None
+    cache: Annotated[Cache | None, key("Where the files of the model are stored")] = None
 
 
 class ServiceType(StrEnum):
@@ -245,14 +292,28 @@ class ServiceType(StrEnum):
 class ApiKey(Strict):
     """What one caller may do. The key itself is the secret `key-NAME`, with several values while it is rotated."""
 
-    classes: Annotated[list[DnsName] | None, Field(min_length=1, description="Default: all")] = None
-    requests_per_second: Annotated[Number | None, Field(gt=0, le=100_000)] = None
+    classes: Annotated[
+        list[DnsName] | None, key("Classes that the caller may use; all by default", ["chat"], min_length=1)
+    ] = None
+    requests_per_second: Annotated[
+        Number | None,
+        key("Requests that the caller may send; no limit by default", 5, "requests/s", gt=0, le=100_000),
+    ] = None
     in_flight: Annotated[
-        int | None, Field(ge=1, le=65_535, description="Requests that may run or wait at once")
+        int | None,
+        key(
+            "Requests of the caller that may run or wait at once; no limit by default",
+            10,
+            "requests",
+            ge=1,
+            le=65_535,
+        ),
     ] = None
     sets_priority: Annotated[
         bool | None,
-        Field(description="Whether the `priority` of a request is used instead of that of its class"),
+        key(
+            "Whether the `priority` of a request is used instead of that of its class; false by default", True
+        ),
     ] = None
 
 
@@ -260,50 +321,102 @@ class Alias(Strict):
     """One name for several models: requests are split by weight or by class."""
 
     weights: Annotated[
-        dict[ModelName, Annotated[Number, Field(gt=0, le=1e6)]] | None, Field(min_length=1)
+        dict[ModelName, Annotated[Number, Field(gt=0, le=1e6)]] | None,
+        key("Models with their parts of the requests", {"qwen2.5-7b": 1}, min_length=1),
     ] = None
-    classes: Annotated[dict[DnsName, ModelName] | None, Field(min_length=1)] = None
+    classes: Annotated[
+        dict[DnsName, ModelName] | None,
+        key("The model that serves each class", {"chat": "qwen2.5-7b"}, min_length=1),
+    ] = None
 
 
 class Gateway(Strict):
     """The Nginx gateway in front of the model servers."""
 
-    replicas: Annotated[int | None, Field(ge=1, le=20)] = None
-    keepalive_timeout_seconds: Annotated[int | None, Field(ge=1, le=3600)] = None
-    client_body_buffer_size: Size | None = None
-    max_body_size: Size | None = None
+    replicas: Annotated[int | None, key("Nginx pods", 2, "pods", ge=1, le=20)] = None
+    keepalive_timeout_seconds: Annotated[
+        int | None, key("How long an idle connection of a client stays open", 60, "s", ge=1, le=3600)
+    ] = None
+    client_body_buffer_size: Annotated[
+        Size | None,
+        key("Buffer for the body of a request, in the notation of Nginx: k is KiB, m is MiB", "128k"),
+    ] = None
+    max_body_size: Annotated[
+        Size | None, key("Largest body of a request, in the notation of Nginx: k is KiB, m is MiB", "2m")
+    ] = None
     queue_length: Annotated[
-        int | None, Field(ge=0, le=100_000, description="Requests that may wait, per model")
+        int | None,
+        key(
+            "Requests that may wait for a slot, for each model; one more gets status 429",
+            64,
+            "requests",
+            ge=0,
+            le=100_000,
+        ),
     ] = None
     longform_cap: Annotated[
-        Number | None, Field(gt=0, lt=1, description="Share of the slots that long jobs may use")
+        Number | None,
+        key(
+            "Share of the slots that classes with a priority below 50 may use",
+            0.5,
+            "share, 0 to 1",
+            gt=0,
+            lt=1,
+        ),
     ] = None
-    service_type: ServiceType | None = None
-    source_ranges: Annotated[list[Cidr] | None, Field(description="CIDRs that may reach a load balancer")] = (
-        None
-    )
+    service_type: Annotated[
+        ServiceType | None,
+        key(
+            "How clients reach the gateway: only inside the cluster, or through a load balancer",
+            "LoadBalancer",
+        ),
+    ] = None
+    source_ranges: Annotated[
+        list[Cidr] | None, key("Networks from which a load balancer may be reached", ["192.0.2.0/24"])
+    ] = None
     keys: Annotated[
         dict[DnsName, ApiKey] | None,
-        Field(min_length=1, description="Callers; default: no keys, everyone with network access may call"),
+        key("Callers by name; without any, everyone with network access may call", min_length=1),
     ] = None
-    aliases: Annotated[dict[ModelName, Alias] | None, Field(min_length=1)] = None
+    aliases: Annotated[
+        dict[ModelName, Alias] | None,
+        key("Names that stand for several models, or for one under another name", min_length=1),
+    ] = None
     tls: Annotated[
-        bool | None, Field(description="Needs the secrets tls-certificate and tls-key, both PEM")
+        bool | None,
+        key(
+            "Whether the gateway serves HTTPS; needs the secrets tls-certificate and tls-key, both PEM", True
+        ),
     ] = None
 
 
 class Autoscaling(Strict):
     """The HorizontalPodAutoscaler of the model servers."""
 
-    enabled: bool | None = None
-    max_replicas: Annotated[int | None, Field(ge=1, le=1000, description="Per model")] = None
-    in_flight_target: Annotated[Number | None, Field(gt=0, le=1, description="Share of the slots in use")] = (
-        None
-    )
-    queue_time_target_ms: Annotated[int | None, Field(ge=1, le=600_000)] = None
-    cpu_target_percent: Annotated[int | None, Field(ge=1, le=100)] = None
-    gpu_target_percent: Annotated[int | None, Field(ge=1, le=100)] = None
-    scale_down_window_seconds: Annotated[int | None, Field(ge=0, le=3600)] = None
+    enabled: Annotated[
+        bool | None, key("Whether a HorizontalPodAutoscaler changes the number of replicas", False)
+    ] = None
+    max_replicas: Annotated[
+        int | None, key("Largest number of replicas, for each model", 4, "replicas", ge=1, le=1000)
+    ] = None
+    in_flight_target: Annotated[
+        Number | None,
+        key("Share of the slots in use above which replicas are added", 0.75, "share, 0 to 1", gt=0, le=1),
+    ] = None
+    queue_time_target_ms: Annotated[
+        int | None,
+        key("Time in the engine's queue above which replicas are added", 500, "ms", ge=1, le=600_000),
+    ] = None
+    cpu_target_percent: Annotated[
+        int | None, key("CPU utilisation above which replicas are added", 90, "%", ge=1, le=100)
+    ] = None
+    gpu_target_percent: Annotated[
+        int | None, key("GPU utilisation above which replicas are added", 95, "%", ge=1, le=100)
+    ] = None
+    scale_down_window_seconds: Annotated[
+        int | None,
+        key("How long the load must be lower before replicas are removed", 300, "s", ge=0, le=3600),
+    ] = None
 
 
 class MonitoringMode(StrEnum):
@@ -316,19 +429,38 @@ class MonitoringMode(StrEnum):
 class Monitoring(Strict):
     """Prometheus and Grafana."""
 
-    mode: MonitoringMode | None = None
-    retention_days: Annotated[int | None, Field(ge=1, le=365)] = None
-    storage_gib: Annotated[int | None, Field(ge=1, le=10_000)] = None
-    storage_class: NodeName | None = None
-    retain: Annotated[
-        bool | None, Field(description="Keep the metrics volume when the stack is destroyed")
+    mode: Annotated[
+        MonitoringMode | None,
+        key("Who runs Prometheus and Grafana; only `bundled` is supported yet", "bundled"),
     ] = None
-    scrape_interval_seconds: Annotated[int | None, Field(ge=1, le=300)] = None
+    retention_days: Annotated[int | None, key("How long metrics are kept", 15, "days", ge=1, le=365)] = None
+    storage_gib: Annotated[
+        int | None, key("Size of the volume of the metrics", 20, "GiB", ge=1, le=10_000)
+    ] = None
+    storage_class: Annotated[
+        NodeName | None, key("Storage class of the volume of the metrics", "local-path")
+    ] = None
+    retain: Annotated[
+        bool | None, key("Whether the volume of the metrics is kept when the stack is destroyed", True)
+    ] = None
+    scrape_interval_seconds: Annotated[
+        int | None, key("Time between two measurements", 15, "s", ge=1, le=300)
+    ] = None
     gpu_exporter: Annotated[
-        str | None, Field(pattern=r"^[a-z0-9.-]+:[0-9]+$", description="DCGM exporter, name:port")
+        str | None,
+        key(
+            "Address of the DCGM exporter, as name:port",
+            "nvidia-dcgm-exporter.gpu-operator.svc.cluster.local:9400",
+            pattern=r"^[a-z0-9.-]+:[0-9]+$",
+        ),
     ] = None
     node_exporter: Annotated[
-        str | None, Field(pattern=r"^[a-z0-9.-]+:[0-9]+$", description="Node exporter, name:port")
+        str | None,
+        key(
+            "Address of the node exporter, as name:port",
+            "node-exporter.monitoring.svc.cluster.local:9100",
+            pattern=r"^[a-z0-9.-]+:[0-9]+$",
+        ),
     ] = None
 
 
@@ -344,30 +476,43 @@ class Budget(Strict):
 
     capex_usd: Annotated[
         Money | None,
-        Field(gt=0, le=1_000_000_000, description="Purchase price of the hardware, spares included, USD"),
+        key(
+            "Limit of the purchase price of the hardware, spares included",
+            20000,
+            "USD",
+            gt=0,
+            le=1_000_000_000,
+        ),
     ] = None
     monthly_usd: Annotated[
         Money | None,
-        Field(gt=0, le=1_000_000_000, description="Cost of a month, amortisation included, USD"),
+        key("Limit of the cost of a month, amortisation included", 900, "USD", gt=0, le=1_000_000_000),
     ] = None
     max_increase_usd_per_month: Annotated[
         Money | None,
-        Field(ge=0, le=1_000_000_000, description="Increase of the monthly cost by one change, USD"),
+        key("Limit of what one change may add to the cost of a month", 100, "USD", ge=0, le=1_000_000_000),
     ] = None
-    mode: BudgetMode | None = None
+    mode: Annotated[
+        BudgetMode | None,
+        key("What exceeding a limit causes: a warning, or an error that stops the deployment", "advisory"),
+    ] = None
 
 
 class Quote(Strict):
     """Your own price, which replaces the catalogue's."""
 
-    value: Annotated[Money, Field(ge=0, le=1_000_000_000)]
+    value: Annotated[
+        Money,
+        key("Your price, in the unit of the catalogue's", 0.11, "unit of the price", ge=0, le=1_000_000_000),
+    ]
     unit: Annotated[
-        str | None, Field(min_length=1, description="Unit of the price; must be the catalogue's")
+        str | None, key("Unit of the price; it must be the catalogue's", "USD/kWh", min_length=1)
     ] = None
     source: Annotated[
-        str, Field(pattern=r"^\s*\S[\s\S]+\S\s*$", description="Who gave the price, and in which document")
+        str,
+        key("Who gave the price, and in which document", "contract 2026-114", pattern=r"^\s*\S[\s\S]+\S\s*$"),
     ]
-    as_of: Annotated[datetime.date, Field(description="The date of the quote")]
+    as_of: Annotated[datetime.date, key("Date of the quote", "2026-11-01")]
 
 
 class Cost(Strict):
@@ -375,7 +520,10 @@ class Cost(Strict):
 
     quotes: Annotated[
         dict[NodeName, Quote] | None,
-        Field(min_length=1, description="Prices by an id of tierup/catalog/prices.yaml or of a server"),
+        key(
+            "Your prices by id; `tierup catalog list prices` prints the ids, and a server has its own",
+            min_length=1,
+        ),
     ] = None
 
 
@@ -387,18 +535,19 @@ class ImagesSection(Strict):
         return {key: getattr(self, key) for key in type(self).model_fields}
 
 
-def _image_keys() -> dict[str, str | None]:
+def _image_keys() -> dict[str, str]:
     """The keys and their descriptions: the images of the engines, then those of gateway and monitoring."""
-    keys: dict[str, str | None] = {}
+    keys: dict[str, str] = {}
     for facts in load_engines().values():
-        keys[facts.image.key] = None
+        keys[facts.image.key] = f"Image of {facts.title}"
         keys.update({image.key: image.about for image in facts.format_images.values()})
-    others = {"nginx": None, "prometheus": None, "grafana": None}
+    others = {name: f"Image of {name.capitalize()}" for name in ("nginx", "prometheus", "grafana")}
     return {**keys, **others, "reloader": "Python image of the sidecar of Nginx"}
 
 
 _IMAGE_FIELDS: dict[str, Any] = {
-    key: (Image | None, Field(default=None, description=about)) for key, about in _image_keys().items()
+    name: (Annotated[Image | None, key(about, f"registry.example.com/{name}:1.0")], None)
+    for name, about in _image_keys().items()
 }
 Images = create_model("Images", __base__=ImagesSection, __doc__=ImagesSection.__doc__, **_IMAGE_FIELDS)
 
@@ -406,21 +555,25 @@ Images = create_model("Images", __base__=ImagesSection, __doc__=ImagesSection.__
 class Cluster(Strict):
     """The cluster of the stack."""
 
-    kubeconfig: Annotated[str | None, Field(min_length=1, description="Path; default: that of kubectl")] = (
-        None
-    )
-    context: Annotated[str | None, Field(min_length=1)] = None
-    namespace: DnsName | None = None
+    kubeconfig: Annotated[
+        str | None, key("Path of the kubeconfig; that of kubectl by default", "~/.kube/config", min_length=1)
+    ] = None
+    context: Annotated[str | None, key("Context of the kubeconfig", "my-cluster", min_length=1)] = None
+    namespace: Annotated[DnsName | None, key("Namespace of the stack's objects", "llm")] = None
 
 
 class Acceptance(Strict):
     """A warning that is accepted. It is still shown, with the reason."""
 
-    code: Annotated[Code, Field(description="A warning, see docs/findings.md")]
+    code: Annotated[Code, key("Code of a warning; docs/findings.md explains them", "TIER052")]
     path: Annotated[
-        str | None,
-        Field(min_length=1, description="The path of the warning; default: any path"),
+        str | None, key("Path of the warning; any path by default", "nodes.count", min_length=1)
     ] = None
     reason: Annotated[
-        str, Field(pattern=r"^\s*\S[\s\S]{8,}\S\s*$", description="The reason, for readers of the file")
+        str,
+        key(
+            "The reason, for readers of the file",
+            "a test tier, an outage costs nothing",
+            pattern=r"^\s*\S[\s\S]{8,}\S\s*$",
+        ),
     ]
