@@ -8,11 +8,12 @@ from pathlib import Path
 
 from tierup.catalog import load_catalog
 from tierup.catalog.claims import load_claims
+from tierup.cli import plan_page
 from tierup.compare import Comparison, compare
 from tierup.cost.report.cost import StackReport
 from tierup.cost.report.difference import DifferenceReport
 from tierup.io.stack.read import read_stack, stack_path
-from tierup.report import compare_markdown, stack_page
+from tierup.report import compare_markdown, stack_page, terminal
 from tierup.report.charts import compare as picture
 from tierup.report.findings_page import page
 from tierup.rules.preflight import make_plan
@@ -65,6 +66,20 @@ def readme() -> str:
     )
 
 
+def plan_picture() -> str:
+    """What `tierup plan` prints for the standard tier, without the table of defaults."""
+    plan = make_plan(parse(read_stack(stack_path(ROOT, "standard"))), load_catalog())
+    findings = (f"{finding.severity}: {finding}" for finding in plan.findings)
+    command = "tierup plan --stack standard"
+    return terminal.svg(command, (f"$ {command}", *plan_page.lines(plan), *findings), "plan")
+
+
+def answer_picture() -> str:
+    """A chat through a real gateway, as recorded in docs/answer.txt."""
+    recorded = (ROOT / "docs/answer.txt").read_text(encoding="utf-8")
+    return terminal.svg("a chat through the gateway", recorded.splitlines(), "answer")
+
+
 GENERATED: dict[str, Callable[[], str]] = {
     "stacks/tierup.schema.json": schema,
     "monitoring/dashboards/tier.json": dashboard,
@@ -74,6 +89,8 @@ GENERATED: dict[str, Callable[[], str]] = {
     "docs/cost-difference.schema.json": cost_difference_schema,
     "docs/compare.svg": lambda: picture.render(comparison()),
     "docs/compare.md": compare_page,
+    "docs/plan.svg": plan_picture,
+    "docs/answer.svg": answer_picture,
     "README.md": readme,
 }
 

@@ -1,0 +1,151 @@
+"""Every command block of README and docs runs, or says what it needs; every YAML example is a valid stack file."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from tierup.io.stack.yaml import read_yaml
+from tierup.stack.schema import json_schema
+from tierup.templates import ROOT
+
+# What a block may need, after `needs=`. Only the first can be had here, where the machine has it.
+NEEDS = {
+    "jq": "the program jq",
+    "cluster": "a real cluster, the Pulumi CLI, or a service on one",
+    "local": "a local cluster, which tests/control_plane starts",
+    "minutes": "minutes, and the toolchain or vLLM's CPU build",
+    "results": "results of load tests",
+}
+# How many blocks run and how many do not: a block that is added or marked changes this on purpose.
+COUNTS = {"run": 9, "jq": 1, "cluster": 9, "local": 2, "minutes": 5, "results": 1}
+OTHER = {"yaml", "mermaid", "text"}
+FENCE = re.compile(
+    r"^(?P<indent> *)```(?P<kind>[^\n]*)\n(?P<body>.*?)^(?P=indent)```$", re.MULTILINE | re.DOTALL
+)
+
+
+@dataclass(frozen=True)
+class Block:
+    """One fenced block of a page."""
+
+    page: str
+    kind: str  # what stands after the opening fence
+    body: str
+
+    @property
+    def needs(self) -> str | None:
+        found = re.fullmatch(r"sh(?: needs=(\w+))?", self.kind)
+        return found[1] if found else None
+
+
+def pages() -> list[Path]:
+    """The pages in English; tests/unit/test_docs_chinese.py holds the others to the same blocks."""
+    docs = [path for path in sorted((ROOT / "docs").rglob("*.md")) if "zh" not in path.parts]
+    return [ROOT / "README.md", *docs, ROOT / "images" / "README.md"]
+
+
+def blocks(page: Path) -> list[Block]:
+    text = page.read_text(encoding="utf-8")
+    name = page.relative_to(ROOT).as_posix()
+    return [
+        Block(name, found["kind"], _plain(found["body"], found["indent"])) for found in FENCE.finditer(text)
+    ]
+
+
+def _plain(body: str, indent: str) -> str:
+    return re.sub(rf"^{indent}", "", body, flags=re.MULTILINE)
+
+
+BLOCKS = [block for page in pages() for block in blocks(page)]
+RUN = [block for block in BLOCKS if block.kind == "sh" or block.needs == "jq"]
+YAML = [block for block in BLOCKS if block.kind == "yaml"]
+
+
+def test_every_block_says_what_it_is() -> None:
+    for block in BLOCKS:
+        assert block.kind in OTHER | {"sh"} or block.needs in NEEDS, (block.page, block.kind, block.body)
+
+
+def test_no_block_is_skipped_silently() -> None:
+    shell = [block for block in BLOCKS if block.kind not in OTHER]
+    assert Counter("run" if block.needs is None else block.needs for block in shell) == COUNTS
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A copy of what the commands read, with `.venv` as `make setup` makes it."""
+    for name in ("Pulumi.yaml", "stacks", "ci"):
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy2
+        copy(ROOT / name, tmp_path / name)
+    programs = tmp_path / ".venv" / "bin"
+    programs.mkdir(parents=True)
+    (programs / "activate").write_text(f'PATH="{programs}:$PATH"\n')
+    command = programs / "tierup"
+    code = "import sys; sys.argv[0] = 'tierup'; from tierup.cli import main; main()"
+    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -c "{code}" "$@"\n')
+    command.chmod(0o755)
+    return tmp_path
+
+
+@pytest.mark.parametrize("page", sorted({block.page for block in RUN}))
+def test_the_commands_of_a_page_run_one_after_the_other(checkout: Path, page: str) -> None:
+    path = f"{checkout / '.venv' / 'bin'}:{os.environ['PATH']}"
+    env = {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT), "XDG_STATE_HOME": str(checkout / "state")}
+    for block in (block for block in RUN if block.page == page):
+        if block.needs == "jq" and shutil.which("jq") is None:
+            pytest.skip("NOT PROVEN: there is no jq")
+        command = ["bash", "-euo", "pipefail", "-c", block.body]
+        ended = subprocess.run(command, cwd=checkout, env=env, capture_output=True, text=True, check=False)
+        assert ended.returncode == 0, f"{block.body}\n{ended.stdout[-2000:]}\n{ended.stderr}"
+
+
+@pytest.mark.parametrize("block", YAML, ids=lambda block: block.page)
+def test_a_yaml_example_is_valid(block: Block) -> None:
+    document: dict[str, Any] = read_yaml(block.body)[0]
+    sections = document.get("config", document)
+    if not all(key.startswith("tierup:") for key in sections):
+        return  # of another program
+    required = {
+        "tierup:workload": {"users": 1},
+        "tierup:nodes": {"server": "entry-2x-rtx-4090"},
+        "tierup:models": [{"id": "qwen2.5-7b"}],
+    }
+    schema = jsonschema.Draft7Validator(json_schema())
+    whole = {"config": _merged(required, sections)}
+    assert [error.message for error in schema.iter_errors(whole)] == []
+
+
+def _merged(required: dict[str, Any], sections: dict[str, Any]) -> dict[str, Any]:
+    """Required sections, with the example's keys in them."""
+    both = {**required, **sections}
+    for key in required.keys() & sections.keys():
+        if isinstance(required[key], dict):
+            both[key] = required[key] | sections[key]
+    return both
+
+
+def test_every_link_to_a_file_leads_somewhere() -> None:
+    for page in (*pages(), *sorted((ROOT / "docs" / "zh").glob("*.md")), ROOT / "README.zh.md"):
+        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
+            assert (page.parent / target).exists(), (page.name, target)
+
+
+def test_the_table_of_contents_has_every_page() -> None:
+    listed = set(
+        re.findall(r"\]\(([\w/-]+\.md)\)", (ROOT / "docs" / "README.md").read_text(encoding="utf-8"))
+    )
+    there = {path.name for path in (ROOT / "docs").glob("*.md")} - {"README.md"}
+    assert there <= listed
+
+
+def test_the_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) < 120
