@@ -29,9 +29,9 @@ class User:
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("XDG_", "PULUMI_", "KUBE"))}
         self.env = {**kept, "HOME": str(self.home), "TIERUP_CACHE": str(toolchain_dir().parents[2])}
 
-    def run(self, *words: str, **more: str) -> subprocess.CompletedProcess[str]:
+    def run(self, *args: str, **more: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [TIERUP, *words],
+            [TIERUP, *args],
             cwd=self.checkout,
             env={**self.env, **more},
             text=True,

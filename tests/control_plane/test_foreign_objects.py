@@ -242,8 +242,8 @@ def test_an_autoscaler_without_metrics_is_only_a_warning(tier_of: Callable[..., 
             },
         }
     )
-    asked = AskedCluster(str(tier.cluster.kubeconfig), tier.cluster.context)
-    assert metrics_findings(tier.plan, api_groups(asked)) == []
+    cluster = AskedCluster(str(tier.cluster.kubeconfig), tier.cluster.context)
+    assert metrics_findings(tier.plan, api_groups(cluster)) == []
 
 
 def use_cluster(tier: Tier, **values: str) -> None:

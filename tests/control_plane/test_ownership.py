@@ -140,8 +140,8 @@ def test_no_value_of_a_secret_is_written_to_a_file_or_shown(standard: Tier) -> N
     assert len(encoded) == 2
     needles = [*encoded, *map(base64.b64decode, encoded)]
     shown = [
-        standard.project.pulumi(*words, quiet=True)
-        for words in (
+        standard.project.pulumi(*args, quiet=True)
+        for args in (
             ("preview", "--diff", "--show-sames"),
             ("preview", "--json", "--show-sames"),
             ("stack", "export"),

@@ -69,9 +69,9 @@ def budget(text: str, more: str) -> str:
     return text.replace("    capexUsd: 20000\n", f"    capexUsd: 20000\n{more}") + QUOTE
 
 
-def preview(tier: Tier, *words: str) -> str:
+def preview(tier: Tier, *args: str) -> str:
     tier.prepare()
-    return tier.project.pulumi("preview", *words, quiet=True)
+    return tier.project.pulumi("preview", *args, quiet=True)
 
 
 def test_a_tier_and_valid_foreign_resources_pass_the_policies(
@@ -98,9 +98,9 @@ def test_a_bad_resource_stops_the_deployment_before_anything_exists(
     output = preview(tier, *pack, "--policy-pack-config", str(levels))
     assert "[advisory]  pinned-images" in output
     assert "[mandatory]" not in preview(tier), "without the pack nobody minds"
-    for words in (("preview",), ("up", "--yes")):
+    for args in (("preview",), ("up", "--yes")):
         with pytest.raises(PulumiFailed, match="pinned-images") as failed:
-            tier.project.pulumi(*words, *pack, quiet=True)
+            tier.project.pulumi(*args, *pack, quiet=True)
         output = str(failed.value)
         assert "[mandatory]" in output
         assert "registry.example.com/app:latest" in output

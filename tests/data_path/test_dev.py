@@ -134,8 +134,8 @@ def user() -> Iterator[User]:
 
 def get(url: str) -> dict[str, Any]:
     with urllib.request.urlopen(url, timeout=10) as answer:
-        said: dict[str, Any] = json.load(answer)
-    return said
+        body: dict[str, Any] = json.load(answer)
+    return body
 
 
 def ask_prometheus(url: str, query: str) -> dict[str, str]:

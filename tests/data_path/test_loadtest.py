@@ -63,12 +63,12 @@ class LoadTest:
         (folder / "stacks" / "Pulumi.small.yaml").write_text(STACK, encoding="utf-8")
         self.folder = folder
 
-    def start(self, url: str, *words: str, seconds: int = 2, key: str | None = None) -> subprocess.Popen[str]:
+    def start(self, url: str, *args: str, seconds: int = 2, key: str | None = None) -> subprocess.Popen[str]:
         env = {name: value for name, value in os.environ.items() if name != "TIERUP_API_KEY"}
         times = ("--warmup", "1s", "--time", f"{seconds}s")
         files = ("--json", "run.json", "--report", "run.html")
         return subprocess.Popen(
-            [TIERUP, "loadtest", "--stack", "small", "--host", url, *times, *files, *words],
+            [TIERUP, "loadtest", "--stack", "small", "--host", url, *times, *files, *args],
             cwd=self.folder,
             env=env | ({} if key is None else {"TIERUP_API_KEY": key}) | {"COLUMNS": "200"},
             text=True,
@@ -84,8 +84,8 @@ class LoadTest:
             return Ended(process.returncode, out, read(text), page)
         return Ended(process.returncode, out, None, "")
 
-    def __call__(self, fake: FakeOpenAI, *words: str, key: str | None = None) -> Ended:
-        ended = self.end(self.start(fake.url, *words, key=key))
+    def __call__(self, fake: FakeOpenAI, *args: str, key: str | None = None) -> Ended:
+        ended = self.end(self.start(fake.url, *args, key=key))
         assert fake.unknown == [], "the load test asked for what the fake does not know"
         return ended
 
@@ -108,14 +108,14 @@ def test_users_see_the_delays_that_the_server_has(loadtest: LoadTest) -> None:
         assert item.prompt_tokens == pytest.approx(item.wanted_prompt_tokens, rel=0.03)
         times = [item.ttft_ms, item.itl_ms, item.tpot_ms, item.e2e_ms]
         made = [first, gap, gap, first + gap * (tokens - 1)]
-        for seen, seconds in zip(times, made, strict=True):
-            assert seen is not None
+        for spread, seconds in zip(times, made, strict=True):
+            assert spread is not None
             # Never sooner than it was sent (but a punctual chunk after a late one), nor much later.
-            assert 900 * seconds <= seen.p50 <= 3000 * seconds + 50
+            assert 900 * seconds <= spread.p50 <= 3000 * seconds + 50
     assert fake.most_at_once <= USERS
     assert sum(item.sent for item in ended.classes.values()) < len(fake.bodies)  # the warm-up does not count
-    asked = {body["max_tokens"] for body in fake.bodies}
-    assert asked == {CHAT_TOKENS, LONG_TOKENS}
+    max_tokens = {body["max_tokens"] for body in fake.bodies}
+    assert max_tokens == {CHAT_TOKENS, LONG_TOKENS}
     assert not any("ignore_eos" in body for body in fake.bodies)
     left = json.dumps([ended.out, ended.measured.text(), ended.report])
     assert KEY not in left
@@ -207,8 +207,8 @@ def test_an_unreachable_server_is_one_message(loadtest: LoadTest) -> None:
 def test_tune_accepts_the_results_of_a_run(loadtest: LoadTest) -> None:
     with serve(Manner()) as fake:
         loadtest(fake)
-    words = [TIERUP, "tune", "--stack", "small", "--from", "run.json", "--json"]
-    ended = subprocess.run(words, cwd=loadtest.folder, text=True, capture_output=True, check=False)
+    args = [TIERUP, "tune", "--stack", "small", "--from", "run.json", "--json"]
+    ended = subprocess.run(args, cwd=loadtest.folder, text=True, capture_output=True, check=False)
     advice = json.loads(ended.stdout)
     assert ended.returncode == (0 if advice["enough"] else 1)
     assert advice["missing"] or advice["proposals"] or advice["notes"]

@@ -71,8 +71,8 @@ def gateway(
 @pytest.fixture
 def arrived(backends: dict[str, FakeBackend]) -> Callable[[], list[Any]]:
     """Requests that the engines received since the start of the test."""
-    before = {slug: len(backend.seen) for slug, backend in backends.items()}
-    return lambda: [item for slug, backend in backends.items() for item in backend.seen[before[slug] :]]
+    before = {slug: len(backend.received) for slug, backend in backends.items()}
+    return lambda: [item for slug, backend in backends.items() for item in backend.received[before[slug] :]]
 
 
 def chat(**more: object) -> dict[str, Any]:
@@ -153,7 +153,7 @@ def test_models_are_found_by_name(gateway: GatewayStack, backends: dict[str, Fak
     )
     body = {"model": "by-class", "messages": HELLO, "max_tokens": LONG}
     assert gateway.ask(CHAT, body, OPS).json["served_by"] == "qwen2-5-7b"
-    assert backends["qwen2-5-7b"].seen[-1].json["model"] == BIG
+    assert backends["qwen2-5-7b"].received[-1].json["model"] == BIG
     listed = gateway.ask("/v1/models", key=OPS).json
     assert [item["id"] for item in listed["data"]] == [BIG, SMALL, "by-class", "by-weight"]
     assert gateway.ask(f"/v1/models/{SMALL}", key=OPS).json["id"] == SMALL

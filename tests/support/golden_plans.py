@@ -48,9 +48,9 @@ def make(cluster: Cluster, folder: Path) -> Iterator[tuple[str, dict[str, Any]]]
     """Name and slim content of every golden plan, created by the real engine on this cluster; `folder` is empty."""
     tier = Tier(LocalProject(own_checkout(folder), "entry", cluster))
 
-    def slim_output(*words: str) -> dict[str, Any]:
+    def slim_output(*args: str) -> dict[str, Any]:
         tier.prepare()
-        return slim(tier.project.pulumi(*words, quiet=True), tier.project)
+        return slim(tier.project.pulumi(*args, quiet=True), tier.project)
 
     yield "create", slim_output(*PREVIEW)
     tier.up()

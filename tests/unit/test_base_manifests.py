@@ -134,10 +134,10 @@ def test_the_quota_has_room_for_the_tier_at_its_largest_and_for_no_more(plan: Pl
 
 @pytest.mark.parametrize("kind", ["ClusterIP", "LoadBalancer"])
 def test_the_quota_allows_the_services_that_are_asked_for(make_plan: MakePlan, kind: str) -> None:
-    said: dict[str, object] = {"serviceType": kind}
+    settings: dict[str, object] = {"serviceType": kind}
     if kind == "LoadBalancer":
-        said["sourceRanges"] = ["10.0.0.0/8"]
-    manifests = render(make_plan(gateway=said))
+        settings["sourceRanges"] = ["10.0.0.0/8"]
+    manifests = render(make_plan(gateway=settings))
     (quota,) = of_kind(manifests, "ResourceQuota")
     exposed = [item for item in of_kind(manifests, "Service") if item["spec"].get("type") == "LoadBalancer"]
     assert quota["spec"]["hard"]["services.loadbalancers"] == str(len(exposed))

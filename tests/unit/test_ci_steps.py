@@ -94,11 +94,11 @@ def test_the_comment_is_there_whatever_the_verdict_and_the_job_fails_after_it(
 ) -> None:
     runner.answers("preview", json.dumps(PLAN))
     runner.ends(**ends)
-    ended, said = preview_job(runner, fake)
-    assert ended == code, said
+    ended, output = preview_job(runner, fake)
+    assert ended == code, output
     assert [comment["body"] for comment in fake.comments] == [f"{MARKER}\n## Cost\n"]
-    assert reason in said
-    assert "policies" in said, "policies are told too when the budget is exceeded"
+    assert reason in output
+    assert "policies" in output, "policies are told too when the budget is exceeded"
     if isinstance(fake, FakeGitHub):
         assert runner.left("GITHUB_STEP_SUMMARY") == f"{MARKER}\n## Cost\n"
     assert (runner.checkout / "preview" / "plan.json").read_text() == json.dumps(PLAN)
@@ -106,11 +106,11 @@ def test_the_comment_is_there_whatever_the_verdict_and_the_job_fails_after_it(
 
 def test_the_log_names_what_changes_and_no_value(runner: Runner, fake: Any) -> None:
     runner.answers("preview", json.dumps(PLAN))
-    _, said = preview_job(runner, fake)
-    assert "2 resources, 1 to change" in said
-    assert "update               gateway  kubernetes:apps/v1:Deployment" in said
-    assert "a-value-not-to-be-shown" not in said
-    assert "tierup-standard" not in said
+    _, output = preview_job(runner, fake)
+    assert "2 resources, 1 to change" in output
+    assert "update               gateway  kubernetes:apps/v1:Deployment" in output
+    assert "a-value-not-to-be-shown" not in output
+    assert "tierup-standard" not in output
 
 
 @pytest.mark.parametrize("plan", [json.dumps(PLAN), "", "{"])
@@ -123,11 +123,11 @@ def test_a_preview_that_fails_tells_pulumis_reason_and_its_part_of_a_plan_is_not
     earlier.write_text(json.dumps(PLAN))  # as a runner that is not cleaned would have it
     runner.answers("preview", plan)
     runner.ends(preview=6, cost=1)
-    ended, said = preview_job(runner, fake)
+    ended, output = preview_job(runner, fake)
     assert ended in (6, 1)
-    assert "'pulumi preview' of stack 'standard' ended with 6" in said
-    assert ("TIER036 models[0]: the weights do not fit" in said) == (plan == json.dumps(PLAN))
-    assert "policies were not checked" in said
+    assert "'pulumi preview' of stack 'standard' ended with 6" in output
+    assert ("TIER036 models[0]: the weights do not fit" in output) == (plan == json.dumps(PLAN))
+    assert "policies were not checked" in output
     assert not [call for call in runner.calls if "--plan" in call]
     assert not earlier.exists()
     assert fake.calls == []
@@ -139,20 +139,20 @@ def test_a_budget_that_stops_the_preview_itself_still_has_its_comment(
 ) -> None:
     """The program refuses a tier over a mandatory budget, so there is no plan; the stack file's cost is told."""
     runner.ends(preview=1, cost=cost)
-    ended, said = preview_job(runner, fake)
-    assert ended != 0, said
+    ended, output = preview_job(runner, fake)
+    assert ended != 0, output
     (comment,) = fake.comments
     assert comment["body"].startswith(f"{MARKER}\n**The preview failed**")
     assert "## Cost of the stack file" in comment["body"]
-    assert ("over budget" in said) == (cost == 3)
+    assert ("over budget" in output) == (cost == 3)
 
 
 def test_a_cost_that_cannot_be_told_leaves_the_comment_as_it_was(runner: Runner, fake: Any) -> None:
     runner.answers("cost", "")
     runner.ends(cost=1)
-    ended, said = preview_job(runner, fake)
+    ended, output = preview_job(runner, fake)
     assert ended == 1
-    assert "could not be computed ('tierup cost' ended with 1)" in said
+    assert "could not be computed ('tierup cost' ended with 1)" in output
     assert fake.calls == []
 
 
@@ -162,9 +162,9 @@ def test_a_comment_that_is_refused_fails_the_job_but_hides_no_verdict(
 ) -> None:
     fake.trouble.append(Trouble("POST", Answer(403, {"message": "no"})))
     runner.ends(cost=cost)
-    ended, said = preview_job(runner, fake)
+    ended, output = preview_job(runner, fake)
     assert ended == code
-    assert "could not be written" in said
+    assert "could not be written" in output
 
 
 def test_outside_of_a_pull_request_nothing_is_commented(runner: Runner) -> None:
@@ -254,8 +254,8 @@ def test_the_kubeconfig_is_for_the_jobs_user_alone(runner: Runner) -> None:
 
 def code_quality(folder: Path) -> list[dict[str, Any]]:
     """GitLab's report of what the real `tierup plan` finds in the project in `folder`."""
-    words = [TIERUP, "plan", "--stack", "entry", "--json"]
-    plan = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False)
+    command = [TIERUP, "plan", "--stack", "entry", "--json"]
+    plan = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     script = [sys.executable, str(ROOT / "ci" / "shared" / "code_quality.py")]
     ended = subprocess.run(script, input=plan.stdout, capture_output=True, text=True, check=True)
     report: list[dict[str, Any]] = json.loads(ended.stdout)

@@ -33,15 +33,15 @@ DEPENDABOT = "github.event.pull_request.user.login != 'dependabot[bot]'"
 
 def validate(schema: str, *files: Path) -> tuple[int, str]:
     """Against the forge's own schema as check-jsonschema carries it; nothing is downloaded."""
-    words = [str(BIN / "check-jsonschema"), "--builtin-schema", f"vendor.{schema}", *map(str, files)]
-    ended = subprocess.run(words, capture_output=True, text=True, check=False)
+    command = [str(BIN / "check-jsonschema"), "--builtin-schema", f"vendor.{schema}", *map(str, files)]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
     return ended.returncode, ended.stdout + ended.stderr
 
 
 def test_the_workflows_and_the_action_are_valid_for_github(tmp_path: Path) -> None:
     for schema, files in (("github-workflows", WORKFLOWS), ("github-actions", [ACTION])):
-        status, said = validate(schema, *files)
-        assert status == 0, said
+        status, output = validate(schema, *files)
+        assert status == 0, output
     broken = tmp_path / "broken.yml"
     broken.write_text(STACK.read_text().replace("runs-on: ubuntu-24.04", "run-on: ubuntu-24.04", 1))
     assert validate("github-workflows", broken)[0] == 1
@@ -51,8 +51,8 @@ def test_the_template_is_valid_for_gitlab(tmp_path: Path) -> None:
     for number, text in enumerate(gitlab_documents(stack="standard", strict="false")):
         file = tmp_path / f"{number}.yml"
         file.write_text(text)
-        status, said = validate("gitlab-ci", file)
-        assert status == 0, said
+        status, output = validate("gitlab-ci", file)
+        assert status == 0, output
     file.write_text(text.replace("when: manual", "when: by-hand"))
     assert validate("gitlab-ci", file)[0] == 1
 
@@ -63,8 +63,8 @@ def actionlint(folder: Path) -> tuple[int, str]:
         program = tool("actionlint")
     except ToolMissing as missing:
         pytest.skip(f"NOT PROVEN, actionlint is not there: run `make toolchain` ({missing})")
-    words = [str(program), "-shellcheck", str(BIN / "shellcheck"), "-pyflakes", "", "-no-color"]
-    ended = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False)
+    command = [str(program), "-shellcheck", str(BIN / "shellcheck"), "-pyflakes", "", "-no-color"]
+    ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     return ended.returncode, ended.stdout + ended.stderr
 
 
@@ -76,9 +76,9 @@ def test_actionlint_finds_nothing_in_the_workflows_and_their_shell(tmp_path: Pat
     assert actionlint(tmp_path) == (0, "")
     stack = placed / "tierup-stack.yml"
     stack.write_text(stack.read_text().replace("secrets.KUBECONFIG", "secrets.KUBECONFG", 1))
-    status, said = actionlint(tmp_path)
+    status, output = actionlint(tmp_path)
     assert status == 1
-    assert "kubeconfg" in said.lower()
+    assert "kubeconfg" in output.lower()
 
 
 @pytest.mark.parametrize("script", sorted(CI.rglob("*.sh")), ids=lambda script: str(script.relative_to(CI)))
@@ -94,8 +94,8 @@ def test_shellcheck_finds_nothing_in_what_actionlint_does_not_read() -> None:
     shells = ["\n".join([*job["before_script"], *job["script"]]) for job in jobs]
     shells += [step.run for step in github_steps() if step.job == "setup"]
     for shell in shells:
-        words = [str(BIN / "shellcheck"), "--shell=bash", "-"]
-        ended = subprocess.run(words, input=shell, capture_output=True, text=True, check=False)
+        command = [str(BIN / "shellcheck"), "--shell=bash", "-"]
+        ended = subprocess.run(command, input=shell, capture_output=True, text=True, check=False)
         assert (ended.returncode, ended.stdout) == (0, "")
 
 

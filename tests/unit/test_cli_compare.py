@@ -36,10 +36,10 @@ def _in_the_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
 
 
-def run(*words: str) -> str:
+def run(*args: str) -> str:
     """What the command prints; its exceptions come through."""
-    chosen = [word for tier in TIERS for word in ("--stack", tier)] if "--stack" not in words else []
-    result = CliRunner(env={"COLUMNS": "200"}).invoke(app, [*words, *chosen], catch_exceptions=False)
+    chosen = [word for tier in TIERS for word in ("--stack", tier)] if "--stack" not in args else []
+    result = CliRunner(env={"COLUMNS": "200"}).invoke(app, [*args, *chosen], catch_exceptions=False)
     assert result.exit_code == 0, result.output
     return result.output
 
@@ -105,15 +105,15 @@ def test_an_unknown_stack_is_one_message_with_the_names_there_are() -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("args", "message"),
     [
         (("--json", "--format", "svg"), "--json and --format svg differ"),
         (("--out", "no/such/folder/x"), "no/such/folder/x cannot be written: No such file"),
     ],
 )
-def test_a_mistake_is_one_sentence(words: tuple[str, ...], message: str) -> None:
+def test_a_mistake_is_one_sentence(args: tuple[str, ...], message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        CliRunner().invoke(app, list(words), catch_exceptions=False)
+        CliRunner().invoke(app, list(args), catch_exceptions=False)
 
 
 # The picture
@@ -196,10 +196,10 @@ def test_the_picture_is_white_and_told_in_words() -> None:
     panel = root.find(f"{SVG}rect")
     assert panel is not None
     assert panel.get("fill") == "#ffffff"
-    told = root.findtext(f"{SVG}desc")
-    assert told is not None
-    assert "entry: " in told
-    assert "the guide says 30 to 40" in told
+    description = root.findtext(f"{SVG}desc")
+    assert description is not None
+    assert "entry: " in description
+    assert "the guide says 30 to 40" in description
 
 
 def test_a_page_without_its_markers_is_refused() -> None:

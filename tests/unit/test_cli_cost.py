@@ -238,8 +238,8 @@ def test_what_the_pages_call_runs(
     text = (ROOT / page).read_text(encoding="utf-8")
     calls = re.findall(r"tierup (cost --stack \w+)", text)
     assert calls
-    for words in calls:
-        assert Command(monkeypatch, capsys)(*words.split()).code == 0
+    for command in calls:
+        assert Command(monkeypatch, capsys)(*command.split()).code == 0
 
 
 def test_it_asks_no_cluster_and_needs_no_pulumi(monkeypatch: pytest.MonkeyPatch, tierup: Command) -> None:

@@ -27,18 +27,16 @@ def tierup(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
     return Command(monkeypatch, capsys)
 
 
-def json_of(tierup: Command, *words: str) -> Any:
-    ended = tierup("cost", *words, "--json")
+def json_of(tierup: Command, *args: str) -> Any:
+    ended = tierup("cost", *args, "--json")
     assert ended.code == 0
     return json.loads(ended.out)
 
 
-@pytest.mark.parametrize(
-    "words", [(), ("--utilisation", "0.5", "--api", "0.10/0.40")], ids=["plan", "stated"]
-)
-def test_json_keeps_its_committed_schema(tierup: Command, words: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("args", [(), ("--utilisation", "0.5", "--api", "0.10/0.40")], ids=["plan", "stated"])
+def test_json_keeps_its_committed_schema(tierup: Command, args: tuple[str, ...]) -> None:
     schema = json.loads((ROOT / "docs/cost.schema.json").read_text(encoding="utf-8"))
-    jsonschema.validate(json_of(tierup, "--stack", "entry", *words), schema)
+    jsonschema.validate(json_of(tierup, "--stack", "entry", *args), schema)
 
 
 def test_a_stated_utilisation_takes_the_place_of_the_plans(tierup: Command) -> None:
@@ -72,9 +70,9 @@ def test_three_years_are_the_sum_of_their_parts_and_of_their_hours(tierup: Comma
 
 
 def test_text_has_the_figures_of_the_json(tierup: Command) -> None:
-    words = ("--stack", "premium", "--api", "0.10/0.40")
-    outlook = json_of(tierup, *words)["outlook"]
-    text = tierup("cost", *words).out
+    args = ("--stack", "premium", "--api", "0.10/0.40")
+    outlook = json_of(tierup, *args)["outlook"]
+    text = tierup("cost", *args).out
     shown = [usd(dec(value)) for name, value in outlook["threeYears"].items() if name != "months"]
     shown += [usd(dec(case["usdPerHour"]), 4) for case in outlook["sensitivity"]]
     for item in outlook["tokens"]:
@@ -87,7 +85,7 @@ def test_text_has_the_figures_of_the_json(tierup: Command) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "what"),
+    ("args", "what"),
     [
         (("--utilisation", "0"), "--utilisation: utilisation is above 0 and at most 1 (got 0)"),
         (("--utilisation", "1.5"), "--utilisation: utilisation is above 0 and at most 1 (got 1.5)"),
@@ -102,8 +100,8 @@ def test_text_has_the_figures_of_the_json(tierup: Command) -> None:
         ),
     ],
 )
-def test_a_mistake_is_one_message(tierup: Command, words: tuple[str, ...], what: str) -> None:
-    ended = tierup("cost", "--stack", "entry", "--format", "markdown", *words)
+def test_a_mistake_is_one_message(tierup: Command, args: tuple[str, ...], what: str) -> None:
+    ended = tierup("cost", "--stack", "entry", "--format", "markdown", *args)
     assert (ended.code, ended.err) == (2, f"error: {what}\n")
 
 
@@ -127,8 +125,8 @@ def test_opencost_is_a_file_of_texts_for_its_custom_provider(tierup: Command) ->
 
 def test_the_page_may_have_several_tiers(tierup: Command, tmp_path: Path) -> None:
     page = tmp_path / "cost.html"
-    words = ("--stack", "entry", "--report", str(page), "--beside", "premium")
-    assert tierup("cost", *words).code == 0
+    args = ("--stack", "entry", "--report", str(page), "--beside", "premium")
+    assert tierup("cost", *args).code == 0
     text = page.read_text(encoding="utf-8")
     for stack in ("entry", "premium"):
         assert f'data-stack="{stack}"' in text

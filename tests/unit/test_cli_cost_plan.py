@@ -188,7 +188,7 @@ def _state() -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("args", "message"),
     [
         (("--plan", "none.json"), "none.json cannot be read: No such file"),
         (
@@ -207,8 +207,8 @@ def _state() -> dict[str, Any]:
         ((), "name a stack (--stack) or a plan (--plan)"),
     ],
 )
-def test_what_cannot_be_done_is_one_message(project: Project, words: tuple[str, ...], message: str) -> None:
-    ended = project.tierup("cost", *words)
+def test_what_cannot_be_done_is_one_message(project: Project, args: tuple[str, ...], message: str) -> None:
+    ended = project.tierup("cost", *args)
     assert (ended.code, ended.out) == (2, "")
     assert ended.err.startswith("error: ")
     assert message in ended.err

@@ -20,14 +20,14 @@ ROOT = Path(__file__).parents[2]
 TIERUP = str(Path(sys.prefix) / "bin" / "tierup")
 
 
-def commands(group: Any = app, words: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+def commands(group: Any = app, args: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
     """Every command and group of commands, with the words that call it."""
-    yield words, group
+    yield args, group
     for name in getattr(group, "commands", {}):
-        yield from commands(group.load(name), (*words, name))
+        yield from commands(group.load(name), (*args, name))
 
 
-EVERY = [pytest.param(words, command, id=" ".join(("tierup", *words))) for words, command in commands()]
+EVERY = [pytest.param(args, command, id=" ".join(("tierup", *args))) for args, command in commands()]
 
 
 @pytest.fixture
@@ -38,26 +38,26 @@ def tierup(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
 
 
 def test_there_are_commands() -> None:
-    names = {" ".join(words) for words, _ in commands()}
+    names = {" ".join(args) for args, _ in commands()}
     assert {"plan", "render", "size", "local", "local up", "local status"} <= names
 
 
-@pytest.mark.parametrize(("words", "command"), EVERY)
-def test_every_command_and_option_has_help(words: tuple[str, ...], command: Any) -> None:
+@pytest.mark.parametrize(("args", "command"), EVERY)
+def test_every_command_and_option_has_help(args: tuple[str, ...], command: Any) -> None:
     assert command.help
     for option in command.params:
-        assert getattr(option, "help", None), f"{words}: {option.name}"
+        assert getattr(option, "help", None), f"{args}: {option.name}"
 
 
-@pytest.mark.parametrize(("words", "command"), EVERY)
-def test_every_command_has_an_example_that_parses(words: tuple[str, ...], command: Any) -> None:
+@pytest.mark.parametrize(("args", "command"), EVERY)
+def test_every_command_has_an_example_that_parses(args: tuple[str, ...], command: Any) -> None:
     examples = [line.strip() for line in command.epilog.splitlines() if "tierup " in line]
     assert examples
     for line in examples:
-        said = re.sub(r'^eval "\$\((.*)\)"$', r"\1", line)
-        name, *rest = shlex.split(said.partition(" | ")[0].partition(" > ")[0])
+        command_line = re.sub(r'^eval "\$\((.*)\)"$', r"\1", line)
+        name, *rest = shlex.split(command_line.partition(" | ")[0].partition(" > ")[0])
         assert name == "tierup"
-        assert tuple(rest[: len(words)]) == words
+        assert tuple(rest[: len(args)]) == args
         if rest == ["--install-completion"]:
             continue  # it would write into the shell's settings
         target: Any = app
@@ -75,26 +75,26 @@ def test_the_help_has_the_exit_codes(tierup: Command) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "command"), [item for item in EVERY if isinstance(item.values[1], LazyGroup)]
+    ("args", "command"), [item for item in EVERY if isinstance(item.values[1], LazyGroup)]
 )
 def test_a_group_lists_its_commands_in_lines_that_are_not_cut(
-    tierup: Command, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], command: Any
+    tierup: Command, monkeypatch: pytest.MonkeyPatch, args: tuple[str, ...], command: Any
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
-    ended = tierup(*words, "--help")
+    ended = tierup(*args, "--help")
     for name in command.commands:
         (line,) = re.findall(rf"^  {name} .*", ended.out, re.MULTILINE)
         assert line.endswith(".")
         assert not line.endswith("...")
 
 
-def imported(*words: str, **more: str) -> set[str]:
+def imported(*args: str, **more: str) -> set[str]:
     """Names of the modules, with those above them, that are imported when the command has ended."""
     code = (
         "import atexit, sys; from tierup.cli import main; sys.argv[0] = 'tierup'; "
         "atexit.register(lambda: print('\\n'.join(sys.modules), file=sys.stderr)); main()"
     )
-    command = [sys.executable, "-c", code, *words]
+    command = [sys.executable, "-c", code, *args]
     ended = subprocess.run(
         command, cwd=ROOT, env={**os.environ, **more}, text=True, capture_output=True, check=True
     )
@@ -117,19 +117,19 @@ COMPLETE = {"_TIERUP_COMPLETE": "complete_bash", "COMP_WORDS": "tierup pl", "COM
 
 
 @pytest.mark.parametrize(
-    ("words", "variables"),
+    ("args", "variables"),
     [(["--help"], {}), (["local", "--help"], {}), (["dev", "up", "--help"], {}), ([], COMPLETE)],
     ids=["help", "help of a group", "help of a command", "completion"],
 )
 def test_help_and_completion_import_no_command_that_they_do_not_run(
-    words: list[str], variables: dict[str, str]
+    args: list[str], variables: dict[str, str]
 ) -> None:
-    modules = imported(*words, **variables)
+    modules = imported(*args, **variables)
     assert not modules & HEAVY
-    if words == ["--help"]:
+    if args == ["--help"]:
         assert "pydantic" not in modules  # elsewhere Typer itself checks options with it
     ours = {name for name in modules if name.split(".")[0] in ("tierup", "loadtest", "components")}
-    called = {f"tierup.cli.{'.'.join(words[:end])}" for end in range(1, len(words))}
+    called = {f"tierup.cli.{'.'.join(args[:end])}" for end in range(1, len(args))}
     light = {f"tierup.cli.{name}" for name in ("exits", "lazy", "project")}
     assert ours <= {"tierup", "tierup.cli", "tierup.findings", "tierup.findings.model"} | light | called
 
@@ -141,7 +141,7 @@ def test_a_command_imports_what_it_runs() -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("args", "message"),
     [
         (("plan",), "Missing option '--stack'"),
         (("plan", "--stak", "entry"), "No such option: --stak"),
@@ -152,9 +152,9 @@ def test_a_command_imports_what_it_runs() -> None:
     ],
 )
 def test_a_usage_error_is_one_message_and_exit_code_2(
-    tierup: Command, words: tuple[str, ...], message: str
+    tierup: Command, args: tuple[str, ...], message: str
 ) -> None:
-    ended = tierup(*words)
+    ended = tierup(*args)
     assert (ended.code, ended.out) == (2, "")
     assert message in ended.err
     assert "Traceback" not in ended.err
@@ -175,20 +175,24 @@ def test_outside_of_a_project_is_a_usage_error(
     [("tierup pl", {"plan"}), ("tierup plan --stack ", {"entry", "standard", "premium"})],
 )
 def test_the_shell_completes_commands_and_stacks(typed: str, proposed: set[str]) -> None:
-    asked = {"_TIERUP_COMPLETE": "complete_bash", "COMP_WORDS": typed, "COMP_CWORD": str(typed.count(" "))}
-    env = {**os.environ, **asked}
+    variables = {
+        "_TIERUP_COMPLETE": "complete_bash",
+        "COMP_WORDS": typed,
+        "COMP_CWORD": str(typed.count(" ")),
+    }
+    env = {**os.environ, **variables}
     ended = subprocess.run([TIERUP], cwd=ROOT, env=env, text=True, capture_output=True, check=False)
     assert proposed <= set(ended.stdout.split())
 
 
-def on_a_terminal(*words: str, **more: str) -> str:
+def on_a_terminal(*args: str, **more: str) -> str:
     """What the command prints to a terminal."""
     ours, theirs = pty.openpty()
     kept = {key: value for key, value in os.environ.items() if key not in ("NO_COLOR", "FORCE_COLOR")}
     env = {**kept, "TERM": "xterm-256color", **more}
-    with subprocess.Popen([TIERUP, *words], cwd=ROOT, env=env, stdout=theirs, stderr=theirs) as running:
+    with subprocess.Popen([TIERUP, *args], cwd=ROOT, env=env, stdout=theirs, stderr=theirs) as running:
         os.close(theirs)
-        told = b""
+        output = b""
         while True:
             try:
                 part = os.read(ours, 65536)
@@ -196,17 +200,17 @@ def on_a_terminal(*words: str, **more: str) -> str:
                 break
             if not part:
                 break
-            told += part
+            output += part
     os.close(ours)
-    assert running.returncode == 0, told
-    return told.decode()
+    assert running.returncode == 0, output
+    return output.decode()
 
 
 def test_colours_are_for_terminals_and_not_where_they_are_unwanted(tierup: Command) -> None:
-    words = ("size", "--gpu", "l4")
-    assert "\x1b[" in on_a_terminal(*words)
-    assert "\x1b[" not in on_a_terminal(*words, NO_COLOR="1")
-    assert "\x1b[" not in tierup(*words).out
+    args = ("size", "--gpu", "l4")
+    assert "\x1b[" in on_a_terminal(*args)
+    assert "\x1b[" not in on_a_terminal(*args, NO_COLOR="1")
+    assert "\x1b[" not in tierup(*args).out
     assert not re.search("\x1b\\[[0-9;]*3[0-7]m", on_a_terminal("--help", NO_COLOR="1"))
 
 

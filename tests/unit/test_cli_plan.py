@@ -77,13 +77,13 @@ def test_json_tells_everything_on_standard_output_with_the_exit_code(
     ended = tierup("plan", "--stack", stack, "--format", "json")
     assert (ended.code, ended.err) == (code, "")
     tree = json.loads(ended.out)
-    told = {
+    by_severity = {
         kind: [item for item in tree["findings"] if item["severity"] == kind] for kind in ("error", "warning")
     }
-    assert [item["code"] for item in told["error"]] == errors
-    assert [item["line"] for item in told["error"]][:1] == ([line] if errors else [])
+    assert [item["code"] for item in by_severity["error"]] == errors
+    assert [item["line"] for item in by_severity["error"]][:1] == ([line] if errors else [])
     readable = stack not in ("torn", "absent")
-    assert ("TIER052" in [item["code"] for item in told["warning"]]) is readable
+    assert ("TIER052" in [item["code"] for item in by_severity["warning"]]) is readable
     assert tree["ok"] is (code == 0)
     assert ("models" in tree) is (code == 0)
 

@@ -128,9 +128,9 @@ def test_sarif_is_valid_and_points_to_the_stack_file(tierup: Command, tmp_path: 
     assert len(set(prints)) == len(prints)
 
 
-@pytest.mark.parametrize("words", [(), ("--plan", FOREIGN, "--stack", "entry")])
-def test_one_thing_is_checked_at_a_time(tierup: Command, words: tuple[str, ...]) -> None:
-    ended = tierup("policy", *words)
+@pytest.mark.parametrize("args", [(), ("--plan", FOREIGN, "--stack", "entry")])
+def test_one_thing_is_checked_at_a_time(tierup: Command, args: tuple[str, ...]) -> None:
+    ended = tierup("policy", *args)
     assert (ended.code, ended.out) == (2, "")
     assert "either a plan (--plan) or a stack (--stack)" in ended.err
 

@@ -184,7 +184,7 @@ def test_an_empty_cluster_has_nothing_foreign_and_is_asked_little(
     plan = make_plan(monitoring={"storageClass": "standard"})
     assert check(cluster, plan, render(plan), frozenset()) == []
     # Nothing is looked for inside a namespace that is not there.
-    assert set(api.asked) == {*api.missing, NODES, CLASSES, VERSION, GROUPS}
+    assert set(api.requested) == {*api.missing, NODES, CLASSES, VERSION, GROUPS}
 
 
 def test_our_own_objects_are_taken_up_again(api: FakeApi, cluster: Cluster, make_plan: MakePlan) -> None:
@@ -299,7 +299,7 @@ def test_a_list_is_read_once(api: FakeApi, cluster: Cluster, make_plan: MakePlan
     plan = make_plan(models=[{"id": "qwen2.5-7b"}, {"id": "qwen2.5-7b", "precision": "awq"}])
     with_namespace(api, "test")
     foreign_objects(cluster, OURS, render(plan))
-    lists = [path for path in api.asked if path in collections()]
+    lists = [path for path in api.requested if path in collections()]
     assert len(lists) == len(set(lists)) >= 9
 
 

@@ -58,8 +58,8 @@ class Script:
     def __call__(self, text: str, **changes: str | None) -> int:
         self.file.write_bytes(text.encode())
         env = {"PATH": os.environ["PATH"], "no_proxy": "127.0.0.1", **variables(self.fake, **changes)}
-        words = [sys.executable, str(SCRIPT), name(self.fake), str(self.file)]
-        ended = subprocess.run(words, env=env, capture_output=True, text=True, check=False)
+        command = [sys.executable, str(SCRIPT), name(self.fake), str(self.file)]
+        ended = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
         self.output = ended.stdout + ended.stderr
         assert TOKEN not in self.output
         assert "Traceback" not in self.output

@@ -43,8 +43,8 @@ def test_every_picture_has_a_title_and_is_told_in_words(page: str) -> None:
     for picture in (bars, curves):
         assert picture.get("role") == "img"
         named = {item.get("id"): item.text for item in picture if item.tag in ("title", "desc")}
-        words = [named[name] for name in str(picture.get("aria-labelledby")).split()]
-        assert all(words)
+        labels = [named[name] for name in str(picture.get("aria-labelledby")).split()]
+        assert all(labels)
     for name in TIERS:
         assert name in str(bars[1].text)
         assert name in str(curves[1].text)

@@ -101,7 +101,7 @@ def test_every_rule_reads_series_that_exist() -> None:
 
 
 def test_every_question_of_the_guide_has_a_panel(board: dict[str, Any]) -> None:
-    asked = "\n".join(queries(board))
+    expressions = "\n".join(queries(board))
     for name in (
         "vllm:num_requests_running",
         "vllm:num_requests_waiting",
@@ -118,7 +118,7 @@ def test_every_question_of_the_guide_has_a_panel(board: dict[str, Any]) -> None:
         "node_cpu_seconds_total",
         "node_network_receive_bytes_total",
     ):
-        assert name in asked
+        assert name in expressions
 
 
 def test_panels_have_a_unit_an_explanation_and_the_provisioned_source(board: dict[str, Any]) -> None:

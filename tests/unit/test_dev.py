@@ -149,7 +149,7 @@ def test_a_page_without_callers_needs_no_key(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "told"),
+    ("line", "sentence"),
     [
         (
             {"event": "taken", "changed": ["template"], "engines": {"m": ["a:1"]}, "limits": {"m": 12}},
@@ -161,8 +161,8 @@ def test_a_page_without_callers_needs_no_key(tmp_path: Path) -> None:
         ("Traceback (most recent call last):", "Traceback (most recent call last):"),
     ],
 )
-def test_the_reloaders_lines_are_told_in_words(line: object, told: str | None) -> None:
-    assert describe_event(line if isinstance(line, str) else json.dumps(line)) == told
+def test_the_reloaders_lines_are_told_in_words(line: object, sentence: str | None) -> None:
+    assert describe_event(line if isinstance(line, str) else json.dumps(line)) == sentence
 
 
 def test_a_changed_file_is_noticed_once_and_a_touch_is_none(tmp_path: Path) -> None:
@@ -181,17 +181,17 @@ def test_a_changed_file_is_noticed_once_and_a_touch_is_none(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("text", "line", "words"),
+    ("text", "line", "message"),
     [("a\n{{ nosuch }}\n", 2, "'nosuch' is undefined"), ("a\nb\n{% if %}\n", 3, "Expected an expression")],
 )
 def test_a_template_that_cannot_be_rendered_is_told_with_its_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, line: int, words: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, line: int, message: str
 ) -> None:
     (tmp_path / "x.j2").write_text(text)
     monkeypatch.setattr(dev, "TEMPLATES", tmp_path)
     with pytest.raises(dev._EDIT_ERRORS) as caught:
         TEMPLATES.overlay(loader=FileSystemLoader(tmp_path)).get_template("x.j2").render()
-    assert dev.describe(caught.value).startswith(f"templates/x.j2:{line}: {words}")
+    assert dev.describe(caught.value).startswith(f"templates/x.j2:{line}: {message}")
 
 
 def test_prometheus_measures_the_given_addresses_and_nothing_by_name() -> None:

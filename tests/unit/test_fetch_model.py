@@ -222,8 +222,8 @@ def test_a_pattern_that_matches_nothing_is_an_error(start: Start, tmp_path: Path
 
 def test_with_stay_the_pod_stays_until_it_is_told_to_go(start: Start, tmp_path: Path) -> None:
     process = start(wanted(tmp_path / "m"), stay=True)
-    said = lines(process, 2)
-    assert said[-1] == "this node has its models\n"
+    output = lines(process, 2)
+    assert output[-1] == "this node has its models\n"
     with pytest.raises(subprocess.TimeoutExpired):
         process.wait(0.2)  # it stays: nothing to wait for can tell so earlier
     process.send_signal(signal.SIGTERM)

@@ -74,8 +74,8 @@ def test_the_check_of_objects_sees_what_is_wrong(
 
 
 def test_config_name_changes_with_the_content_and_only_then(make_plan: MakePlan) -> None:
-    def name(**said: int) -> str:
-        return str(of_kind(gateway.objects(make_plan(gateway=said)), "ConfigMap")["metadata"]["name"])
+    def name(**settings: int) -> str:
+        return str(of_kind(gateway.objects(make_plan(gateway=settings)), "ConfigMap")["metadata"]["name"])
 
     assert name() == name() == name(keepaliveTimeoutSeconds=60)
     assert name(keepaliveTimeoutSeconds=61) != name()
@@ -174,13 +174,15 @@ def test_the_guides_numbers_are_the_defaults(make_plan: MakePlan) -> None:
 
 
 def test_a_load_balancer_lets_in_only_its_ranges(make_plan: MakePlan) -> None:
-    said = {"serviceType": "LoadBalancer", "sourceRanges": ["10.0.0.0/8", "192.0.2.0/24"]}
-    manifests = gateway.objects(make_plan(gateway=said))
+    settings = {"serviceType": "LoadBalancer", "sourceRanges": ["10.0.0.0/8", "192.0.2.0/24"]}
+    manifests = gateway.objects(make_plan(gateway=settings))
     service = named(manifests, "Service", "gateway")["spec"]
-    assert service["loadBalancerSourceRanges"] == said["sourceRanges"]
+    assert service["loadBalancerSourceRanges"] == settings["sourceRanges"]
     assert service["externalTrafficPolicy"] == "Local"
     clients = of_kind(manifests, "NetworkPolicy")["spec"]["ingress"][0]
-    assert [peer["ipBlock"]["cidr"] for peer in clients["from"] if "ipBlock" in peer] == said["sourceRanges"]
+    assert [peer["ipBlock"]["cidr"] for peer in clients["from"] if "ipBlock" in peer] == settings[
+        "sourceRanges"
+    ]
 
 
 def test_inside_the_cluster_nothing_is_exposed(make_plan: MakePlan) -> None:

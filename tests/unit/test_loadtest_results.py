@@ -148,8 +148,12 @@ def test_the_tables_of_the_report_are_the_files_numbers() -> None:
             item.failures,
         ]
         assert min(int(refused), int(failed)) > 0
-    for (name, figure, *_, word), said in zip(cells("Promises"), RUN.verdict, strict=True):
-        assert (name, figure.lower(), word == "kept") == (said.workload_class, said.figure, said.kept)
+    for (name, figure, *_, word), promise in zip(cells("Promises"), RUN.verdict, strict=True):
+        assert (name, figure.lower(), word == "kept") == (
+            promise.workload_class,
+            promise.figure,
+            promise.kept,
+        )
 
 
 def test_the_prediction_stands_beside_the_measurement_with_their_ratio() -> None:

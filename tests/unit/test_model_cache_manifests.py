@@ -30,7 +30,7 @@ def rules(pod: Manifest) -> dict[str, list[str]]:
     return {rule["key"]: rule["values"] for rule in term["matchExpressions"]}
 
 
-def told(manifest: Manifest) -> list[dict[str, Any]]:
+def fetch_config(manifest: Manifest) -> list[dict[str, Any]]:
     """What the fetch script is told, as it reads it."""
     (item,) = manifest["spec"]["template"]["spec"]["containers"]
     (value,) = [entry["value"] for entry in item["env"] if entry["name"] == "MODELS"]
@@ -51,7 +51,7 @@ def test_each_model_is_fetched_into_the_folder_its_server_reads(plan: Plan) -> N
         volumes = {volume["name"]: volume for volume in pod["volumes"]}
         claim = volumes["models"]["persistentVolumeClaim"]
         assert not claim.get("readOnly", False)
-        for wanted in told(fetch):
+        for wanted in fetch_config(fetch):
             by_claim[claim["claimName"], wanted["folder"]] = wanted
     assert len(by_claim) == len(plan.models)
     for model in plan.models:
@@ -71,7 +71,7 @@ def test_each_model_is_fetched_into_the_folder_its_server_reads(plan: Plan) -> N
 @every_variant
 def test_what_is_fetched_is_pinned_by_commit(plan: Plan) -> None:
     for fetch in fetches(model_cache.objects(plan)):
-        for model in told(fetch):
+        for model in fetch_config(fetch):
             pins = [model["revision"], *([model["tokenizer_revision"]] if model["tokenizer"] else [])]
             for pin in pins:
                 assert len(pin) == 40
@@ -238,8 +238,8 @@ def test_both_kinds_stand_side_by_side(make_plan: MakePlan) -> None:
     manifests = model_cache.objects(plan)
     assert len(of_kind(manifests, "PersistentVolumeClaim")) == 2
     (job,), (daemon_set,) = of_kind(manifests, "Job"), of_kind(manifests, "DaemonSet")
-    assert [model["repo"] for model in told(job)] == ["Qwen/Qwen2.5-7B-Instruct"]
-    assert [model["repo"] for model in told(daemon_set)] == ["Qwen/Qwen2.5-7B-Instruct-AWQ"]
+    assert [model["repo"] for model in fetch_config(job)] == ["Qwen/Qwen2.5-7B-Instruct"]
+    assert [model["repo"] for model in fetch_config(daemon_set)] == ["Qwen/Qwen2.5-7B-Instruct-AWQ"]
 
 
 # --- both
@@ -270,7 +270,7 @@ def test_the_hubs_token_reaches_the_fetch_alone_and_by_reference(make_plan: Make
 def test_a_gguf_model_is_its_files_and_its_base_models_tokenizer(make_plan: MakePlan) -> None:
     images = {"gguf": "registry.example.com/vllm-gguf:v0.32.0"}
     plan = make_plan(models=[cache("shared", precision="q5_k_m")], images=images)
-    (model,) = told(*of_kind(model_cache.objects(plan), "Job"))
+    (model,) = fetch_config(*of_kind(model_cache.objects(plan), "Job"))
     assert (model["files"], model["parts"]) == ("*q5_k_m*.gguf", 2)
     assert model["tokenizer"] == "Qwen/Qwen2.5-7B-Instruct"
     assert model["tokenizer_revision"] == make_plan().models[0].revision

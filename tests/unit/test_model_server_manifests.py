@@ -113,14 +113,14 @@ def test_each_precision_has_its_arguments(
     make_plan: MakePlan, precision: str, dtype: str, quantization: str | None
 ) -> None:
     args = engine(plan_with(make_plan, precision=precision))["args"]
-    said = dict(pairs(args))
-    assert said["--dtype"] == dtype
-    assert said.get("--quantization") == quantization
+    options = dict(pairs(args))
+    assert options["--dtype"] == dtype
+    assert options.get("--quantization") == quantization
     gguf = {"q8_0": "model-00001-of-00003.gguf", "q5_k_m": "model-00001-of-00002.gguf"}.get(precision)
-    assert args[0].endswith(".gguf") is ("--tokenizer" in said) is (gguf is not None)
+    assert args[0].endswith(".gguf") is ("--tokenizer" in options) is (gguf is not None)
     if gguf is not None:
         assert args[0].endswith(f"/{gguf}")
-        assert said["--tokenizer"] == args[0].replace(f"/{gguf}", "/tokenizer")
+        assert options["--tokenizer"] == args[0].replace(f"/{gguf}", "/tokenizer")
 
 
 def test_every_precision_of_the_catalogue_is_tested(make_plan: MakePlan) -> None:
@@ -154,12 +154,12 @@ def test_a_model_with_code_of_its_own_says_so(make_plan: MakePlan) -> None:
 @every_variant
 def test_priorities_slots_and_the_name_are_always_said(plan: Plan) -> None:
     for model in plan.models:
-        said = dict(pairs(engine(plan, model)["args"]))
-        assert said["--scheduling-policy"] == "priority"
-        assert said["--max-num-seqs"] == str(model.slots)
-        assert said["--served-model-name"] == model.name
-        assert said["--max-model-len"] == str(model.context)
-        assert "--api-key" not in said  # it would stand in the process list, and guards only some paths
+        options = dict(pairs(engine(plan, model)["args"]))
+        assert options["--scheduling-policy"] == "priority"
+        assert options["--max-num-seqs"] == str(model.slots)
+        assert options["--served-model-name"] == model.name
+        assert options["--max-model-len"] == str(model.context)
+        assert "--api-key" not in options  # it would stand in the process list, and guards only some paths
         for name in ("VLLM_MAX_N_SEQUENCES", "VLLM_MAX_COMPLETION_PROMPTS"):
             assert 1 <= int(environment(plan, model)[name]) <= 16
         # Else its first process ends the pod before the startup probe would.
@@ -251,8 +251,8 @@ def test_it_serves_offline_and_writes_only_to_its_own_volume(plan: Plan) -> None
 def test_it_asks_for_exactly_the_gpus_it_is_spread_over(plan: Plan) -> None:
     for model in plan.models:
         item = engine(plan, model)
-        said = dict(pairs(item["args"]))
-        spread = int(str(said["--tensor-parallel-size"])) * int(str(said["--pipeline-parallel-size"]))
+        options = dict(pairs(item["args"]))
+        spread = int(str(options["--tensor-parallel-size"])) * int(str(options["--pipeline-parallel-size"]))
         assert item["resources"]["requests"] == item["resources"]["limits"]
         assert item["resources"]["limits"]["nvidia.com/gpu"] == str(spread)
         assert spread <= plan.nodes.gpus_per_server
@@ -317,8 +317,8 @@ def test_variants_side_by_side_are_served_each_under_its_own_name(
         slug = name.replace(".", "-").replace("_", "-")
         kinds = ("Deployment", "Service", "PodDisruptionBudget", "HorizontalPodAutoscaler")
         assert {(kind, f"model-{slug}") for kind in kinds} <= rendered
-    told = json.dumps([item for item in render(plan) if item["metadata"]["name"].startswith("prometheus-")])
-    assert all(f"model-server/{name.replace('.', '-').replace('_', '-')}" in told for name in names)
+    text = json.dumps([item for item in render(plan) if item["metadata"]["name"].startswith("prometheus-")])
+    assert all(f"model-server/{name.replace('.', '-').replace('_', '-')}" in text for name in names)
 
 
 def test_the_gguf_image_is_the_pinned_engine_with_pinned_plugins_and_the_pods_user() -> None:

@@ -40,8 +40,8 @@ def test_an_operator_in_the_cluster_leaves_nothing_to_do(make_plan: MakePlan) ->
 
 
 def test_config_names_change_with_the_content_and_only_then(make_plan: MakePlan) -> None:
-    def names(**said: object) -> set[str]:
-        manifests = monitoring.objects(make_plan(monitoring=said))
+    def names(**settings: object) -> set[str]:
+        manifests = monitoring.objects(make_plan(monitoring=settings))
         return {item["metadata"]["name"] for item in manifests if item["kind"] == "ConfigMap"}
 
     assert names() == names() == names(scrapeIntervalSeconds=15)
@@ -84,8 +84,8 @@ def test_two_prometheus_never_write_to_one_volume(make_plan: MakePlan) -> None:
 
 def test_every_model_and_exporter_is_a_target(make_plan: MakePlan) -> None:
     models = [{"id": "qwen2.5-7b"}, {"id": "qwen2.5-7b", "precision": "awq"}]
-    said = {"gpuExporter": "dcgm.gpus.svc:9401", "nodeExporter": "node.metrics.svc:9100"}
-    text = monitoring.prometheus_yml(make_plan(models=models, monitoring=said))
+    settings = {"gpuExporter": "dcgm.gpus.svc:9401", "nodeExporter": "node.metrics.svc:9100"}
+    text = monitoring.prometheus_yml(make_plan(models=models, monitoring=settings))
     jobs = {job["job_name"]: job for job in yaml.safe_load(text)["scrape_configs"]}
     assert jobs.keys() == {
         "prometheus",

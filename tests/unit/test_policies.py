@@ -148,8 +148,8 @@ def test_policies_have_names_of_their_own_and_say_what_to_do() -> None:
     names = [policy.name for policy in RESOURCE_POLICIES]
     assert len(set(names)) == len(names)
     assert all(policy.rule.endswith(".") and policy.fix for policy in RESOURCE_POLICIES)
-    told = [policy.name for policy in RESOURCE_POLICIES if policy.level is Level.ADVISORY]
-    assert told == ["pod-security-exception"], "whatever else is refused stops the deployment"
+    advisory = [policy.name for policy in RESOURCE_POLICIES if policy.level is Level.ADVISORY]
+    assert advisory == ["pod-security-exception"], "whatever else is refused stops the deployment"
 
 
 def test_a_message_says_where_what_and_how_to_mend_it() -> None:
@@ -166,7 +166,7 @@ def test_no_secret_is_told() -> None:
     bad = container(
         image=f"app:{token}", command=["run", token], env=[{"name": "HF_TOKEN", "value": "open-sesame"}]
     )
-    said = " ".join(messages(deployment(pod(bad, volumes=[{"name": "a", token: {}}]))))
-    assert "HF_TOKEN: has the name of a secret" in said
-    assert token not in said
-    assert "open-sesame" not in said
+    message = " ".join(messages(deployment(pod(bad, volumes=[{"name": "a", token: {}}]))))
+    assert "HF_TOKEN: has the name of a secret" in message
+    assert token not in message
+    assert "open-sesame" not in message

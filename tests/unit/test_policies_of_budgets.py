@@ -54,7 +54,7 @@ def tier(make_plan: MakePlan, *, before: Decimal | None = None, **budget: str) -
     return as_told(run_tier(plan, before))
 
 
-def told(now: list[Resource], past: list[Resource] | None = None) -> list[tuple[str, str]]:
+def violated(now: list[Resource], past: list[Resource] | None = None) -> list[tuple[str, str]]:
     return [
         (item.policy.name, item.problem.path) for item in over_budget(now, past if past is not None else [])
     ]
@@ -84,7 +84,7 @@ def test_the_past_read_from_the_state_costs_what_the_resources_did(
 
 
 def test_without_a_budget_nothing_is_too_much(make_plan: MakePlan) -> None:
-    assert told([*tier(make_plan), CLAIM]) == []
+    assert violated([*tier(make_plan), CLAIM]) == []
 
 
 @pytest.mark.parametrize(
@@ -93,10 +93,10 @@ def test_without_a_budget_nothing_is_too_much(make_plan: MakePlan) -> None:
 def test_other_peoples_resources_count(
     make_plan: MakePlan, month: Decimal, mode: str | None, policy: str
 ) -> None:
-    said = {"mode": mode} if mode is not None else {}
-    alone = tier(make_plan, before=None, monthlyUsd=str(month), **said)
-    assert told(alone) == []
-    assert told([*alone, CLAIM]) == [(policy, "budget.monthlyUsd")]
+    settings = {"mode": mode} if mode is not None else {}
+    alone = tier(make_plan, before=None, monthlyUsd=str(month), **settings)
+    assert violated(alone) == []
+    assert violated([*alone, CLAIM]) == [(policy, "budget.monthlyUsd")]
     (found,) = over_budget([*alone, CLAIM])
     assert (found.policy.level is Level.MANDATORY) is (mode != "advisory")
     assert "raise it to" in found.message
@@ -106,18 +106,18 @@ def test_an_increase_is_judged_by_the_past_of_a_plan(make_plan: MakePlan) -> Non
     """The claim is 100 USD a month."""
     for limit, expected in (("99.99", [("budget", "budget.maxIncreaseUsdPerMonth")]), ("100", [])):
         before = tier(make_plan, maxIncreaseUsdPerMonth=limit)
-        assert told([*before, CLAIM], before) == expected
-        assert told(before, [*before, CLAIM]) == [], "a decrease"
+        assert violated([*before, CLAIM], before) == expected
+        assert violated(before, [*before, CLAIM]) == [], "a decrease"
 
 
 def test_in_a_preview_the_tier_itself_tells_what_was_before(make_plan: MakePlan, month: Decimal) -> None:
     for before, expected in ((month, [("budget", "budget.maxIncreaseUsdPerMonth")]), (month + 100, [])):
-        assert told([*tier(make_plan, before=before, maxIncreaseUsdPerMonth="50"), CLAIM]) == expected
+        assert violated([*tier(make_plan, before=before, maxIncreaseUsdPerMonth="50"), CLAIM]) == expected
 
 
 @pytest.mark.parametrize("before", [None, Decimal(0)])
 def test_what_is_made_first_is_no_increase(make_plan: MakePlan, before: Decimal | None) -> None:
-    assert told(tier(make_plan, before=before, maxIncreaseUsdPerMonth="0")) == []
+    assert violated(tier(make_plan, before=before, maxIncreaseUsdPerMonth="0")) == []
 
 
 @pytest.mark.parametrize(
@@ -129,9 +129,9 @@ def test_a_budget_that_cannot_be_read_is_none(make_plan: MakePlan, value: object
         return dataclasses.replace(item, inputs=inputs) if item.type.endswith("InferenceTier") else item
 
     limited = tier(make_plan, before=Decimal(1), maxIncreaseUsdPerMonth="0")
-    assert len(told(limited)) == 1
-    assert told([changed(item, "budget") for item in limited]) == []
-    assert told([changed(item, BEFORE) for item in limited]) == []
+    assert len(violated(limited)) == 1
+    assert violated([changed(item, "budget") for item in limited]) == []
+    assert violated([changed(item, BEFORE) for item in limited]) == []
 
 
 def test_only_what_is_limited_is_told_in_the_plan(make_plan: MakePlan) -> None:

@@ -41,12 +41,12 @@ WRITTEN: list[tuple[tuple[str, ...], int]] = [
 
 
 @pytest.mark.parametrize(
-    ("words", "takes"), WRITTEN, ids=lambda value: " ".join(value) if isinstance(value, tuple) else str(value)
+    ("args", "takes"), WRITTEN, ids=lambda value: " ".join(value) if isinstance(value, tuple) else str(value)
 )
-def test_an_engine_takes_what_its_pod_has(words: tuple[str, ...], takes: int) -> None:
-    assert refused(deployment(pod(engine(*words, gpus=takes)))) == []
+def test_an_engine_takes_what_its_pod_has(args: tuple[str, ...], takes: int) -> None:
+    assert refused(deployment(pod(engine(*args, gpus=takes)))) == []
     for other in (takes + 1, str(2 * takes)):
-        found = messages(deployment(pod(engine(*words, gpus=other))))
+        found = messages(deployment(pod(engine(*args, gpus=other))))
         assert len(found) == 1
         assert f"= {takes} GPUs (got {other} GPUs)" in found[0]
 
@@ -66,15 +66,15 @@ def test_the_image_starts_the_engine_where_no_command_does() -> None:
 
 def test_variables_of_the_pod_are_filled_in() -> None:
     env = [{"name": "TP", "value": "2"}]
-    for words in ((*VLLM, "-tp", "$(TP)"), sh("vllm serve m -tp $TP"), sh('vllm serve m -tp "${TP}"')):
-        assert refused(deployment(pod(engine(*words, env=env, gpus=2)))) == []
-        assert len(refused(deployment(pod(engine(*words, env=env, gpus=4))))) == 1
+    for args in ((*VLLM, "-tp", "$(TP)"), sh("vllm serve m -tp $TP"), sh('vllm serve m -tp "${TP}"')):
+        assert refused(deployment(pod(engine(*args, env=env, gpus=2)))) == []
+        assert len(refused(deployment(pod(engine(*args, env=env, gpus=4))))) == 1
         from_elsewhere = [{"name": "TP", "valueFrom": {"configMapKeyRef": {"name": "a", "key": "b"}}}]
-        assert refused(deployment(pod(engine(*words, env=from_elsewhere, gpus=4)))) == []
+        assert refused(deployment(pod(engine(*args, env=from_elsewhere, gpus=4)))) == []
 
 
 @pytest.mark.parametrize(
-    "words",
+    "args",
     [
         (*VLLM, "--config", "vllm.yaml"),
         ("trtllm-serve", "m", "--extra_llm_api_options", "options.yaml"),
@@ -87,8 +87,8 @@ def test_variables_of_the_pod_are_filled_in() -> None:
         ("echo", "vllm"),
     ],
 )
-def test_what_cannot_be_told_is_passed_over(words: tuple[str, ...]) -> None:
-    assert refused(deployment(pod(engine(*words, gpus=4)))) == []
+def test_what_cannot_be_told_is_passed_over(args: tuple[str, ...]) -> None:
+    assert refused(deployment(pod(engine(*args, gpus=4)))) == []
 
 
 def test_an_engine_without_gpus_of_the_pod_is_passed_over() -> None:
@@ -130,6 +130,6 @@ def test_ranks_of_a_group_may_stand_alone() -> None:
 
 
 def test_nodes_without_a_group_share_what_the_engine_takes() -> None:
-    words = (*VLLM, "-tp", "4", "--nnodes", "2")
-    assert refused(deployment(pod(engine(*words, gpus=2)))) == []
-    assert "(got 2 pods of 4 GPUs)" in messages(deployment(pod(engine(*words, gpus=4))))[0]
+    args = (*VLLM, "-tp", "4", "--nnodes", "2")
+    assert refused(deployment(pod(engine(*args, gpus=2)))) == []
+    assert "(got 2 pods of 4 GPUs)" in messages(deployment(pod(engine(*args, gpus=4))))[0]

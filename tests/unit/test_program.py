@@ -259,24 +259,24 @@ def test_what_stops_nothing_is_shown_and_what_does_is_an_error(
     nodes: Any = answers["/api/v1/nodes"]
     (one,) = nodes["items"]
     nodes["items"].append({**one, "metadata": {**one["metadata"], "name": "entry-gpu-2"}})
-    told: list[str] = []
-    monkeypatch.setattr(pulumi.log, "warn", told.append)
+    warnings: list[str] = []
+    monkeypatch.setattr(pulumi.log, "warn", warnings.append)
     assert run_main(config).exports
-    (warning,) = [line for line in told if "TIER014" in line]
+    (warning,) = [line for line in warnings if "TIER014" in line]
     assert warning.startswith("TIER014 autoscaling: no adapter serves custom.metrics.k8s.io in this cluster")
     accepted = {**config, "tierup:accept": json.dumps([{"code": "TIER014", "reason": "we scale by hand"}])}
-    told.clear()
+    warnings.clear()
     assert any(
         "TIER014" in line and "accepted: we scale by hand" in line for line in run_main(accepted).messages
     )
-    assert [line for line in told if "TIER014" in line or "acceptance" in line] == []
+    assert [line for line in warnings if "TIER014" in line or "acceptance" in line] == []
     answers["/version"] = {"gitVersion": "v1.29.9"}
-    told.clear()
+    warnings.clear()
     said = refused(config)
     assert "the cluster of stack 'entry' has 1 problem:" in said
     assert "TIER087 cluster: " in said
     assert "TIER014" not in said
-    assert any("TIER014" in line for line in told)
+    assert any("TIER014" in line for line in warnings)
 
 
 def test_what_the_state_vouches_for_is_taken_up_again(answers: dict[str, Manifest | None]) -> None:

@@ -26,8 +26,8 @@ def read(plan: object, before: str = "", after: str = "") -> tuple[Change, ...]:
 
 
 def step(operation: str, urn: str = "urn:pulumi:s::p::a:b:C::x", **states: dict[str, Any]) -> dict[str, Any]:
-    whole = {side: {"urn": urn, "type": "a:b:C", "custom": True, **state} for side, state in states.items()}
-    return {"op": operation, "urn": urn, **whole}
+    sides = {side: {"urn": urn, "type": "a:b:C", "custom": True, **state} for side, state in states.items()}
+    return {"op": operation, "urn": urn, **sides}
 
 
 def preview(*steps: dict[str, Any], **summary: int) -> dict[str, Any]:
@@ -37,15 +37,15 @@ def preview(*steps: dict[str, Any], **summary: int) -> dict[str, Any]:
 @pytest.mark.parametrize("name", sorted(path.stem for path in GOLDEN.glob("*.json")))
 def test_every_resource_of_a_real_plan_is_read(name: str) -> None:
     changes = read_plan(str(GOLDEN / f"{name}.json"))
-    told = golden(name)
-    urns = [item["urn"] for item in told.get("steps") or told["deployment"]["resources"]]
+    document = golden(name)
+    urns = [item["urn"] for item in document.get("steps") or document["deployment"]["resources"]]
     assert len(changes) == len(urns)
     for change in changes:
         assert change.past is not None or change.now is not None
         for side in (change.past, change.now):
             assert side is None or (side.urn in urns and side.urn.endswith(f"::{side.name}"))
-    if "steps" in told:
-        assert Counter(change.operation for change in changes) == told["changeSummary"]
+    if "steps" in document:
+        assert Counter(change.operation for change in changes) == document["changeSummary"]
 
 
 @pytest.mark.parametrize(
@@ -177,7 +177,7 @@ def test_a_preview_that_failed_is_refused_with_its_reason() -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (b"", "is not a Pulumi plan"),
         (b"resources:\n  x: 1\n", "is not a Pulumi plan"),
@@ -191,10 +191,10 @@ def test_a_preview_that_failed_is_refused_with_its_reason() -> None:
         (b'{"a":' * 100_000, "is not a Pulumi plan"),
     ],
 )
-def test_what_is_no_plan_is_one_message_with_a_way_out(content: bytes, said: str) -> None:
+def test_what_is_no_plan_is_one_message_with_a_way_out(content: bytes, message: str) -> None:
     with pytest.raises(PlanError) as caught:
         parse_plan(content, "x.json")
-    assert str(caught.value).startswith(f"x.json {said}")
+    assert str(caught.value).startswith(f"x.json {message}")
     assert "pulumi preview --json --show-sames" in str(caught.value)
 
 

@@ -62,15 +62,15 @@ def test_keys_that_cannot_be_used_are_named_once_and_skipped(
     log = Log()
     for _ in range(3):
         assert list(read_keys(tmp_path, log).values()) == ["alice"]
-    said = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [line["about"] for line in said] == [
+    events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["about"] for line in events] == [
         "key binary",
         "key bob",
         "key empty",
         "key folder",
         'key x" "root',
     ]
-    assert "secret" not in json.dumps(said)
+    assert "secret" not in json.dumps(events)
 
 
 class Site:
@@ -117,8 +117,8 @@ class Site:
         """Engines and gateways after so many rounds, a second each."""
         for _ in range(rounds):
             self.now += 1
-            seen = asyncio.run(reloader.observe())
-        return seen.engines["tiny"], seen.gateways
+            observed = asyncio.run(reloader.observe())
+        return observed.engines["tiny"], observed.gateways
 
 
 @pytest.fixture
@@ -163,10 +163,10 @@ def test_a_look_up_that_takes_long_goes_on_beside_the_rounds(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site.raw["probe"]["timeout_seconds"] = 0.01
-    asked = []
+    resolved = []
 
     def slow(source: str) -> list[str]:
-        asked.append(source)
+        resolved.append(source)
         os.read(pipe[0], 1)
         return [A]
 
@@ -175,16 +175,16 @@ def test_a_look_up_that_takes_long_goes_on_beside_the_rounds(
 
     async def rounds() -> list[list[str]]:
         source = reloader.Source("dns:engines:80", [B])
-        log, seen = Log(), []
+        log, observed = Log(), []
         for number in range(3):
             if number == 2:
                 os.write(pipe[1], b"x")
             await source.update(0.01 if number < 2 else DEADLINE, log)
-            seen.append(source.known)
-        return seen
+            observed.append(source.known)
+        return observed
 
     assert asyncio.run(rounds()) == [[B], [B], [A]]
-    assert asked == ["dns:engines:80"], "one look-up at a time"
+    assert resolved == ["dns:engines:80"], "one look-up at a time"
     os.close(pipe[0])
     os.close(pipe[1])
 
@@ -268,11 +268,11 @@ def offer(site: Site, one: Reloader, take: bool | None) -> str | None:
     """One round's offer; with None nothing may be offered."""
 
     async def both() -> str | None:
-        seen = await one.observe()
+        observed = await one.observe()
         if take is None:
-            await one.offer(seen)
+            await one.offer(observed)
             return None
-        _, text = await asyncio.gather(one.offer(seen), answer(site.shared, take))
+        _, text = await asyncio.gather(one.offer(observed), answer(site.shared, take))
         return text
 
     site.now += 2
@@ -291,11 +291,11 @@ def test_only_a_new_text_is_offered_and_each_change_is_told(
     site.gateways.write_text('["gateway:80", "other:80"]')
     assert str(offer(site, one, True)).endswith(" 5")
     offer(site, site.reloader(), None)
-    said = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [line["event"] for line in said] == ["taken", "taken"]
-    assert said[1]["changed"] == ["gateways"]
-    assert (said[1]["engines"], said[1]["gateways"]) == ({"tiny": [A, B]}, 2)
-    assert said[1]["limits"] == {"tiny": 5, "tiny:longform": 2}
+    events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["event"] for line in events] == ["taken", "taken"]
+    assert events[1]["changed"] == ["gateways"]
+    assert (events[1]["engines"], events[1]["gateways"]) == ({"tiny": [A, B]}, 2)
+    assert events[1]["limits"] == {"tiny": 5, "tiny:longform": 2}
 
 
 def test_a_refused_text_is_not_offered_again_until_it_changes(
@@ -341,9 +341,9 @@ def test_a_bad_round_is_told_once_and_the_next_one_tries_again(
         running.cancel()
 
     asyncio.run(asyncio.wait_for(rounds(), DEADLINE))
-    said = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [line["event"] for line in said] == ["trouble", "taken", "over"]
-    assert "unknown marker @NONSENSE@" in said[0]["trouble"]
+    events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["event"] for line in events] == ["trouble", "taken", "over"]
+    assert "unknown marker @NONSENSE@" in events[0]["trouble"]
 
 
 @pytest.fixture

@@ -153,11 +153,11 @@ def test_metrics_that_are_not_all_there_are_no_reading(gone: str) -> None:
 
 def judged(*steps: tuple[float, bool, Reading | None]) -> list[str | None]:
     """What is said of an engine after each (clock, healthy, reading)."""
-    said, before = [], Engine()
+    reasons, before = [], Engine()
     for now, healthy, reading in steps:
         before = after_probe(before, healthy, reading, now, PROBE)
-        said.append(hung_reason(before, PROBE))
-    return said
+        reasons.append(hung_reason(before, PROBE))
+    return reasons
 
 
 def busy(tokens: float) -> Reading:

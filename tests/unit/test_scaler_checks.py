@@ -27,7 +27,7 @@ def scaler(name: str, target: str, kind: str | None = "Deployment", **metadata: 
     return {"metadata": {"name": name, **metadata}, "spec": {"scaleTargetRef": reference}}
 
 
-def asked(cluster: Cluster, plan: Plan, groups: set[str] | None = None) -> list[Finding]:
+def findings_of(cluster: Cluster, plan: Plan, groups: set[str] | None = None) -> list[Finding]:
     return scaler_findings(cluster, plan, OURS, render(plan), groups if groups is not None else set())
 
 
@@ -38,7 +38,7 @@ def test_an_autoscaler_of_others_for_one_of_ours_is_refused(
 ) -> None:
     """With autoscaling off as with it on: then `up` writes the replicas itself."""
     api.has(HPAS, scaler("theirs", target))
-    (found,) = asked(cluster, make_plan(autoscaling={"enabled": enabled}))
+    (found,) = findings_of(cluster, make_plan(autoscaling={"enabled": enabled}))
     assert (found.code, found.path) == (Code.SECOND_SCALER, "horizontalpodautoscaler/theirs")
     assert found.got == f"deployment/{target}"
     assert found.fix.startswith("delete it; autoscaling.enabled: false does not help")
@@ -59,7 +59,7 @@ def test_what_does_not_fight_with_us_is_left_alone(
     api: FakeApi, cluster: Cluster, make_plan: MakePlan, harmless: Manifest
 ) -> None:
     api.has(HPAS, harmless)
-    assert asked(cluster, make_plan()) == []
+    assert findings_of(cluster, make_plan()) == []
 
 
 def test_an_autoscaler_that_only_looks_like_ours_is_refused(
@@ -80,15 +80,15 @@ def test_a_scaled_object_for_one_of_ours_is_refused_once(
     """KEDA's default target is a Deployment; its own autoscaler for it is not told a second time."""
     api.has(HPAS, scaler("keda-hpa-x", MODEL, ownerReferences=[{"kind": "ScaledObject", "name": "x"}]))
     api.has(SCALED, scaler("x", MODEL, kind), scaler("y", "their-own-deployment", kind))
-    (found,) = asked(cluster, make_plan(), {"keda.sh"})
+    (found,) = findings_of(cluster, make_plan(), {"keda.sh"})
     assert (found.code, found.path) == (Code.SECOND_SCALER, "scaledobject/x")
     assert found.got == f"deployment/{MODEL}"
 
 
 def test_without_keda_nothing_is_asked_of_it(api: FakeApi, cluster: Cluster, make_plan: MakePlan) -> None:
     api.has(HPAS)
-    assert asked(cluster, make_plan()) == []
-    assert api.asked == [HPAS]
+    assert findings_of(cluster, make_plan()) == []
+    assert api.requested == [HPAS]
 
 
 def test_keda_on_its_way_out_or_in_is_no_obstacle(
@@ -97,14 +97,14 @@ def test_keda_on_its_way_out_or_in_is_no_obstacle(
     """Its group is there and this kind is not."""
     api.has(HPAS)
     api.missing.add(SCALED)
-    assert asked(cluster, make_plan(), {"keda.sh"}) == []
+    assert findings_of(cluster, make_plan(), {"keda.sh"}) == []
 
 
 def test_a_user_who_may_not_look_at_keda_is_told(api: FakeApi, cluster: Cluster, make_plan: MakePlan) -> None:
     api.has(HPAS)
     api.responses[SCALED] = (403, b"{}")
     with pytest.raises(ClusterError, match=f"answers 403 to {SCALED}"):
-        asked(cluster, make_plan(), {"keda.sh"})
+        findings_of(cluster, make_plan(), {"keda.sh"})
 
 
 def test_the_whole_check_asks_for_second_scalers_in_a_namespace_that_is_there(

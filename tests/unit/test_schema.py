@@ -64,12 +64,12 @@ def test_stack_files_with_invalid_values_are_rejected(validator: jsonschema.Draf
 
 
 def base(**sections: Any) -> dict[str, Any]:
-    whole = {
+    sections = {
         "workload": {"users": 1},
         "nodes": {"server": "entry-2x-rtx-4090"},
         "models": [{"id": "qwen2.5-7b"}],
     } | sections
-    return {"config": {f"tierup:{key}": value for key, value in whole.items()}}
+    return {"config": {f"tierup:{key}": value for key, value in sections.items()}}
 
 
 def test_pulumi_s_own_keys_other_namespaces_and_secrets_are_legal(
