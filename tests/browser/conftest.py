@@ -20,7 +20,7 @@ def browse(tmp_path: Path) -> Browse:
     try:
         command = browser_command()
     except BrowserMissing as missing:
-        pytest.skip(f"NO BROWSER, so nobody has looked at the page: {missing}")
+        pytest.skip(f"NO BROWSER, so the page was not tested: {missing}")
 
     def run(page: Path, *args: str) -> str:
         profile = f"--user-data-dir={tmp_path / 'profile'}"

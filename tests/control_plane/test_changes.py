@@ -28,7 +28,7 @@ def replace(old: str, new: str) -> Callable[[str], str]:
 
 
 @dataclass
-class Seen:
+class Observed:
     """The observed states of a rollout."""
 
     available: list[int] = field(default_factory=list)
@@ -45,7 +45,7 @@ class Seen:
         return any(len(moment) > 1 for moment in self.revisions)
 
 
-def watch_up(tier: Tier, name: str) -> Seen:
+def watch_up(tier: Tier, name: str) -> Observed:
     """Bring the tier up as its file is now, then go through all that happened to one Deployment and to the pods.
 
     The API server keeps what happened, so no moment is missed however slowly the test itself runs. Fails at any
@@ -66,7 +66,7 @@ def watch_up(tier: Tier, name: str) -> Seen:
         event for path, listed in zip(paths, before, strict=True) for event in since(tier, path, listed)
     ]
     pods = {pod["metadata"]["uid"]: pod for pod in before[1]["items"]}
-    observed = Seen([available(item) for item in before[0]["items"] if item["metadata"]["name"] == name])
+    observed = Observed([available(item) for item in before[0]["items"] if item["metadata"]["name"] == name])
     for event in sorted(events, key=version_of):
         item = event["object"]
         if item["kind"] == "Deployment":

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from tiers import Edit, Tier
 
-from tierup.io.cluster.client import Cluster as AskedCluster
+from tierup.io.cluster.client import Cluster as ClusterClient
 from tierup.io.cluster.scalers import api_groups, metrics_findings
 from tierup.local.cluster.api import WAIT_TIMEOUT_S, Api, ApiError
 from tierup.local.cluster.project import PulumiFailed
@@ -242,7 +242,7 @@ def test_an_autoscaler_without_metrics_is_only_a_warning(tier_of: Callable[..., 
             },
         }
     )
-    cluster = AskedCluster(str(tier.cluster.kubeconfig), tier.cluster.context)
+    cluster = ClusterClient(str(tier.cluster.kubeconfig), tier.cluster.context)
     assert metrics_findings(tier.plan, api_groups(cluster)) == []
 
 

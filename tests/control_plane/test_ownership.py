@@ -257,7 +257,7 @@ def test_a_removed_server_can_be_drained_onto_those_in_service(
 
 
 def own_pod(tier: Tier) -> Object:
-    """A pod as the model's Deployment makes it, with no GPU, so that the quota has no say."""
+    """A pod as the model's Deployment makes it, with no GPU, so that the quota does not apply."""
     (model,) = tier.plan.models
     deployment = tier.cluster.api.get("apps/v1", "Deployment", f"model-{model.slug}", tier.plan.namespace)
     assert deployment is not None
@@ -269,7 +269,7 @@ def own_pod(tier: Tier) -> Object:
 
 
 def ask_to_create(tier: Tier, item: Object) -> None:
-    """Let admission judge an object without making it; ApiError 403 when it is refused."""
+    """Send an object to admission as a dry run; ApiError 403 if it is refused."""
     path = tier.cluster.api.path(item["apiVersion"], item["kind"], tier.plan.namespace)
     tier.cluster.api.request("POST", f"{path}?dryRun=All", item)
 

@@ -45,7 +45,7 @@ def test_a_wrong_template_is_refused_and_the_old_configuration_keeps_serving(sit
         serving = gateway.text
         gateway.write_template(good.replace("least_conn;", "least_connn;"))
         until((gateway.shared / "refused.conf").exists, "a refusal")
-        until(lambda: "least_connn" in json.dumps(gateway.events("trouble")), "Nginx's words in the log")
+        until(lambda: "least_connn" in json.dumps(gateway.events("trouble")), "Nginx's message in the log")
         refused = (gateway.shared / "refused.conf").stat().st_mtime_ns
         probed = first.control("report")["probed"]
         until(lambda: first.control("report")["probed"] > probed + 3, "further rounds")
@@ -55,7 +55,7 @@ def test_a_wrong_template_is_refused_and_the_old_configuration_keeps_serving(sit
         assert gateway.text == serving
         load.more(20)
 
-        # A marker that nobody knows never gets as far as Nginx; then the repair and a new engine arrive together.
+        # An unknown marker never reaches Nginx; then the repair and a new engine arrive together.
         gateway.write_template(good.replace("@KEYS@", "@KEY@"))
         until(lambda: "unknown marker @KEY@" in json.dumps(gateway.events("trouble")), "a clear message")
         site.list_engines(first, second)

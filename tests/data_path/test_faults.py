@@ -116,7 +116,7 @@ def test_two_failing_engines_are_reported_as_an_error(
         backend.status = 500
     answer = gateway.ask(CHAT, BODY)
     assert answer.status == 500
-    assert "made to fail" in answer.json["error"]["message"], "the engine's own words"
+    assert "made to fail" in answer.json["error"]["message"], "the engine's own message"
     for backend in backends:
         backend.status = 503
     until(lambda: gateway.ask(CHAT, BODY).status == 429, "their queues are full")

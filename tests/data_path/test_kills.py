@@ -140,7 +140,7 @@ def test_the_offer_of_a_killed_reloader_is_accepted_and_then_replaced(site: Site
 
 
 def test_an_offer_is_pending_until_every_worker_uses_it(site: Site) -> None:
-    """A worker that has not seen its master's signal still sends requests to the old engines."""
+    """A worker that has not handled its master's signal still sends requests to the old engines."""
     one, two = site.engine(), site.engine()
     site.list_engines(one)
     gateway = site.gateway()

@@ -86,7 +86,7 @@ class LoadTest:
 
     def __call__(self, fake: FakeOpenAI, *args: str, key: str | None = None) -> Ended:
         ended = self.end(self.start(fake.url, *args, key=key))
-        assert fake.unknown == [], "the load test asked for what the fake does not know"
+        assert fake.unknown == [], "the load test sent requests that the fake does not know"
         return ended
 
 

@@ -85,7 +85,7 @@ def test_models_are_listed_and_looked_up(client: openai.OpenAI) -> None:
 
 
 def test_tools_go_through_to_the_engine(client: openai.OpenAI) -> None:
-    """The engine is started without a tool parser: its own words come back, which shows that it saw the tools."""
+    """The engine is started without a tool parser: its error message shows that it received the tools."""
     with pytest.raises(openai.BadRequestError, match="tool"):
         client.chat.completions.create(model=MODEL, messages=HELLO, tools=WEATHER, tool_choice="auto")
     answer = client.chat.completions.create(

@@ -92,7 +92,7 @@ def measure(gateway: GatewayStack) -> Run:
                 time.sleep(0.1 if status == 429 else 0)
             run.jobs.append(time.monotonic() - started)
             if status != 200 or not complete:
-                run.wrong.append(f"long job: {status}, whole: {complete}")
+                run.wrong.append(f"long job: {status}, complete: {complete}")
             if len(run.jobs) >= JOBS:
                 over.set()
 

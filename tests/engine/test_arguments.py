@@ -1,4 +1,4 @@
-"""The engine takes the arguments that our containers pass, keeps to them, and answers what their probes ask."""
+"""The engine takes the arguments that our containers pass, keeps to them, and answers their probes."""
 
 import subprocess
 from collections.abc import Callable
@@ -69,7 +69,7 @@ def test_the_engine_parses_every_variants_arguments_as_intended(parsed_by_engine
 def test_the_standard_tier_runs_with_all_its_arguments_but_those_for_gpus(standard: Served) -> None:
     ours = parse_options(standard.container["args"])
     assert {"--scheduling-policy", "--max-num-seqs", "--max-model-len", "--shutdown-timeout"} <= ours.keys()
-    # Of what is left out, one GPU needs nothing: a server is told the same by default.
+    # The options left out do not matter for one GPU: they have the server's defaults.
     assert {name: values for name, values in ours.items() if name in GPU_ONLY} == {
         "--tensor-parallel-size": ["1"],
         "--pipeline-parallel-size": ["1"],

@@ -65,8 +65,8 @@ def first_of(stream: requests.Response) -> str:
 
 
 def test_every_request_of_a_burst_is_served_or_refused_and_counted(small: Served) -> None:
-    """The engine looks twice: before a stream begins, and when the request joins the queue. Between the two, others
-    may have taken the places, so that a stream can be refused inside, where no proxy can make another status of it.
+    """The engine checks twice: before a stream begins, and when the request joins the queue. In between, other requests
+    may fill the queue, so a stream can be refused after its status 200, which no proxy can change any more.
     """
     before = small.server.counts(REFUSED)
 

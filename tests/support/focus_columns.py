@@ -1,4 +1,4 @@
-"""The columns of FOCUS 1.0 and what 1.1 adds to those that every dataset has, each as the specification types it."""
+"""The columns of FOCUS 1.0 and what 1.1 adds to those that every dataset has, with the types of the specification."""
 
 import csv
 import datetime
@@ -109,7 +109,7 @@ def read(text: str) -> list[dict[str, str]]:
 
 
 def broken_rules(row: dict[str, str]) -> list[str]:
-    """What the specification says of the columns of one row together, for usage and purchases."""
+    """The specification's rules across the columns of a row, for usage and purchases."""
     priced = ("PricingQuantity", "PricingUnit", "ListUnitPrice", "PricingCategory", "SkuPriceId")
     rules = {
         "a usage or purchase has price, quantity and unit": all(row[name] for name in priced),

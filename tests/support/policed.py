@@ -60,7 +60,7 @@ def service(annotations: Tree | None = None, **spec: Any) -> Resource:
 
 
 def refused(*resources: Resource) -> list[tuple[str, str]]:
-    """Policy and place of each violation."""
+    """Policy and path of each violation."""
     return [(item.policy.name, item.problem.path) for item in violations(resources)]
 
 

@@ -33,8 +33,8 @@ class Stream:
         self.status = self.response.status
         self.engine = self.response.getheader("X-Engine")
 
-    def complete(self) -> bool:
-        """Read it to its end; returns whether it is complete."""
+    def completes(self) -> bool:
+        """Read the response to its end; returns whether it is complete."""
         text = self.response.read()
         self.connection.close()
         return self.status == 200 and text.count(b"data: ") == self.tokens + 1 and text.endswith(END)

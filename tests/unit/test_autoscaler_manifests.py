@@ -44,7 +44,7 @@ def test_replicas_have_exactly_one_owner(plan: Plan) -> None:
 
 
 @pytest.mark.parametrize("enabled", [True, False])
-def test_without_an_autoscaler_the_deployment_says_its_replicas(make_plan: MakePlan, enabled: bool) -> None:
+def test_without_an_autoscaler_the_deployment_sets_its_replicas(make_plan: MakePlan, enabled: bool) -> None:
     manifests = render(make_plan(autoscaling={"enabled": enabled}))
     (deployment,) = model_deployments(manifests).values()
     assert len(hpas(manifests)) == int(enabled)

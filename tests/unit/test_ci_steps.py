@@ -68,7 +68,7 @@ def fake(request: pytest.FixtureRequest, runner: Runner) -> Iterator[Any]:
 
 
 def preview_job(runner: Runner, fake: Any) -> tuple[int, str]:
-    """The job of a pull request, as far as it goes: exit code and all it said."""
+    """The job of a pull request, up to its end or failure: exit code and output."""
     if isinstance(fake, FakeGitLab):
         numbers = {"CI_MERGE_REQUEST_PROJECT_ID": "7", "CI_MERGE_REQUEST_IID": "5"}
         ended = runner.gitlab("preview", TIERUP_COMMENT_TOKEN=TOKEN, **numbers)
@@ -98,7 +98,7 @@ def test_the_comment_is_there_whatever_the_verdict_and_the_job_fails_after_it(
     assert ended == code, output
     assert [comment["body"] for comment in fake.comments] == [f"{MARKER}\n## Cost\n"]
     assert reason in output
-    assert "policies" in output, "policies are told too when the budget is exceeded"
+    assert "policies" in output, "policies are reported too when the budget is exceeded"
     if isinstance(fake, FakeGitHub):
         assert runner.left("GITHUB_STEP_SUMMARY") == f"{MARKER}\n## Cost\n"
     assert (runner.checkout / "preview" / "plan.json").read_text() == json.dumps(PLAN)
@@ -114,7 +114,7 @@ def test_the_log_names_what_changes_and_no_value(runner: Runner, fake: Any) -> N
 
 
 @pytest.mark.parametrize("plan", [json.dumps(PLAN), "", "{"])
-def test_a_preview_that_fails_tells_pulumis_reason_and_its_part_of_a_plan_is_not_priced(
+def test_a_failed_preview_shows_pulumis_reason_and_its_partial_plan_is_not_priced(
     runner: Runner, fake: Any, plan: str
 ) -> None:
     """The engine writes its errors into the JSON; where it did not start, the JSON is empty."""
@@ -137,7 +137,7 @@ def test_a_preview_that_fails_tells_pulumis_reason_and_its_part_of_a_plan_is_not
 def test_a_budget_that_stops_the_preview_itself_still_has_its_comment(
     runner: Runner, fake: Any, cost: int
 ) -> None:
-    """The program refuses a tier over a mandatory budget, so there is no plan; the stack file's cost is told."""
+    """The program refuses a tier over a mandatory budget, so there is no plan; the stack file's cost is reported."""
     runner.ends(preview=1, cost=cost)
     ended, output = preview_job(runner, fake)
     assert ended != 0, output
@@ -147,7 +147,7 @@ def test_a_budget_that_stops_the_preview_itself_still_has_its_comment(
     assert ("over budget" in output) == (cost == 3)
 
 
-def test_a_cost_that_cannot_be_told_leaves_the_comment_as_it_was(runner: Runner, fake: Any) -> None:
+def test_a_cost_that_cannot_be_computed_leaves_the_comment_as_it_was(runner: Runner, fake: Any) -> None:
     runner.answers("cost", "")
     runner.ends(cost=1)
     ended, output = preview_job(runner, fake)
@@ -185,7 +185,7 @@ def test_without_a_token_for_comments_gitlab_says_where_the_text_is(runner: Runn
     assert "no comment: TIERUP_COMMENT_TOKEN is not set; the text is in preview/comment.md" in ended.output
 
 
-def test_strict_is_handed_on(runner: Runner) -> None:
+def test_strict_is_passed_on(runner: Runner) -> None:
     assert runner.gitlab("preview", strict="true").code == 0
     assert runner.calls[-2].endswith("--format markdown --strict")
     runner.github("setup", "Write the kubeconfig")
@@ -206,7 +206,7 @@ def test_drift_fails_the_scheduled_job(runner: Runner) -> None:
         assert "stack 'standard' has drifted, or could not be compared" in ended.output
 
 
-def test_up_runs_without_questions(runner: Runner) -> None:
+def test_up_is_not_interactive(runner: Runner) -> None:
     runner.github("setup", "Write the kubeconfig")
     for ended in (runner.github("up", "Update the stack"), runner.gitlab("up")):
         assert ended.code == 0
@@ -263,7 +263,7 @@ def code_quality(folder: Path) -> list[dict[str, Any]]:
     return report
 
 
-def test_findings_of_a_real_stack_file_stand_at_their_lines_in_gitlabs_report(tmp_path: Path) -> None:
+def test_findings_of_a_real_stack_file_have_their_lines_in_gitlabs_report(tmp_path: Path) -> None:
     (tmp_path / "Pulumi.yaml").write_text((ROOT / "Pulumi.yaml").read_text())
     stack = tmp_path / "stacks" / "Pulumi.entry.yaml"
     stack.parent.mkdir()

@@ -58,7 +58,7 @@ def test_the_template_is_valid_for_gitlab(tmp_path: Path) -> None:
 
 
 def actionlint(folder: Path) -> tuple[int, str]:
-    """What actionlint, with shellcheck for each `run`, says of the templates where a user would put them."""
+    """The output of actionlint, with shellcheck for each `run`, for the templates where a user puts them."""
     try:
         program = tool("actionlint")
     except ToolMissing as missing:
@@ -69,7 +69,7 @@ def actionlint(folder: Path) -> tuple[int, str]:
 
 
 def test_actionlint_finds_nothing_in_the_workflows_and_their_shell(tmp_path: Path) -> None:
-    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)  # it looks for a repository's root
+    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)  # it searches for a repository's root
     shutil.copytree(CI, tmp_path / "ci")
     placed = tmp_path / ".github" / "workflows"
     shutil.copytree(CI / "github" / "workflows", placed)
@@ -114,7 +114,7 @@ def test_other_peoples_actions_are_pinned_by_commit_with_the_version_beside_it()
         assert re.fullmatch(r"uses: (\./[\w./-]+|[\w-]+/[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+)", line), line
 
 
-def test_nothing_is_allowed_beyond_what_a_job_needs() -> None:
+def test_jobs_have_only_the_permissions_that_they_need() -> None:
     for file in WORKFLOWS:
         assert load(file)["permissions"] == {}
     assert {name: job["permissions"] for name, job in JOBS.items()} == {
@@ -138,7 +138,7 @@ def test_pull_requests_run_without_the_rights_of_the_base_branch() -> None:
         assert not {"pull_request_target", "workflow_run"} & set(events)
 
 
-def test_a_fork_meets_no_job_that_needs_a_secret() -> None:
+def test_a_fork_runs_no_job_that_needs_a_secret() -> None:
     """Findings need none; preview is guarded; drift and up never run for a pull request."""
     assert "secrets." not in yaml.safe_dump(JOBS["findings"])
     assert FORK in JOBS["preview"]["if"]
@@ -158,7 +158,7 @@ def test_secrets_and_inputs_reach_the_shell_only_as_variables() -> None:
         assert "INPUT" not in "\n".join(job["script"])
 
 
-def test_after_a_failed_step_the_verdict_the_plan_and_the_findings_are_still_told() -> None:
+def test_after_a_failed_step_the_verdict_the_plan_and_the_findings_are_still_reported() -> None:
     conditions = {step.get("name"): step.get("if", "") for job in JOBS.values() for step in job["steps"]}
     for name in ("Show the findings in the pull request", "Cost of the stack file", "Keep the plan"):
         assert "!cancelled()" in conditions[name]

@@ -1,4 +1,4 @@
-"""`tierup compare`: the table, the page, the JSON and the picture say the same, and a mistake is one message."""
+"""`tierup compare`: the table, the page, the JSON and the chart agree, and an error is one message."""
 
 import json
 import re
@@ -37,7 +37,7 @@ def _in_the_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def run(*args: str) -> str:
-    """What the command prints; its exceptions come through."""
+    """What the command prints; its exceptions are raised."""
     chosen = [word for tier in TIERS for word in ("--stack", tier)] if "--stack" not in args else []
     result = CliRunner(env={"COLUMNS": "200"}).invoke(app, [*args, *chosen], catch_exceptions=False)
     assert result.exit_code == 0, result.output
@@ -72,7 +72,7 @@ def test_json_by_either_name_is_the_same() -> None:
     assert [tier["stack"] for tier in json.loads(run("--json"))["tiers"]] == ["entry", "standard", "premium"]
 
 
-def test_stacks_are_chosen_by_name_and_told_once() -> None:
+def test_stacks_are_chosen_by_name_and_listed_once() -> None:
     read = json.loads(run("--json", "--stack", "premium", "--stack", "entry", "--stack", "premium"))
     assert [tier["stack"] for tier in read["tiers"]] == ["entry", "premium"]
 
@@ -116,7 +116,7 @@ def test_a_mistake_is_one_sentence(args: tuple[str, ...], message: str) -> None:
         CliRunner().invoke(app, list(args), catch_exceptions=False)
 
 
-# The picture
+# The chart
 
 
 def texts(root: ET.Element, kind: str) -> list[ET.Element]:
@@ -135,12 +135,12 @@ def dots(root: ET.Element, kind: str) -> list[tuple[float, float]]:
 
 
 def read_off(pixel: float, ticks: list[tuple[float, float]]) -> float:
-    """The value at a pixel, by the ruler of the first and the last tick of a logarithmic axis."""
+    """The value at a pixel, from the first and the last tick of a logarithmic axis."""
     (start, low), (end, high) = ticks[0], ticks[-1]
     return float(low * (high / low) ** ((pixel - start) / (end - start)))
 
 
-def test_what_is_read_off_the_picture_is_what_the_json_says() -> None:
+def test_the_chart_has_the_figures_of_the_json() -> None:
     root, read = ET.fromstring(run("--format", "svg")), json.loads(run("--json"))["tiers"]
     users = [(float(item.get("x", "")), number(item.text)) for item in texts(root, "x-tick")]
     waits = [(float(item.get("y", "")) - 4, number(item.text)) for item in texts(root, "y-tick")]
@@ -161,7 +161,7 @@ def test_what_is_read_off_the_picture_is_what_the_json_says() -> None:
 
 
 def drawn(found: Any) -> ET.Element:
-    """A picture that is well-formed, inside its frame, each label on a line of its own."""
+    """A chart that is well-formed, inside its frame, each label on a line of its own."""
     root = ET.fromstring(picture.render(found))
     width, height = float(root.get("width", "")), float(root.get("height", ""))
     numbers = re.findall(r"[ML]([\d.]+) ([\d.]+)", " ".join(p.get("d", "") for p in root.iter(f"{SVG}path")))
@@ -177,7 +177,7 @@ def test_every_variant_can_be_drawn(case: tuple[str, str]) -> None:
     drawn(compare([plan_of(*case)], load_catalog(), {}))
 
 
-def test_many_stacks_long_names_and_kept_by_nobody_can_be_drawn() -> None:
+def test_many_stacks_long_names_and_broken_promises_can_be_drawn() -> None:
     catalog = load_catalog()
     hasty = {"users": 5, "classes": {"chat": {"promptTokens": 512, "answerTokens": 200, "ttftMs": 1}}}
     hasty["classes"]["chat"] |= {"tpotMs": 50, "share": 1, "priority": 80}  # type: ignore[index]
@@ -191,7 +191,7 @@ def test_many_stacks_long_names_and_kept_by_nobody_can_be_drawn() -> None:
     assert all(float(item.get("x", "")) >= 0 for item in texts(root, "knee-label"))
 
 
-def test_the_picture_is_white_and_told_in_words() -> None:
+def test_the_chart_has_a_white_background_and_a_description() -> None:
     root = ET.fromstring(run("--format", "svg"))
     panel = root.find(f"{SVG}rect")
     assert panel is not None
@@ -211,8 +211,8 @@ def test_a_page_without_its_markers_is_refused() -> None:
             compare_markdown.between(page, "new")
 
 
-def test_the_readme_says_no_computed_figure_outside_its_markers() -> None:
-    """A figure that nothing renews grows old: those of the table stand only between the markers."""
+def test_the_readme_has_no_computed_figure_outside_its_markers() -> None:
+    """A figure that is not generated becomes outdated: those of the table are only between the markers."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     outside = text.partition(compare_markdown.BEGIN)[0] + text.partition(compare_markdown.END)[2]
     assert "docs/compare.svg" in outside

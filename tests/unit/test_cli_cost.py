@@ -1,4 +1,4 @@
-"""`tierup cost`: the same figures as text, JSON and a page, what has no price, and how it ends."""
+"""`tierup cost`: the same figures as text, JSON and a page, unpriced items, and exit codes."""
 
 import datetime
 import json
@@ -197,7 +197,7 @@ def test_old_prices_are_one_warning_that_can_be_accepted(
     assert read(tierup, "good")["findings"] == []
 
 
-def test_a_mistake_of_the_file_is_the_mistake_of_tierup_plan(tierup: Command) -> None:
+def test_errors_of_the_file_are_those_of_tierup_plan(tierup: Command) -> None:
     for stack, what in {
         "wrong": "TIER074 monitoring.mode",
         "typo": "TIER120 cost.quotes.electricty: there is no such price",
@@ -238,8 +238,8 @@ def test_what_the_pages_call_runs(
     text = (ROOT / page).read_text(encoding="utf-8")
     calls = re.findall(r"tierup (cost --stack \w+)", text)
     assert calls
-    for command in calls:
-        assert Command(monkeypatch, capsys)(*command.split()).code == 0
+    for call in calls:
+        assert Command(monkeypatch, capsys)(*call.split()).code == 0
 
 
 def test_it_asks_no_cluster_and_needs_no_pulumi(monkeypatch: pytest.MonkeyPatch, tierup: Command) -> None:

@@ -1,4 +1,4 @@
-"""`tierup cost` beyond its lines: what is stated is used, formats agree, a mistake is one message, exports fit."""
+"""Options of `tierup cost`: given figures are used, formats agree, an error is one message, exports are valid."""
 
 import json
 from pathlib import Path
@@ -39,7 +39,7 @@ def test_json_keeps_its_committed_schema(tierup: Command, args: tuple[str, ...])
     jsonschema.validate(json_of(tierup, "--stack", "entry", *args), schema)
 
 
-def test_a_stated_utilisation_takes_the_place_of_the_plans(tierup: Command) -> None:
+def test_a_given_utilisation_replaces_the_plans(tierup: Command) -> None:
     (plan,) = json_of(tierup, "--stack", "entry")["outlook"]["tokens"]
     (half,) = json_of(tierup, "--stack", "entry", "--utilisation", "0.5")["outlook"]["tokens"]
     assert (plan["utilisationFrom"], half["utilisationFrom"]) == ("plan", "stated")
@@ -49,7 +49,7 @@ def test_a_stated_utilisation_takes_the_place_of_the_plans(tierup: Command) -> N
     assert abs(dec(spread) - 2 * dec(full)) <= dec("0.0002")  # both rounded
 
 
-def test_an_api_is_compared_only_where_its_price_is_stated(tierup: Command) -> None:
+def test_an_api_is_compared_only_if_its_price_is_given(tierup: Command) -> None:
     assert json_of(tierup, "--stack", "entry")["outlook"]["api"] is None
     api = json_of(tierup, "--stack", "entry", "--api", "0.10/0.40")["outlook"]["api"]
     assert (api["usdIn"], api["usdOut"]) == ("0.10", "0.40")
@@ -105,7 +105,7 @@ def test_a_mistake_is_one_message(tierup: Command, args: tuple[str, ...], what: 
     assert (ended.code, ended.err) == (2, f"error: {what}\n")
 
 
-def test_focus_is_valid_and_tells_beside_it_what_it_leaves_out(tierup: Command) -> None:
+def test_focus_is_valid_and_names_what_it_leaves_out(tierup: Command) -> None:
     ended = tierup("cost", "--stack", "standard", "--format", "focus")
     rows = read(ended.out)
     assert ended.err == "note: no price, so not included: maintenance, labour, switch-ethernet, storage\n"
@@ -115,7 +115,7 @@ def test_focus_is_valid_and_tells_beside_it_what_it_leaves_out(tierup: Command) 
     assert abs(effective - total) < dec("0.01")
 
 
-def test_opencost_is_a_file_of_texts_for_its_custom_provider(tierup: Command) -> None:
+def test_opencost_is_a_file_of_strings_for_its_custom_provider(tierup: Command) -> None:
     pricing = json.loads(tierup("cost", "--stack", "premium", "--format", "opencost").out)
     assert pricing["provider"] == "custom"
     assert all(isinstance(value, str) for value in pricing.values())

@@ -1,4 +1,4 @@
-"""What the command says of itself: help with examples that work, exit codes, completion, colours, usage errors."""
+"""The command line itself: help with examples that work, exit codes, completion, colours, usage errors."""
 
 import os
 import pty
@@ -21,7 +21,7 @@ TIERUP = str(Path(sys.prefix) / "bin" / "tierup")
 
 
 def commands(group: Any = app, args: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Every command and group of commands, with the words that call it."""
+    """Every command and group of commands, with the arguments that call it."""
     yield args, group
     for name in getattr(group, "commands", {}):
         yield from commands(group.load(name), (*args, name))
@@ -63,7 +63,7 @@ def test_every_command_has_an_example_that_parses(args: tuple[str, ...], command
         target: Any = app
         while rest and rest[0] in getattr(target, "commands", {}):
             target = target.load(rest.pop(0))
-        with target.make_context(name, rest):  # a word it does not know is an error
+        with target.make_context(name, rest):  # an unknown argument is an error
             pass
 
 
@@ -101,7 +101,7 @@ def imported(*args: str, **more: str) -> set[str]:
     return set(ended.stderr.split())
 
 
-# What a command needs and its help does not.
+# Imported by commands, but not by their help.
 HEAVY = {
     "grpc",
     "jinja2",
@@ -196,7 +196,7 @@ def on_a_terminal(*args: str, **more: str) -> str:
         while True:
             try:
                 part = os.read(ours, 65536)
-            except OSError:  # Linux's word for the end of a terminal
+            except OSError:  # Linux raises this when the terminal is closed
                 break
             if not part:
                 break
@@ -214,9 +214,7 @@ def test_colours_are_for_terminals_and_not_where_they_are_unwanted(tierup: Comma
     assert not re.search("\x1b\\[[0-9;]*3[0-7]m", on_a_terminal("--help", NO_COLOR="1"))
 
 
-def test_the_state_of_local_clusters_is_data_too(
-    tierup: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_local_status_prints_json(tierup: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     ended = tierup("local", "status", "--json")
     assert (ended.code, ended.out) == (0, "[]\n")

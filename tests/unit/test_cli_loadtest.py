@@ -1,4 +1,4 @@
-"""What `tierup loadtest` and `tierup tune` refuse before anything is sent, and what `tune` prints."""
+"""Usage errors of `tierup loadtest` and `tierup tune` before anything is sent, and the output of `tune`."""
 
 import json
 import shlex

@@ -1,4 +1,4 @@
-"""`tierup plan` in every format: where it is printed, what it says of a bad file, and the exit code for CI."""
+"""`tierup plan` in every format: where it is printed, its output for a bad file, and the exit code for CI."""
 
 import json
 import re
@@ -35,14 +35,14 @@ def tierup(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], 
     return Command(monkeypatch, capsys)
 
 
-def test_text_is_the_default_and_tells_warnings_on_standard_output(tierup: Command) -> None:
+def test_text_is_the_default_and_prints_warnings_on_standard_output(tierup: Command) -> None:
     plain = tierup("plan", "--stack", "good")
     assert (plain.code, plain.err) == (0, "")
     assert "warning: TIER052 nodes.count" in plain.out
     assert tierup("plan", "--stack", "good", "--format", "text") == plain
 
 
-def test_text_tells_errors_on_standard_error_only(tierup: Command) -> None:
+def test_text_prints_errors_on_standard_error_only(tierup: Command) -> None:
     ended = tierup("plan", "--stack", "typo")
     assert (ended.code, ended.out) == (1, "")
     assert ended.err.startswith("stack 'typo' has 1 problem:\n  - TIER005 workload.users: ")
@@ -70,7 +70,7 @@ CASES: list[tuple[str, int, list[str], int | None]] = [
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case[0])
-def test_json_tells_everything_on_standard_output_with_the_exit_code(
+def test_json_prints_everything_on_standard_output_with_the_exit_code(
     tierup: Command, case: tuple[str, int, list[str], int | None]
 ) -> None:
     stack, code, errors, line = case
@@ -89,7 +89,7 @@ def test_json_tells_everything_on_standard_output_with_the_exit_code(
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case[0])
-def test_sarif_and_markdown_tell_what_json_tells(
+def test_sarif_and_markdown_have_the_findings_of_json(
     tierup: Command, case: tuple[str, int, list[str], int | None]
 ) -> None:
     stack, code, _, _ = case
@@ -127,7 +127,7 @@ def test_an_unknown_format_is_a_usage_error(tierup: Command) -> None:
 
 
 @pytest.mark.parametrize("name", ["text", "json", "markdown", "sarif"])
-def test_no_format_tells_a_secret_of_the_file(tierup: Command, name: str) -> None:
+def test_no_format_shows_a_secret_of_the_file(tierup: Command, name: str) -> None:
     ended = tierup("plan", "--stack", "leaky", "--format", name)
     assert ended.code == 1
     assert "TIER008" in ended.out + ended.err

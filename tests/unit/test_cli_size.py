@@ -1,4 +1,4 @@
-"""`tierup size`: the JSON that other programs read, the table that people read, and what a mistake says."""
+"""`tierup size`: the JSON that other programs read, the table that people read, and error messages."""
 
 import json
 from pathlib import Path
@@ -39,7 +39,7 @@ app.command()(command.size)
 
 
 def run(*args: str) -> str:
-    """What the command prints; its exceptions come through."""
+    """What the command prints; its exceptions are raised."""
     result = CliRunner(env={"COLUMNS": "160"}).invoke(app, list(args), catch_exceptions=False)
     assert result.exit_code == 0, result.output
     return result.output
@@ -128,7 +128,7 @@ def test_recommend_ranks_by_price_with_reasons() -> None:
     assert "entry-2x-rtx-4090" in run("--users", "20", "--recommend")
 
 
-def test_recommend_without_an_answer_ends_with_exit_code_1() -> None:
+def test_recommend_without_a_result_ends_with_exit_code_1() -> None:
     result = CliRunner().invoke(app, ["--users", "50", "--recommend", "--max-ttft", "1"])
     assert result.exit_code == 1
     assert "no server" in result.output

@@ -1,4 +1,4 @@
-"""The committed dashboard is what its builder makes, and asks only for series that exist."""
+"""The committed dashboard equals its builder's output, and queries only series that exist."""
 
 import importlib.util
 import json
@@ -87,7 +87,7 @@ def test_the_committed_dashboard_is_a_fresh_build() -> None:
     assert builder.build() == committed, f"run `python {BUILDER.relative_to(ROOT)}`"
 
 
-def test_every_query_asks_for_series_that_exist(board: dict[str, Any]) -> None:
+def test_every_query_uses_series_that_exist(board: dict[str, Any]) -> None:
     for expression in queries(board):
         named = series_of(expression)
         assert named, expression

@@ -18,7 +18,7 @@ from tierup.findings.model import Code, Finding, FindingsError, TierError
 from tierup.local.cluster.folders import LocalClusterError
 from tierup.local.toolchain import ToolMissing
 
-# Never shown to a user, with who turns it into what.
+# Never shown to a user, with the code that handles it.
 INTERNAL = {
     "loadtest.stream.BadAnswer": "the sending process says it in a line, which becomes a LoadTestError",
     "tierup.local.toolchain.install_run.InstallMethodFailed": "the next method is tried, or it is a ToolchainError",

@@ -15,9 +15,9 @@ import pytest
 Wanted = dict[str, str | int | None]
 SCRIPT = Path(__file__).parents[2] / "templates" / "fetch_model.py"
 DEADLINE_SECONDS = 20
-# Only what the script may say; anything else is a TypeError or an AssertionError, and the script fails.
+# Only the calls that the script may make; anything else is a TypeError or an AssertionError, and the script fails.
 FAKE_HUB = '''
-"""A fake huggingface_hub: notes each download, fails on arguments and repositories it does not know."""
+"""A fake huggingface_hub: records each download, fails on unknown arguments and repositories."""
 import os, time
 from pathlib import Path
 
@@ -128,9 +128,7 @@ def test_several_models_each_get_their_folder(hub: Path, start: Start, tmp_path:
     assert (tmp_path / "b/.complete").exists()
 
 
-def test_a_download_that_breaks_leaves_no_mark_and_is_tried_again(
-    hub: Path, start: Start, tmp_path: Path
-) -> None:
+def test_a_failed_download_leaves_no_marker_and_is_retried(hub: Path, start: Start, tmp_path: Path) -> None:
     (hub / "broken").touch()
     code, out = ended(start(wanted(tmp_path / "m")))
     assert code != 0
@@ -176,7 +174,7 @@ def test_a_fetch_killed_in_the_middle_frees_the_folder_for_the_next(
     assert len(downloads(hub)) == 2
 
 
-def test_the_parts_of_a_gguf_model_get_the_names_that_the_engine_finds_them_by(
+def test_the_parts_of_a_gguf_model_get_the_names_that_the_engine_expects(
     hub: Path, start: Start, tmp_path: Path
 ) -> None:
     folder = tmp_path / "m"
@@ -193,14 +191,14 @@ def test_the_parts_of_a_gguf_model_get_the_names_that_the_engine_finds_them_by(
     ]
 
 
-def test_a_gguf_model_that_lacks_a_part_is_not_complete(start: Start, tmp_path: Path) -> None:
+def test_a_gguf_model_without_all_its_parts_is_not_complete(start: Start, tmp_path: Path) -> None:
     code, out = ended(start(wanted(tmp_path / "m", "acme/split", files="q5*.gguf", parts=3)))
     assert code != 0
     assert f"2 files match q5*.gguf in {tmp_path}/m, where there must be 3" in out
     assert not (tmp_path / "m/.complete").exists()
 
 
-def test_a_tokenizer_that_breaks_leaves_no_mark(hub: Path, start: Start, tmp_path: Path) -> None:
+def test_a_failed_tokenizer_download_leaves_no_marker(hub: Path, start: Start, tmp_path: Path) -> None:
     gguf = wanted(
         tmp_path / "m", "acme/split", files="q8*.gguf", tokenizer="acme/gone", tokenizer_revision="b" * 40
     )
@@ -209,7 +207,7 @@ def test_a_tokenizer_that_breaks_leaves_no_mark(hub: Path, start: Start, tmp_pat
     assert "unknown repository acme/gone" in out
     assert not (tmp_path / "m/.complete").exists()
     again = {**gguf, "tokenizer": "acme/tokens"}
-    assert ended(start(again))[0] == 0  # the name of the first try is in the way of nobody
+    assert ended(start(again))[0] == 0  # the link of the first attempt does not block the next
     assert (tmp_path / "m/model.gguf").read_text() == "q8.gguf"
 
 
@@ -220,12 +218,12 @@ def test_a_pattern_that_matches_nothing_is_an_error(start: Start, tmp_path: Path
     assert not (tmp_path / "m/.complete").exists()
 
 
-def test_with_stay_the_pod_stays_until_it_is_told_to_go(start: Start, tmp_path: Path) -> None:
+def test_with_stay_the_pod_runs_until_sigterm(start: Start, tmp_path: Path) -> None:
     process = start(wanted(tmp_path / "m"), stay=True)
     output = lines(process, 2)
     assert output[-1] == "this node has its models\n"
     with pytest.raises(subprocess.TimeoutExpired):
-        process.wait(0.2)  # it stays: nothing to wait for can tell so earlier
+        process.wait(0.2)  # it keeps running: no event shows this earlier
     process.send_signal(signal.SIGTERM)
     # By its own exit and not by the signal, which the first process of a container does not get.
     assert process.wait(DEADLINE_SECONDS) == 0
@@ -236,14 +234,14 @@ def lines(process: "subprocess.Popen[str]", count: int) -> list[str]:
     found = []
     for _ in range(count):
         ready, _, _ = select.select([process.stdout], [], [], DEADLINE_SECONDS)
-        assert ready, "said nothing"
+        assert ready, "no output"
         found.append(os.read(process.stdout.fileno(), 4096).decode())
         if "".join(found).count("\n") >= count:
             break
     return "".join(found).splitlines(keepends=True)
 
 
-def test_sigterm_ends_a_download_without_a_mark(hub: Path, start: Start, tmp_path: Path) -> None:
+def test_sigterm_ends_a_download_without_a_marker(hub: Path, start: Start, tmp_path: Path) -> None:
     (hub / "slow").touch()
     process = start(wanted(tmp_path / "m"))
     eventually(lambda: len(downloads(hub)) == 1, process)

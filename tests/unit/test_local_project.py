@@ -1,4 +1,4 @@
-"""A lock that Pulumi left behind is cancelled, unless the very process that took it still runs."""
+"""A lock that Pulumi left behind is cancelled, unless the process that took it still runs."""
 
 import datetime
 import json
@@ -18,7 +18,7 @@ from tierup.local.cluster.project import LocalProject
 
 @pytest.fixture
 def pulumi_calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
-    """What pulumi is asked to do, which does nothing."""
+    """The calls of pulumi, which do nothing."""
     calls: list[tuple[str, ...]] = []
 
     def pulumi(_project: LocalProject, *arguments: str, quiet: bool = False) -> str:
@@ -48,7 +48,7 @@ def test_the_lock_of_a_process_that_runs_is_an_error(
     assert pulumi_calls == []
 
 
-def test_the_lock_of_a_process_that_has_gone_is_cancelled(
+def test_the_lock_of_an_exited_process_is_cancelled(
     tmp_path: Path, pulumi_calls: list[tuple[str, ...]]
 ) -> None:
     messages: list[str] = []
@@ -59,9 +59,7 @@ def test_the_lock_of_a_process_that_has_gone_is_cancelled(
     assert pulumi_calls == [("cancel", "--yes")]
 
 
-def test_a_process_that_was_not_waited_for_holds_no_lock(
-    tmp_path: Path, pulumi_calls: list[tuple[str, ...]]
-) -> None:
+def test_a_zombie_process_holds_no_lock(tmp_path: Path, pulumi_calls: list[tuple[str, ...]]) -> None:
     with subprocess.Popen([sys.executable, "-c", ""], stdout=subprocess.PIPE) as zombie:
         assert zombie.stdout is not None
         assert zombie.stdout.read() == b""  # it has ended
@@ -70,7 +68,7 @@ def test_a_process_that_was_not_waited_for_holds_no_lock(
     assert pulumi_calls == [("cancel", "--yes")]
 
 
-def test_a_process_that_got_the_number_later_does_not_hold_the_lock(
+def test_a_later_process_with_the_same_pid_does_not_hold_the_lock(
     tmp_path: Path, pulumi_calls: list[tuple[str, ...]]
 ) -> None:
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as later:

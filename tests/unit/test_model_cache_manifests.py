@@ -1,4 +1,4 @@
-"""Where model files live: claims, volumes and fetches per cache kind, fetched once and pinned by revision."""
+"""Storage of model files: claims, volumes and downloads per cache kind, once and pinned by revision."""
 
 import json
 from collections.abc import Callable
@@ -31,7 +31,7 @@ def rules(pod: Manifest) -> dict[str, list[str]]:
 
 
 def fetch_config(manifest: Manifest) -> list[dict[str, Any]]:
-    """What the fetch script is told, as it reads it."""
+    """The fetch script's configuration, as it parses it."""
     (item,) = manifest["spec"]["template"]["spec"]["containers"]
     (value,) = [entry["value"] for entry in item["env"] if entry["name"] == "MODELS"]
     models: list[dict[str, Any]] = json.loads(value)
@@ -69,7 +69,7 @@ def test_each_model_is_fetched_into_the_folder_its_server_reads(plan: Plan) -> N
 
 
 @every_variant
-def test_what_is_fetched_is_pinned_by_commit(plan: Plan) -> None:
+def test_downloads_are_pinned_by_commit(plan: Plan) -> None:
     for fetch in fetches(model_cache.objects(plan)):
         for model in fetch_config(fetch):
             pins = [model["revision"], *([model["tokenizer_revision"]] if model["tokenizer"] else [])]
@@ -117,7 +117,7 @@ def test_a_shared_cache_is_one_claim_and_one_job_per_model(make_plan: MakePlan) 
     assert of_kind(manifests, "PersistentVolume") == of_kind(manifests, "DaemonSet") == []
 
 
-def test_a_shared_claim_names_the_class_that_was_asked_for(make_plan: MakePlan) -> None:
+def test_a_shared_claim_names_the_configured_class(make_plan: MakePlan) -> None:
     model = {"id": "qwen2.5-7b", "cache": {"kind": "shared", "storageClass": "nfs"}}
     (claim,) = of_kind(model_cache.objects(make_plan(models=[model])), "PersistentVolumeClaim")
     assert claim["spec"]["storageClassName"] == "nfs"
@@ -207,7 +207,7 @@ def test_the_volumes_of_two_stacks_do_not_meet(make_plan: MakePlan) -> None:
 
 
 def test_a_node_that_appears_later_needs_no_new_object(make_plan: MakePlan) -> None:
-    """Volume and fetch go by labels, never by node names, so labelling a node is all there is to do."""
+    """Volume and fetch go by labels, never by node names, so a new node only needs its labels."""
     before, after = (
         node_cache(make_plan(models=[cache("node")], nodes={**COLD, "count": count})) for count in (1, 3)
     )
@@ -219,7 +219,7 @@ def test_a_node_that_appears_later_needs_no_new_object(make_plan: MakePlan) -> N
 
 
 @pytest.mark.parametrize("mode", ["cold", "warm"])
-def test_a_spare_fetches_as_soon_as_it_is_up(make_plan: MakePlan, mode: str) -> None:
+def test_a_spare_downloads_as_soon_as_it_is_up(make_plan: MakePlan, mode: str) -> None:
     nodes = {**COLD, "standby": {"mode": mode, "count": 1}}
     _, _, daemon_set = node_cache(make_plan(models=[cache("node")], nodes=nodes))
     found = rules(daemon_set["spec"]["template"])
@@ -233,7 +233,7 @@ def test_a_spare_that_is_off_does_not_hold_up_the_rollout(make_plan: MakePlan) -
     assert daemon_set["spec"]["updateStrategy"]["rollingUpdate"] == {"maxUnavailable": "100%"}
 
 
-def test_both_kinds_stand_side_by_side(make_plan: MakePlan) -> None:
+def test_both_kinds_work_side_by_side(make_plan: MakePlan) -> None:
     plan = make_plan(models=[cache("shared"), cache("node", precision="awq")])
     manifests = model_cache.objects(plan)
     assert len(of_kind(manifests, "PersistentVolumeClaim")) == 2

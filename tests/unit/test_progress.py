@@ -1,4 +1,4 @@
-"""What a reader sees of `pulumi up`, from lines as pulumi prints them."""
+"""The progress of `pulumi up`, from lines as pulumi prints them."""
 
 from tierup.local.cluster.progress import Progress
 
@@ -26,18 +26,18 @@ def printed(*lines: str) -> list[str]:
     return lines_out
 
 
-def test_what_is_done_is_told_once_it_is_done() -> None:
+def test_a_finished_resource_is_printed_once() -> None:
     begun = " +  kubernetes:core/v1:Namespace namespace-a creating (0s) \n"
     assert printed("Updating (entry):\n", begun, CREATED, "@ updating....\n") == [
         "  namespace-a created (0.02s) "
     ]
 
 
-def test_a_failure_is_told_when_it_happens() -> None:
+def test_a_failure_is_printed_when_it_happens() -> None:
     assert printed(FAILED) == ["  deployment-a **creating failed** error: no gateway today"]
 
 
-def test_a_long_wait_is_told_with_its_reason_and_again_when_that_changes() -> None:
+def test_a_long_wait_is_printed_with_its_reason_and_again_when_that_changes() -> None:
     lines = [
         waiting(1, "early"),
         waiting(11, "0/1 ready"),
@@ -50,7 +50,7 @@ def test_a_long_wait_is_told_with_its_reason_and_again_when_that_changes() -> No
     ]
 
 
-def test_the_ending_is_kept_and_only_its_count_is_told() -> None:
+def test_the_diagnostics_are_kept_and_only_their_count_is_printed() -> None:
     lines_out: list[str] = []
     progress = Progress(lines_out.append)
     for line in ENDING:

@@ -1,4 +1,4 @@
-"""The reloader's rounds, with a made-up clock and made-up answers, and its process's beginning and end."""
+"""The reloader's rounds with a fake clock and fake engines, and the start and end of its process."""
 
 import asyncio
 import hashlib
@@ -54,7 +54,7 @@ def test_keys_that_cannot_be_used_are_named_once_and_skipped(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "alice").write_text("secret-of-alice")
-    (tmp_path / "bob").write_text("secret-of-alice other")  # whose it is would be a guess
+    (tmp_path / "bob").write_text("secret-of-alice other")  # its owner is ambiguous
     (tmp_path / "empty").write_text(" \n")
     (tmp_path / "folder").mkdir()
     (tmp_path / "binary").write_bytes(b"\xff\xfe")
@@ -74,7 +74,7 @@ def test_keys_that_cannot_be_used_are_named_once_and_skipped(
 
 
 class Site:
-    """Made-up engines: what each answers, by address and path; an address or path that is not there is a mistake."""
+    """Fake engines: their responses by address and path; an unknown address or path is an error."""
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.engines, self.gateways = folder / "engines", folder / "gateways"
@@ -159,9 +159,7 @@ def test_without_any_answer_there_are_no_engines_and_as_many_gateways_as_planned
     assert site.look(site.reloader()) == ([], 2)
 
 
-def test_a_look_up_that_takes_long_goes_on_beside_the_rounds(
-    site: Site, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_slow_look_up_continues_across_rounds(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     site.raw["probe"]["timeout_seconds"] = 0.01
     resolved = []
 
@@ -207,7 +205,7 @@ def test_a_stalled_engine_leaves_until_a_counter_moves(site: Site) -> None:
     assert site.look(one)[0] == [A, B]
 
 
-def test_when_all_fail_all_are_kept_and_it_is_said(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+def test_when_all_fail_all_are_kept_and_it_is_logged(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
     one = site.reloader()
     site.look(one)
     site.answers[A, "/health"] = site.answers[B, "/health"] = None
@@ -227,7 +225,7 @@ def test_metrics_that_cannot_be_read_leave_the_engine_to_its_health(
     assert capsys.readouterr().out.count("not readable, using only /health") == 2
 
 
-def test_an_engine_without_metrics_of_progress_is_asked_for_its_health_only(
+def test_an_engine_without_metrics_of_progress_is_probed_at_health_only(
     site: Site, capsys: pytest.CaptureFixture[str]
 ) -> None:
     site.raw["models"][0] |= {"metrics": None, "running": None, "progress": []}
@@ -240,7 +238,7 @@ def test_an_engine_without_metrics_of_progress_is_asked_for_its_health_only(
     assert site.look(one, 2)[0] == [B]
 
 
-def test_an_engine_that_was_gone_starts_with_a_clean_slate(site: Site) -> None:
+def test_an_engine_that_returns_has_no_history(site: Site) -> None:
     one = site.reloader()
     site.look(one)
     site.answers[B, "/health"] = None
@@ -252,7 +250,7 @@ def test_an_engine_that_was_gone_starts_with_a_clean_slate(site: Site) -> None:
 
 
 async def answer(shared: Path, take: bool) -> str:
-    """What gateway-run.sh does with one offer, made up; the text."""
+    """A fake of gateway-run.sh that handles one offer; returns the text."""
     offered = shared / "next" / "nginx.conf"
     while not offered.exists():
         await asyncio.sleep(0.001)
@@ -279,7 +277,7 @@ def offer(site: Site, one: Reloader, take: bool | None) -> str | None:
     return asyncio.run(asyncio.wait_for(both(), DEADLINE))
 
 
-def test_only_a_new_text_is_offered_and_each_change_is_told(
+def test_only_a_new_text_is_offered_and_each_change_is_logged(
     site: Site, capsys: pytest.CaptureFixture[str]
 ) -> None:
     one = site.reloader()
@@ -320,7 +318,7 @@ def test_before_anything_serves_a_refused_text_is_offered_again(site: Site) -> N
     assert offer(site, one, False) == offer(site, one, True)
 
 
-def test_a_bad_round_is_told_once_and_the_next_one_tries_again(
+def test_a_failed_round_is_logged_once_and_the_next_one_tries_again(
     site: Site, capsys: pytest.CaptureFixture[str]
 ) -> None:
     template = Path(site.raw["template"])
@@ -390,7 +388,7 @@ def test_a_wrong_config_is_one_message(
     assert len(ended.stderr.splitlines()) == 1
 
 
-def test_a_config_that_is_not_there_or_no_json_is_one_message(config: Path) -> None:
+def test_a_config_that_is_missing_or_not_json_is_one_message(config: Path) -> None:
     for text in ("{", "[]"):
         config.write_text(text)
         assert run(config).returncode == 1

@@ -116,7 +116,7 @@ def test_one_node_may_share_a_folder_with_itself(
     assert findings_of(api, cluster, shared(make_plan, nodes=1), provisioner) == []
 
 
-def test_a_claim_that_is_never_served_is_refused_on_one_node_too(
+def test_a_claim_that_is_never_bound_is_refused_on_one_node_too(
     api: FakeApi, cluster: Cluster, make_plan: MakePlan
 ) -> None:
     api.has(VOLUMES)
@@ -124,7 +124,7 @@ def test_a_claim_that_is_never_served_is_refused_on_one_node_too(
     assert found.problem.endswith("serves ReadWriteMany, which a shared cache asks for")
 
 
-def test_a_cache_on_each_node_asks_no_class(api: FakeApi, cluster: Cluster, make_plan: MakePlan) -> None:
+def test_a_cache_on_each_node_needs_no_class(api: FakeApi, cluster: Cluster, make_plan: MakePlan) -> None:
     assert findings_of(api, cluster, shared(make_plan, kind="node"), "ebs.csi.aws.com") == []
 
 
@@ -153,7 +153,7 @@ def test_a_volume_made_by_hand_serves_what_the_class_cannot(
         assert found.code is Code.ONE_WRITER
 
 
-def test_a_class_without_a_provisioner_is_told_to_lack_a_volume(
+def test_a_class_without_a_provisioner_or_a_volume_is_reported(
     api: FakeApi, cluster: Cluster, make_plan: MakePlan
 ) -> None:
     api.has(VOLUMES)
@@ -163,7 +163,7 @@ def test_a_class_without_a_provisioner_is_told_to_lack_a_volume(
     )
 
 
-def test_what_is_known_of_a_provisioner_has_a_dated_document() -> None:
+def test_facts_about_a_provisioner_have_a_dated_source() -> None:
     table = load_provisioners()
     assert len(table) >= 30
     for name, entry in table.items():

@@ -1,4 +1,4 @@
-"""A cluster that is too old for the manifests is told before the first object, with both versions."""
+"""A cluster that is too old for the manifests is reported before the first object is created, with both versions."""
 
 import re
 from collections.abc import Callable
@@ -53,7 +53,7 @@ def test_a_version_that_has_what_is_needed_passes(
     ],
     ids=lambda item: item if isinstance(item, str) else "",
 )
-def test_an_older_version_is_told_with_the_oldest_that_would_do(
+def test_an_older_version_is_reported_with_the_minimum(
     api: FakeApi, cluster: Cluster, version: dict[str, str], got: str
 ) -> None:
     api.holds(VERSION, version)
@@ -78,7 +78,7 @@ def test_a_node_may_be_older_than_its_api_server_but_not_too_old(
     ] * count
 
 
-def test_the_reason_of_the_minimum_still_stands_in_every_tier() -> None:
+def test_the_reason_for_the_minimum_still_holds_in_every_tier() -> None:
     """Without a `sleep` hook the minimum could be lowered; with a younger field it would have to rise."""
     for case in VARIANTS:
         assert "'preStop': {'sleep': " in str(render(plan_of(*case)))
