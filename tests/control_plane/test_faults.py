@@ -24,11 +24,11 @@ Appeared = tuple[str, str, str | None]  # a namespace is named after the stack
 def wait_for(tier: Tier, engine: subprocess.Popen[str], appeared: Appeared) -> None:
     """Wait until an object is in the cluster while `up` still runs."""
     api_version, kind, name = appeared
-    place = (tier.plan.namespace,) if name is None else (name, tier.plan.namespace)
+    arguments = (tier.plan.namespace,) if name is None else (name, tier.plan.namespace)
     deadline = time.monotonic() + WAIT_TIMEOUT_S
-    while tier.cluster.api.get(api_version, kind, *place) is None:
-        assert engine.poll() is None, f"`up` ended before {kind}/{place[0]} appeared"
-        assert time.monotonic() < deadline, f"{kind}/{place[0]} did not appear"
+    while tier.cluster.api.get(api_version, kind, *arguments) is None:
+        assert engine.poll() is None, f"`up` ended before {kind}/{arguments[0]} appeared"
+        assert time.monotonic() < deadline, f"{kind}/{arguments[0]} did not appear"
 
 
 def end(engine: subprocess.Popen[str]) -> None:

@@ -133,7 +133,7 @@ def test_the_cluster_has_no_object_of_the_stack_that_is_not_rendered(standard: T
 
 
 def test_no_value_of_a_secret_is_written_to_a_file_or_shown(standard: Tier) -> None:
-    """What pulumi prints and all that it and the project keep on disk, in clear and in the API's base64."""
+    """The output of pulumi and all files that it and the project keep, in plain text and in the API's base64."""
     folder, namespace = standard.project.work_folder, standard.plan.namespace
     secrets = standard.cluster.api.list_all("v1", "Secret", namespace=namespace)
     encoded = [value.encode() for secret in secrets for value in secret["data"].values()]

@@ -40,7 +40,7 @@ def test_a_key_is_rotated_under_load_and_no_stream_is_dropped(site: Site) -> Non
     assert {"nginx.conf", "reloader.log", "nginx.log"} <= {path.name for path in written}
     for path in written:
         text = path.read_text(errors="replace")
-        assert not any(key in text for key in (OLD, NEW, KEY)), f"{path} has a key in clear"
+        assert not any(key in text for key in (OLD, NEW, KEY)), f"{path} has a key in plain text"
 
 
 def test_a_broken_key_file_disables_only_its_own_caller(site: Site) -> None:

@@ -100,9 +100,9 @@ def test_sarif_and_markdown_have_the_findings_of_json(
     results = json.loads(scanned.out)["runs"][0]["results"]
     assert [item["ruleId"] for item in results] == [item["code"] for item in found]
     for result, item in zip(results, found, strict=True):
-        place = result["locations"][0]["physicalLocation"]
-        assert place["artifactLocation"]["uri"] == f"stacks/Pulumi.{stack}.yaml"
-        assert place.get("region") == (None if item["line"] is None else {"startLine": item["line"]})
+        location = result["locations"][0]["physicalLocation"]
+        assert location["artifactLocation"]["uri"] == f"stacks/Pulumi.{stack}.yaml"
+        assert location.get("region") == (None if item["line"] is None else {"startLine": item["line"]})
     rows = [line for line in comment.out.splitlines() if re.match(r"\| .*TIER\d+ \|", line)]
     assert [re.findall(r"TIER\d+", row)[0] for row in rows] == [item["code"] for item in found]
 

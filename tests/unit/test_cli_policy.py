@@ -122,8 +122,8 @@ def test_sarif_is_valid_and_points_to_the_stack_file(tierup: Command, tmp_path: 
     for result in run["results"]:
         assert rules[result["ruleIndex"]] == result["ruleId"] == "pinned-images"
         assert result["level"] == "error"
-        place = result["locations"][0]["physicalLocation"]["artifactLocation"]
-        assert place["uri"] == "stacks/Pulumi.entry.yaml"
+        location = result["locations"][0]["physicalLocation"]["artifactLocation"]
+        assert location["uri"] == "stacks/Pulumi.entry.yaml"
     prints = [result["partialFingerprints"]["tierupPolicy/v1"] for result in run["results"]]
     assert len(set(prints)) == len(prints)
 

@@ -65,7 +65,7 @@ def test_only_an_engine_s_own_module_compares_its_name() -> None:
         path for folder in ("tierup", "components", "loadtest") for path in (ROOT / folder).rglob("*.py")
     ]
     assert ROOT / "tierup/plan/capacity.py" in paths
-    named = {place.partition(":")[0] for path in paths for place in names_of_engines(path)}
+    named = {location.partition(":")[0] for path in paths for location in names_of_engines(path)}
     assert {path for path in named if not path.startswith("tierup/manifests/engines/")} == NAMED
 
 

@@ -82,7 +82,7 @@ TEMPLATE = {"spec": {"template": {"spec": pod(BAD)}}}
 def test_a_pod_is_found_in_every_kind_that_creates_it(token: str, inputs: dict[str, Any], path: str) -> None:
     found = refused(resource(token, inputs))
     assert {name for name, _ in found} == OF_THE_CONTAINER
-    assert all(place.startswith(f"{path}.containers[0]") for _, place in found)
+    assert all(found_path.startswith(f"{path}.containers[0]") for _, found_path in found)
 
 
 @pytest.mark.parametrize("list_", ["initContainers", "ephemeralContainers"])
@@ -125,7 +125,7 @@ def test_unknown_values_of_a_plan_are_no_violation(good: Resource, value: str) -
     assert refused(good) == []
     kept = (
         {"command", "env"} if value == SECRET else set()
-    )  # a secret there is one in clear, and that is known
+    )  # a secret there is in plain text, and that is known
     cases = 0
     for inputs in variants(copy.deepcopy(dict(good.inputs)), value):
         found = refused(resource(good.type, inputs))

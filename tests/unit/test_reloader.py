@@ -82,7 +82,7 @@ class Site:
         (folder / "template").write_text("@SERVERS:tiny@ @LIMIT:tiny@")
         self.answers: dict[tuple[str, str], str | None] = {}
         self.now = 0.0
-        self.place(A, B)
+        self.set_engines(A, B)
         self.gateways.write_text('["gateway:80"]')
         self.raw: dict[str, Any] = {
             "template": str(folder / "template"),
@@ -102,7 +102,7 @@ class Site:
         clock = SimpleNamespace(monotonic=lambda: self.now, strftime=time.strftime, gmtime=time.gmtime)
         monkeypatch.setattr(reloader, "time", clock)
 
-    def place(self, *addresses: str) -> None:
+    def set_engines(self, *addresses: str) -> None:
         self.engines.write_text(json.dumps(addresses))
         for address in addresses:
             self.answers |= {
@@ -129,11 +129,11 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
 def test_engines_are_followed(site: Site) -> None:
     one = site.reloader()
     assert site.look(one) == ([A, B], 1)
-    site.place(B)
+    site.set_engines(B)
     assert site.look(one) == ([B], 1)
-    site.place(A, B)
+    site.set_engines(A, B)
     assert site.look(one) == ([A, B], 1)
-    site.place()
+    site.set_engines()
     assert site.look(one) == ([], 1)
 
 
@@ -147,7 +147,7 @@ def test_a_failed_look_up_leaves_the_last_good_answer_also_to_the_next_reloader(
     assert site.look(one, 3) == ([A, B], 1)
     assert capsys.readouterr().out.count("using the last good answer") == 2, "once for each, not each round"
     assert site.look(site.reloader()) == ([A, B], 1)
-    site.place(B)
+    site.set_engines(B)
     assert site.look(one) == ([B], 1)
 
 
@@ -243,9 +243,9 @@ def test_an_engine_that_returns_has_no_history(site: Site) -> None:
     site.look(one)
     site.answers[B, "/health"] = None
     assert site.look(one, 2)[0] == [A]
-    site.place(A)
+    site.set_engines(A)
     site.look(one)
-    site.place(A, B)  # a new pod with an old address
+    site.set_engines(A, B)  # a new pod with an old address
     assert site.look(one)[0] == [A, B]
 
 
@@ -302,14 +302,14 @@ def test_a_refused_text_is_not_offered_again_until_it_changes(
     one = site.reloader()
     offer(site, one, True)
     capsys.readouterr()
-    site.place(A)
+    site.set_engines(A)
     refused = offer(site, one, False)
     (line,) = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert line["trouble"] == "refused, changed engines: nginx: [emerg] made up"
     offer(site, one, None)
-    site.place(A, B)
+    site.set_engines(A, B)
     offer(site, one, None)  # what serves already
-    site.place(A)
+    site.set_engines(A)
     assert offer(site, one, True) == refused, "it changed in between, so it may be good now"
 
 
