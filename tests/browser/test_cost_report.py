@@ -32,8 +32,8 @@ def page(tierup: Command, tmp_path: Path) -> Path:
     """The page of all tiers, created as a user does."""
     file = tmp_path / "cost.html"
     others = [word for tier in TIERS[1:] for word in ("--beside", tier)]
-    ended = tierup("cost", "--stack", TIERS[0], "--api", "0.10/0.40", "--report", str(file), *others)
-    assert ended.code == 0
+    result = tierup("cost", "--stack", TIERS[0], "--api", "0.10/0.40", "--report", str(file), *others)
+    assert result.code == 0
     return file
 
 

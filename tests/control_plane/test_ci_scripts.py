@@ -12,7 +12,7 @@ from tiers import ROOT, Tier
 
 def script(tier: Tier, name: str, *args: str, checkout: Path | None = None) -> tuple[int, str]:
     """Run a script of ci/shared in the tier's project or a copy, as a job does; returns exit code and output."""
-    ended = subprocess.run(
+    result = subprocess.run(
         [str(ROOT / "ci" / "shared" / name), *args],
         cwd=tier.project.folder if checkout is None else checkout,
         env={**tier.project.environment(), "KUBECONFIG": ".kubeconfig"},
@@ -22,7 +22,7 @@ def script(tier: Tier, name: str, *args: str, checkout: Path | None = None) -> t
         text=True,
         check=False,
     )
-    return ended.returncode, ended.stdout
+    return result.returncode, result.stdout
 
 
 def test_a_manual_deletion_is_drift_and_scaling_by_the_autoscaler_is_not(

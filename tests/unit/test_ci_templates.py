@@ -34,8 +34,8 @@ DEPENDABOT = "github.event.pull_request.user.login != 'dependabot[bot]'"
 def validate(schema: str, *files: Path) -> tuple[int, str]:
     """Against the forge's own schema as check-jsonschema carries it; nothing is downloaded."""
     command = [str(BIN / "check-jsonschema"), "--builtin-schema", f"vendor.{schema}", *map(str, files)]
-    ended = subprocess.run(command, capture_output=True, text=True, check=False)
-    return ended.returncode, ended.stdout + ended.stderr
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    return result.returncode, result.stdout + result.stderr
 
 
 def test_the_workflows_and_the_action_are_valid_for_github(tmp_path: Path) -> None:
@@ -64,8 +64,8 @@ def actionlint(folder: Path) -> tuple[int, str]:
     except ToolMissing as missing:
         pytest.skip(f"NOT PROVEN, actionlint is not there: run `make toolchain` ({missing})")
     command = [str(program), "-shellcheck", str(BIN / "shellcheck"), "-pyflakes", "", "-no-color"]
-    ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    return ended.returncode, ended.stdout + ended.stderr
+    result = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    return result.returncode, result.stdout + result.stderr
 
 
 def test_actionlint_finds_nothing_in_the_workflows_and_their_shell(tmp_path: Path) -> None:
@@ -83,8 +83,8 @@ def test_actionlint_finds_nothing_in_the_workflows_and_their_shell(tmp_path: Pat
 
 @pytest.mark.parametrize("script", sorted(CI.rglob("*.sh")), ids=lambda script: str(script.relative_to(CI)))
 def test_shellcheck_finds_nothing_and_errors_end_each_script(script: Path) -> None:
-    ended = subprocess.run([BIN / "shellcheck", script], capture_output=True, text=True, check=False)
-    assert (ended.returncode, ended.stdout) == (0, "")
+    result = subprocess.run([BIN / "shellcheck", script], capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stdout) == (0, "")
     assert "\nset -euo pipefail\n" in script.read_text()
 
 
@@ -95,8 +95,8 @@ def test_shellcheck_finds_nothing_in_what_actionlint_does_not_read() -> None:
     shells += [step.run for step in github_steps() if step.job == "setup"]
     for shell in shells:
         command = [str(BIN / "shellcheck"), "--shell=bash", "-"]
-        ended = subprocess.run(command, input=shell, capture_output=True, text=True, check=False)
-        assert (ended.returncode, ended.stdout) == (0, "")
+        result = subprocess.run(command, input=shell, capture_output=True, text=True, check=False)
+        assert (result.returncode, result.stdout) == (0, "")
 
 
 def test_every_step_of_several_lines_ends_with_its_first_error() -> None:

@@ -160,7 +160,7 @@ def test_the_chart_has_the_figures_of_the_json() -> None:
         assert read_off(right, users) == pytest.approx(tier["guide"]["users"]["high"], rel=0.02)
 
 
-def drawn(found: Any) -> ET.Element:
+def parsed_chart(found: Any) -> ET.Element:
     """A chart that is well-formed, inside its frame, each label on a line of its own."""
     root = ET.fromstring(picture.render(found))
     width, height = float(root.get("width", "")), float(root.get("height", ""))
@@ -174,7 +174,7 @@ def drawn(found: Any) -> ET.Element:
 
 @pytest.mark.parametrize("case", VARIANTS, ids="-".join)
 def test_every_variant_can_be_drawn(case: tuple[str, str]) -> None:
-    drawn(compare([plan_of(*case)], load_catalog(), {}))
+    parsed_chart(compare([plan_of(*case)], load_catalog(), {}))
 
 
 def test_many_stacks_long_names_and_broken_promises_can_be_drawn() -> None:
@@ -185,7 +185,7 @@ def test_many_stacks_long_names_and_broken_promises_can_be_drawn() -> None:
         resolve(parse(small_stack(stack=f"a-long-name-of-stack-{index}", workload=hasty)).config(), catalog)
         for index in range(8)
     ]
-    root = drawn(compare([*plans, plan_of("premium")], catalog, {}))
+    root = parsed_chart(compare([*plans, plan_of("premium")], catalog, {}))
     labels = [item.text or "" for item in texts(root, "knee-label")]
     assert labels.count("a-long-na… keeps no promise") == 8
     assert all(float(item.get("x", "")) >= 0 for item in texts(root, "knee-label"))

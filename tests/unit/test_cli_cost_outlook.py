@@ -28,9 +28,9 @@ def tierup(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
 
 
 def json_of(tierup: Command, *args: str) -> Any:
-    ended = tierup("cost", *args, "--json")
-    assert ended.code == 0
-    return json.loads(ended.out)
+    result = tierup("cost", *args, "--json")
+    assert result.code == 0
+    return json.loads(result.out)
 
 
 @pytest.mark.parametrize("args", [(), ("--utilisation", "0.5", "--api", "0.10/0.40")], ids=["plan", "stated"])
@@ -101,14 +101,14 @@ def test_text_has_the_figures_of_the_json(tierup: Command) -> None:
     ],
 )
 def test_a_mistake_is_one_message(tierup: Command, args: tuple[str, ...], what: str) -> None:
-    ended = tierup("cost", "--stack", "entry", "--format", "markdown", *args)
-    assert (ended.code, ended.err) == (2, f"error: {what}\n")
+    result = tierup("cost", "--stack", "entry", "--format", "markdown", *args)
+    assert (result.code, result.err) == (2, f"error: {what}\n")
 
 
 def test_focus_is_valid_and_names_what_it_leaves_out(tierup: Command) -> None:
-    ended = tierup("cost", "--stack", "standard", "--format", "focus")
-    rows = read(ended.out)
-    assert ended.err == "note: no price, so not included: maintenance, labour, switch-ethernet, storage\n"
+    result = tierup("cost", "--stack", "standard", "--format", "focus")
+    rows = read(result.out)
+    assert result.err == "note: no price, so not included: maintenance, labour, switch-ethernet, storage\n"
     assert rows[0]["BillingPeriodStart"] == "2026-11-01T00:00:00Z"
     total = dec(json_of(tierup, "--stack", "standard")["totals"]["usdPerHour"]) * 720
     effective = sum((dec(row["EffectiveCost"]) for row in rows), dec(0))

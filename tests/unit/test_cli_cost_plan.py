@@ -85,15 +85,15 @@ def test_the_new_cost_is_that_of_the_stack_file(project: Project) -> None:
 
 
 def test_text_shows_what_a_change_costs_and_what_is_unknown(project: Project) -> None:
-    ended = project.tierup("cost", "--plan", golden("scale"), "--stack", "entry")
-    assert (ended.code, ended.err) == (0, "")
-    shown = ended.out.splitlines()
+    result = project.tierup("cost", "--plan", golden("scale"), "--stack", "entry")
+    assert (result.code, result.err) == (0, "")
+    shown = result.out.splitlines()
     assert shown[0].startswith("entry: +$681.96 a month, and what is not priced: $681.97")
     assert "  servers: 1 x entry-2x-rtx-4090 -> 2 x entry-2x-rtx-4090" in shown
     assert "  GPUs that models hold: 2 -> 4" in shown
     assert "  resources: 4 create, 4 delete, 35 same, 8 update" in shown
-    assert re.search(r"^nodes +\$312.50 +\$625.00 +\+\$312.50 +\+\$15,000.00", ended.out, re.MULTILINE)
-    assert re.search(r"^labour +not priced +not priced +not priced", ended.out, re.MULTILINE)
+    assert re.search(r"^nodes +\$312.50 +\$625.00 +\+\$312.50 +\+\$15,000.00", result.out, re.MULTILINE)
+    assert re.search(r"^labour +not priced +not priced +not priced", result.out, re.MULTILINE)
     assert "no change of the monthly cost" in project.tierup("cost", "--plan", golden("no_op")).out
     foreign = project.tierup("cost", "--plan", golden("foreign")).out
     assert foreign.startswith("foreign: what changes is not priced: not priced\n")
@@ -164,9 +164,9 @@ def test_a_budget_applies_to_the_new_cost(
     project: Project, budget: str, plan: str, code: int, message: str
 ) -> None:
     project.budget(budget)
-    ended = project.tierup("cost", "--plan", golden(plan), "--stack", "entry", "--strict")
-    assert ended.code == (code if code else 4), "what is not priced counts only where no budget is exceeded"
-    assert message in ended.err
+    result = project.tierup("cost", "--plan", golden(plan), "--stack", "entry", "--strict")
+    assert result.code == (code if code else 4), "what is not priced counts only where no budget is exceeded"
+    assert message in result.err
     assert project.tierup("cost", "--plan", golden(plan), "--stack", "entry").code == code
     assert project.tierup("cost", "--plan", golden(plan)).code == 0, (
         "without the stack's file there is no budget"
@@ -174,10 +174,10 @@ def test_a_budget_applies_to_the_new_cost(
 
 
 def test_strict_ends_with_4_if_new_resources_have_no_price_and_names_them(project: Project) -> None:
-    ended = project.tierup("cost", "--plan", golden("foreign"), "--strict")
-    assert ended.code == 4
-    assert "error: 5 not priced: " in ended.err
-    assert "kubernetes:networking.k8s.io/v1:Ingress shop" in ended.err
+    result = project.tierup("cost", "--plan", golden("foreign"), "--strict")
+    assert result.code == 4
+    assert "error: 5 not priced: " in result.err
+    assert "kubernetes:networking.k8s.io/v1:Ingress shop" in result.err
     priced = [{"op": "delete", "urn": "urn:pulumi:s::p::a:b:C::x", "oldState": _state()}]
     path = project.plan({"steps": priced, "changeSummary": {"delete": 1}})
     assert project.tierup("cost", "--plan", path, "--strict").code == 0, "it was not priced, and it goes"
@@ -208,11 +208,11 @@ def _state() -> dict[str, Any]:
     ],
 )
 def test_a_usage_error_is_one_message(project: Project, args: tuple[str, ...], message: str) -> None:
-    ended = project.tierup("cost", *args)
-    assert (ended.code, ended.out) == (2, "")
-    assert ended.err.startswith("error: ")
-    assert message in ended.err
-    assert len(ended.err.splitlines()) == 1
+    result = project.tierup("cost", *args)
+    assert (result.code, result.out) == (2, "")
+    assert result.err.startswith("error: ")
+    assert message in result.err
+    assert len(result.err.splitlines()) == 1
 
 
 @pytest.mark.parametrize(
@@ -235,16 +235,16 @@ def test_a_preview_is_run_for_its_plan(
         fake.write_text(f'#!/bin/sh\nPATH=/bin:/usr/bin\n[ "$*" = "{wanted}" ] || exit 9\n{script}\n')
         fake.chmod(0o755)
     monkeypatch.setenv("PATH", str(tools))
-    ended = project.tierup("cost", "--stack", "entry", "--preview")
-    assert ended.code == code, ended
-    assert message in (ended.out if code == 0 else ended.err)
+    result = project.tierup("cost", "--stack", "entry", "--preview")
+    assert result.code == code, result
+    assert message in (result.out if code == 0 else result.err)
 
 
 def test_a_stack_without_resources_has_a_plan_too(project: Project) -> None:
     path = project.plan({"changeSummary": {}, "steps": None})
-    ended = project.tierup("cost", "--plan", path, "--stack", "entry")
-    assert ended.code == 0
-    assert ended.out.startswith("entry: no change of the monthly cost: $0.00\n")
+    result = project.tierup("cost", "--plan", path, "--stack", "entry")
+    assert result.code == 0
+    assert result.out.startswith("entry: no change of the monthly cost: $0.00\n")
     nameless = project.tierup("cost", "--plan", path)
     assert nameless.code == 2
     assert "has no resources, so its stack is not known" in nameless.err

@@ -68,10 +68,10 @@ def test_every_command_has_an_example_that_parses(args: tuple[str, ...], command
 
 
 def test_the_help_has_the_exit_codes(tierup: Command) -> None:
-    ended = tierup("--help")
-    assert ended.code == 0
-    assert "Exit codes: 0 ok, 1 bad config or findings, 2 usage, 3 over budget" in ended.out
-    assert "--install-completion" in ended.out
+    result = tierup("--help")
+    assert result.code == 0
+    assert "Exit codes: 0 ok, 1 bad config or findings, 2 usage, 3 over budget" in result.out
+    assert "--install-completion" in result.out
 
 
 @pytest.mark.parametrize(
@@ -81,9 +81,9 @@ def test_a_group_lists_its_commands_in_lines_that_are_not_cut(
     tierup: Command, monkeypatch: pytest.MonkeyPatch, args: tuple[str, ...], command: Any
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
-    ended = tierup(*args, "--help")
+    result = tierup(*args, "--help")
     for name in command.commands:
-        (line,) = re.findall(rf"^  {name} .*", ended.out, re.MULTILINE)
+        (line,) = re.findall(rf"^  {name} .*", result.out, re.MULTILINE)
         assert line.endswith(".")
         assert not line.endswith("...")
 
@@ -95,10 +95,10 @@ def imported(*args: str, **more: str) -> set[str]:
         "atexit.register(lambda: print('\\n'.join(sys.modules), file=sys.stderr)); main()"
     )
     command = [sys.executable, "-c", code, *args]
-    ended = subprocess.run(
+    result = subprocess.run(
         command, cwd=ROOT, env={**os.environ, **more}, text=True, capture_output=True, check=True
     )
-    return set(ended.stderr.split())
+    return set(result.stderr.split())
 
 
 # Imported by commands, but not by their help.
@@ -154,10 +154,10 @@ def test_a_command_imports_what_it_runs() -> None:
 def test_a_usage_error_is_one_message_and_exit_code_2(
     tierup: Command, args: tuple[str, ...], message: str
 ) -> None:
-    ended = tierup(*args)
-    assert (ended.code, ended.out) == (2, "")
-    assert message in ended.err
-    assert "Traceback" not in ended.err
+    result = tierup(*args)
+    assert (result.code, result.out) == (2, "")
+    assert message in result.err
+    assert "Traceback" not in result.err
 
 
 def test_outside_of_a_project_is_a_usage_error(
@@ -165,9 +165,9 @@ def test_outside_of_a_project_is_a_usage_error(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     for kind in ("text", "sarif"):
-        ended = tierup("plan", "--stack", "entry", "--format", kind)
-        assert (ended.code, ended.out) == (2, "")
-        assert "no Pulumi.yaml in" in ended.err
+        result = tierup("plan", "--stack", "entry", "--format", kind)
+        assert (result.code, result.out) == (2, "")
+        assert "no Pulumi.yaml in" in result.err
 
 
 @pytest.mark.parametrize(
@@ -181,8 +181,8 @@ def test_the_shell_completes_commands_and_stacks(typed: str, proposed: set[str])
         "COMP_CWORD": str(typed.count(" ")),
     }
     env = {**os.environ, **variables}
-    ended = subprocess.run([TIERUP], cwd=ROOT, env=env, text=True, capture_output=True, check=False)
-    assert proposed <= set(ended.stdout.split())
+    result = subprocess.run([TIERUP], cwd=ROOT, env=env, text=True, capture_output=True, check=False)
+    assert proposed <= set(result.stdout.split())
 
 
 def on_a_terminal(*args: str, **more: str) -> str:
@@ -216,5 +216,5 @@ def test_colours_are_for_terminals_and_not_where_they_are_unwanted(tierup: Comma
 
 def test_local_status_prints_json(tierup: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    ended = tierup("local", "status", "--json")
-    assert (ended.code, ended.out) == (0, "[]\n")
+    result = tierup("local", "status", "--json")
+    assert (result.code, result.out) == (0, "[]\n")

@@ -59,11 +59,11 @@ class Script:
         self.file.write_bytes(text.encode())
         env = {"PATH": os.environ["PATH"], "no_proxy": "127.0.0.1", **variables(self.fake, **changes)}
         command = [sys.executable, str(SCRIPT), name(self.fake), str(self.file)]
-        ended = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
-        self.output = ended.stdout + ended.stderr
+        result = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+        self.output = result.stdout + result.stderr
         assert TOKEN not in self.output
         assert "Traceback" not in self.output
-        return ended.returncode
+        return result.returncode
 
 
 @pytest.fixture

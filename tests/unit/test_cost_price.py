@@ -171,7 +171,7 @@ def test_a_price_without_a_value_has_no_age() -> None:
     assert "labour" not in stale
 
 
-def drawn(seed: int) -> Bill:
+def random_bill(seed: int) -> Bill:
     """Some bill: any server, any mode, any volumes, some quotes."""
     pick = random.Random(seed)
     names = [name for name in PRICES.by_id if name not in PRICES.offers]
@@ -197,7 +197,7 @@ def drawn(seed: int) -> Bill:
 
 @pytest.mark.parametrize("seed", range(60))
 def test_laws_that_hold_for_every_bill(seed: int) -> None:
-    tier_bill = drawn(seed)
+    tier_bill = random_bill(seed)
     cost = price(tier_bill, PRICES, TODAY)
     figures = [
         figure

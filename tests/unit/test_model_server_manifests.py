@@ -417,8 +417,8 @@ def test_the_engine_starts_once_its_files_are_complete(make_plan: MakePlan, tmp_
     done = tmp_path / plan.models[0].path / ".complete"
     done.parent.mkdir(parents=True)
     done.touch()
-    ended = subprocess.run(wait_command(plan, tmp_path), capture_output=True, timeout=20, check=False)
-    assert (ended.returncode, ended.stdout) == (0, b"")
+    result = subprocess.run(wait_command(plan, tmp_path), capture_output=True, timeout=20, check=False)
+    assert (result.returncode, result.stdout) == (0, b"")
 
 
 def test_a_pod_that_waits_for_weights_ends_at_sigterm(make_plan: MakePlan, tmp_path: Path) -> None:

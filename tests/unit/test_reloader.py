@@ -113,7 +113,7 @@ class Site:
     def reloader(self) -> Reloader:
         return Reloader(parse_config(self.raw))
 
-    def look(self, reloader: Reloader, rounds: int = 1) -> tuple[list[str], int]:
+    def observe_rounds(self, reloader: Reloader, rounds: int = 1) -> tuple[list[str], int]:
         """Engines and gateways after so many rounds, a second each."""
         for _ in range(rounds):
             self.now += 1
@@ -128,35 +128,35 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
 
 def test_engines_are_followed(site: Site) -> None:
     one = site.reloader()
-    assert site.look(one) == ([A, B], 1)
+    assert site.observe_rounds(one) == ([A, B], 1)
     site.set_engines(B)
-    assert site.look(one) == ([B], 1)
+    assert site.observe_rounds(one) == ([B], 1)
     site.set_engines(A, B)
-    assert site.look(one) == ([A, B], 1)
+    assert site.observe_rounds(one) == ([A, B], 1)
     site.set_engines()
-    assert site.look(one) == ([], 1)
+    assert site.observe_rounds(one) == ([], 1)
 
 
 def test_a_failed_look_up_leaves_the_last_good_answer_also_to_the_next_reloader(
     site: Site, capsys: pytest.CaptureFixture[str]
 ) -> None:
     one = site.reloader()
-    assert site.look(one) == ([A, B], 1)
+    assert site.observe_rounds(one) == ([A, B], 1)
     site.engines.unlink()
     site.gateways.write_text("[1]")
-    assert site.look(one, 3) == ([A, B], 1)
+    assert site.observe_rounds(one, 3) == ([A, B], 1)
     assert capsys.readouterr().out.count("using the last good answer") == 2, "once for each, not each round"
-    assert site.look(site.reloader()) == ([A, B], 1)
+    assert site.observe_rounds(site.reloader()) == ([A, B], 1)
     site.set_engines(B)
-    assert site.look(one) == ([B], 1)
+    assert site.observe_rounds(one) == ([B], 1)
 
 
 def test_without_any_answer_there_are_no_engines_and_as_many_gateways_as_planned(site: Site) -> None:
     site.engines.unlink()
     site.gateways.unlink()
-    assert site.look(site.reloader()) == ([], 2)
+    assert site.observe_rounds(site.reloader()) == ([], 2)
     site.gateways.write_text("[]")
-    assert site.look(site.reloader()) == ([], 2)
+    assert site.observe_rounds(site.reloader()) == ([], 2)
 
 
 def test_a_slow_look_up_continues_across_rounds(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -189,30 +189,30 @@ def test_a_slow_look_up_continues_across_rounds(site: Site, monkeypatch: pytest.
 
 def test_a_silent_engine_leaves_and_one_good_probe_brings_it_back(site: Site) -> None:
     one = site.reloader()
-    site.look(one)
+    site.observe_rounds(one)
     site.answers[B, "/health"] = None
-    assert [site.look(one)[0] for _ in range(3)] == [[A, B], [A], [A]]
+    assert [site.observe_rounds(one)[0] for _ in range(3)] == [[A, B], [A], [A]]
     site.answers[B, "/health"] = ""
-    assert site.look(one)[0] == [A, B]
+    assert site.observe_rounds(one)[0] == [A, B]
 
 
 def test_a_stalled_engine_leaves_until_a_counter_moves(site: Site) -> None:
     one = site.reloader()
     site.answers[A, "/metrics"] = "running 2\ntokens 5\nprompts 1\n"
-    assert site.look(one, 31)[0] == [A, B]
-    assert site.look(one)[0] == [B]
+    assert site.observe_rounds(one, 31)[0] == [A, B]
+    assert site.observe_rounds(one)[0] == [B]
     site.answers[A, "/metrics"] = "running 2\ntokens 6\nprompts 1\n"
-    assert site.look(one)[0] == [A, B]
+    assert site.observe_rounds(one)[0] == [A, B]
 
 
 def test_when_all_fail_all_are_kept_and_it_is_logged(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
     one = site.reloader()
-    site.look(one)
+    site.observe_rounds(one)
     site.answers[A, "/health"] = site.answers[B, "/health"] = None
-    assert site.look(one, 5)[0] == [A, B]
+    assert site.observe_rounds(one, 5)[0] == [A, B]
     assert capsys.readouterr().out.count("no engine passes its probe, all are kept") == 1
     site.answers[A, "/health"] = ""
-    assert site.look(one)[0] == [A]
+    assert site.observe_rounds(one)[0] == [A]
 
 
 def test_metrics_that_cannot_be_read_leave_the_engine_to_its_health(
@@ -221,7 +221,7 @@ def test_metrics_that_cannot_be_read_leave_the_engine_to_its_health(
     one = site.reloader()
     site.answers[A, "/metrics"] = None
     site.answers[B, "/metrics"] = "another_engine_runs 1\n"
-    assert site.look(one, 40)[0] == [A, B]
+    assert site.observe_rounds(one, 40)[0] == [A, B]
     assert capsys.readouterr().out.count("not readable, using only /health") == 2
 
 
@@ -232,21 +232,21 @@ def test_an_engine_without_metrics_of_progress_is_probed_at_health_only(
     for address in (A, B):
         del site.answers[address, "/metrics"]  # to ask for it would be a mistake
     one = site.reloader()
-    assert site.look(one, 40)[0] == [A, B]
+    assert site.observe_rounds(one, 40)[0] == [A, B]
     assert "metrics" not in capsys.readouterr().out
     site.answers[A, "/health"] = None
-    assert site.look(one, 2)[0] == [B]
+    assert site.observe_rounds(one, 2)[0] == [B]
 
 
 def test_an_engine_that_returns_has_no_history(site: Site) -> None:
     one = site.reloader()
-    site.look(one)
+    site.observe_rounds(one)
     site.answers[B, "/health"] = None
-    assert site.look(one, 2)[0] == [A]
+    assert site.observe_rounds(one, 2)[0] == [A]
     site.set_engines(A)
-    site.look(one)
+    site.observe_rounds(one)
     site.set_engines(A, B)  # a new pod with an old address
-    assert site.look(one)[0] == [A, B]
+    assert site.observe_rounds(one)[0] == [A, B]
 
 
 async def answer(shared: Path, take: bool) -> str:
@@ -381,11 +381,11 @@ def test_a_wrong_config_is_one_message(
     site: Site, config: Path, change: dict[str, object], message: str
 ) -> None:
     config.write_text(json.dumps(site.raw | change))
-    ended = run(config)
-    assert ended.returncode == 1
-    assert ended.stderr.startswith(f"error: {config}: ")
-    assert message in ended.stderr
-    assert len(ended.stderr.splitlines()) == 1
+    result = run(config)
+    assert result.returncode == 1
+    assert result.stderr.startswith(f"error: {config}: ")
+    assert message in result.stderr
+    assert len(result.stderr.splitlines()) == 1
 
 
 def test_a_config_that_is_missing_or_not_json_is_one_message(config: Path) -> None:
@@ -393,9 +393,9 @@ def test_a_config_that_is_missing_or_not_json_is_one_message(config: Path) -> No
         config.write_text(text)
         assert run(config).returncode == 1
     config.unlink()
-    ended = run(config)
-    assert (ended.returncode, len(ended.stderr.splitlines())) == (1, 1)
-    assert "No such file" in ended.stderr
+    result = run(config)
+    assert (result.returncode, len(result.stderr.splitlines())) == (1, 1)
+    assert "No such file" in result.stderr
 
 
 def test_sigterm_ends_it_at_once_also_while_it_waits_for_an_answer(site: Site, config: Path) -> None:

@@ -151,7 +151,7 @@ def test_incomplete_metrics_are_no_reading(gone: str) -> None:
     assert read_metrics("prompts NaN\nrunning 1\ntokens 1\n", MODEL) is None
 
 
-def judged(*steps: tuple[float, bool, Reading | None]) -> list[str | None]:
+def hung_reasons(*steps: tuple[float, bool, Reading | None]) -> list[str | None]:
     """The reason that an engine is hung, or None, after each (clock, healthy, reading)."""
     reasons, before = [], Engine()
     for now, healthy, reading in steps:
@@ -170,7 +170,7 @@ IDLE = Reading(0, (9, 9))
 def test_failures_in_a_row_make_it_silent_and_one_good_probe_brings_it_back() -> None:
     bad, good = (False, None), (True, IDLE)
     steps = [(0, *good), (1, *bad), (2, *good), (3, *bad), (4, *bad), (5, *bad), (6, *good)]
-    assert judged(*steps) == [None, None, None, None, "silent", "silent", None]
+    assert hung_reasons(*steps) == [None, None, None, None, "silent", "silent", None]
 
 
 def test_counters_that_stand_still_while_requests_run_make_it_stalled() -> None:
@@ -181,11 +181,11 @@ def test_counters_that_stand_still_while_requests_run_make_it_stalled() -> None:
         (31, True, busy(1)),
         (32, True, busy(2)),
     ]
-    assert judged(*steps) == [None, None, "stalled", "stalled", None]
+    assert hung_reasons(*steps) == [None, None, "stalled", "stalled", None]
 
 
 def test_a_stalled_engine_is_back_when_nothing_runs_any_more() -> None:
-    assert judged((0, True, busy(1)), (30, True, busy(1)), (31, True, Reading(0, (1, 0)))) == [
+    assert hung_reasons((0, True, busy(1)), (30, True, busy(1)), (31, True, Reading(0, (1, 0)))) == [
         None,
         "stalled",
         None,
@@ -193,24 +193,24 @@ def test_a_stalled_engine_is_back_when_nothing_runs_any_more() -> None:
 
 
 def test_a_restarted_engine_whose_counters_fell_has_moved() -> None:
-    assert judged((0, True, busy(9)), (30, True, busy(0)), (59, True, busy(0))) == [None, None, None]
+    assert hung_reasons((0, True, busy(9)), (30, True, busy(0)), (59, True, busy(0))) == [None, None, None]
 
 
 def test_the_time_of_an_idle_engine_starts_with_its_first_request() -> None:
     steps = [(0, True, busy(1)), (1, True, IDLE), (100, True, IDLE), (101, True, Reading(1, (9, 9)))]
-    assert judged(*steps, (129, True, Reading(1, (9, 9))), (130, True, Reading(1, (9, 9)))) == [None] * 5 + [
-        "stalled"
-    ]
+    assert hung_reasons(*steps, (129, True, Reading(1, (9, 9))), (130, True, Reading(1, (9, 9)))) == [
+        None
+    ] * 5 + ["stalled"]
 
 
 def test_unreadable_metrics_stop_no_clock_but_start_none_either() -> None:
-    assert judged((0, True, None), (100, True, None)) == [None, None]
-    assert judged((0, True, busy(1)), (29, True, None), (30, True, None)) == [None, None, "stalled"]
+    assert hung_reasons((0, True, None), (100, True, None)) == [None, None]
+    assert hung_reasons((0, True, busy(1)), (29, True, None), (30, True, None)) == [None, None, "stalled"]
 
 
 def test_one_missed_probe_does_not_give_a_stalled_engine_new_time() -> None:
     steps = [(0, True, busy(1)), (10, False, None), (20, True, busy(1)), (30, True, busy(1))]
-    assert judged(*steps) == [None, None, None, "stalled"]
+    assert hung_reasons(*steps) == [None, None, None, "stalled"]
 
 
 def test_an_engine_that_was_paused_as_a_whole_gets_new_time() -> None:
@@ -221,7 +221,7 @@ def test_an_engine_that_was_paused_as_a_whole_gets_new_time() -> None:
         (100, True, busy(1)),
         (101, True, busy(2)),
     ]
-    assert judged(*steps) == [None, None, "silent", None, None]
+    assert hung_reasons(*steps) == [None, None, "silent", None, None]
 
 
 def test_a_stalled_engine_that_was_silent_too_stays_out_until_it_moves() -> None:
@@ -232,7 +232,14 @@ def test_a_stalled_engine_that_was_silent_too_stays_out_until_it_moves() -> None
         (32, False, None),
         (33, True, busy(1)),
     ]
-    assert judged(*steps, (34, True, busy(2))) == [None, "stalled", "stalled", "silent", "stalled", None]
+    assert hung_reasons(*steps, (34, True, busy(2))) == [
+        None,
+        "stalled",
+        "stalled",
+        "silent",
+        "stalled",
+        None,
+    ]
 
 
 @pytest.mark.parametrize("probe", [PROBE, Probe(1, 1, 5), Probe(0.5, 4, 10)])

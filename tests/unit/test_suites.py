@@ -83,9 +83,9 @@ def test_one_suite_runs_alone_and_an_unknown_name_is_refused(
     assert main(["good"]) == 0
     assert rows(capfd.readouterr().out).keys() == {"good", "tests:"}
     assert main(["good", "--only", str(tmp_path / "bad")]) == 1
-    with pytest.raises(SystemExit) as ended:
+    with pytest.raises(SystemExit) as result:
         main(["godo"])
-    assert ended.value.code == 2
+    assert result.value.code == 2
 
 
 def test_an_interrupted_run_prints_what_it_has(tmp_path: Path) -> None:
