@@ -150,7 +150,7 @@ def test_a_change_of_precision_with_every_gpu_busy_keeps_half_of_two_replicas(
     before = {item["metadata"]["name"] for item in tier.objects("batch/v1", "Job")}
     tier.edit(replace("precision: bf16", "precision: awq"))
     model = tier.plan.models[0]
-    assert model.replicas * model.gpus == tier.plan.nodes.gpus_schedulable, "this test wants every GPU busy"
+    assert model.replicas * model.gpus == tier.plan.nodes.gpus_schedulable, "this test needs every GPU busy"
     observed = watch_up(tier, "model-qwen2-5-7b")
     assert observed.rolled
     assert min(observed.available) >= model.replicas - model.rollout.unavailable(model.replicas) == 1
@@ -159,7 +159,7 @@ def test_a_change_of_precision_with_every_gpu_busy_keeps_half_of_two_replicas(
     after = {item["metadata"]["name"] for item in tier.objects("batch/v1", "Job")}
     assert before
     assert after
-    assert not before & after, "the old fetch is gone, the new one is there"
+    assert not before & after, "the old download job is removed, the new one exists"
 
 
 def test_an_exchange_of_models_that_would_never_end_is_refused(tier_of: Callable[..., Tier]) -> None:
@@ -195,7 +195,7 @@ def test_one_replica_on_every_gpu_is_recreated_as_the_plan_warned(tier_of: Calla
     tier.edit(replace("precision: fp16", "precision: bf16"))
     observed = watch_up(tier, "model-assistant")
     assert observed.rolled
-    assert not observed.together, "the old pod leaves before the new one comes"
+    assert not observed.together, "the old pod ends before the new one starts"
     check_pods(tier)
 
 

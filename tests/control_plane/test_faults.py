@@ -90,7 +90,7 @@ def test_a_local_run_clears_only_the_lock_of_a_dead_process(tier_of: Callable[..
     assert len(lines) == 1
     assert str(engine.pid) in lines[0]
     tier.project.clear_dead_lock(lines.append)
-    assert len(lines) == 1, "there is no lock any more"
+    assert len(lines) == 1, "there is no lock left"
     tier.up()
     check_complete(tier)
     # A process that started after the lock only reuses the dead process's pid.

@@ -97,14 +97,14 @@ def test_a_bad_resource_stops_the_deployment_before_anything_exists(
     levels.write_text('{"pinned-images": "advisory"}')
     output = preview(tier, *pack, "--policy-pack-config", str(levels))
     assert "[advisory]  pinned-images" in output
-    assert "[mandatory]" not in preview(tier), "without the pack nobody minds"
+    assert "[mandatory]" not in preview(tier), "without the pack nothing is refused"
     for args in (("preview",), ("up", "--yes")):
         with pytest.raises(PulumiFailed, match="pinned-images") as failed:
             tier.project.pulumi(*args, *pack, quiet=True)
         output = str(failed.value)
         assert "[mandatory]" in output
         assert "registry.example.com/app:latest" in output
-        assert output.count("[mandatory]") == 1, "our own tier is not to blame"
+        assert output.count("[mandatory]") == 1, "our own tier has no violation"
     assert tier.cluster.api.get("v1", "Namespace", tier.plan.namespace) is None
     # Without a preview too, the resource itself is not created.
     with pytest.raises(PulumiFailed, match="pinned-images"):

@@ -106,7 +106,7 @@ def test_a_secret_is_in_plain_text_only_in_the_cluster(tier_of: Callable[..., Ti
         assert value not in text
         assert base64.b64encode(value.encode()).decode() not in text
     assert clear == []
-    assert f"secret-{tier.plan.namespace}-" in state, "the state does know the Secret"
+    assert f"secret-{tier.plan.namespace}-" in state, "the state contains the Secret"
 
 
 @pytest.mark.parametrize(

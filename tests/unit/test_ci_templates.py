@@ -125,7 +125,7 @@ def test_jobs_have_only_the_permissions_that_they_need() -> None:
     }
     caller = load(CI / "github" / "workflows" / "tierup.yml")["jobs"]["stack"]
     granted = {key: value for job in JOBS.values() for key, value in job["permissions"].items()}
-    assert caller["permissions"] == granted, "a called workflow cannot take more than its caller gives"
+    assert caller["permissions"] == granted, "a called workflow cannot have more permissions than its caller"
     for job in JOBS.values():
         for step in job["steps"]:
             if str(step.get("uses")).startswith("actions/checkout@"):
@@ -163,7 +163,9 @@ def test_after_a_failed_step_the_verdict_the_plan_and_the_findings_are_still_rep
     for name in ("Show the findings in the pull request", "Cost of the stack file", "Keep the plan"):
         assert "!cancelled()" in conditions[name]
     verdict = "${{ !cancelled() && steps.preview.outcome != 'skipped' }}"
-    assert conditions["Cost and policies"] == verdict, "and not where setup failed: there is no tierup then"
+    assert conditions["Cost and policies"] == verdict, (
+        "not after a failed setup: tierup is not installed then"
+    )
     assert not conditions["Update the stack"]
 
 

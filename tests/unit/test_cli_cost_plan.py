@@ -165,7 +165,7 @@ def test_a_budget_applies_to_the_new_cost(
 ) -> None:
     project.budget(budget)
     result = project.tierup("cost", "--plan", golden(plan), "--stack", "entry", "--strict")
-    assert result.code == (code if code else 4), "what is not priced counts only where no budget is exceeded"
+    assert result.code == (code if code else 4), "unpriced resources count only if no budget is exceeded"
     assert message in result.err
     assert project.tierup("cost", "--plan", golden(plan), "--stack", "entry").code == code
     assert project.tierup("cost", "--plan", golden(plan)).code == 0, (
@@ -180,7 +180,7 @@ def test_strict_ends_with_4_if_new_resources_have_no_price_and_names_them(projec
     assert "kubernetes:networking.k8s.io/v1:Ingress shop" in result.err
     priced = [{"op": "delete", "urn": "urn:pulumi:s::p::a:b:C::x", "oldState": _state()}]
     path = project.plan({"steps": priced, "changeSummary": {"delete": 1}})
-    assert project.tierup("cost", "--plan", path, "--strict").code == 0, "it was not priced, and it goes"
+    assert project.tierup("cost", "--plan", path, "--strict").code == 0, "it had no price, and it is deleted"
 
 
 def _state() -> dict[str, Any]:

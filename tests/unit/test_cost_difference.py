@@ -63,7 +63,7 @@ def test_equal_resources_have_no_difference() -> None:
     for row in (changes.total, *changes.components, *changes.lines):
         assert {row.usd_per_hour, row.usd_per_month, row.purchase_usd} == {Decimal(0)}
         assert not row.changed
-        assert row.complete, "what has no price is the same on both sides"
+        assert row.complete, "unpriced resources are the same on both sides"
     assert changes.total.past.unpriced_lines > 0
 
 

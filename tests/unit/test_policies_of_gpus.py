@@ -60,8 +60,8 @@ def test_the_image_starts_the_engine_where_no_command_does() -> None:
 
     assert run(2) == []
     assert run(4) == [("gpu-parallelism", "spec.template.spec.containers[0].resources")]
-    assert run(4, image="registry.example.com/other:1") == [], "nobody knows what it starts"
-    assert run(4, command=["/start.sh"]) == [], "nor here"
+    assert run(4, image="registry.example.com/other:1") == [], "it is unknown what it starts"
+    assert run(4, command=["/start.sh"]) == [], "unknown here too"
 
 
 def test_variables_of_the_pod_are_filled_in() -> None:

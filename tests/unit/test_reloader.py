@@ -310,7 +310,7 @@ def test_a_refused_text_is_not_offered_again_until_it_changes(
     site.set_engines(A, B)
     offer(site, one, None)  # what serves already
     site.set_engines(A)
-    assert offer(site, one, True) == refused, "it changed in between, so it may be good now"
+    assert offer(site, one, True) == refused, "it changed in between, so it may be valid now"
 
 
 def test_before_anything_serves_a_refused_text_is_offered_again(site: Site) -> None:
