@@ -12,11 +12,11 @@ from tierup.cli import app, main
 from tierup.templates import ROOT
 
 
-def commands(group: Any = app, words: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Every command and group of commands, with the words that call it."""
-    yield words, group
+def commands(group: Any = app, args: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Every command and group of commands, with the arguments that call it."""
+    yield args, group
     for name in getattr(group, "commands", {}):
-        yield from commands(group.load(name), (*words, name))
+        yield from commands(group.load(name), (*args, name))
 
 
 @dataclass(frozen=True)
@@ -35,10 +35,10 @@ class Command:
     def __call__(self, *arguments: str) -> Result:
         self._monkeypatch.setattr(sys, "argv", ["tierup", *arguments])
         self._capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
+        with pytest.raises(SystemExit) as result:
             main()
         printed = self._capsys.readouterr()
-        code = ended.value.code
+        code = result.value.code
         assert isinstance(code, int)
         return Result(code, printed.out, printed.err)
 
