@@ -215,6 +215,6 @@ def test_the_readme_has_no_computed_figure_outside_its_markers() -> None:
     """A figure that is not generated becomes outdated: those of the table are only between the markers."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     outside = text.partition(compare_markdown.BEGIN)[0] + text.partition(compare_markdown.END)[2]
-    assert "docs/compare.svg" in outside
+    assert "docs/compare.md" in outside
     for tier in comparison().tiers:
         assert not re.search(rf"\b{int(tier.most_users.p50)}\b users", outside)

@@ -230,12 +230,11 @@ def test_the_page_s_example_is_a_stack_file_s(tierup: Command, tmp_path: Path) -
     assert report["totals"]["purchaseUsd"] == "114800.00"
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/cost.md"])
-def test_what_the_pages_call_runs(
-    page: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_what_the_page_names_in_its_text_runs(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(ROOT)
-    text = (ROOT / page).read_text(encoding="utf-8")
+    text = (ROOT / "docs/cost.md").read_text(encoding="utf-8")
     calls = re.findall(r"tierup (cost --stack \w+)", text)
     assert calls
     for call in calls:

@@ -4,7 +4,8 @@ import io
 import re
 from collections.abc import Iterable
 
-from rich.console import CONSOLE_SVG_FORMAT, Console
+from rich._export_format import CONSOLE_SVG_FORMAT
+from rich.console import Console
 from rich.text import Text
 
 _WIDTH = 118
