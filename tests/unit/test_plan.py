@@ -54,7 +54,7 @@ def test_a_model_is_looked_up_by_the_name_that_clients_ask_for() -> None:
 
 def test_users_are_split_evenly_and_each_model_has_the_capacity_for_its_part() -> None:
     plan = small_plan(models=TWO_MODELS)
-    assert plan.users_per_model == 20
+    assert [plan.users_of(model) for model in plan.models] == [20, 20]
     for model in plan.models:
         assert model.capacity is not None
         assert model.capacity.users == 20

@@ -13,7 +13,7 @@ from tierup.cost import bill_of, price
 from tierup.findings.explanations import EXPLAINED, NOT_IN_PLANS, group_of
 from tierup.findings.model import Code, FindingsError, Severity
 from tierup.plan.resolve import resolve
-from tierup.rules.model import divides, splits_group
+from tierup.plan.parallelism import divides, splits_group
 from tierup.rules.preflight import check, make_plan
 from tierup.stack.parse import Images, parse
 

@@ -71,7 +71,8 @@ def resolve(config: TierConfig, catalog: Catalog) -> Plan:
     choose = Chooser()
     classes = _classes(config, choose)
     nodes = resolve_nodes(config, catalog, choose)
-    models = resolve_models(config, nodes, classes, catalog, choose)
+    images = _images(config, choose)
+    models = resolve_models(config, nodes, classes, images, catalog, choose)
     plan = Plan(
         stack=config.stack,
         namespace=_namespace(config, choose),
@@ -85,7 +86,7 @@ def resolve(config: TierConfig, catalog: Catalog) -> Plan:
         autoscaling=_autoscaling(config.autoscaling, models, classes, choose),
         monitoring=_monitoring(config.monitoring, choose),
         budget=_budget(config, choose),
-        images=_images(config, choose),
+        images=images,
         quotes=_quotes(config, choose),
         accept=config.accept,
         secrets=config.secrets,

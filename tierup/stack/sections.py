@@ -220,6 +220,15 @@ class Model(Strict):
         str | None, Field(pattern=r"^[0-9a-f]{40}$", description="Commit of the repository")
     ] = None
     engine: Engine | None = None
+    share: Annotated[
+        Number | None,
+        Field(
+            gt=0,
+            le=1,
+            description="Share of all requests that this model serves, 0..1; default: what the gateway's aliases and the"
+            " classes' match.models lead to it",
+        ),
+    ] = None
     parallelism: Parallelism | None = None
     replicas: Annotated[
         int | None, Field(ge=1, le=1000, description="Minimum number of replicas; the autoscaler adds more")
