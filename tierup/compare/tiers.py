@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from tierup.catalog import Sourced
 from tierup.compare.verdict import Verdict, at_least, at_most
 from tierup.cost.bill.of_plan import quotes_of
-from tierup.plan.capacity import Load, RangeEnd, sizing_input, users_per_request
+from tierup.plan.capacity import load_of
+from tierup.plan.load import Load, RangeEnd, users_per_request
 from tierup.plan.model import ClassCapacity, ModelCapacity, ModelPlan, Plan
 from tierup.sizing import Range
 
@@ -76,7 +77,7 @@ def tier_of(plan: Plan) -> Tier:
     """Compute the figures of a plan, which must have no errors."""
     pairs = ((model, model.capacity) for model in plan.models if model.capacity is not None)
     model, capacity = min(pairs, key=lambda pair: pair[1].headroom)
-    load = Load(sizing_input(plan, model), tuple(plan.classes.items()))
+    load = load_of(plan, model)
     figures = _ModelFigures(plan, load, capacity, len(plan.models))
     users, in_flight = figures.most()
     urgent = figures.urgent(capacity.classes)

@@ -5,7 +5,15 @@ from dataclasses import replace
 
 from tierup.catalog import ModelSpec, Precision
 from tierup.catalog.engine import engine_facts
-from tierup.plan.load import Classes, Load, mean_request, mean_running_tokens, require, users_per_request
+from tierup.plan.load import (
+    Classes,
+    Load,
+    fits,
+    mean_request,
+    mean_running_tokens,
+    require,
+    users_per_request,
+)
 from tierup.plan.model import ImagesPlan, ModelCapacity, ModelPlan, NodePlan, Plan, Traffic
 from tierup.sizing import Bottleneck, SizingInput, size
 from tierup.sizing.coefficients import load_calibration
@@ -100,7 +108,7 @@ def _users(users: float, think: float, shares: list[float], loads: list[Load]) -
     By Little's law a model has more users than its share of the requests where its answers take longer.
     """
     parts = list(shares)
-    if len(loads) == 1 or not all(_fits(load.inputs) for load in loads):
+    if len(loads) == 1 or not all(fits(load.inputs) for load in loads):
         return [users * part for part in parts]
     for _ in range(_SETTLE):
         cycles = [
@@ -115,18 +123,11 @@ def _response_seconds(load: Load, users: float, think: float) -> float:
     return require(load.at(max(_FEWEST, load.in_flight(users, think))).e2e_ms).p50 / 1000
 
 
-def _fits(inputs: SizingInput) -> bool:
-    try:
-        return size(inputs).fits
-    except ValueError:
-        return False  # the model cannot be split like this; `rules.model` reports it
-
-
 @functools.lru_cache(maxsize=64)
 def _capacity(
     inputs: SizingInput, classes: Classes, users: float, think: float, queue: int
 ) -> ModelCapacity | None:
-    if not _fits(inputs):
+    if not fits(inputs):
         return None
     load = Load(inputs, classes)
     in_flight = load.in_flight(users, think)
@@ -153,19 +154,24 @@ def _capacity(
 def _limit(load: Load, queue: int) -> tuple[float, str, Bottleneck, str]:
     """The most requests in flight, what breaks beyond them, its bottleneck, and what to raise to hold more.
 
-    Slots are only called the bottleneck if more of them would help; else what more slots would meet is.
+    Slots are only called the bottleneck if more of them fit the KV cache and would help; else what more slots would
+    meet is.
     """
     inputs = load.inputs
     most, factor = load.most_in_flight(inputs.slots * inputs.replicas + queue)
     bottleneck = load.at(max(most, 1.0)).bottleneck
     if bottleneck is Bottleneck.SLOTS:
-        wider = Load(replace(inputs, max_num_seqs=2 * inputs.slots), load.mix)
-        if not _fits(wider.inputs):
+        room = memory(inputs, load_calibration().values)
+        held = int(room.kv_tokens / mean_running_tokens(item for _, item in load.mix))
+        slots = min(2 * inputs.slots, held)
+        if slots < _WORTH_RAISING * inputs.slots:
             return most, factor, Bottleneck.KV_SPACE, _REMEDIES[Bottleneck.KV_SPACE]
-        more, next_factor = wider.most_in_flight(wider.inputs.slots * inputs.replicas + queue)
+        wider = Load(replace(inputs, max_num_seqs=slots), load.mix)
+        more, next_factor = wider.most_in_flight(slots * inputs.replicas + queue)
         if more >= _WORTH_RAISING * most:
             return most, factor, bottleneck, f"maxNumSeqs (now {inputs.slots})"
-        factor, bottleneck = next_factor, wider.at(max(more, 1.0)).bottleneck
+        bottleneck = wider.at(max(more, 1.0)).bottleneck
+        factor = factor if factor == Load.QUEUE_FULL else next_factor
     if factor == Load.QUEUE_FULL:
         return most, factor, bottleneck, f"gateway.queueLength (now {queue})"
     return most, factor, bottleneck, _REMEDIES.get(bottleneck, _MORE_GPUS)

@@ -123,6 +123,14 @@ def users_per_request(sizing: Sizing, think: float) -> float:
     return 1 + think * 1000 / require(sizing.e2e_ms).p50
 
 
+def fits(inputs: SizingInput) -> bool:
+    """Whether the model fits its GPUs and can be split over them like this."""
+    try:
+        return size(inputs).fits
+    except ValueError:
+        return False  # `rules.model` reports it
+
+
 def require(figure: Range | None) -> Range:
     """The figure, which every model that fits has: with a fixed number of users no queue grows without end.
 

@@ -2,9 +2,9 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from tierup.catalog import DEFAULT_PRECISION, Catalog, ModelSpec, Precision, Server
+from tierup.catalog import DEFAULT_PRECISION, Catalog, ModelSpec, Precision
 from tierup.catalog.engine import DEFAULT_ENGINE, engine_facts
 from tierup.plan.capacity import engine_input
 from tierup.plan.chooser import Chooser
@@ -13,17 +13,18 @@ from tierup.plan.parallelism import default_tensor
 from tierup.plan.replicas import base_replicas, replica_limits, rollout_of, spare_replicas
 from tierup.plan.slots import default_slots
 from tierup.plan.split import split
+from tierup.plan.times import (
+    GRACE_MARGIN_SECONDS,
+    PRESTOP_SECONDS,
+    drain_seconds,
+    fetch_seconds,
+    startup_seconds,
+)
 from tierup.sizing import SizingInput
-from tierup.sizing.memory import GB_PER_GIB
 from tierup.sizing.types import GPU_MEMORY_UTILIZATION
 from tierup.stack.parse import TierConfig
 from tierup.stack.sections import Cache, CacheKind, Engine, KvCacheDtype, Model, Parallelism, WorkloadClass
 
-PRESTOP_SECONDS = 10  # longer than endpoint removal takes to reach every gateway
-GRACE_MARGIN_SECONDS = 15  # the engine's own exit after its drain
-ENGINE_INIT_SECONDS = (
-    120  # memory profile, torch.compile and CUDA graphs; assumption, vLLM logs 60-110 s for 7B models
-)
 # Host memory: API server and engine core, and per GPU a worker with its CUDA context, pinned buffers and one
 # shard of weights at a time (the page cache gives the rest back); assumption.
 HOST_MEMORY_GIB = 6
@@ -64,48 +65,48 @@ def autoscales(engines: Iterable[Engine | None]) -> tuple[bool, str]:
     return True, "load varies; the HPA is the one owner of replicas"
 
 
+@dataclass(frozen=True, slots=True)
+class _Tier:
+    """What the models of a stack are resolved with."""
+
+    config: TierConfig
+    nodes: NodePlan
+    classes: Mapping[str, WorkloadClass]
+    images: ImagesPlan
+    catalog: Catalog
+    choose: Chooser
+
+
 def resolve_models(
     config: TierConfig,
     nodes: NodePlan,
     classes: Mapping[str, WorkloadClass],
     images: ImagesPlan,
+    *,
     catalog: Catalog,
     choose: Chooser,
 ) -> tuple[ModelPlan, ...]:
     """Every model of the stack file, resolved."""
-    traffic = _traffic(config, classes, choose)
-    inputs, models = [], []
-    for index in range(len(config.models)):
-        one, model = _one_replica(config, index, nodes, classes, traffic[index], images, catalog, choose)
-        inputs.append(one)
-        models.append(model)
-    return _replicated(config, nodes, inputs, models, choose)
+    tier = _Tier(config, nodes, classes, images, catalog, choose)
+    single = [_one_replica(tier, index, traffic) for index, traffic in enumerate(_traffic(tier))]
+    return _replicated(tier, single)
 
 
-def _traffic(
-    config: TierConfig, classes: Mapping[str, WorkloadClass], choose: Chooser
-) -> tuple[Traffic, ...]:
+def _traffic(tier: _Tier) -> tuple[Traffic, ...]:
+    config = tier.config
     names = tuple(served_name(model, config.models) for model in config.models)
     aliases = config.gateway.aliases if config.gateway.aliases is not None else {}
-    traffic = split(names, tuple(model.share for model in config.models), classes, aliases)
+    traffic = split(names, tuple(model.share for model in config.models), tier.classes, aliases)
     for index, (model, item) in enumerate(zip(config.models, traffic, strict=True)):
-        choose.pick(f"models[{index}].share", model.share, float(f"{item.share:.3g}"), item.why)
+        tier.choose.pick(f"models[{index}].share", model.share, float(f"{item.share:.3g}"), item.why)
     return traffic
 
 
-def _one_replica(
-    config: TierConfig,
-    index: int,
-    nodes: NodePlan,
-    classes: Mapping[str, WorkloadClass],
-    traffic: Traffic,
-    images: ImagesPlan,
-    catalog: Catalog,
-    choose: Chooser,
-) -> tuple[SizingInput, ModelPlan]:
+def _one_replica(tier: _Tier, index: int, traffic: Traffic) -> tuple[SizingInput, ModelPlan]:
     """A model with one replica and without slots, and its sizing input."""
+    config, nodes, choose = tier.config, tier.nodes, tier.choose
     entry, at = config.models[index], f"models[{index}]"
-    spec = catalog.models[entry.id]
+    spec = tier.catalog.models[entry.id]
     precision_why = "as trained; quantize to save memory or to gain speed"
     default_name = served_name(entry, config.models)
     name_why = "the catalogue's id" + ("" if default_name == entry.id else " and the precision")
@@ -138,12 +139,12 @@ def _one_replica(
         gpu_memory_utilization=utilization,
         kv_cache_dtype=kv_cache,
         engine=engine,
-        images=images,
+        images=tier.images,
     )
-    one = _parallel(entry, at, spec, one, traffic, nodes, choose)
+    one = _parallel(tier, index, one, traffic)
     gpus = one.tensor * one.pipeline
     cache_kind, storage_class = _cache(entry, at, nodes, choose)
-    weights, drain = variant.weight_gib.value, drain_seconds(classes)
+    weights, drain = variant.weight_gib.value, drain_seconds(tier.classes)
     model = ModelPlan(
         name=name,
         slug=slug_of(name),
@@ -179,15 +180,10 @@ def _one_replica(
     return one, model
 
 
-def _replicated(
-    config: TierConfig,
-    nodes: NodePlan,
-    inputs: Sequence[SizingInput],
-    models: Sequence[ModelPlan],
-    choose: Chooser,
-) -> tuple[ModelPlan, ...]:
+def _replicated(tier: _Tier, single: Sequence[tuple[SizingInput, ModelPlan]]) -> tuple[ModelPlan, ...]:
     """The models with their replicas and slots."""
-    sizes = [model.gpus for model in models]
+    config, nodes, choose = tier.config, tier.nodes, tier.choose
+    sizes = [model.gpus for _, model in single]
     base = base_replicas(config.models, sizes, nodes)
     section = config.autoscaling
     scales = (
@@ -200,7 +196,7 @@ def _replicated(
     elif section.max_replicas is None:
         choose.note("autoscaling.maxReplicas", " and ".join(map(str, limits)), "autoscaling is off")
     plans = []
-    for index, (entry, model, one) in enumerate(zip(config.models, models, inputs, strict=True)):
+    for index, (entry, (one, model)) in enumerate(zip(config.models, single, strict=True)):
         at, why = f"models[{index}]", "fills the servers in service: an owned GPU costs the same when idle"
         default, slots_why = default_slots(one, tuple(model.traffic.classes.items()))
         plans.append(
@@ -215,22 +211,16 @@ def _replicated(
     return tuple(plans)
 
 
-def _parallel(
-    entry: Model,
-    at: str,
-    spec: ModelSpec,
-    one: SizingInput,
-    traffic: Traffic,
-    nodes: NodePlan,
-    choose: Chooser,
-) -> SizingInput:
+def _parallel(tier: _Tier, index: int, one: SizingInput, traffic: Traffic) -> SizingInput:
     """The sizing input with the parallel sizes of the stack file, or their defaults."""
+    entry, at, choose = tier.config.models[index], f"models[{index}]", tier.choose
+    spec, gpus = tier.catalog.models[entry.id], tier.nodes.gpus_per_server
     section = entry.parallelism if entry.parallelism is not None else Parallelism()
     pipeline = choose.pick(
         f"{at}.parallelism.pipeline", section.pipeline, 1, "only for models that no tensor size can split"
     )
     one = replace(one, pipeline=pipeline)
-    default, why = default_tensor(one, spec, tuple(traffic.classes.items()), nodes.gpus_per_server)
+    default, why = default_tensor(one, spec, tuple(traffic.classes.items()), gpus)
     return replace(one, tensor=choose.pick(f"{at}.parallelism.tensor", section.tensor, default, why))
 
 
@@ -249,28 +239,3 @@ def _cache(entry: Model, at: str, nodes: NodePlan, choose: Chooser) -> tuple[Cac
         return kind, None
     why = "a storage class with ReadWriteMany; set the one of your cluster"
     return kind, choose.pick(f"{at}.cache.storageClass", section.storage_class, "shared", why)
-
-
-def round_up(value: float, step: int) -> int:
-    """The next multiple of `step`."""
-    return math.ceil(value / step) * step
-
-
-def drain_seconds(classes: Mapping[str, WorkloadClass]) -> int:
-    """The longest answer at its promised speed, so that a stopping pod can finish its requests; a multiple of 30."""
-    return round_up(max(item.answer_seconds for item in classes.values()), 30)
-
-
-def startup_seconds(weights_gib: float, server: Server, kind: CacheKind) -> int:
-    """Twice the time to start the engine and read the weights, from disk or, for a shared claim, over the network."""
-    disk = server.disk.read_gb_s.value
-    # Shared claims use Ethernet if the server has it.
-    ports = [nic for nic in server.nics if nic.kind.value != "infiniband"] or server.nics
-    network = max(nic.gbps.value for nic in ports) / 8
-    load = weights_gib * GB_PER_GIB / (min(disk, network) if kind is CacheKind.SHARED else disk)
-    return round_up(2 * (load + ENGINE_INIT_SECONDS), 30)
-
-
-def fetch_seconds(weights_gib: float, server: Server) -> int:
-    """Ten minutes, and twice the download over the slowest port, which may be the one to the model hub."""
-    return round_up(600 + 2 * weights_gib * GB_PER_GIB * 8 / server.uplink_gbps, 60)

@@ -3,7 +3,8 @@
 from dataclasses import replace
 
 from tierup.catalog import ModelSpec, Precision
-from tierup.plan.load import Classes, Load, slow_end
+from tierup.plan.load import Classes, Load, fits, slow_end
+from tierup.plan.slots import FEWEST
 from tierup.sizing import SizingInput
 from tierup.sizing.coefficients import load_calibration
 from tierup.sizing.memory import memory
@@ -65,5 +66,6 @@ def default_tensor(inputs: SizingInput, spec: ModelSpec, classes: Classes, gpus:
 
 
 def _holds(ask: SizingInput) -> bool:
-    room = memory(ask, load_calibration().values)
-    return room.fits and room.kv_tokens >= (ask.context if ask.context is not None else 0)
+    """Whether the GPUs hold the weights and a conversation of full length, with few slots."""
+    few = replace(ask, max_num_seqs=FEWEST)
+    return fits(few) and memory(few, load_calibration().values).kv_tokens >= (ask.context or 0)

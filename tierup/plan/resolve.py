@@ -21,8 +21,9 @@ from tierup.plan.model import (
     MonitoringPlan,
     Plan,
 )
-from tierup.plan.models import autoscales, resolve_models, round_up, slug_of
+from tierup.plan.models import autoscales, resolve_models, slug_of
 from tierup.plan.nodes import resolve_nodes
+from tierup.plan.times import round_up
 from tierup.stack.parse import SECTIONS, TierConfig
 from tierup.stack.sections import (
     Autoscaling,
@@ -72,7 +73,7 @@ def resolve(config: TierConfig, catalog: Catalog) -> Plan:
     classes = _classes(config, choose)
     nodes = resolve_nodes(config, catalog, choose)
     images = _images(config, choose)
-    models = resolve_models(config, nodes, classes, images, catalog, choose)
+    models = resolve_models(config, nodes, classes, images, catalog=catalog, choose=choose)
     plan = Plan(
         stack=config.stack,
         namespace=_namespace(config, choose),

@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 
-from tierup.plan.load import Classes, Load, mean_running_tokens
+from tierup.plan.load import Classes, Load, fits, mean_running_tokens
 from tierup.sizing import SizingInput
 from tierup.sizing.coefficients import load_calibration
 from tierup.sizing.memory import memory
@@ -22,6 +22,8 @@ def default_slots(inputs: SizingInput, classes: Classes) -> tuple[int, str]:
     the tier.
     """
     bound = inputs.slots
+    if not fits(replace(inputs, max_num_seqs=FEWEST)):
+        return FEWEST, "the model does not fit these GPUs"
     in_memory = _most(bound, lambda slots: _in_memory(inputs, classes, slots))
     if in_memory < FEWEST:
         return FEWEST, "the fewest; the KV cache does not hold them"

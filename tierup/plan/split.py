@@ -115,8 +115,10 @@ def _shares(routed: list[float], given: tuple[float | None, ...]) -> list[float]
     """The given shares; the other models divide the rest in proportion to what names lead to them."""
     rest = max(0.0, 1 - sum(share for share in given if share is not None))
     others = sum(part for part, share in zip(routed, given, strict=True) if share is None)
+    if not others:
+        routed, others = [1.0] * len(given), float(given.count(None))
     return [
-        share if share is not None else rest * part / others if others else 0.0
+        share if share is not None else rest * part / others
         for part, share in zip(routed, given, strict=True)
     ]
 

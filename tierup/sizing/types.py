@@ -8,9 +8,8 @@ from tierup.catalog import DEFAULT_PRECISION, Gpu, Precision
 from tierup.catalog.engine import DEFAULT_ENGINE, engine_facts
 from tierup.sizing.shape import ModelShape
 
-
-# The default of vLLM 0.32.0 (config/cache.py). CUDA graphs are inside of it since 0.19, and the memory model deducts them.
-# The start-up logs that it is checked against state their own share, from 0.25 to 0.98 (docs/accuracy.md).
+# The default of vLLM 0.32.0 (config/cache.py). CUDA graphs are part of it since 0.19, and the memory model
+# deducts them. The start-up logs that it is checked against ran with 0.25 to 0.98 (docs/accuracy.md).
 GPU_MEMORY_UTILIZATION = 0.92
 
 

@@ -225,8 +225,8 @@ class Model(Strict):
         Field(
             gt=0,
             le=1,
-            description="Share of all requests that this model serves, 0..1; default: what the gateway's aliases and the"
-            " classes' match.models lead to it",
+            description="Share of all requests that this model serves, 0..1; default: by the gateway's aliases and the "
+            "classes' match.models",
         ),
     ] = None
     parallelism: Parallelism | None = None
