@@ -226,7 +226,12 @@ def _parallel(tier: _Tier, index: int, one: SizingInput, traffic: Traffic) -> Si
 
 def _context(entry: Model, at: str, spec: ModelSpec, choose: Chooser) -> int:
     why = "8K-token conversations, within what the model was trained for"
-    return choose.pick(f"{at}.context", entry.context, min(8192, spec.max_context.value), why)
+    return choose.pick(f"{at}.context", entry.context, default_context(spec), why)
+
+
+def default_context(spec: ModelSpec) -> int:
+    """Tokens of prompt and answer together."""
+    return min(8192, spec.max_context.value)
 
 
 def _cache(entry: Model, at: str, nodes: NodePlan, choose: Chooser) -> tuple[CacheKind, str | None]:
