@@ -155,7 +155,7 @@ def test_the_page_of_the_json_lists_exactly_its_keys() -> None:
 
 def test_several_models_are_drawn_and_listed_each() -> None:
     found = compare([plan_of("standard", "q5-k-m-and-q8-0")], load_catalog(), {})
-    labels = [item.text or "" for item in texts(drawn(found), "knee-label")]
+    labels = [item.text or "" for item in texts(parsed_chart(found), "knee-label")]
     assert len(labels) == 2
     assert all(any(f"standard: {m.model.name}"[:20] in label for label in labels) for m in found.columns)
     assert len(set(labels)) == 2

@@ -44,17 +44,10 @@ app = typer.Typer()
 app.command()(command.size)
 
 
-<<<<<<< HEAD
-def run(*words: str, code: int = 0) -> str:
-    """What the command prints; its exceptions come through."""
-    result = CliRunner(env={"COLUMNS": "160"}).invoke(app, list(words), catch_exceptions=False)
-    assert result.exit_code == code, result.output
-=======
-def run(*args: str) -> str:
+def run(*args: str, code: int = 0) -> str:
     """What the command prints; its exceptions are raised."""
     result = CliRunner(env={"COLUMNS": "160"}).invoke(app, list(args), catch_exceptions=False)
-    assert result.exit_code == 0, result.output
->>>>>>> main
+    assert result.exit_code == code, result.output
     return result.output
 
 
@@ -94,11 +87,11 @@ def test_json_has_exactly_the_listed_keys(args: tuple[str, ...]) -> None:
 
 
 def test_a_model_that_does_not_fit_says_so_and_ends_with_1() -> None:
-    words = ("--gpu", "rtx-4090", "--model", "qwen2.5-72b")
-    found = json.loads(run(*words, "--json", code=1))
+    args = ("--gpu", "rtx-4090", "--model", "qwen2.5-72b")
+    found = json.loads(run(*args, "--json", code=1))
     validate(found, SCHEMA)
     assert (found["fits"], found["ttftMs"], found["bottleneck"]) == (False, None, "does not fit")
-    assert "DOES NOT FIT" in run(*words, code=1)
+    assert "DOES NOT FIT" in run(*args, code=1)
     assert "does not fit" in (ROOT / "docs/size-json.md").read_text(encoding="utf-8")
 
 

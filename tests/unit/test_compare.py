@@ -90,13 +90,8 @@ def test_the_range_of_users_follows_both_ends_of_the_latency_range() -> None:
     assert beyond
 
 
-<<<<<<< HEAD
-def test_users_that_never_pause_are_requests() -> None:
-    shown = weakest(small_plan(workload=chat(users=8, think=0)))
-=======
 def test_users_without_think_time_equal_requests_in_flight() -> None:
-    shown = tier_of(small_plan(workload=chat(users=8, think=0)))
->>>>>>> main
+    shown = weakest(small_plan(workload=chat(users=8, think=0)))
     assert shown.most_users == shown.most_in_flight
 
 

@@ -86,7 +86,6 @@ def two_classes(second: dict[str, Any]) -> dict[str, Any]:
     return {"workload": stack["workload"] | {"classes": {"chat": same, "other": same | second}}}
 
 
-<<<<<<< HEAD
 def model_shares(*shares: float | None) -> dict[str, Any]:
     """Models with these shares of the requests; None: the rest."""
     named = [MODEL | {"name": f"m{at}"} for at in range(len(shares))]
@@ -97,10 +96,7 @@ def model_shares(*shares: float | None) -> dict[str, Any]:
     }
 
 
-# code, what is just right, what is just wrong
-=======
 # code, the last valid value, the first invalid value
->>>>>>> main
 BOUNDARIES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("UNKNOWN_SERVER", nodes(TWO), nodes(TWO + "x")),
     ("UNKNOWN_MODEL", model(), model(id="qwen2.5-7")),
