@@ -49,6 +49,11 @@ def notes(comparison: Comparison) -> Iterator[str]:
         "and the fast end of the ranges; a user who never pauses always has one request in flight"
     )
     yield "latencies: of the class with the highest priority, with the users of the stack file"
+    if any(len(tier.models) > 1 for tier in comparison.tiers):
+        yield (
+            "a tier with several models: the users of each column are those of the whole tier that this model can serve "
+            "its part of; the tier holds the fewest of them"
+        )
     for tier in comparison.tiers:
         yield from _not_compared(tier)
     for item in comparison.columns:
