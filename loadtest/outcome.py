@@ -30,7 +30,7 @@ def results(
     """The results of one run."""
     classes = {
         name: measure(item, [sample for sample in recording.samples if sample.workload_class == name], window)
-        for name, item in plan.classes.items()
+        for name, item in model.traffic.classes.items()
     }
     verdict = promises(classes)
     closed = profile.arrival is Arrival.CLOSED

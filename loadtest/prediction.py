@@ -1,6 +1,7 @@
 """The prediction of the plan for the load of a test."""
 
-from tierup.plan.capacity import Load, largest, require, sizing_input
+from tierup.plan.capacity import load_of
+from tierup.plan.load import Load, largest, require
 from tierup.plan.model import ModelPlan, Plan
 from tierup.sizing import Range
 from tierup.tuning.results import PredictedClass, Prediction, Span
@@ -13,9 +14,9 @@ def predict(
 
     None if the model does not fit its GPUs, or if no number of requests in flight is answered as fast as `rate`.
     """
-    load = Load(sizing_input(plan, model), tuple(plan.classes.items()))
     if model.capacity is None:
         return None
+    load = load_of(plan, model)
     in_flight = load.in_flight(users, plan.think_seconds) if users is not None else None
     if rate is not None:
         in_flight = _in_flight(load, rate, model.slots * model.replicas + plan.gateway.queue_length)

@@ -68,17 +68,17 @@ def read(line: str) -> Profile:
     return Profile(**{**tree, "classes": classes, "token_ratio": token_ratio, "arrival": arrival})
 
 
-def request_classes(plan: Plan) -> tuple[RequestClass, ...]:
-    """The requests of the stack's workload classes."""
+def request_classes(model: ModelPlan) -> tuple[RequestClass, ...]:
+    """The requests of the workload classes that the model serves."""
     return tuple(
         RequestClass(name, item.prompt_tokens, item.answer_tokens, item.share)
-        for name, item in plan.classes.items()
+        for name, item in model.traffic.classes.items()
     )
 
 
-def users_of(plan: Plan) -> int:
-    """The users of one model: all models have the same share of the stack's users."""
-    return max(1, round(plan.users_per_model))
+def users_of(plan: Plan, model: ModelPlan) -> int:
+    """The users of one model, at least one."""
+    return max(1, round(plan.users_of(model)))
 
 
 def model_of(plan: Plan, name: str | None) -> ModelPlan | None:

@@ -18,7 +18,7 @@ from tierup.local.cluster.api import WAIT_TIMEOUT_S
 from tierup.local.cluster.project import PulumiFailed
 
 MOST_SECONDS = 900  # a rollout that takes longer is stuck
-NAMED = ("precision: bf16\n      maxNumSeqs", "precision: bf16\n      name: assistant\n      maxNumSeqs")
+NAMED = ("precision: bf16\n", "precision: bf16\n      name: assistant\n")
 WARM = ("mode: cold\n      count: 2", "mode: warm\n      count: 1")
 
 

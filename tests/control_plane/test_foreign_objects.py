@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
+from tier_plans import with_model_key
 from tiers import Edit, Tier
 
 from tierup.io.cluster.client import Cluster as ClusterClient
@@ -120,7 +121,7 @@ def test_missing_foreign_and_mismatched_nodes_are_named(tier_of: Callable[..., T
 def test_a_missing_storage_class_is_named(tier_of: Callable[..., Tier]) -> None:
     tier = tier_of(
         "standard",
-        lambda text: text.replace("maxNumSeqs: 16", "cache: {storageClass: fast-nfs}\n      maxNumSeqs: 16"),
+        lambda text: with_model_key(text, "cache: {storageClass: fast-nfs}"),
     )
     tier.prepare()
     message = refusal(tier, RUNS["preview"])
@@ -130,9 +131,7 @@ def test_a_missing_storage_class_is_named(tier_of: Callable[..., Tier]) -> None:
 
 def claim_from(storage_class: str) -> Edit:
     """The standard tier with its model files in a claim of this class."""
-    return lambda text: text.replace(
-        "maxNumSeqs: 16", f"cache: {{kind: shared, storageClass: {storage_class}}}\n      maxNumSeqs: 16"
-    )
+    return lambda text: with_model_key(text, f"cache: {{kind: shared, storageClass: {storage_class}}}")
 
 
 def test_a_single_node_storage_class_for_three_nodes_is_refused_until_a_shared_volume_exists(

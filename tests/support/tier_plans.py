@@ -25,6 +25,17 @@ def plan_of(stack: str, variant: str | None = None) -> Plan:
     return make_plan(parse(raw), load_catalog())
 
 
+def with_model_key(text: str, key: str) -> str:
+    """A committed stack file whose model has one key more, such as `maxNumSeqs: 16`."""
+    return text.replace("precision: bf16\n", f"precision: bf16\n      {key}\n", 1)
+
+
+def standard_with_batch(slots: int) -> Plan:
+    """The standard tier with a batch of its own, such as the guide's 16."""
+    text = with_model_key(stack_text("standard"), f"maxNumSeqs: {slots}")
+    return make_plan(parse(parse_stack(text, "standard", "Pulumi.standard.yaml")), load_catalog())
+
+
 TIERS = sorted(path.name.split(".")[1] for path in STACKS.glob("Pulumi.*.yaml"))
 VARIANTS = [(tier, name) for tier in TIERS for name in variants(stack_text(tier))]
 every_variant = pytest.mark.parametrize(

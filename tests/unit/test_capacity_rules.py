@@ -14,7 +14,7 @@ from small_stack import MODEL, small_stack
 from tierup.catalog import Catalog, load_catalog
 from tierup.findings.explanations import EXPLAINED
 from tierup.findings.model import Code, Finding, Severity
-from tierup.plan.capacity import require
+from tierup.plan.load import require
 from tierup.plan.model import ModelCapacity, Plan
 from tierup.plan.resolve import resolve
 from tierup.rules.preflight import check
@@ -105,7 +105,7 @@ def test_a_first_token_that_may_be_late_is_noted_then_warned_of_then_refused() -
 @reports("SLOW_TOKENS")
 def test_slow_tokens_are_noted_then_warned_of_then_refused() -> None:
     def make(promised: float) -> Plan:
-        return plan_of(workload={"users": 40, "classes": one_class(tpotMs=promised)})
+        return plan_of(workload={"users": 40, "classes": one_class(tpotMs=promised)}, models=[SLOTS])
 
     figure = first(make(1000)).classes[0].tpot_ms
     assert not findings_of(make(figure.high + 0.01), "SLOW_TOKENS")
@@ -231,14 +231,17 @@ def test_an_autoscaler_that_grows_after_a_promise_is_broken() -> None:
 
 def test_an_autoscaler_that_never_grows_is_noted() -> None:
     grows: dict[str, Any] = {"nodes": {"server": TWO, "standby": WARM}}
-    assert not findings_of(plan_of(**grows, **users(40)), "AUTOSCALER_TARGET")
+    few: dict[str, Any] = {"models": [MODEL | {"maxNumSeqs": 24}]}
+    assert not findings_of(plan_of(**grows, **users(40), **few), "AUTOSCALER_TARGET")
     (none_left,) = findings_of(plan_of(**users(40)), "AUTOSCALER_TARGET")
     assert "no GPUs to scale up to" in none_left.problem
     (idle,) = findings_of(
         plan_of(**grows, **users(20), models=[MODEL | {"maxNumSeqs": 64}]), "AUTOSCALER_TARGET"
     )
     assert "scales up at 48 requests in flight per replica; all users together make 10" in idle.problem
-    (no_queue,) = findings_of(plan_of(**grows, **users(40), gateway={"queueLength": 0}), "AUTOSCALER_TARGET")
+    (no_queue,) = findings_of(
+        plan_of(**grows, **users(40), **few, gateway={"queueLength": 0}), "AUTOSCALER_TARGET"
+    )
     assert (no_queue.path, no_queue.severity) == ("autoscaling.queueTimeTargetMs", Severity.WARNING)
     assert not findings_of(plan_of(**users(40), autoscaling={"enabled": False}), "AUTOSCALER_TARGET")
 
@@ -345,6 +348,7 @@ def test_a_faster_tier_holds_more_users() -> None:
 def test_the_longest_context_that_fits_is_named() -> None:
     def make(tokens: int) -> Plan:
         small = {"id": "deepseek-r1-distill-qwen-7b", "gpuMemoryUtilization": 0.85, "context": tokens}
+        small["parallelism"] = {"tensor": 1}
         return plan_of(nodes={"server": ENTRY}, models=[small])
 
     right, wrong = boundary("CONTEXT_DOES_NOT_FIT", make, 8192, 131072)
@@ -353,6 +357,7 @@ def test_the_longest_context_that_fits_is_named() -> None:
     (finding,) = findings_of(wrong, "CONTEXT_DOES_NOT_FIT")
     assert f"at most {right.models[0].context // 16 * 16}: " in (finding.allowed or "")
     doubled = {"id": "deepseek-r1-distill-qwen-7b", "gpuMemoryUtilization": 0.85, "kvCacheDtype": "fp8"}
+    doubled["parallelism"] = {"tensor": 1}
     twice = right.models[0].context // 16 * 16 * 2
     if twice <= 131072:
         half = plan_of(nodes={"server": ENTRY}, models=[doubled | {"context": twice}])

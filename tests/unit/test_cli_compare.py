@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import typer
+from documented import documented_keys
 from small_stack import small_stack
 from tier_plans import TIERS, VARIANTS, plan_of
 from typer.testing import CliRunner
@@ -104,6 +105,62 @@ def test_an_unknown_stack_is_one_message_with_the_names_there_are() -> None:
         CliRunner().invoke(app, ["--stack", "premum"], catch_exceptions=False)
 
 
+def test_a_broken_stack_file_is_named_and_the_others_are_compared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copy(ROOT / "Pulumi.yaml", tmp_path)
+    (tmp_path / "stacks").mkdir()
+    for name in ("entry", "standard"):
+        shutil.copy(ROOT / f"stacks/Pulumi.{name}.yaml", tmp_path / "stacks")
+    (tmp_path / "stacks/Pulumi.broken.yaml").write_text(
+        "config: {tierup:workload: {user: 5}}\n", encoding="utf-8"
+    )
+    (tmp_path / "stacks/Pulumi.torn.yaml").write_text("config: [\n", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    for kind in ("text", "json", "markdown", "svg"):
+        result = CliRunner(env={"COLUMNS": "200"}).invoke(app, ["--format", kind], catch_exceptions=False)
+        assert result.exit_code == 1
+        assert "broken is skipped: stack 'broken' has" in result.stderr
+        assert "torn is skipped: " in result.stderr
+        assert "entry" in result.stdout
+        assert "standard" in result.stdout
+    read = json.loads(CliRunner().invoke(app, ["--json"], catch_exceptions=False).stdout)
+    assert [tier["stack"] for tier in read["tiers"]] == ["entry", "standard"]
+    assert [item["stack"] for item in read["skipped"]] == ["broken", "torn"]
+    assert "TIER003" in read["skipped"][0]["problem"]
+    page = CliRunner(env={"COLUMNS": "200"}).invoke(app, ["--format", "markdown"]).stdout
+    assert "- broken is not compared: stack 'broken' has" in page
+    only_broken = CliRunner().invoke(app, ["--stack", "broken", "--stack", "torn"], catch_exceptions=False)
+    assert (only_broken.exit_code, only_broken.stdout) == (1, "")
+    assert "torn is skipped" in only_broken.stderr
+
+
+def test_the_page_of_the_json_lists_exactly_its_keys() -> None:
+    read = json.loads(run("--json"))
+    tier, claim = read["tiers"][0], read["claims"][0]
+    model = tier["models"][0]
+    settings = set().union(*(item["setting"] for item in read["claims"]))
+    assert documented_keys((ROOT / "docs/compare-json.md").read_text(encoding="utf-8")) == [
+        set(read),
+        set(tier) - set(model),
+        set(model),
+        set(model["computed"]),
+        set(claim),
+        settings,
+    ]
+    assert {key: tier[key] for key in model} == model  # one model: the tier's figures are its own
+    assert set(tier["inputs"]) == {"users", "thinkSeconds", "classes"}
+    assert not re.findall(r'"\w*_\w*":', run("--json"))
+
+
+def test_several_models_are_drawn_and_listed_each() -> None:
+    found = compare([plan_of("standard", "q5-k-m-and-q8-0")], load_catalog(), {})
+    labels = [item.text or "" for item in texts(parsed_chart(found), "knee-label")]
+    assert len(labels) == 2
+    assert all(any(f"standard: {m.model.name}"[:20] in label for label in labels) for m in found.columns)
+    assert len(set(labels)) == 2
+
+
 @pytest.mark.parametrize(
     ("args", "message"),
     [
@@ -187,7 +244,8 @@ def test_many_stacks_long_names_and_broken_promises_can_be_drawn() -> None:
     ]
     root = parsed_chart(compare([*plans, plan_of("premium")], catalog, {}))
     labels = [item.text or "" for item in texts(root, "knee-label")]
-    assert labels.count("a-long-na… keeps no promise") == 8
+    assert labels.count("a-long-name-of-stack-0 keeps no promise") == 1
+    assert sum((label or "").endswith("keeps no promise") for label in labels) == 8
     assert all(float(item.get("x", "")) >= 0 for item in texts(root, "knee-label"))
 
 
@@ -216,5 +274,5 @@ def test_the_readme_has_no_computed_figure_outside_its_markers() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     outside = text.partition(compare_markdown.BEGIN)[0] + text.partition(compare_markdown.END)[2]
     assert "docs/compare.md" in outside
-    for tier in comparison().tiers:
+    for tier in comparison().columns:
         assert not re.search(rf"\b{int(tier.most_users.p50)}\b users", outside)

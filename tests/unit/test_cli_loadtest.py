@@ -102,9 +102,14 @@ def test_tune_prints_the_patch_with_its_evidence_and_leaves_the_stack_file_alone
     args = ("tune", "--stack", "standard", "--from", "batch-8.json", "--from", "batch-16.json")
     ended = tierup(*args)
     assert (ended.code, ended.err) == (0, "")
-    assert "models[0].maxNumSeqs: 16 -> 8\n  measured  kept; p95 of chat TTFT 0.20" in ended.out
+    assert (
+        f"models[0].maxNumSeqs: {STANDARD.models[0].slots} -> 8\n  measured  kept; p95 of chat TTFT 0.20"
+        in ended.out
+    )
     result = json.loads(tierup(*args, "--json").out)
-    assert [item["change"] for item in result["proposals"]] == ["models[0].maxNumSeqs: 16 -> 8"]
+    assert [item["change"] for item in result["proposals"]] == [
+        f"models[0].maxNumSeqs: {STANDARD.models[0].slots} -> 8"
+    ]
     assert Path("stacks/Pulumi.standard.yaml").read_bytes() == before
 
 

@@ -137,6 +137,8 @@ def test_no_format_shows_a_secret_of_the_file(tierup: Command, name: str) -> Non
 def test_the_json_page_names_every_key_of_the_object(tierup: Command) -> None:
     page = (ROOT / "docs/plan-json.md").read_text(encoding="utf-8")
     tree = json.loads(tierup("plan", "--stack", "good", "--json").out)
-    for part in (tree, tree["findings"][0], tree["counts"], tree["nodes"], tree["models"][0], tree["gpus"]):
+    model = tree["models"][0]
+    deeper = (model["requests"], model["capacity"])
+    for part in (tree, tree["findings"][0], tree["counts"], tree["nodes"], model, *deeper, tree["gpus"]):
         for key in part:
             assert f"`{key}`" in page, key

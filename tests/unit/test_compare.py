@@ -11,14 +11,16 @@ from tier_plans import TIERS, plan_of
 import tierup.catalog
 from tierup.catalog import CatalogError, load_catalog
 from tierup.catalog.claims import Figure, GuideClaim, load_claims, parse_claims
-from tierup.compare import Comparison, Tier, compare
+from tierup.compare import Comparison, TierModel, compare
 from tierup.compare.claims import check_claim
 from tierup.compare.summary import summary
-from tierup.compare.table import claimed_text, tier_rows
+from tierup.compare.table import claimed_text, notes, tier_rows
 from tierup.compare.tiers import tier_of
 from tierup.compare.verdict import Verdict, at_least, at_most, exactly
+from tierup.findings.model import Code
 from tierup.plan.model import Plan
 from tierup.plan.resolve import resolve
+from tierup.rules.preflight import check
 from tierup.sizing import Range, SizingInput, load_shapes, size
 from tierup.stack.parse import parse
 
@@ -41,8 +43,12 @@ def comparison() -> Comparison:
     return compare(map(plan_of, TIERS), load_catalog(), load_claims())
 
 
-def tier(comparison: Comparison, name: str) -> Tier:
-    return next(tier for tier in comparison.tiers if tier.name == name)
+def tier(comparison: Comparison, name: str) -> TierModel:
+    return next(tier.weakest for tier in comparison.tiers if tier.name == name)
+
+
+def weakest(plan: Plan) -> TierModel:
+    return tier_of(plan).weakest
 
 
 # Tiers
@@ -51,7 +57,7 @@ def tier(comparison: Comparison, name: str) -> Tier:
 def test_tiers_are_ordered_by_price(comparison: Comparison) -> None:
     again = compare(map(plan_of, reversed(TIERS)), load_catalog(), {})
     assert [tier.name for tier in again.tiers] == [tier.name for tier in comparison.tiers]
-    assert [tier.capex_usd.p50 for tier in comparison.tiers] == [15_000, 180_000, 500_000]
+    assert [tier.weakest.capex_usd.p50 for tier in comparison.tiers] == [15_000, 180_000, 500_000]
 
 
 @pytest.mark.parametrize("name", TIERS)
@@ -64,7 +70,7 @@ def test_figures_are_those_that_the_plan_prints(comparison: Comparison, name: st
 
 
 def test_the_knee_is_the_last_point_at_which_the_promise_holds() -> None:
-    shown = tier_of(small_plan(workload=chat(tpotMs=1000)))
+    shown = weakest(small_plan(workload=chat(tpotMs=1000)))
     assert shown.capacity.limiting_factor == "time to the first token of chat"
     assert shown.knee.users == pytest.approx(shown.most_users.p50)
     at = shown.curve.index(shown.knee)
@@ -74,7 +80,7 @@ def test_the_knee_is_the_last_point_at_which_the_promise_holds() -> None:
 
 
 def test_the_range_of_users_follows_both_ends_of_the_latency_range() -> None:
-    shown = tier_of(small_plan(workload=chat(tpotMs=1000)))
+    shown = weakest(small_plan(workload=chat(tpotMs=1000)))
     assert shown.most_users.low < shown.most_users.p50 < shown.most_users.high
     sure = [point for point in shown.curve if point.in_flight <= shown.most_in_flight.low]
     beyond = [point for point in shown.curve if point.in_flight > shown.most_in_flight.high]
@@ -85,33 +91,98 @@ def test_the_range_of_users_follows_both_ends_of_the_latency_range() -> None:
 
 
 def test_users_without_think_time_equal_requests_in_flight() -> None:
-    shown = tier_of(small_plan(workload=chat(users=8, think=0)))
+    shown = weakest(small_plan(workload=chat(users=8, think=0)))
     assert shown.most_users == shown.most_in_flight
 
 
 def test_models_of_a_stack_share_its_users_and_the_weakest_counts() -> None:
     models = [{"id": "qwen2.5-7b", "precision": name, "name": name} for name in ("bf16", "awq")]
-    shown = tier_of(small_plan(models=models, workload=chat()))
+    shown = weakest(small_plan(models=models, workload=chat()))
     headroom = min(model.capacity.headroom for model in shown.plan.models if model.capacity is not None)
     assert shown.most_users.p50 == pytest.approx(headroom * 40)
     assert shown.capacity.headroom == headroom
 
 
+QUALITY_AND_SPEED = [{"id": "qwen2.5-7b", "precision": name, "name": name} for name in ("bf16", "awq")]
+
+
+def test_every_model_of_a_stack_is_shown_with_its_own_figures() -> None:
+    shown = tier_of(small_plan(models=QUALITY_AND_SPEED, workload=chat()))
+    assert [item.name for item in shown.models] == ["small: bf16", "small: awq"]
+    for item in shown.models:
+        assert item.capacity is item.model.capacity
+        assert item.most_users.p50 == pytest.approx(item.capacity.headroom * 40)
+    one = compare([shown.plan, plan_of("entry")], load_catalog(), {})
+    assert [item.name for item in one.columns] == ["entry", "small: bf16", "small: awq"]
+    assert all(len(cells) == 3 for _, cells in tier_rows(one))
+
+
+def test_a_tier_s_users_follow_the_split_of_its_requests() -> None:
+    """With nine of ten requests at the first model, the tier is full when the first model is."""
+    aliases = {"aliases": {"any": {"weights": {"bf16": 9, "awq": 1}}}}
+    busy, idle = tier_of(small_plan(models=QUALITY_AND_SPEED, workload=chat(), gateway=aliases)).models
+    assert busy.most_users.p50 < idle.most_users.p50 / 4
+
+
+def test_a_model_without_requests_has_no_column_but_a_note() -> None:
+    models = [QUALITY_AND_SPEED[0] | {"share": 1}, QUALITY_AND_SPEED[1]]
+    one = compare([small_plan(models=models, workload=chat())], load_catalog(), {})
+    assert [item.model.name for item in one.columns] == ["bf16"]
+    assert "small: no request reaches awq, so it is not compared" in list(notes(one))
+
+
+LARGE = {"id": "llama-3.1-70b", "revision": "0" * 40, "precision": "fp8"}
+HOUR = {"server": "premium-4x-h100-80g-sxm", "count": 1}
+
+
+def large(*models: dict[str, Any]) -> Plan:
+    stack = small_stack(models=[LARGE, *models], nodes=HOUR, workload=chat(ttftMs=5000))
+    return resolve(parse(stack).config(), load_catalog())
+
+
+def test_a_claim_about_a_7b_model_is_not_judged_by_a_70b_model() -> None:
+    for plan in (large(), large({"id": "qwen2.5-7b"})):
+        one = compare([plan], load_catalog(), {})
+        assert all((item.guide, item.verdicts) == (None, None) for item in one.columns)
+        text = " ".join(cell for _, cells in tier_rows(one) for cell in cells)
+        assert "claim" not in text
+        assert "small: the guide's claim is about a 7B model, not about llama-3.1-70b" in list(notes(one))
+        assert not [finding for finding in check(plan) if finding.code is Code.ABOVE_CLAIM]
+
+
+@pytest.mark.parametrize(("params", "judged"), [(6.5e9, True), (8.5e9, True), (6.4e9, False), (8.6e9, False)])
+def test_the_catalogue_says_which_models_a_claim_is_about(params: float, judged: bool) -> None:
+    plan = small_plan(workload=chat())
+    spec = plan.models[0].spec
+    size = spec.params.model_copy(update={"value": int(params)})
+    model = replace(plan.models[0], spec=spec.model_copy(update={"params": size}))
+    assert (weakest(replace(plan, models=(model,))).guide is not None) is judged
+    for server in load_catalog().servers.values():
+        assert server.claim is None or server.claim.size == "7B"
+
+
+def test_whole_answers_longer_than_those_of_the_claim_are_not_judged() -> None:
+    for tokens, expected in ((200, True), (201, False)):
+        verdicts = weakest(small_plan(workload=chat(answerTokens=tokens))).verdicts
+        assert verdicts is not None
+        assert (verdicts.whole_answer is not None) is expected
+
+
 def test_a_promise_that_a_single_request_breaks_allows_no_users() -> None:
-    shown = tier_of(unchecked(workload=chat(ttftMs=1)))
+    shown = weakest(unchecked(workload=chat(ttftMs=1)))
     assert (shown.most_users, shown.most_in_flight) == (Range(0, 0, 0), Range(0, 0, 0))
     assert shown.verdicts is not None
     assert shown.verdicts.users is Verdict.OPTIMISTIC
 
 
 def test_the_guide_s_claim_is_multiplied_by_the_servers() -> None:
-    two = tier_of(small_plan(nodes={"server": "standard-2x-a100-80g-pcie", "count": 2}))
+    two = weakest(small_plan(nodes={"server": "standard-2x-a100-80g-pcie", "count": 2}))
     assert two.guide is not None
     assert (two.guide.users.low, two.guide.users.high) == (100, 120)
     four = compare(
         [small_plan(nodes={"server": "standard-4x-a100-80g-pcie", "count": 1})], load_catalog(), {}
     )
-    assert (four.tiers[0].guide, four.tiers[0].verdicts) == (None, None)
+    assert (four.columns[0].guide, four.columns[0].verdicts) == (None, None)
     headings = [heading for heading, _ in tier_rows(four)]
     assert "computed: users" in headings
     assert not any(heading.startswith("guide") for heading in headings)
@@ -247,7 +318,7 @@ def test_a_mistake_in_the_claims_is_reported_with_its_path(old: str, new: str, w
 
 def test_the_json_has_the_same_figures(comparison: Comparison) -> None:
     read: Any = summary(comparison)
-    for shown, row in zip(comparison.tiers, read["tiers"], strict=True):
+    for shown, row in zip(comparison.columns, read["tiers"], strict=True):
         assert row["computed"]["mostUsers"]["p50"] == int(shown.most_users.p50)
         assert row["computed"]["ttftMs"]["high"] == pytest.approx(shown.urgent.ttft_ms.high, rel=1e-3)
         assert row["capexUsd"]["p50"] == shown.capex_usd.p50

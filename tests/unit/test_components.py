@@ -297,6 +297,9 @@ def hashed(name: str) -> bool:
     return name.startswith(("configmap-", "job-", "persistentvolumeclaim-tierup-test-models-shared-"))
 
 
+QUICK = {"promptTokens": 512, "answerTokens": 200, "ttftMs": 500, "tpotMs": 25, "share": 1, "priority": 80}
+
+
 @pytest.mark.parametrize(
     "after",
     [
@@ -307,9 +310,9 @@ def hashed(name: str) -> bool:
         {"autoscaling": {"enabled": True}},
         {"gateway": {"replicas": 3}},
         {"monitoring": {"retentionDays": 30}},
-        {"workload": {"users": 30}},
+        {"workload": {"users": 40, "classes": {"chat": QUICK}}},
     ],
-    ids=["add-model", "precision", "context", "node", "autoscaling", "gateway", "monitoring", "users"],
+    ids=["add-model", "precision", "context", "node", "autoscaling", "gateway", "monitoring", "promise"],
 )
 def test_a_change_leaves_the_other_objects_their_identity(
     make_plan: MakePlan, after: dict[str, object]

@@ -19,7 +19,7 @@ from tierup.report.cost_html import render
 CENT = dec("0.01")
 
 
-def tier(name: str, api: str | None = "0.10/0.40") -> tuple[StackReport, Outlook]:
+def tier(name: str, api: str | None = "0.05/0.20") -> tuple[StackReport, Outlook]:
     priced = priced_stack(plan_of(name), TODAY, None, api)
     return priced.report, priced.outlook
 

@@ -9,17 +9,16 @@ from types import UnionType
 from typing import Annotated, Any, get_args, get_origin
 
 import pytest
-from small_stack import MODEL, NODES, WORKLOAD, small_plan, small_stack
+from small_stack import MODEL, NODES, WORKLOAD, small_plan
 from tier_plans import TIERS, VARIANTS, plan_of, stack_text
 
 import tierup
 from tierup.catalog import Server, load_catalog
 from tierup.findings.model import Code
 from tierup.io.stack.read import load_yaml
-from tierup.plan.models import GRACE_MARGIN_SECONDS, fetch_seconds, startup_seconds
 from tierup.plan.replicas import rollout_of, spare_replicas
-from tierup.plan.resolve import resolve
-from tierup.stack.parse import SECTIONS, parse
+from tierup.plan.times import GRACE_MARGIN_SECONDS, fetch_seconds, startup_seconds
+from tierup.stack.parse import SECTIONS
 from tierup.stack.sections import BudgetMode, CacheKind, Images, Strict
 
 READERS = {
@@ -118,6 +117,7 @@ ALL_VALUES: dict[str, Any] = {
             "parallelism": {"tensor": 2, "pipeline": 1},
             "replicas": 1,
             "context": 4096,
+            "share": 1,
             "maxNumSeqs": 24,
             "gpuMemoryUtilization": 0.8,
             "kvCacheDtype": "fp8",
@@ -386,14 +386,6 @@ def test_names_are_kubernetes_names_whatever_the_stack_is_called(stack: str) -> 
 def test_the_precision_is_in_the_name_unless_it_is_the_plain_one() -> None:
     models = [MODEL | {"precision": precision} for precision in ("bf16", "awq")]
     assert [model.name for model in small_plan(models=models).models] == ["qwen2.5-7b", "qwen2.5-7b-awq"]
-
-
-def test_slots_follow_users_within_bounds() -> None:
-    slots = {
-        users: resolve(parse(small_stack(workload={"users": users})).config(), load_catalog()).models[0].slots
-        for users in (1, 40, 50, 100_000)
-    }
-    assert slots == {1: 8, 40: 24, 50: 32, 100_000: 256}
 
 
 def test_the_queue_time_target_is_half_of_the_shortest_promise() -> None:

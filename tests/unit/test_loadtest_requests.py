@@ -48,14 +48,14 @@ PROFILE = Profile(
 
 @every_tier
 def test_every_class_of_a_tier_is_sent_with_its_own_lengths(plan: Plan) -> None:
-    classes = {item.name: item for item in request_classes(plan)}
+    classes = {item.name: item for item in request_classes(plan.models[0])}
     assert classes.keys() == plan.classes.keys()
     for name, item in plan.classes.items():
         assert (classes[name].prompt_tokens, classes[name].answer_tokens) == (
             item.prompt_tokens,
             item.answer_tokens,
         )
-    assert users_of(plan) == plan.users
+    assert users_of(plan, plan.models[0]) == plan.users
     assert warmup_of(plan) == plan.think_seconds
 
 
@@ -64,7 +64,8 @@ def test_with_several_models_one_must_be_named_and_gets_its_share_of_users() -> 
     assert model_of(plan, None) is None
     assert model_of(plan, "stand-in") is None
     assert model_of(plan, plan.models[1].name) is plan.models[1]
-    assert users_of(plan) == 25
+    assert sum(users_of(plan, model) for model in plan.models) == plan.users
+    assert users_of(plan, plan.models[1]) == pytest.approx(25, abs=1)
     single = plan_of("standard")
     assert model_of(single, "stand-in") is single.models[0]
 

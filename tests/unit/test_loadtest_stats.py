@@ -150,7 +150,7 @@ def test_the_prediction_at_the_stacks_own_load_is_the_plans() -> None:
     model = STANDARD.models[0]
     known = model.capacity
     assert known is not None
-    figures = predict(STANDARD, model, users=users_of(STANDARD))
+    figures = predict(STANDARD, model, users=users_of(STANDARD, model))
     assert figures is not None
     assert figures.in_flight == pytest.approx(known.in_flight, rel=0.01)
     for item in known.classes:

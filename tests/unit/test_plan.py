@@ -52,14 +52,6 @@ def test_a_model_is_looked_up_by_the_name_that_clients_ask_for() -> None:
     assert plan.model("qwen2.5-7b") is None
 
 
-def test_users_are_split_evenly_and_each_model_has_the_capacity_for_its_part() -> None:
-    plan = small_plan(models=TWO_MODELS)
-    assert plan.users_per_model == 20
-    for model in plan.models:
-        assert model.capacity is not None
-        assert model.capacity.users == 20
-
-
 def test_a_model_that_fits_no_gpu_has_no_capacity_and_the_others_keep_theirs() -> None:
     too_large = MODEL | {"name": "large", "gpuMemoryUtilization": 0.1}
     plan = unchecked(models=[MODEL, too_large])

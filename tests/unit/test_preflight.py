@@ -13,8 +13,8 @@ from tierup.catalog.prices import load_prices
 from tierup.cost import bill_of, price
 from tierup.findings.explanations import EXPLAINED, NOT_IN_PLANS, group_of
 from tierup.findings.model import Code, FindingsError, Severity
+from tierup.plan.parallelism import divides, splits_group
 from tierup.plan.resolve import resolve
-from tierup.rules.model import divides, splits_group
 from tierup.rules.preflight import check, make_plan
 from tierup.stack.parse import Images, parse
 
@@ -85,6 +85,16 @@ def two_classes(second: dict[str, Any]) -> dict[str, Any]:
     stack = chat(share=0.5)
     same = stack["workload"]["classes"]["chat"]
     return {"workload": stack["workload"] | {"classes": {"chat": same, "other": same | second}}}
+
+
+def model_shares(*shares: float | None) -> dict[str, Any]:
+    """Models with these shares of the requests; None: the rest."""
+    named = [MODEL | {"name": f"m{at}"} for at in range(len(shares))]
+    return {
+        "models": [
+            m | ({} if share is None else {"share": share}) for m, share in zip(named, shares, strict=True)
+        ]
+    }
 
 
 # code, the last valid value, the first invalid value
@@ -246,6 +256,9 @@ BOUNDARIES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("BAD_QUOTE", quoted("life", 1), quoted("life", 0)),
     ("BAD_QUOTE", quoted("residual", 1), quoted("residual", 1.01)),
     ("SHARES", chat(share=1), chat(share=0.99)),
+    ("MODEL_SHARES", model_shares(0.7, 0.3), model_shares(0.7, 0.31)),
+    ("MODEL_SHARES", model_shares(0.7, 0.3), model_shares(0.7, 0.29)),
+    ("MODEL_SHARES", model_shares(0.99, None), model_shares(1, None)),
     ("LONG_DRAIN", chat(answerTokens=3600, tpotMs=1000), chat(answerTokens=3601, tpotMs=1000)),
     ("KV_FP8_BACKEND", nodes(PREMIUM) | model(kvCacheDtype="fp8"), model(kvCacheDtype="fp8")),
     ("KV_FP8_BACKEND", nodes(ENTRY), nodes(ENTRY) | model(kvCacheDtype="fp8")),

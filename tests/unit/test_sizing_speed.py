@@ -9,7 +9,6 @@ from tierup.catalog import Gpu, Precision, load_catalog
 from tierup.sizing import Bottleneck, Sizing, SizingInput, load_shapes, size
 from tierup.sizing.coefficients import load_calibration
 from tierup.sizing.fit import PRIOR, TABLE
-from tierup.sizing.recommend import Target, recommend
 from tierup.sizing.step import Steps, peak_tflops
 
 CATALOG = load_catalog()
@@ -200,15 +199,3 @@ def test_an_input_that_no_measurement_covers_is_marked_and_has_wider_ranges() ->
 def test_an_invalid_input_is_rejected(change: dict[str, float], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         size(replace(sizing_input(), **change))  # type: ignore[arg-type]
-
-
-def test_servers_are_recommended_cheapest_first_and_meet_the_target() -> None:
-    target = Target(ttft_ms=800, tpot_ms=50)
-    options = recommend(sizing_input(concurrency=50), CATALOG, target)
-    assert [option.capex_usd for option in options] == sorted(option.capex_usd for option in options)
-    assert len({option.server for option in options}) == len(options) >= 2
-    for option in options:
-        assert option.sizing.ttft_ms is not None
-        assert option.sizing.ttft_ms.high <= 800
-        assert option.reason
-    assert recommend(sizing_input(concurrency=50), CATALOG, Target(ttft_ms=1, tpot_ms=1)) == []

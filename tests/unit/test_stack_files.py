@@ -56,7 +56,7 @@ REQUIREMENTS: list[tuple[str, str, str, str, Any]] = [
     ("entry", "500-800 ms, at a bound of the engine's histogram", "stack", "workload.classes.chat.ttftMs", 750),
     ("entry", "500-800 ms", "server", "claim.latency_ms", 800),
     ("entry", "30-40 users", "stack", "workload.users", 40),
-    ("entry", "tuned batch size", "default", "models[0].maxNumSeqs", "24"),
+    ("entry", "tuned batch size", "default", "models[0].maxNumSeqs", "80"),
     ("entry", "$10k-20k", "stack", "budget.capexUsd", 20000),
     # 2. standard
     ("standard", "2 x A100", "server", "gpus", 2),
@@ -91,7 +91,7 @@ REQUIREMENTS: list[tuple[str, str, str, str, Any]] = [
     ("standard", "300-500 ms", "server", "claim.latency_ms", 500),
     ("standard", "50-60 users", "server", "claim.users", 60),
     ("standard", "50-60 users", "stack", "workload.users", 50),
-    ("standard", "batch 16", "stack", "models.0.maxNumSeqs", 16),
+    ("standard", "batch 16", "comment", "`maxNumSeqs: 16`", None),
     # 3. premium
     ("premium", "4 x H100", "server", "gpus", 4),
     ("premium", "H100 80 GB", "server", "gpu.product_label", "NVIDIA-H100-80GB-HBM3"),
@@ -130,7 +130,7 @@ REQUIREMENTS: list[tuple[str, str, str, str, Any]] = [
     ("premium", "answers <= 500 tokens", "stack", "workload.classes.chat.answerTokens", 500),
     ("premium", "100-200 ms", "server", "claim.latency_ms", 200),
     ("premium", "80-100 users", "stack", "workload.users", 100),
-    ("premium", "batch 32", "stack", "models.0.maxNumSeqs", 32),
+    ("premium", "batch 32", "comment", "`maxNumSeqs: 32`", None),
     # 4. across the tiers: "all" stands for each of them
     ("all", "FP16 for precision work", "choice", "Precision", "fp16"),
     ("all", "GPTQ-Int4 for chat", "choice", "Precision", "gptq-int4"),
@@ -143,6 +143,7 @@ REQUIREMENTS: list[tuple[str, str, str, str, Any]] = [
     ("all", "Grafana", "default", "images.grafana", "grafana/grafana:11.6.0"),
     ("all", "GPU memory is measured", "default", "monitoring.gpuExporter", GPU_EXPORTER),
     ("all", "CPU load and network are measured", "default", "monitoring.nodeExporter", NODE_EXPORTER),
+    ("all", "batch 8-16 for 50 users", "comment", "8-16", None),
     ("all", "load test before going live", "comment", "Load-test before going live", None),
     ("standard", "HPA on CPU", "stack", "autoscaling.cpuTargetPercent", 90),
     ("standard", "HPA on GPU", "stack", "autoscaling.gpuTargetPercent", 95),

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 from load_runs import results
-from tier_plans import plan_of
+from tier_plans import plan_of, standard_with_batch
 
 from tierup.plan.model import Plan
 from tierup.tuning.tune import Incomparable, Tuning, tune
 
 # 50 users, 2 replicas of one GPU (no GPU is free) with 16 slots, queue 64, 8 of 16 slots for long jobs.
-STANDARD = plan_of("standard")
+STANDARD = standard_with_batch(16)
 FULL = {"chat": 24.0, "longform": 4.8}  # 0.9 of 32 slots
 ALMOST = {"chat": 24.0, "longform": 4.7}
 

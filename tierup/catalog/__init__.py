@@ -177,11 +177,25 @@ class SystemReserved(_Strict):
 
 
 class Claim(_Strict):
-    """What the hardware guide claims for a server: users, and milliseconds for an answer of `answer_tokens`."""
+    """What the hardware guide claims for a server: users, and milliseconds for an answer of up to `answer_tokens`.
 
+    `params` is the size of the model that the claim is about; its bounds are the models that count as that size.
+    """
+
+    params: Sourced[Count]
     users: Sourced[Count]
     latency_ms: Sourced[Count]
     answer_tokens: Sourced[Count]
+
+    def is_about(self, model: "ModelSpec") -> bool:
+        """Whether the claim is about models of this size."""
+        low, high = (self.params.value if end is None else end for end in (self.params.low, self.params.high))
+        return low <= model.params.value <= high
+
+    @property
+    def size(self) -> str:
+        """The size of the model that the claim is about, such as 7B."""
+        return f"{self.params.value / 1e9:g}B"
 
 
 class Server(_Strict):

@@ -86,10 +86,10 @@ def loadtest(  # noqa: PLR0917 - the options of a command are its arguments
     profile = Profile(
         url=host.rstrip("/"),
         model=model if model is not None else chosen.name,
-        classes=request_classes(plan),
+        classes=request_classes(chosen),
         token_ratio=TokenRatio(),
         arrival=arrival,
-        users=users if users is not None else users_of(plan),
+        users=users if users is not None else users_of(plan, chosen),
         rate=rate if rate is not None else 0.0,
         think=plan.think_seconds,
         warmup=seconds(warmup, "--warmup") if warmup is not None else warmup_of(plan),

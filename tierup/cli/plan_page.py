@@ -65,7 +65,10 @@ def _model(tier: Plan, model: ModelPlan) -> Iterator[str]:
         if tier.think_seconds
         else ", no pause between requests"
     )
-    yield f"  load      {capacity.users:g} users{pause}: {capacity.in_flight:.0f} requests in flight"
+    part = f"{capacity.users:.0f} of {tier.users} users"
+    if len(tier.models) > 1:
+        part += f" with {model.traffic.share:.0%} of the requests ({model.traffic.why})"
+    yield f"  load      {part}{pause}: {capacity.in_flight:.0f} requests in flight"
     for item in capacity.classes:
         spec = tier.classes[item.name]
         first = f"TTFT {_span(item.ttft_ms)} ms (promised {item.ttft_target_ms:g})"
@@ -77,9 +80,10 @@ def _model(tier: Plan, model: ModelPlan) -> Iterator[str]:
         f"  headroom  {capacity.headroom:.1f}x: up to {int(capacity.most_users)} users; "
         f"first limit: {capacity.limiting_factor} (bottleneck: {capacity.bottleneck})"
     )
+    yield f"            to hold more, raise {capacity.remedy}"
     if capacity.burst.ttft_ms is not None:
         waiting = f"{max(0.0, capacity.users - model.slots * model.replicas):.0f} wait for a slot"
-        yield f"  burst     all {capacity.users:g} users at once: TTFT {_span(capacity.burst.ttft_ms)} ms, {waiting}"
+        yield f"  burst     all {capacity.users:.0f} users at once: TTFT {_span(capacity.burst.ttft_ms)} ms, {waiting}"
     yield f"  rollout   {_rollout(model)}"
     yield (
         f"  timeouts  startup {model.startup_seconds} s, model download {model.fetch_seconds} s, "

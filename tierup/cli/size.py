@@ -1,20 +1,24 @@
 """Prints the predicted memory, latency and throughput of a model on given GPUs."""
 
-import json
-from dataclasses import fields, replace
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from tierup.catalog import DEFAULT_PRECISION, Catalog, Precision, load_catalog
-from tierup.cli.exits import UsageError, console, examples
+from tierup.cli.exits import EXIT_FINDINGS, UsageError, console, examples
+from tierup.report import size_json
 from tierup.sizing import ModelShape, Range, ShapeError, Sizing, SizingInput, load_shapes
 from tierup.sizing import size as sized
 from tierup.sizing.shape import read_config
-from tierup.sizing.types import rounded
+from tierup.sizing.types import GPU_MEMORY_UTILIZATION
+
+if TYPE_CHECKING:
+    from tierup.compare.recommend import Option
 
 EXAMPLES = examples(
     "tierup size --model qwen2.5-7b --gpu rtx-4090 --concurrency 20",
@@ -56,7 +60,7 @@ def size(  # noqa: PLR0917 - the options of a command are its arguments
     ] = None,
     gpu_memory_utilization: Annotated[
         float, typer.Option(min=0.01, max=1, help="Share of a GPU's memory that the engine takes")
-    ] = 0.92,
+    ] = GPU_MEMORY_UTILIZATION,
     max_num_seqs: Annotated[
         int | None,
         typer.Option(min=1, help="Slots: requests that a replica runs at once", show_default="the engine's"),
@@ -75,7 +79,11 @@ def size(  # noqa: PLR0917 - the options of a command are its arguments
     accuracy: Annotated[bool, typer.Option("--accuracy", help="Print the accuracy report and exit")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object")] = False,
 ) -> None:
-    """Predict memory, latency and throughput of a model on GPUs, with ranges and the measurements behind them."""
+    """Predict memory, latency and throughput of a model on GPUs, with ranges and the measurements behind them.
+
+    Exit code 1: the model does not fit, or no server meets the target of --recommend. docs/size-json.md lists the keys
+    of --json.
+    """
     if accuracy:
         from tierup.sizing.accuracy import report
 
@@ -123,9 +131,11 @@ def size(  # noqa: PLR0917 - the options of a command are its arguments
     except ValueError as error:
         raise UsageError(str(error)) from error
     if as_json:
-        print(json.dumps(summary(sizing), indent=2))
+        print(size_json.render(inputs, sizing), end="")
     else:
         _page(inputs, sizing, console())
+    if not sizing.fits:
+        raise typer.Exit(EXIT_FINDINGS)
 
 
 def _shape(model: str | None, config: Path | None) -> ModelShape:
@@ -152,18 +162,6 @@ def _replicas(gpus: int | None, per_replica: int, replicas: int | None) -> int:
     if replicas is not None and replicas * per_replica != gpus:
         raise UsageError(f"--gpus {gpus} is not replicas x tp x pp = {replicas * per_replica}")
     return gpus // per_replica
-
-
-def summary(sizing: Sizing) -> dict[str, object]:
-    """The fields of `Sizing` as plain data, figures rounded to four digits."""
-
-    def plain(value: object) -> object:
-        if isinstance(value, Range):
-            return value.rounded()
-        return rounded(value) if isinstance(value, float) else value
-
-    tree = {field.name: plain(getattr(sizing, field.name)) for field in fields(sizing)}
-    return {**tree, "bottleneck": str(sizing.bottleneck), "basis": list(sizing.basis)}
 
 
 def _page(inputs: SizingInput, sizing: Sizing, out: Console) -> None:
@@ -199,31 +197,31 @@ def _cells(span: Range | None) -> tuple[str, str, str]:
 
 
 def _recommend(inputs: SizingInput, catalog: Catalog, target: tuple[float, float], as_json: bool) -> None:
-    from tierup.sizing.recommend import Target, recommend
+    from tierup.compare.recommend import Target, recommend, unpinned
 
-    options = recommend(inputs, catalog, Target(*target))
-    if as_json:
-        rows = [
-            {
-                "server": option.server,
-                "servers": option.servers,
-                "capex_usd": option.capex_usd,
-                "precision": str(option.inputs.precision),
-                "tp": option.inputs.tensor,
-                "replicas": option.inputs.replicas,
-                "reason": option.reason,
-                "sizing": summary(option.sizing),
-            }
-            for option in options
-        ]
-        print(json.dumps(rows, indent=2))
-        return
+    wanted = Target(*target)
+    options = recommend(inputs, catalog, wanted)
     out = console()
-    if not options:
+    if as_json:
+        print(size_json.render_options(inputs, wanted, options), end="")
+    elif options:
+        _options(options, out)
+    elif unpinned(inputs.model.name, catalog):
         out.print(
-            "no server of the catalogue meets the target - raise --max-ttft or --max-tpot, or lower the load"
+            f"the catalogue pins no commit of {inputs.model.name}, so nothing can be deployed as it is - write a stack "
+            "file with its revision, and run tierup plan",
+            **_PLAIN,
         )
-        raise typer.Exit(1)
+    else:
+        out.print(
+            "no server of the catalogue meets the target - raise --max-ttft or --max-tpot, or lower the load",
+            **_PLAIN,
+        )
+    if not options:
+        raise typer.Exit(EXIT_FINDINGS)
+
+
+def _options(options: Iterable["Option"], out: Console) -> None:
     table = Table("servers", "USD", "setting", "reason", box=None)
     for option in options:
         setting = f"{option.inputs.precision}, TP {option.inputs.tensor} x {option.inputs.replicas}"
@@ -231,3 +229,4 @@ def _recommend(inputs: SizingInput, catalog: Catalog, target: tuple[float, float
             f"{option.servers} x {option.server}", f"{option.capex_usd:,.0f}", setting, option.reason
         )
     out.print(table)
+    out.print("  --json has the stack file of each, which tierup plan accepts", **_PLAIN)

@@ -7,7 +7,7 @@ from tierup.catalog import Catalog
 from tierup.catalog.claims import Figure, GuideClaim
 from tierup.compare.tiers import range_of
 from tierup.compare.verdict import Verdict, at_least, at_most, exactly
-from tierup.plan.capacity import RangeEnd, largest, require, scaled
+from tierup.plan.load import RangeEnd, largest, require, scaled
 from tierup.sizing import Range, SizingInput, load_shapes, size
 from tierup.sizing.memory import GB_PER_GIB
 

@@ -234,6 +234,14 @@ EXPLAINED: dict[Code, Explanation] = {
         "Measure both, or remove `kvCacheDtype`.",
         (WARNING,),
     ),
+    Code.MODEL_SHARES: Explanation(
+        "The models' shares do not add up",
+        "Capacity is computed for the requests of each model. Their `share` values may not add up to more than 1, and "
+        "not to less if every model has one. Without `share`, aliases and `match.models` decide. A model that no "
+        "request reaches is a warning: its GPUs cost the same.",
+        "`share: 0.9` and `share: 0.1`.",
+        (ERROR, WARNING),
+    ),
     Code.CPU_EXCEEDED: Explanation(
         "Too few CPUs",
         "When all GPUs of a server are in use, it has too few CPUs for its pods: some stay Pending and their GPUs "

@@ -27,7 +27,7 @@ from tierup.manifests.common import (
 from tierup.manifests.gateway_files import POD, files
 from tierup.manifests.placement import system_placement
 from tierup.plan.model import Plan
-from tierup.plan.models import PRESTOP_SECONDS
+from tierup.plan.times import PRESTOP_SECONDS
 from tierup.stack.parse import API_KEY_PREFIX, ServiceType
 
 NGINX_USER = 101  # of the image

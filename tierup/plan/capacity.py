@@ -1,218 +1,183 @@
-"""Computes how many users each model's replicas can serve, and the latency of every class of requests.
-
-The sizing model predicts one kind of request. A mix of classes is therefore sized as requests of the mean prompt and
-the mean answer, weighted by share; the time to the first token of a class is then corrected for its own prompt. Users
-are split evenly over the models of a stack. The queue is treated as if all classes had one priority: with priorities
-`chat` is faster than predicted here, never slower.
-"""
+"""Computes how many users each model's replicas can serve, and the latency of every class of requests."""
 
 import functools
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from tierup.catalog import ModelSpec, Precision
 from tierup.catalog.engine import engine_facts
-from tierup.plan.model import ClassCapacity, ModelCapacity, ModelPlan, Plan
-from tierup.sizing import Range, Sizing, SizingInput, size
+from tierup.plan.load import (
+    Classes,
+    Load,
+    fits,
+    mean_request,
+    mean_running_tokens,
+    require,
+    users_per_request,
+)
+from tierup.plan.model import ImagesPlan, ModelCapacity, ModelPlan, NodePlan, Plan, Traffic
+from tierup.sizing import Bottleneck, SizingInput, size
 from tierup.sizing.coefficients import load_calibration
 from tierup.sizing.memory import memory
 from tierup.sizing.shape import spec_shape
-from tierup.stack.sections import WorkloadClass
+from tierup.stack.sections import Engine, KvCacheDtype
 
-_ROUNDS = 14  # steps of the bisection: the result is exact to 1/16000 of the range
-Classes = tuple[tuple[str, WorkloadClass], ...]
-RangeEnd = Callable[[Range], float]  # the value of a range that is compared with a promised time
+_SETTLE = 12  # rounds until the users of each model and its response time agree
+_FEWEST = 0.01  # requests in flight of a model that no user needs: its speed is that of a request alone
+_WORTH_RAISING = (
+    1.15  # so many times the requests that twice the slots must serve; a default leaves less than that
+)
+
+
+def engine_input(
+    spec_id: str,
+    spec: ModelSpec,
+    nodes: NodePlan,
+    traffic: Traffic,
+    *,
+    precision: Precision,
+    context: int,
+    gpu_memory_utilization: float,
+    kv_cache_dtype: KvCacheDtype,
+    engine: Engine,
+    images: ImagesPlan,
+) -> SizingInput:
+    """The sizing input of one replica on one GPU for the mean request, with the engine's own slots and no load."""
+    prompt, answer = mean_request(traffic.classes.values())
+    return SizingInput(
+        model=spec_shape(spec_id, spec),
+        gpu_id=nodes.server.gpu,
+        gpu=nodes.gpu,
+        precision=precision,
+        prompt=prompt,
+        answer=answer,
+        context=context,
+        gpu_memory_utilization=gpu_memory_utilization,
+        kv_dtype=kv_cache_dtype.value,
+        engine=engine.value,
+        # An empty version means the current one.
+        engine_version=images.engine_tag(engine) if engine_facts(engine).versions_differ else "",
+    )
+
+
+def sizing_input(plan: Plan, model: ModelPlan) -> SizingInput:
+    """The sizing input of one model's replicas for the mean request, without a load."""
+    one = engine_input(
+        model.spec_id,
+        model.spec,
+        plan.nodes,
+        model.traffic,
+        precision=model.precision,
+        context=model.context,
+        gpu_memory_utilization=model.gpu_memory_utilization,
+        kv_cache_dtype=model.kv_cache_dtype,
+        engine=model.engine,
+        images=plan.images,
+    )
+    return replace(
+        one,
+        tensor=model.tensor,
+        pipeline=model.pipeline,
+        replicas=model.replicas,
+        max_num_seqs=model.slots,
+    )
+
+
+def load_of(plan: Plan, model: ModelPlan) -> Load:
+    """The load of one model."""
+    return Load(sizing_input(plan, model), tuple(model.traffic.classes.items()))
 
 
 def with_capacity(plan: Plan) -> Plan:
     """The plan with the capacity of each of its models."""
-    # The gateway's match rules do not change the load of a class, and they cannot be part of a cache key.
-    classes = tuple((name, item.model_copy(update={"match": None})) for name, item in plan.classes.items())
-    users, queue = plan.users_per_model, plan.gateway.queue_length
+    loads = [load_of(plan, model) for model in plan.models]
+    shares = [model.traffic.share for model in plan.models]
+    users = _users(plan.users, plan.think_seconds, shares, loads)
     models = tuple(
         replace(
-            model, capacity=_capacity(sizing_input(plan, model), classes, users, plan.think_seconds, queue)
+            model,
+            capacity=_capacity(load.inputs, load.mix, part, plan.think_seconds, plan.gateway.queue_length),
         )
-        for model in plan.models
+        for model, load, part in zip(plan.models, loads, users, strict=True)
     )
     return replace(plan, models=models)
 
 
-def sizing_input(plan: Plan, model: ModelPlan) -> SizingInput:
-    """The sizing input of one model for the mean request of the plan's classes, without a concurrency."""
-    prompt, answer = mean_request(plan.classes.values())
-    return SizingInput(
-        model=spec_shape(model.spec_id, model.spec),
-        gpu_id=plan.nodes.server.gpu,
-        gpu=plan.nodes.gpu,
-        precision=model.precision,
-        tensor=model.tensor,
-        pipeline=model.pipeline,
-        replicas=model.replicas,
-        prompt=prompt,
-        answer=answer,
-        context=model.context,
-        gpu_memory_utilization=model.gpu_memory_utilization,
-        max_num_seqs=model.slots,
-        kv_dtype=model.kv_cache_dtype.value,
-        engine=model.engine.value,
-        # An empty version means the current one.
-        engine_version=plan.images.engine_tag(model.engine)
-        if engine_facts(model.engine).versions_differ
-        else "",
-    )
+def _users(users: float, think: float, shares: list[float], loads: list[Load]) -> list[float]:
+    """The users of each model: those whose request it serves, or who pause before their next one to it.
 
-
-def mean_request(classes: Iterable[WorkloadClass]) -> tuple[int, int]:
-    """Prompt and answer tokens of the mean request, weighted by share; at least 1 each."""
-    mix = list(classes)
-    total = sum(item.share for item in mix)
-    prompt = sum(item.share * item.prompt_tokens for item in mix) / total
-    answer = sum(item.share * item.answer_tokens for item in mix) / total
-    return max(1, round(prompt)), max(1, round(answer))
-
-
-def mean_running_tokens(classes: Iterable[WorkloadClass]) -> float:
-    """Tokens in the KV cache of the mean running request: its prompt and half of its answer.
-
-    Classes are weighted by share and answer length, because requests with long answers run longer.
+    By Little's law a model has more users than its share of the requests where its answers take longer.
     """
-    mix = [(item, item.share * item.answer_tokens) for item in classes]
-    return sum(run * (i.prompt_tokens + i.answer_tokens / 2) for i, run in mix) / sum(run for _, run in mix)
+    parts = list(shares)
+    if len(loads) == 1 or not all(fits(load.inputs) for load in loads):
+        return [users * part for part in parts]
+    for _ in range(_SETTLE):
+        cycles = [
+            share * (think + _response_seconds(load, users * part, think))
+            for share, load, part in zip(shares, loads, parts, strict=True)
+        ]
+        parts = [cycle * sum(shares) / sum(cycles) for cycle in cycles]
+    return [users * part for part in parts]
+
+
+def _response_seconds(load: Load, users: float, think: float) -> float:
+    return require(load.at(max(_FEWEST, load.in_flight(users, think))).e2e_ms).p50 / 1000
 
 
 @functools.lru_cache(maxsize=64)
 def _capacity(
     inputs: SizingInput, classes: Classes, users: float, think: float, queue: int
 ) -> ModelCapacity | None:
-    try:
-        if not size(inputs).fits:
-            return None
-    except ValueError:
-        return None  # the model cannot be split like this; `rules.model` reports it
+    if not fits(inputs):
+        return None
     load = Load(inputs, classes)
     in_flight = load.in_flight(users, think)
-    most, limiting_factor = load.most_in_flight(inputs.slots * inputs.replicas + queue)
-    limit = load.at(max(most, 1.0))
+    most, limiting_factor, bottleneck, remedy = _limit(load, queue)
+    expected = max(_FEWEST, in_flight)
     return ModelCapacity(
         memory=memory(inputs, load_calibration().values),
         users=users,
         in_flight=in_flight,
-        sizing=load.at(in_flight),
-        burst=size(replace(inputs, concurrency=users, burst=True)),
+        sizing=load.at(expected),
+        burst=size(replace(inputs, concurrency=max(1.0, users), burst=True)),
         full=load.at(inputs.slots * inputs.replicas),
         prompt_tokens=inputs.prompt,
         request_tokens=mean_running_tokens(item for _, item in classes),
-        classes=load.classes_at(in_flight),
+        classes=load.classes_at(expected),
         most_in_flight=most,
-        most_users=most * users_per_request(limit, think),
+        most_users=most * users_per_request(load.at(max(most, 1.0)), think),
         limiting_factor=limiting_factor,
-        bottleneck=limit.bottleneck,
+        bottleneck=bottleneck,
+        remedy=remedy,
     )
 
 
-@dataclass(frozen=True)
-class Load:
-    """The load of one model under a mix of classes; `in_flight` counts the requests over all its replicas."""
+def _limit(load: Load, queue: int) -> tuple[float, str, Bottleneck, str]:
+    """The most requests in flight, what breaks beyond them, its bottleneck, and what to raise to hold more.
 
-    inputs: SizingInput
-    mix: Classes
-
-    def at(self, in_flight: float) -> Sizing:
-        return size(replace(self.inputs, concurrency=in_flight))
-
-    def in_flight(self, users: float, think: float) -> float:
-        """Requests that run or wait when each user pauses `think` seconds between an answer and the next request."""
-        if think == 0:
-            return users
-        return largest(users, lambda n: n * users_per_request(self.at(n), think) <= users)
-
-    def most_in_flight(self, bound: float, end: RangeEnd = lambda figure: figure.p50) -> tuple[float, str]:
-        """The most requests at which every class meets its targets, and what limits them.
-
-        `bound` is how many requests the gateway admits. The result is 0 where a single request is already too slow.
-        """
-        if not self._missed_target(bound, end):
-            return bound, "the gateway's queue is full"
-        if self._missed_target(1, end):
-            return 0.0, self._missed_target(1, end)
-        most = largest(bound, lambda n: n <= 1 or not self._missed_target(n, end))
-        return most, self._missed_target(most + bound / 2**_ROUNDS, end)
-
-    def _missed_target(self, in_flight: float, end: RangeEnd) -> str:
-        """The first target that is missed at this many requests; empty if none is."""
-        for item in self.classes_at(in_flight):
-            if end(item.ttft_ms) > item.ttft_target_ms:
-                return f"time to the first token of {item.name}"
-            if end(item.tpot_ms) > item.tpot_target_ms:
-                return f"time per output token of {item.name}"
-        return ""
-
-    def classes_at(self, in_flight: float) -> tuple[ClassCapacity, ...]:
-        """The latency of every class: that of the mean request, corrected for the prompt of the class."""
-        sizing = self.at(in_flight)
-        ttft, tpot = require(sizing.ttft_ms), require(sizing.tpot_ms)
-        ttft_by_class = {name: scaled(ttft, ttft.p50 + own) for name, own in self._prompt_offset_ms.items()}
-        e2e = {
-            name: _end_to_end(ttft_by_class[name], tpot, item.answer_tokens - 1) for name, item in self.mix
-        }
-        busy = sum(item.share * e2e[name].p50 for name, item in self.mix)
-        return tuple(
-            ClassCapacity(
-                name=name,
-                in_flight=in_flight * item.share * e2e[name].p50 / busy,
-                ttft_ms=ttft_by_class[name],
-                tpot_ms=tpot,
-                e2e_ms=e2e[name],
-                ttft_target_ms=item.ttft_ms,
-                tpot_target_ms=item.tpot_ms,
-            )
-            for name, item in self.mix
-        )
-
-    @functools.cached_property
-    def _prompt_offset_ms(self) -> dict[str, float]:
-        """By class, how much later its first token is than for the mean request, on an idle replica."""
-
-        def alone(prompt: int) -> float:
-            return require(size(replace(self.inputs, prompt=prompt, concurrency=1)).ttft_ms).p50
-
-        mean = alone(self.inputs.prompt)
-        return {name: alone(item.prompt_tokens) - mean for name, item in self.mix}
-
-
-def users_per_request(sizing: Sizing, think: float) -> float:
-    """Users per request in flight, by the interactive response time law: 1 + think / response time."""
-    return 1 + think * 1000 / require(sizing.e2e_ms).p50
-
-
-def require(figure: Range | None) -> Range:
-    """The figure, which every model that fits has: with a fixed number of users no queue grows without end.
-
-    Raises:
-        ValueError: if there is none, because the model does not fit.
+    Slots are only called the bottleneck if more of them fit the KV cache and would help; else what more slots would
+    meet is.
     """
-    if figure is None:
-        raise ValueError("the model does not fit")
-    return figure
+    inputs = load.inputs
+    most, factor = load.most_in_flight(inputs.slots * inputs.replicas + queue)
+    bottleneck = load.at(max(most, 1.0)).bottleneck
+    if bottleneck is Bottleneck.SLOTS:
+        room = memory(inputs, load_calibration().values)
+        held = int(room.kv_tokens / mean_running_tokens(item for _, item in load.mix))
+        slots = min(2 * inputs.slots, held)
+        if slots < _WORTH_RAISING * inputs.slots:
+            return most, factor, Bottleneck.KV_SPACE, _REMEDIES[Bottleneck.KV_SPACE]
+        wider = Load(replace(inputs, max_num_seqs=slots), load.mix)
+        more, next_factor = wider.most_in_flight(slots * inputs.replicas + queue)
+        if more >= _WORTH_RAISING * most:
+            return most, factor, bottleneck, f"maxNumSeqs (now {inputs.slots})"
+        bottleneck = wider.at(max(more, 1.0)).bottleneck
+        factor = factor if factor == Load.QUEUE_FULL else next_factor
+    if factor == Load.QUEUE_FULL:
+        return most, factor, bottleneck, f"gateway.queueLength (now {queue})"
+    return most, factor, bottleneck, _REMEDIES.get(bottleneck, _MORE_GPUS)
 
 
-def scaled(figure: Range, p50: float) -> Range:
-    """A range around another median, with the same relative width."""
-    return Range(p50=p50, low=p50 * figure.low / figure.p50, high=p50 * figure.high / figure.p50)
-
-
-def _end_to_end(first: Range, token: Range, tokens: int) -> Range:
-    return Range(
-        first.p50 + tokens * token.p50, first.low + tokens * token.low, first.high + tokens * token.high
-    )
-
-
-def largest(high: float, condition: Callable[[float], bool]) -> float:
-    """The largest number up to `high` that meets `condition`; every smaller number must meet it too."""
-    if condition(high):
-        return high
-    low = 0.0
-    for _ in range(_ROUNDS):
-        middle = (low + high) / 2
-        low, high = (middle, high) if condition(middle) else (low, middle)
-    return low
+_MORE_GPUS = "replicas, which need more GPUs (nodes.count), or the promise"
+_REMEDIES = {
+    Bottleneck.KV_SPACE: "the space for the KV cache: kvCacheDtype fp8, a smaller precision, or more GPUs"
+}

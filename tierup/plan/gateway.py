@@ -6,7 +6,7 @@ from itertools import pairwise
 
 from tierup.plan.chooser import Chooser
 from tierup.plan.model import ClassRule, GatewayPlan, KeyPlan, ModelPlan
-from tierup.plan.models import round_up
+from tierup.plan.times import round_up
 from tierup.stack.sections import NEUTRAL_PRIORITY, ApiKey, ClassMatch, Gateway, ServiceType, WorkloadClass
 
 

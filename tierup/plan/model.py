@@ -105,9 +105,10 @@ class ClassCapacity:
 class ModelCapacity:
     """The load that one model's replicas can serve, and how fast, before the autoscaler adds any.
 
-    `users` is this model's part of the tier's users, `in_flight` how many of their requests run or wait.
-    `most_in_flight` and `most_users` are the largest load at which every class still meets its targets.
-    `limiting_factor` names what is missed or full first beyond that load. `burst` is the prediction when all users send
+    `users` is this model's part of the tier's users: those whose request it serves, or who pause before their next
+    one to it. `in_flight` is how many of their requests run or wait. `most_in_flight` and `most_users` are the largest
+    load at which every class still meets its targets. `limiting_factor` names what is missed or full first beyond that
+    load, and `remedy` what to raise. `burst` is the prediction when all users send
     at the same moment, `full` the one with every slot in use. `prompt_tokens` is the mean prompt, `request_tokens` the
     tokens of the mean running request in the KV cache.
     """
@@ -125,11 +126,12 @@ class ModelCapacity:
     most_users: float
     limiting_factor: str
     bottleneck: Bottleneck
+    remedy: str
 
     @property
     def headroom(self) -> float:
-        """The most users as a multiple of the expected users; below 1 they do not fit."""
-        return self.most_users / self.users
+        """The most users as a multiple of the expected users; below 1 they do not fit. Infinite without users."""
+        return self.most_users / self.users if self.users else math.inf
 
     def overloaded_with(self, part: float) -> bool:
         """Whether the users fit now, but not if only this part (0 to 1) of the capacity is left."""
@@ -137,11 +139,23 @@ class ModelCapacity:
 
 
 @dataclass(frozen=True, slots=True)
+class Traffic:
+    """The requests that one model serves: its share (0..1) of all requests, and why.
+
+    `classes` are the kinds among them; their shares are of this model's requests and add up to 1.
+    """
+
+    share: float
+    why: str
+    classes: dict[str, WorkloadClass]
+
+
+@dataclass(frozen=True, slots=True)
 class ModelPlan:
     """One served model: times in seconds, memory in GiB, CPU in logical cores.
 
-    `capacity` is None where the model does not fit its GPUs or cannot be split over them. It follows from the other
-    fields and the workload, so it is left out of comparisons: other users alone do not change a model.
+    `capacity` is None where the model does not fit its GPUs or cannot be split over them. `traffic` and `capacity`
+    follow from the workload too, so they are left out of comparisons: other users alone do not change a model.
     """
 
     name: str
@@ -173,6 +187,7 @@ class ModelPlan:
     grace_seconds: int
     rollout: Rollout
     p2p: bool
+    traffic: Traffic = field(compare=False)
     capacity: ModelCapacity | None = field(default=None, compare=False)
 
     @property
@@ -379,10 +394,9 @@ class Plan:
         """The model that clients request by this name; None if the stack serves none with this name."""
         return next((model for model in self.models if model.name == name), None)
 
-    @property
-    def users_per_model(self) -> float:
-        """One model's part of the users: they are split evenly."""
-        return self.users / len(self.models)
+    def users_of(self, model: ModelPlan) -> float:
+        """The model's part of the users."""
+        return model.capacity.users if model.capacity is not None else self.users * model.traffic.share
 
     @property
     def gpus_used(self) -> int:

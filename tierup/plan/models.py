@@ -1,22 +1,30 @@
-"""Resolves the entries of the models section, and derives slots, memory and times from them."""
+"""Resolves the entries of the models section, and derives traffic, slots, memory and times from them."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
-from tierup.catalog import DEFAULT_PRECISION, Catalog, ModelSpec, Precision, Server
+from tierup.catalog import DEFAULT_PRECISION, Catalog, ModelSpec, Precision
 from tierup.catalog.engine import DEFAULT_ENGINE, engine_facts
+from tierup.plan.capacity import engine_input
 from tierup.plan.chooser import Chooser
-from tierup.plan.model import ModelPlan, NodePlan
-from tierup.plan.replicas import base_replicas, parallel_sizes, replica_limits, rollout_of, spare_replicas
-from tierup.sizing.memory import GB_PER_GIB
+from tierup.plan.model import ImagesPlan, ModelPlan, NodePlan, Rollout, Traffic
+from tierup.plan.parallelism import default_tensor
+from tierup.plan.replicas import base_replicas, replica_limits, rollout_of, spare_replicas
+from tierup.plan.slots import default_slots
+from tierup.plan.split import split
+from tierup.plan.times import (
+    GRACE_MARGIN_SECONDS,
+    PRESTOP_SECONDS,
+    drain_seconds,
+    fetch_seconds,
+    startup_seconds,
+)
+from tierup.sizing import SizingInput
+from tierup.sizing.types import GPU_MEMORY_UTILIZATION
 from tierup.stack.parse import TierConfig
 from tierup.stack.sections import Cache, CacheKind, Engine, KvCacheDtype, Model, Parallelism, WorkloadClass
 
-PRESTOP_SECONDS = 10  # longer than endpoint removal takes to reach every gateway
-GRACE_MARGIN_SECONDS = 15  # the engine's own exit after its drain
-ENGINE_INIT_SECONDS = (
-    120  # memory profile, torch.compile and CUDA graphs; assumption, vLLM logs 60-110 s for 7B models
-)
 # Host memory: API server and engine core, and per GPU a worker with its CUDA context, pinned buffers and one
 # shard of weights at a time (the page cache gives the rest back); assumption.
 HOST_MEMORY_GIB = 6
@@ -57,46 +65,48 @@ def autoscales(engines: Iterable[Engine | None]) -> tuple[bool, str]:
     return True, "load varies; the HPA is the one owner of replicas"
 
 
+@dataclass(frozen=True, slots=True)
+class _Tier:
+    """What the models of a stack are resolved with."""
+
+    config: TierConfig
+    nodes: NodePlan
+    classes: Mapping[str, WorkloadClass]
+    images: ImagesPlan
+    catalog: Catalog
+    choose: Chooser
+
+
 def resolve_models(
     config: TierConfig,
     nodes: NodePlan,
     classes: Mapping[str, WorkloadClass],
+    images: ImagesPlan,
+    *,
     catalog: Catalog,
     choose: Chooser,
 ) -> tuple[ModelPlan, ...]:
     """Every model of the stack file, resolved."""
-    base = base_replicas(config.models, nodes)
-    section = config.autoscaling
-    scales = (
-        section.enabled if section.enabled is not None else autoscales(m.engine for m in config.models)[0]
-    )
-    limits = replica_limits(config.models, base, nodes, section.max_replicas) if scales else base
-    sizes = [math.prod(parallel_sizes(model)) for model in config.models]
-    if section.max_replicas is None and scales:
-        why = "what the GPUs of the running servers hold" + (", shared equally" if len(limits) > 1 else "")
-        choose.note("autoscaling.maxReplicas", " and ".join(map(str, limits)), why)
-    elif section.max_replicas is None:
-        choose.note("autoscaling.maxReplicas", " and ".join(map(str, limits)), "autoscaling is off")
-    plans = []
-    for index, (count, limit) in enumerate(zip(base, limits, strict=True)):
-        counts = count, limit, spare_replicas(index, sizes, limits, nodes)
-        plans.append(_resolve(config, index, nodes, classes, catalog, choose=choose, counts=counts))
-    return tuple(plans)
+    tier = _Tier(config, nodes, classes, images, catalog, choose)
+    single = [_one_replica(tier, index, traffic) for index, traffic in enumerate(_traffic(tier))]
+    return _replicated(tier, single)
 
 
-def _resolve(
-    config: TierConfig,
-    index: int,
-    nodes: NodePlan,
-    classes: Mapping[str, WorkloadClass],
-    catalog: Catalog,
-    *,
-    choose: Chooser,
-    counts: tuple[int, int, int],
-) -> ModelPlan:
+def _traffic(tier: _Tier) -> tuple[Traffic, ...]:
+    config = tier.config
+    names = tuple(served_name(model, config.models) for model in config.models)
+    aliases = config.gateway.aliases if config.gateway.aliases is not None else {}
+    traffic = split(names, tuple(model.share for model in config.models), tier.classes, aliases)
+    for index, (model, item) in enumerate(zip(config.models, traffic, strict=True)):
+        tier.choose.pick(f"models[{index}].share", model.share, float(f"{item.share:.3g}"), item.why)
+    return traffic
+
+
+def _one_replica(tier: _Tier, index: int, traffic: Traffic) -> tuple[SizingInput, ModelPlan]:
+    """A model with one replica and without slots, and its sizing input."""
+    config, nodes, choose = tier.config, tier.nodes, tier.choose
     entry, at = config.models[index], f"models[{index}]"
-    spec = catalog.models[entry.id]
-    base, limit, spare = counts
+    spec = tier.catalog.models[entry.id]
     precision_why = "as trained; quantize to save memory or to gain speed"
     default_name = served_name(entry, config.models)
     name_why = "the catalogue's id" + ("" if default_name == entry.id else " and the precision")
@@ -111,19 +121,31 @@ def _resolve(
         Engine(DEFAULT_ENGINE),
         "continuous batching, PagedAttention, priorities",
     )
-    tensor, pipeline = _parallelism(entry, at, nodes, choose)
-    gpus = tensor * pipeline
-    why = "fills the servers in service: an owned GPU costs the same when idle"
-    replicas = choose.pick(f"{at}.replicas", entry.replicas, base, why)
-    context, slots = _context(entry, at, spec, choose), _slots(config, entry, at, replicas, choose)
-    memory_why = "leaves 10 % for the driver and CUDA graphs"
-    utilization = choose.pick(f"{at}.gpuMemoryUtilization", entry.gpu_memory_utilization, 0.9, memory_why)
+    context = _context(entry, at, spec, choose)
+    memory_why = "the engine's own; the rest is for the driver"
+    utilization = choose.pick(
+        f"{at}.gpuMemoryUtilization", entry.gpu_memory_utilization, GPU_MEMORY_UTILIZATION, memory_why
+    )
     kv_cache = choose.pick(
         f"{at}.kvCacheDtype", entry.kv_cache_dtype, KvCacheDtype.AUTO, "the precision of the model: no loss"
     )
+    one = engine_input(
+        entry.id,
+        spec,
+        nodes,
+        traffic,
+        precision=precision,
+        context=context,
+        gpu_memory_utilization=utilization,
+        kv_cache_dtype=kv_cache,
+        engine=engine,
+        images=tier.images,
+    )
+    one = _parallel(tier, index, one, traffic)
+    gpus = one.tensor * one.pipeline
     cache_kind, storage_class = _cache(entry, at, nodes, choose)
-    weights, drain = variant.weight_gib.value, drain_seconds(classes)
-    return ModelPlan(
+    weights, drain = variant.weight_gib.value, drain_seconds(tier.classes)
+    model = ModelPlan(
         name=name,
         slug=slug_of(name),
         spec_id=entry.id,
@@ -132,12 +154,12 @@ def _resolve(
         precision=precision,
         revision=revision,
         engine=engine,
-        tensor=tensor,
-        pipeline=pipeline,
-        replicas=replicas,
-        max_replicas=limit,
+        tensor=one.tensor,
+        pipeline=one.pipeline,
+        replicas=1,
+        max_replicas=1,
         context=context,
-        slots=slots,
+        slots=one.slots,
         gpu_memory_utilization=utilization,
         kv_cache_dtype=kv_cache,
         cache_kind=cache_kind,
@@ -151,39 +173,65 @@ def _resolve(
         drain_seconds=drain,
         prestop_seconds=PRESTOP_SECONDS,
         grace_seconds=PRESTOP_SECONDS + drain + GRACE_MARGIN_SECONDS,
-        rollout=rollout_of(limit, spare),
+        rollout=Rollout(recreate=True),
         p2p=nodes.gpu.link.p2p.value,
+        traffic=traffic,
     )
+    return one, model
 
 
-def _parallelism(entry: Model, at: str, nodes: NodePlan, choose: Chooser) -> tuple[int, int]:
-    tensor, pipeline = parallel_sizes(entry)
+def _replicated(tier: _Tier, single: Sequence[tuple[SizingInput, ModelPlan]]) -> tuple[ModelPlan, ...]:
+    """The models with their replicas and slots."""
+    config, nodes, choose = tier.config, tier.nodes, tier.choose
+    sizes = [model.gpus for _, model in single]
+    base = base_replicas(config.models, sizes, nodes)
+    section = config.autoscaling
+    scales = (
+        section.enabled if section.enabled is not None else autoscales(m.engine for m in config.models)[0]
+    )
+    limits = replica_limits(sizes, base, nodes, section.max_replicas) if scales else base
+    if section.max_replicas is None and scales:
+        why = "what the GPUs of the running servers hold" + (", shared equally" if len(limits) > 1 else "")
+        choose.note("autoscaling.maxReplicas", " and ".join(map(str, limits)), why)
+    elif section.max_replicas is None:
+        choose.note("autoscaling.maxReplicas", " and ".join(map(str, limits)), "autoscaling is off")
+    plans = []
+    for index, (entry, (one, model)) in enumerate(zip(config.models, single, strict=True)):
+        at, why = f"models[{index}]", "fills the servers in service: an owned GPU costs the same when idle"
+        default, slots_why = default_slots(one, tuple(model.traffic.classes.items()))
+        plans.append(
+            replace(
+                model,
+                replicas=choose.pick(f"{at}.replicas", entry.replicas, base[index], why),
+                max_replicas=limits[index],
+                slots=choose.pick(f"{at}.maxNumSeqs", entry.max_num_seqs, default, slots_why),
+                rollout=rollout_of(limits[index], spare_replicas(index, sizes, limits, nodes)),
+            )
+        )
+    return tuple(plans)
+
+
+def _parallel(tier: _Tier, index: int, one: SizingInput, traffic: Traffic) -> SizingInput:
+    """The sizing input with the parallel sizes of the stack file, or their defaults."""
+    entry, at, choose = tier.config.models[index], f"models[{index}]", tier.choose
+    spec, gpus = tier.catalog.models[entry.id], tier.nodes.gpus_per_server
     section = entry.parallelism if entry.parallelism is not None else Parallelism()
-    why = "one GPU per server"
-    if nodes.gpus_per_server > 1:
-        why = "models of this size fit one card; two replicas beat one split over two"
-    choose.pick(f"{at}.parallelism.tensor", section.tensor, tensor, why)
-    choose.pick(
-        f"{at}.parallelism.pipeline",
-        section.pipeline,
-        pipeline,
-        "only for models that no tensor size can split",
+    pipeline = choose.pick(
+        f"{at}.parallelism.pipeline", section.pipeline, 1, "only for models that no tensor size can split"
     )
-    return tensor, pipeline
+    one = replace(one, pipeline=pipeline)
+    default, why = default_tensor(one, spec, tuple(traffic.classes.items()), gpus)
+    return replace(one, tensor=choose.pick(f"{at}.parallelism.tensor", section.tensor, default, why))
 
 
 def _context(entry: Model, at: str, spec: ModelSpec, choose: Chooser) -> int:
     why = "8K-token conversations, within what the model was trained for"
-    return choose.pick(f"{at}.context", entry.context, min(8192, spec.max_context.value), why)
+    return choose.pick(f"{at}.context", entry.context, default_context(spec), why)
 
 
-def _slots(config: TierConfig, entry: Model, at: str, replicas: int, choose: Chooser) -> int:
-    users = config.workload.users
-    slots = min(256, max(8, round_up(users / replicas, 8)))
-    why = (
-        f"{users} users over {replicas} replica{'' if replicas == 1 else 's'}, a multiple of 8 from 8 to 256"
-    )
-    return choose.pick(f"{at}.maxNumSeqs", entry.max_num_seqs, slots, why)
+def default_context(spec: ModelSpec) -> int:
+    """Tokens of prompt and answer together."""
+    return min(8192, spec.max_context.value)
 
 
 def _cache(entry: Model, at: str, nodes: NodePlan, choose: Chooser) -> tuple[CacheKind, str | None]:
@@ -196,28 +244,3 @@ def _cache(entry: Model, at: str, nodes: NodePlan, choose: Chooser) -> tuple[Cac
         return kind, None
     why = "a storage class with ReadWriteMany; set the one of your cluster"
     return kind, choose.pick(f"{at}.cache.storageClass", section.storage_class, "shared", why)
-
-
-def round_up(value: float, step: int) -> int:
-    """The next multiple of `step`."""
-    return math.ceil(value / step) * step
-
-
-def drain_seconds(classes: Mapping[str, WorkloadClass]) -> int:
-    """The longest answer at its promised speed, so that a stopping pod can finish its requests; a multiple of 30."""
-    return round_up(max(item.answer_seconds for item in classes.values()), 30)
-
-
-def startup_seconds(weights_gib: float, server: Server, kind: CacheKind) -> int:
-    """Twice the time to start the engine and read the weights, from disk or, for a shared claim, over the network."""
-    disk = server.disk.read_gb_s.value
-    # Shared claims use Ethernet if the server has it.
-    ports = [nic for nic in server.nics if nic.kind.value != "infiniband"] or server.nics
-    network = max(nic.gbps.value for nic in ports) / 8
-    load = weights_gib * GB_PER_GIB / (min(disk, network) if kind is CacheKind.SHARED else disk)
-    return round_up(2 * (load + ENGINE_INIT_SECONDS), 30)
-
-
-def fetch_seconds(weights_gib: float, server: Server) -> int:
-    """Ten minutes, and twice the download over the slowest port, which may be the one to the model hub."""
-    return round_up(600 + 2 * weights_gib * GB_PER_GIB * 8 / server.uplink_gbps, 60)

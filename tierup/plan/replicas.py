@@ -4,22 +4,14 @@ import math
 from collections.abc import Iterable
 
 from tierup.plan.model import ModelPlan, NodePlan, Rollout
-from tierup.stack.sections import Model, Parallelism
+from tierup.stack.sections import Model
 
 
-def parallel_sizes(model: Model) -> tuple[int, int]:
-    """Tensor and pipeline parallel sizes of one replica."""
-    section = model.parallelism if model.parallelism is not None else Parallelism()
-    tensor = section.tensor if section.tensor is not None else 1
-    return tensor, section.pipeline if section.pipeline is not None else 1
-
-
-def base_replicas(models: tuple[Model, ...], nodes: NodePlan) -> list[int]:
-    """Replicas of each model before the autoscaler adds any.
+def base_replicas(models: tuple[Model, ...], sizes: list[int], nodes: NodePlan) -> list[int]:
+    """Replicas of each model before the autoscaler adds any; `sizes` are the GPUs of one replica of each.
 
     Models without `replicas` share the GPUs that the others leave, equally.
     """
-    sizes = [math.prod(parallel_sizes(model)) for model in models]
     fixed = sum(
         size * model.replicas for size, model in zip(sizes, models, strict=True) if model.replicas is not None
     )
@@ -34,18 +26,15 @@ def base_replicas(models: tuple[Model, ...], nodes: NodePlan) -> list[int]:
     ]
 
 
-def replica_limits(
-    models: tuple[Model, ...], base: list[int], nodes: NodePlan, ceiling: int | None
-) -> list[int]:
+def replica_limits(sizes: list[int], base: list[int], nodes: NodePlan, ceiling: int | None) -> list[int]:
     """The most replicas of each model for the autoscaler: `ceiling`, else what the GPUs hold; never below `base`."""
     if ceiling is not None:
         return [max(count, ceiling) for count in base]
-    sizes = [math.prod(parallel_sizes(model)) for model in models]
     spare = max(
         0, nodes.gpus_schedulable - sum(size * count for size, count in zip(sizes, base, strict=True))
     )
     return [
-        max(count, _replicas_within(size, size * count + spare // len(models), nodes, len(nodes.schedulable)))
+        max(count, _replicas_within(size, size * count + spare // len(sizes), nodes, len(nodes.schedulable)))
         for size, count in zip(sizes, base, strict=True)
     ]
 

@@ -21,8 +21,9 @@ from tierup.plan.model import (
     MonitoringPlan,
     Plan,
 )
-from tierup.plan.models import autoscales, resolve_models, round_up, slug_of
+from tierup.plan.models import autoscales, resolve_models, slug_of
 from tierup.plan.nodes import resolve_nodes
+from tierup.plan.times import round_up
 from tierup.stack.parse import SECTIONS, TierConfig
 from tierup.stack.sections import (
     Autoscaling,
@@ -71,7 +72,8 @@ def resolve(config: TierConfig, catalog: Catalog) -> Plan:
     choose = Chooser()
     classes = _classes(config, choose)
     nodes = resolve_nodes(config, catalog, choose)
-    models = resolve_models(config, nodes, classes, catalog, choose)
+    images = _images(config, choose)
+    models = resolve_models(config, nodes, classes, images, catalog=catalog, choose=choose)
     plan = Plan(
         stack=config.stack,
         namespace=_namespace(config, choose),
@@ -85,7 +87,7 @@ def resolve(config: TierConfig, catalog: Catalog) -> Plan:
         autoscaling=_autoscaling(config.autoscaling, models, classes, choose),
         monitoring=_monitoring(config.monitoring, choose),
         budget=_budget(config, choose),
-        images=_images(config, choose),
+        images=images,
         quotes=_quotes(config, choose),
         accept=config.accept,
         secrets=config.secrets,

@@ -29,6 +29,11 @@ def summary(tier: Plan) -> dict[str, Any]:
                 "maxReplicas": model.max_replicas,
                 "slots": model.slots,
                 "context": model.context,
+                "requests": {
+                    "share": round(model.traffic.share, 4),
+                    "why": model.traffic.why,
+                    "classes": {name: round(item.share, 4) for name, item in model.traffic.classes.items()},
+                },
                 "capacity": None if model.capacity is None else _capacity(model.capacity),
             }
             for model in tier.models
@@ -41,12 +46,13 @@ def summary(tier: Plan) -> dict[str, Any]:
 def _capacity(capacity: ModelCapacity) -> dict[str, object]:
     room = capacity.memory
     return {
-        "users": capacity.users,
+        "users": round(capacity.users, 1),
         "inFlight": round(capacity.in_flight, 1),
-        "headroom": round(capacity.headroom, 2),
+        "headroom": round(capacity.headroom, 2) if capacity.users else None,
         "mostUsers": int(capacity.most_users),
         "givesWay": capacity.limiting_factor,
         "bottleneck": str(capacity.bottleneck),
+        "toHoldMore": capacity.remedy,
         "classes": {
             item.name: {
                 "ttftMs": item.ttft_ms.rounded(),

@@ -16,7 +16,7 @@ def as_markdown(comparison: Comparison) -> str:
 def tiers(comparison: Comparison) -> str:
     """The tiers side by side."""
     rows = ((f"{heading}", *cells) for heading, cells in tier_rows(comparison))
-    return "\n".join(table(("", *(tier.name for tier in comparison.tiers)), rows))
+    return "\n".join(table(("", *(item.name for item in comparison.columns)), rows))
 
 
 def claims(comparison: Comparison) -> str:

@@ -103,6 +103,8 @@ def claim(plan: Plan) -> Iterator[Finding]:
     guide = plan.nodes.server.claim
     if guide is None or guide.users.high is None:
         return
+    if not all(guide.is_about(model.spec) for model in plan.models):
+        return  # the claim is about models of another size
     most, servers = guide.users.high * len(plan.nodes.in_service), len(plan.nodes.in_service)
     if plan.users > most:
         problem = f"the hardware guide claims at most {most:.0f} for {servers} x {plan.nodes.server_id}"

@@ -2,37 +2,16 @@
 
 from collections.abc import Iterator
 
-from tierup.catalog import Architecture, ModelSpec, Precision
+from tierup.catalog import Architecture, Precision
 from tierup.catalog.engine import engine_facts
 from tierup.findings.model import Code, Finding, warning
 from tierup.plan.capacity import sizing_input
 from tierup.plan.model import ModelPlan, Plan
+from tierup.plan.parallelism import GROUP, divides, splits_group, tensor_sizes
 from tierup.sizing.coefficients import load_calibration
 from tierup.sizing.memory import memory
 from tierup.stack.parse import set_secret
 from tierup.stack.sections import CacheKind, KvCacheDtype
-
-# Weights that share one scale, which cannot be split over GPUs. GPTQ, AWQ: as published; GGUF: its blocks.
-_GROUP = {
-    Precision.GPTQ_INT4: 128,
-    Precision.GPTQ_INT8: 128,
-    Precision.AWQ: 128,
-    Precision.Q5_K_M: 256,
-    Precision.Q8_0: 32,
-}
-
-
-def divides(spec: ModelSpec, tensor: int) -> bool:
-    """Whether vLLM can split the model over `tensor` GPUs: heads evenly, KV heads evenly or as copies."""
-    heads, kv_heads = spec.q_heads.value, spec.kv_heads.value
-    even = heads % tensor == 0 and spec.intermediate.value % tensor == 0
-    return even and (kv_heads % tensor == 0 or tensor % kv_heads == 0)
-
-
-def splits_group(spec: ModelSpec, precision: Precision, tensor: int) -> bool:
-    """Whether a GPU would get part of a quantization group, in the MLP or in the output projection of the attention."""
-    width = tensor * _GROUP.get(precision, 1)
-    return spec.intermediate.value % width != 0 or spec.q_heads.value * spec.head_dim.value % width != 0
 
 
 def gpu_rules(plan: Plan, model: ModelPlan, at: str) -> Iterator[Finding]:
@@ -43,9 +22,7 @@ def gpu_rules(plan: Plan, model: ModelPlan, at: str) -> Iterator[Finding]:
         model.tensor,
         f"{at}.parallelism.tensor",
     )
-    good = [
-        n for n in range(1, per_node + 1) if divides(spec, n) and not splits_group(spec, model.precision, n)
-    ]
+    good = tensor_sizes(spec, model.precision, per_node)
     allowed, label = ", ".join(map(str, good)), plan.nodes.gpu.product_label.value
     if not divides(spec, tensor):
         heads = f"{spec.q_heads.value} attention heads and {spec.kv_heads.value} KV heads"
@@ -53,7 +30,7 @@ def gpu_rules(plan: Plan, model: ModelPlan, at: str) -> Iterator[Finding]:
         yield Finding(Code.TP_HEADS, path, problem, "use one of these sizes", str(tensor), allowed)
     elif splits_group(spec, model.precision, tensor):
         problem = (
-            f"splits a group of {_GROUP[model.precision]} weights that share one scale in {model.precision}"
+            f"splits a group of {GROUP[model.precision]} weights that share one scale in {model.precision}"
         )
         yield Finding(
             Code.TP_GROUPS,

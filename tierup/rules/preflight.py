@@ -52,6 +52,7 @@ _TIER_RULES: tuple[tuple[Callable[[Plan], Iterator[Finding]], set[str]], ...] = 
     (cost_rules.capex, {"nodes", "budget", "cost"}),
     (cost_rules.monthly, {"models", "nodes", "gateway", "monitoring", "budget", "cost"}),
     (tier_rules.shares, {"workload"}),
+    (tier_rules.model_shares, {"models", "workload", "gateway"}),
     (tier_rules.monitoring, {"monitoring"}),
     (tier_rules.images, {"images"}),
     (server_rules.idle_gpus, {"models", "nodes", "autoscaling"}),

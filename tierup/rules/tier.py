@@ -142,6 +142,21 @@ def shares(plan: Plan) -> Iterator[Finding]:
         )
 
 
+def model_shares(plan: Plan) -> Iterator[Finding]:
+    """The models' shares must add up to 1, and every model should get requests."""
+    total = sum(model.traffic.share for model in plan.models)
+    if abs(total - 1) > 0.005:
+        problem = "the models' shares of the requests do not add up to 1"
+        fix = "change them so that they add up to 1, or leave one out: it gets the rest"
+        yield Finding(Code.MODEL_SHARES, "models", problem, fix, f"{total:g}", "1")
+        return
+    for index, model in enumerate(plan.models):
+        if model.traffic.share == 0:
+            problem = f"no request reaches {model.name} ({model.traffic.why}), so its GPUs serve nobody"
+            fix = "set its share, name it in an alias or a class, or remove it"
+            yield warning(Code.MODEL_SHARES, f"models[{index}].share", problem, fix, "0")
+
+
 def monitoring(plan: Plan) -> Iterator[Finding]:
     """The monitoring mode must be supported."""
     if plan.monitoring.mode is not MonitoringMode.BUNDLED:

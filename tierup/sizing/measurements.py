@@ -50,6 +50,10 @@ class StartupLog:
     kv_tokens: int | None
 
 
+# Assumed for runs that state no share: the default of most of the engine versions that were measured.
+_OLDER_UTILIZATION = 0.9
+
+
 def _inputs(row: dict[str, str], utilization: float) -> SizingInput:
     return SizingInput(
         model=load_shapes()[row["model"]],
@@ -82,7 +86,7 @@ def load_rows() -> Rows:
         elif row["excluded"]:
             excluded[row["excluded"]] = excluded.get(row["excluded"], 0) + 1
         else:
-            inputs = _inputs(row, float(row["util"] or 0.9))
+            inputs = _inputs(row, float(row["util"] or _OLDER_UTILIZATION))
             used.append(Measurement(row["group"], row["metric"], float(row["value"]), inputs, "", ""))
     return Rows(tuple(used), tuple(sorted(excluded.items())), tuple(sorted(out_of_scope.items())))
 

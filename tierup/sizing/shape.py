@@ -133,7 +133,13 @@ def read_config(path: Path) -> ModelShape:
         raise ShapeError(f"{path} is not JSON - give the model's config.json") from error
     if not isinstance(config, dict):
         raise ShapeError(f"{path} is not a JSON object - give the model's config.json")
-    return shape_from_config(config, path.parent.name or "model")
+    return shape_from_config(config, _name_in(config) or str(path))
+
+
+def _name_in(config: Mapping[str, Any]) -> str:
+    """The name that the file itself gives the model, if it is one of the model hub; empty if there is none."""
+    name = config.get("_name_or_path") or config.get("name_or_path")
+    return name if isinstance(name, str) and not name.startswith((".", "/", "~")) else ""
 
 
 def shape_from_config(config: Mapping[str, Any], name: str) -> ModelShape:

@@ -8,6 +8,10 @@ from tierup.catalog import DEFAULT_PRECISION, Gpu, Precision
 from tierup.catalog.engine import DEFAULT_ENGINE, engine_facts
 from tierup.sizing.shape import ModelShape
 
+# The default of vLLM 0.32.0 (config/cache.py). CUDA graphs are part of it since 0.19, and the memory model
+# deducts them. The start-up logs that it is checked against ran with 0.25 to 0.98 (docs/accuracy.md).
+GPU_MEMORY_UTILIZATION = 0.92
+
 
 class Bottleneck(StrEnum):
     """What limits the next user: bandwidth and compute first, then space and load."""
@@ -48,7 +52,7 @@ class SizingInput:
     burst: bool = False
     prefix_hit: float = 0.0
     context: int | None = None
-    gpu_memory_utilization: float = 0.92
+    gpu_memory_utilization: float = GPU_MEMORY_UTILIZATION
     max_num_seqs: int | None = None
     max_num_batched_tokens: int | None = None
     kv_dtype: Literal["auto", "fp8"] = "auto"

@@ -262,6 +262,17 @@ class Model(Strict):
         ),
     ] = None
     engine: Annotated[Engine | None, key("The program that serves the model", "vllm")] = None
+    share: Annotated[
+        Number | None,
+        key(
+            "Share of all requests that this model serves; without it, the gateway's aliases and the classes' "
+            "match.models decide",
+            0.9,
+            "share, 0 to 1",
+            gt=0,
+            le=1,
+        ),
+    ] = None
     parallelism: Annotated[Parallelism | None, key("How one replica is spread over GPUs")] = None
     replicas: Annotated[
         int | None, key("Minimum number of replicas; the autoscaler adds more", 2, "replicas", ge=1, le=1000)

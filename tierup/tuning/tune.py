@@ -156,7 +156,7 @@ def _notes(facts: Facts, changes: Sequence[Proposal]) -> Iterator[str]:
     """Notes on the run and on why nothing changes."""
     if facts.run.load.interrupted:
         yield "the run was interrupted; measurements until then count"
-    planned = facts.plan.users_per_model
+    planned = facts.plan.users_of(facts.model)
     if facts.run.load.users is not None and facts.run.load.users < int(planned):
         yield f"the stack plans for {planned:g} users of this model, the run had {facts.run.load.users}"
     if not facts.run.kept and not changes:

@@ -1,8 +1,8 @@
-"""The chart of a comparison: latency against users, and the most users of each tier.
+"""The chart of a comparison: latency against users, and the most users of each model of each tier.
 
 Drawn by a template of our own: a plotting library would be many times the size of the base install, and its bytes
 change with its version and the fonts of the machine, while the committed chart must equal a new rendering.
-Labels cannot overlap whatever the figures are: each tier has a row of its own above the curves and one below.
+Labels cannot overlap whatever the figures are: each model has a row of its own above the curves and one below.
 """
 
 import math
@@ -10,33 +10,39 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import cycle
 
-from tierup.compare import Comparison, Tier
+from tierup.compare import Comparison, TierModel
 from tierup.report.charts.axes import COLOURS, LogAxis, labelled, power_below, round_above, round_below
 from tierup.report.charts.lines import band, path
 from tierup.templates import TEMPLATES
 
 WIDTH, LEFT, RIGHT, TOP, HEIGHT, ROW = 880, 176, 846, 84, 300, 22  # pixels; TOP: first label, HEIGHT: curves
-_NAME = 10  # letters of a stack that fit in the left margin
+_NAME, _LONGEST, _LETTER = (
+    10,
+    26,
+    6.5,
+)  # letters that fit in the left margin, the most, and pixels of one more
 
 
 def render(comparison: Comparison) -> str:
     """The chart as SVG."""
-    rows = len(comparison.tiers)
+    rows = len(comparison.columns)
     top = TOP + rows * ROW
     bottom = top + HEIGHT
     strip = bottom + 66  # y of the first row of the guide's users
-    x = LogAxis(*_users(comparison.tiers), LEFT, RIGHT)
-    y = LogAxis(*_latencies(comparison.tiers), bottom, top)
-    by_users = sorted(comparison.tiers, key=lambda tier: tier.most_users.p50, reverse=True)
+    longest = min(_LONGEST, max(len(item.name) for item in comparison.columns))
+    left = LEFT + round(_LETTER * max(0, longest - _NAME))
+    x = LogAxis(*_users(comparison.columns), left, RIGHT)
+    y = LogAxis(*_latencies(comparison.columns), bottom, top)
+    by_users = sorted(comparison.columns, key=lambda tier: tier.most_users.p50, reverse=True)
     label_y = {
         tier.name: TOP + index * ROW for index, tier in enumerate(by_users)
     }  # so no line crosses a label
-    colours = zip(comparison.tiers, cycle(COLOURS), strict=False)
+    colours = zip(comparison.columns, cycle(COLOURS), strict=False)
     drawn = [_draw_tier(tier, colour, label_y[tier.name], x, y) for tier, colour in colours]
     return TEMPLATES.get_template("compare.svg.j2").render(
         width=WIDTH,
         height=strip + rows * ROW + 44,
-        left=LEFT,
+        left=left,
         right=RIGHT,
         top=top,
         bottom=bottom,
@@ -45,19 +51,19 @@ def render(comparison: Comparison) -> str:
         x_ticks=labelled(x),
         y_ticks=labelled(y, _time),
         tiers=drawn,
-        subtitle=_subtitle(comparison.tiers),
-        description=_description(comparison.tiers),
+        subtitle=_subtitle(comparison.columns),
+        description=_description(comparison.columns),
     )
 
 
-def _users(tiers: Iterable[Tier]) -> tuple[float, float]:
+def _users(tiers: Iterable[TierModel]) -> tuple[float, float]:
     """The range of the axis: from well below the fewest users to the end of the longest curve."""
     fewest = min(min(t.most_users.low, t.guide.users.low if t.guide else math.inf) for t in tiers)
     most = max(max(t.curve[-1].users, t.guide.users.high if t.guide else 0.0) for t in tiers)
     return power_below(max(1.0, fewest / 1.5)), round_above(most)
 
 
-def _latencies(tiers: Iterable[Tier]) -> tuple[float, float]:
+def _latencies(tiers: Iterable[TierModel]) -> tuple[float, float]:
     ranges = [point.ttft_ms for tier in tiers for point in tier.curve]
     return round_below(min(span.low for span in ranges)), round_above(max(span.high for span in ranges))
 
@@ -78,12 +84,12 @@ class DrawnTier:
     claim_label: str
 
 
-def _draw_tier(tier: Tier, colour: str, label_y: float, x: LogAxis, y: LogAxis) -> DrawnTier:
+def _draw_tier(tier: TierModel, colour: str, label_y: float, x: LogAxis, y: LogAxis) -> DrawnTier:
     before = sum(point.users < x.low for point in tier.curve)
     inside = tier.curve[max(0, before - 1) :]
     upper = [(x.at(point.users), y.at(point.ttft_ms.high)) for point in inside]
     lower = [(x.at(point.users), y.at(point.ttft_ms.low)) for point in inside]
-    name = tier.name if len(tier.name) <= _NAME else f"{tier.name[: _NAME - 1]}…"
+    name = tier.name if len(tier.name) <= _LONGEST else f"{tier.name[: _LONGEST - 1]}…"
     users, claimed = int(tier.most_users.p50), tier.guide.users if tier.guide else None
     return DrawnTier(
         name=name,
@@ -103,18 +109,18 @@ def _time(ms: float) -> str:
     return f"{ms:g} ms" if ms < 1000 else f"{ms / 1000:g} s"
 
 
-def _subtitle(tiers: Iterable[Tier]) -> str:
+def _subtitle(tiers: Iterable[TierModel]) -> str:
     models = dict.fromkeys(tier.model.spec.title for tier in tiers)
     classes = dict.fromkeys(tier.urgent.name for tier in tiers)
     return f"{', '.join(models)}; requests of class {', '.join(classes)}; {_pauses(tiers)}"
 
 
-def _pauses(tiers: Iterable[Tier]) -> str:
+def _pauses(tiers: Iterable[TierModel]) -> str:
     seconds = dict.fromkeys(f"{tier.plan.think_seconds:g}" for tier in tiers)
     return f"each user pauses {' or '.join(seconds)} s between requests"
 
 
-def _description(tiers: Iterable[Tier]) -> str:
+def _description(tiers: Iterable[TierModel]) -> str:
     """The chart's text alternative, for screen readers."""
     return "; ".join(
         f"{tier.name}: {int(tier.most_users.p50)} users"
