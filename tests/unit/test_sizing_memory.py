@@ -11,7 +11,7 @@ from tierup.sizing import ShapeError, SizingInput, load_shapes, shape_from_confi
 from tierup.sizing.coefficients import load_calibration
 from tierup.sizing.measurements import load_startup_logs
 from tierup.sizing.memory import BLOCK, GIB, memory
-from tierup.sizing.shape import read_config
+from tierup.sizing.shape import shape_of_file
 
 SHAPES, GPUS = load_shapes(), load_catalog().gpus
 COEFFICIENTS = load_calibration().values
@@ -158,14 +158,15 @@ def test_a_config_json_gives_the_same_shape_as_the_catalogue(tmp_path: Path) -> 
     shape, expected = shape_from_config(config, "mine"), SHAPES["qwen2.5-7b"]
     assert shape.params == pytest.approx(expected.params, rel=0.001)
     assert (shape.kv_bytes_per_token(), shape.linear) == (expected.kv_bytes_per_token(), expected.linear)
-    with pytest.raises(ShapeError, match=r"missing in config\.json: vocab_size"):
+    with pytest.raises(ShapeError, match=r"wrong in config\.json: vocab_size"):
         shape_from_config({k: v for k, v in config.items() if k != "vocab_size"}, "mine")
     with pytest.raises(ShapeError, match="mixtures of experts"):
         shape_from_config({**config, "num_experts": 8}, "mine")
-    broken = tmp_path / "config.json"
-    broken.write_text("{", encoding="utf-8")
-    with pytest.raises(ShapeError, match="not JSON"):
-        read_config(broken)
+    for key, value in (("head_dim", "128"), ("num_key_value_heads", -1), ("hidden_size", 10**400)):
+        with pytest.raises(ShapeError, match=key):
+            shape_from_config({**config, key: value}, "mine")
+    with pytest.raises(ShapeError, match="not a JSON object"):
+        shape_of_file([], "config.json")
 
 
 def test_every_shape_adds_up_to_its_parameter_count() -> None:

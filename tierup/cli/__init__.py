@@ -1,8 +1,10 @@
 """The `tierup` command: its commands by name, and how an error ends it."""
 
+import errno
+import os
 import sys
 
-from tierup.cli.exits import EXIT_CODES, EXIT_FINDINGS, examples, exit_code_of
+from tierup.cli.exits import EXIT_CLOSED_PIPE, EXIT_CODES, EXIT_USAGE, examples, exit_code_of
 from tierup.cli.lazy import LazyGroup
 from tierup.findings.model import FindingsError, TierError
 
@@ -29,16 +31,39 @@ app = LazyGroup(
 
 
 def main() -> None:
-    """Run a command; a user's error becomes one message on standard error and an exit code.
+    """Run a command; an error of the user or of the operating system becomes one message and an exit code.
 
     Typer turns Ctrl-C into exit code 130.
     """
+    code = _run()
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        code = EXIT_CLOSED_PIPE
+    except OSError as error:
+        print(f"error: the output cannot be written: {error.strerror}", file=sys.stderr)
+        code = EXIT_USAGE
+    else:
+        sys.exit(code)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python's own flush fails again
+    sys.exit(code)
+
+
+def _run() -> int | str | None:
+    """The exit code of the command."""
     try:
         app()
+    except SystemExit as ended:
+        # Typer ends a command whose output nobody reads with 1, and leaves this mark.
+        return EXIT_CLOSED_PIPE if type(sys.stdout).__name__ == "PacifyFlushWrapper" else ended.code
     except TierError as error:
         # A list of findings has a headline of its own.
         print(error if isinstance(error, FindingsError) else f"error: {error}", file=sys.stderr)
-        sys.exit(exit_code_of(error))
-    except OSError as error:  # a file that cannot be read or written, a process that does not start in time
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(EXIT_FINDINGS)
+        return exit_code_of(error)
+    except OSError as error:  # a full disk, a process that cannot be started, a limit of the system
+        no_space = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO) and error.filename is None
+        about = "the output cannot be written" if no_space else error.filename
+        what = error.strerror if error.strerror is not None else str(error)
+        print(f"error: {what if about is None else f'{about}: {what}'}", file=sys.stderr)
+        return EXIT_USAGE
+    return 0

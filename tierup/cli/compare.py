@@ -1,5 +1,6 @@
 """Prints tiers side by side: the hardware guide's claims and the computed figures."""
 
+import io
 import json
 import sys
 from collections.abc import Iterable
@@ -20,6 +21,7 @@ from tierup.compare import compare as compared
 from tierup.compare.summary import summary
 from tierup.compare.table import CLAIM_COLUMNS, claim_rows, notes, tier_rows
 from tierup.findings.model import TierError
+from tierup.io.files import write_text
 from tierup.io.stack.read import stack_names
 from tierup.plan.model import Plan
 from tierup.report import compare_markdown
@@ -98,11 +100,9 @@ def _write_to(comparison: Comparison, kind: Format, out: Path | None) -> None:
     if out is None:
         _write(comparison, kind, sys.stdout)
         return
-    try:
-        with out.open("w", encoding="utf-8") as file:
-            _write(comparison, kind, file)
-    except OSError as error:
-        raise UsageError(f"{out} cannot be written: {error.strerror}") from error
+    text = io.StringIO()
+    _write(comparison, kind, text)
+    write_text(out, text.getvalue())
 
 
 def _write(comparison: Comparison, kind: Format, file: TextIO) -> None:

@@ -12,6 +12,7 @@ from tierup.cli.exits import UsageError
 from tierup.cost import ApiPrice, Outlook, StackCost, focus_table, opencost_document
 from tierup.cost.report.cost import StackReport
 from tierup.findings.model import Finding, errors
+from tierup.io.files import write_text
 
 Utilisation = Annotated[
     str | None,
@@ -63,10 +64,7 @@ def write_page(file: Path, tiers: list[tuple[StackReport, Outlook]]) -> None:
     """Write the HTML report of one or more tiers."""
     from tierup.report import cost_html
 
-    try:
-        file.write_text(cost_html.render(tiers), encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"{file} cannot be written: {error.strerror}") from error
+    write_text(file, cost_html.render(tiers))
 
 
 def export_focus(priced: StackCost, findings: Iterable[Finding]) -> None:

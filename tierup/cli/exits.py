@@ -7,14 +7,16 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from tierup.findings.model import BUDGET_CODES, Finding, FindingsError, TierError, errors
+from tierup.io.files import UnreadableFile, UnwritableFile
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 EXIT_FINDINGS, EXIT_USAGE, EXIT_OVER_BUDGET, EXIT_UNPRICED = 1, 2, 3, 4
+EXIT_CLOSED_PIPE = 141  # as a shell reports a program that SIGPIPE has ended
 EXIT_CODES = (
-    "Exit codes: 0 ok, 1 bad config or findings, 2 usage, 3 over budget and nothing else, "
-    "4 unpriced under --strict."
+    "Exit codes: 0 ok, 1 bad config or findings, 2 usage, or a file or device that fails, "
+    "3 over budget and nothing else, 4 unpriced under --strict."
 )
 
 
@@ -26,7 +28,7 @@ def exit_code_of(error: TierError) -> int:
     """The exit code of a command that ends with this error."""
     if isinstance(error, FindingsError):
         return exit_code(error.findings)
-    return EXIT_USAGE if isinstance(error, UsageError) else EXIT_FINDINGS
+    return EXIT_USAGE if isinstance(error, UsageError | UnreadableFile | UnwritableFile) else EXIT_FINDINGS
 
 
 def exit_code(findings: Iterable[Finding]) -> int:
@@ -41,7 +43,11 @@ def console() -> Console:
     """Standard output; colours and bold only on a terminal, and never where NO_COLOR is set."""
     from rich.console import Console
 
-    return Console(color_system=None if os.environ.get("NO_COLOR") else "auto")
+    class Output(Console):
+        def on_broken_pipe(self) -> None:
+            raise  # Rich would end with 1, which means bad config; `main` has the right code
+
+    return Output(color_system=None if os.environ.get("NO_COLOR") else "auto")
 
 
 def examples(*lines: str) -> str:

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from tierup.cli.exits import EXIT_FINDINGS, UsageError, console, examples
 from tierup.cli.project import Stack, load_plan
+from tierup.io.files import write_text
 from tierup.plan.model import ModelPlan, Plan
 from tierup.tuning.results import Arrival, Results
 
@@ -103,7 +104,7 @@ def loadtest(  # noqa: PLR0917 - the options of a command are its arguments
     results = _run(plan, chosen, profile, prediction)
     show(results, console())
     for file, text in files:
-        file.write_text(text(results), encoding="utf-8")
+        write_text(file, text(results))
     if results.load.interrupted:
         raise typer.Exit(EXIT_INTERRUPTED)
     raise typer.Exit(0 if results.kept else EXIT_FINDINGS)

@@ -8,6 +8,7 @@ import yaml
 
 from tierup.cli.exits import examples
 from tierup.cli.project import Stack, load_plan
+from tierup.io.files import write_text
 from tierup.manifests import render as manifests_of
 from tierup.manifests.common import Manifest, SecretRef
 
@@ -44,9 +45,10 @@ def render(
 
     A secret is written as ${tierup:secret-NAME}; nodes are patches of existing nodes.
     """
-    text = to_yaml(manifests_of(load_plan(stack)))
+    manifests = manifests_of(load_plan(stack))
+    text = to_yaml(manifests)
     if out is None:
         print(text, end="")
     else:
-        out.write_text(text)
-        typer.echo(f"{out}: {text.count('kind: ')} objects", err=True)
+        write_text(out, text)
+        typer.echo(f"{out}: {len(manifests)} objects", err=True)

@@ -9,6 +9,7 @@ from typing import Any
 from tierup.catalog import load_catalog
 from tierup.cli.exits import UsageError, exit_code
 from tierup.cli.project import shown_path, stack_file, stack_name
+from tierup.io.files import MOST_OF_A_STACK_FILE, UnreadableFile, read_text
 from tierup.io.stack.locate import lines_of
 from tierup.io.stack.read import read_stack
 from tierup.plan.model import Plan
@@ -66,6 +67,6 @@ def formatted(report: Report, kind: Format) -> tuple[str, int]:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError):
+        return read_text(path, MOST_OF_A_STACK_FILE)
+    except UnreadableFile:
         return ""  # reading the stack reports it as a finding

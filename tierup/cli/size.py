@@ -11,10 +11,11 @@ from rich.table import Table
 
 from tierup.catalog import DEFAULT_PRECISION, Catalog, Precision, load_catalog
 from tierup.cli.exits import EXIT_FINDINGS, UsageError, console, examples
+from tierup.io.files import UnreadableFile, read_json
 from tierup.report import size_json
 from tierup.sizing import ModelShape, Range, ShapeError, Sizing, SizingInput, load_shapes
 from tierup.sizing import size as sized
-from tierup.sizing.shape import read_config
+from tierup.sizing.shape import shape_of_file
 from tierup.sizing.types import GPU_MEMORY_UTILIZATION
 
 if TYPE_CHECKING:
@@ -143,8 +144,8 @@ def _shape(model: str | None, config: Path | None) -> ModelShape:
         raise UsageError("--model and --config both name the model - give one")
     if config is not None:
         try:
-            return read_config(config)
-        except ShapeError as error:
+            return shape_of_file(read_json(config), str(config))
+        except (ShapeError, UnreadableFile) as error:
             raise UsageError(str(error)) from error
     shapes, name = load_shapes(), model if model is not None else "qwen2.5-7b"
     if name not in shapes:

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from tierup.cli.exits import EXIT_FINDINGS, UsageError, console, examples
 from tierup.cli.project import Stack, load_plan
+from tierup.io.files import MOST_OF_A_DOCUMENT, UnreadableFile, read_text
 from tierup.tuning.results import Results, read
 from tierup.tuning.tune import Incomparable, Tuning
 from tierup.tuning.tune import tune as tuned
@@ -46,9 +47,9 @@ def tune(
 
 def _read(file: Path) -> Results:
     try:
-        return read(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{file} cannot be read: {error}") from error
+        return read(read_text(file, MOST_OF_A_DOCUMENT))
+    except UnreadableFile as error:
+        raise UsageError(str(error)) from error
     except ValidationError as error:
         first = error.errors()[0]
         path = ".".join(map(str, first["loc"]))

@@ -440,6 +440,12 @@ EXPLAINED: dict[Code, Explanation] = {
         "Each would undo the changes of the other.",
         "Delete it. `autoscaling: {enabled: false}` does not help, because then `pulumi up` sets the replicas.",
     ),
+    Code.MORE_PROBLEMS: Explanation(
+        "More problems of the same kind",
+        "The file has so many problems of one kind that only the first fifty are listed. Most often it is another "
+        "program's file, or one that a tool has damaged.",
+        "Fix those that are listed, and run the command again.",
+    ),
     Code.NO_CUSTOM_METRICS: Explanation(
         "The autoscaler has no metrics",
         "Nothing in the cluster serves `custom.metrics.k8s.io`. The autoscaler sees neither requests nor GPUs: it "

@@ -1,9 +1,13 @@
 """A finding: one problem with a stable code, a path, a message and a fix; it never shows a secret."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TypeVar
+
+MOST_OF_A_KIND = 50  # findings that are listed one by one
+T = TypeVar("T")
 
 
 class Severity(StrEnum):
@@ -34,6 +38,7 @@ class Code(StrEnum):
     NOT_ACCEPTABLE = "TIER012"
     STALE_ACCEPTANCE = "TIER013"
     NO_CUSTOM_METRICS = "TIER014"
+    MORE_PROBLEMS = "TIER015"
     UNKNOWN_SERVER = "TIER020"
     UNKNOWN_MODEL = "TIER021"
     UNKNOWN_PRECISION = "TIER022"
@@ -171,6 +176,8 @@ class TierError(Exception):
      +- FindingsError            every problem of a stack file or of its cluster, each with its code
      |   +- ClusterError         the cluster cannot be read
      +- UsageError               the command cannot be carried out here: exit code 2
+     +- UnreadableFile           a file that the user names cannot be read: exit code 2
+     +- UnwritableFile           nor written: exit code 2
      +- NoStarter                no number of servers gives a first stack file without findings
      +- CatalogError             the catalogue's files are not valid
      +- PlanError                the input is not a complete Pulumi plan
@@ -196,6 +203,15 @@ class FindingsError(TierError):
         count = len(self.findings)
         head = f"{subject} has {count} problem{'' if count == 1 else 's'}:"
         super().__init__("\n".join([head, *(f"  - {finding}" for finding in self.findings)]))
+
+
+def limited(items: Sequence[T], finding: Callable[[T], Finding], path: str) -> list[Finding]:
+    """A finding for each of the first `MOST_OF_A_KIND` items, and one for all others, which are not looked at."""
+    findings = [finding(item) for item in items[:MOST_OF_A_KIND]]
+    if rest := len(items) - len(findings):
+        problem = f"{rest:,} more problem{'' if rest == 1 else 's'} of this kind"
+        findings.append(Finding(Code.MORE_PROBLEMS, path, problem, "fix those above first"))
+    return findings
 
 
 def warning(code: Code, path: str, problem: str, fix: str, got: str | None = None) -> Finding:

@@ -2,7 +2,6 @@
 
 import csv
 import functools
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ _LINEAR_BITS = {
     Precision.GPTQ_INT4: 4 + (16 + 4) / 128,
     Precision.AWQ: 4 + (16 + 4) / 128,
 }
+_MOST = 1_000_000_000  # of a count in config.json; the longest contexts have ten million tokens
 # GGUF quantizes the embedding and the head too; bits per weight over the whole file. Q8_0: 32 weights and
 # one scale in 34 bytes; Q5_K_M: 5,444,831,360 bytes for the 7,615,616,512 weights of Qwen2.5-7B.
 GGUF_BITS = {Precision.Q8_0: 8.5, Precision.Q5_K_M: 5.72}
@@ -119,27 +119,25 @@ def _measured_shapes() -> dict[str, ModelShape]:
     }
 
 
-def read_config(path: Path) -> ModelShape:
-    """The shape that a Hugging Face config.json describes.
+def shape_of_file(config: object, path: str) -> ModelShape:
+    """The shape that the value of a Hugging Face config.json describes.
 
     Raises:
-        ShapeError: the file is unreadable, incomplete, or not of a dense decoder.
+        ShapeError: it is incomplete, or not of a dense decoder.
     """
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ShapeError(f"{path} cannot be read: {error.strerror}") from error
-    except ValueError as error:
-        raise ShapeError(f"{path} is not JSON - give the model's config.json") from error
     if not isinstance(config, dict):
         raise ShapeError(f"{path} is not a JSON object - give the model's config.json")
-    return shape_from_config(config, _name_in(config) or str(path))
+    return shape_from_config(config, _name_in(config) or path)
 
 
 def _name_in(config: Mapping[str, Any]) -> str:
     """The name that the file itself gives the model, if it is one of the model hub; empty if there is none."""
     name = config.get("_name_or_path") or config.get("name_or_path")
     return name if isinstance(name, str) and not name.startswith((".", "/", "~")) else ""
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= _MOST
 
 
 def shape_from_config(config: Mapping[str, Any], name: str) -> ModelShape:
@@ -149,16 +147,20 @@ def shape_from_config(config: Mapping[str, Any], name: str) -> ModelShape:
             f"{name}: mixtures of experts and latent attention are not sized - only dense decoders are"
         )
     needed = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "vocab_size")
-    missing = [key for key in needed if not isinstance(config.get(key), int) or config[key] <= 0]
-    if missing:
-        raise ShapeError(f"{name}: missing in config.json: {', '.join(missing)} (whole numbers above 0)")
-    hidden, layers, q_heads, inter, vocab = (int(config[key]) for key in needed)
-    kv_heads = int(config.get("num_key_value_heads") or q_heads)
-    head_dim = int(config.get("head_dim") or hidden // q_heads)
+    optional = ("num_key_value_heads", "head_dim", "max_position_embeddings", "seq_length")
+    wrong = [key for key in needed if not _is_count(config.get(key))]
+    wrong += [key for key in optional if config.get(key) is not None and not _is_count(config[key])]
+    if wrong:
+        raise ShapeError(
+            f"{name}: missing or wrong in config.json: {', '.join(wrong)} (whole numbers, 1 to {_MOST:,})"
+        )
+    hidden, layers, q_heads, inter, vocab = (config[key] for key in needed)
+    kv_heads = config.get("num_key_value_heads") or q_heads
+    head_dim = config.get("head_dim") or hidden // q_heads
     if config.get("model_type") == "qwen":  # v1 counts gate and up together
         inter //= 2
     context = config.get("max_position_embeddings") or config.get("seq_length") or 4096
-    bare = ModelShape(name, 1, layers, q_heads, kv_heads, head_dim, hidden, inter, vocab, int(context))
+    bare = ModelShape(name, 1, layers, q_heads, kv_heads, head_dim, hidden, inter, vocab, context)
     embeddings = bare.head * (1 if config.get("tie_word_embeddings") else 2)
     return ModelShape(
         name,
@@ -170,5 +172,5 @@ def shape_from_config(config: Mapping[str, Any], name: str) -> ModelShape:
         hidden,
         inter,
         vocab,
-        int(context),
+        context,
     )

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from tierup.findings.model import Code, Finding, did_you_mean
+from tierup.findings.model import Code, Finding, did_you_mean, limited
 
 _TYPES = {
     "int_type": "a whole number",
@@ -65,7 +65,8 @@ _NAME_FORM = "lower-case letters, digits and '-', at most 40 characters"
 
 def findings_of(error: ValidationError, model: type[BaseModel], section: str) -> list[Finding]:
     """Every problem of one section, in the order of the fields of its model."""
-    return [_finding(details, model, section) for details in error.errors(include_url=False)]
+    details = error.errors(include_url=False)
+    return limited(details, lambda one: _finding(one, model, section), section)
 
 
 def _finding(error: ErrorDetails, model: type[BaseModel], section: str) -> Finding:  # noqa: PLR0911 - a table of kinds

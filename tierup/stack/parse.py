@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from tierup.findings.model import Code, Finding, FindingsError, did_you_mean
+from tierup.findings.model import Code, Finding, FindingsError, did_you_mean, limited
 from tierup.stack.form_errors import findings_of
 from tierup.stack.sections import (
     Acceptance,
@@ -132,6 +132,7 @@ SECTIONS: dict[str, type[Strict]] = {
     "accept": Acceptance,
 }
 LISTS = frozenset({"models", "accept"})
+MOST_ENTRIES = 100  # of each of these lists; Pulumi's state grows with the square of the models (ADR 0011)
 REQUIRED = ("workload", "nodes", "models")
 PROJECT_LABEL = "tierup"  # prefix of our labels
 SECRET_PREFIX = "secret-"
@@ -251,26 +252,31 @@ def _read_list(
         got = "a mapping" if isinstance(value, dict) else "nothing" if value is None else f"{value!r}"
         findings.append(Finding(Code.WRONG_TYPE, key, "has the wrong type", _LIST_FIXES[key], got, "a list"))
         return None
+    if len(value) > MOST_ENTRIES:
+        got, allowed = f"{len(value):,}", f"up to {MOST_ENTRIES}"
+        fix = "split them over several stacks" if key == "models" else "fix the causes instead"
+        findings.append(Finding(Code.OUT_OF_RANGE, key, "has too many entries", fix, got, allowed))
+        return None
     return tuple(_read(model, item, f"{key}[{index}]", findings) for index, item in enumerate(value))
 
 
 def _unknown_keys(raw: RawStack) -> list[Finding]:
-    known, findings = sorted(SECTIONS), []
-    for key in raw.values:
-        if key not in known:
-            fix = did_you_mean(key, known) or "remove it"
-            findings.append(
-                Finding(Code.UNKNOWN_KEY, key, "there is no such section", fix, allowed=", ".join(known))
-            )
-    for name in sorted(name for name in raw.secrets if not is_secret(name)):
-        fix, allowed = (
-            did_you_mean(name, SECRETS) or "remove it",
-            ", ".join([*sorted(SECRETS), f"{API_KEY_PREFIX}NAME"]),
-        )
-        findings.append(
-            Finding(Code.UNKNOWN_KEY, SECRET_PREFIX + name, "there is no such secret", fix, name, allowed)
-        )
-    return findings
+    known = sorted(SECTIONS)
+
+    def no_section(key: str) -> Finding:
+        fix = did_you_mean(key, known) or "remove it"
+        return Finding(Code.UNKNOWN_KEY, key, "there is no such section", fix, allowed=", ".join(known))
+
+    def no_secret(name: str) -> Finding:
+        fix = did_you_mean(name, SECRETS) or "remove it"
+        allowed = ", ".join([*sorted(SECRETS), f"{API_KEY_PREFIX}NAME"])
+        return Finding(Code.UNKNOWN_KEY, SECRET_PREFIX + name, "there is no such secret", fix, name, allowed)
+
+    secrets = sorted(name for name in raw.secrets if not is_secret(name))
+    return [
+        *limited([key for key in raw.values if key not in known], no_section, "config"),
+        *limited(secrets, no_secret, "config"),
+    ]
 
 
 def _without_consequences(findings: list[Finding], file_findings: tuple[Finding, ...]) -> tuple[Finding, ...]:

@@ -6,12 +6,12 @@ Three formats are read: `pulumi preview --json`, the same as a stream of events
 
 import json
 import re
-import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from tierup.findings.model import TierError, redacted
+from tierup.io.files import MOST_OF_A_DOCUMENT, UnreadableFile, not_json, read_bytes
 from tierup.resources.model import SECRET, UNKNOWN, Change, Resource
 
 # Pulumi's mark of a secret in a state, and its placeholder for a value that is known only after `up`.
@@ -22,6 +22,8 @@ _OLD_COPY = frozenset({"delete-replaced", "discard-replaced", "remove-pending-re
 _STACK = re.compile(r"urn:pulumi:([A-Za-z0-9._-]{1,100})::")  # as Pulumi names stacks
 _HINT = "make one with `pulumi preview --json --show-sames` or `pulumi stack export`"
 
+_MOST_OTHER_LINES = 1000  # that begin as a JSON object does and are none, as in a log
+
 Tree = Mapping[str, Any]
 
 
@@ -31,12 +33,11 @@ class PlanError(TierError):
 
 def read_plan(source: str) -> tuple[Change, ...]:
     """The changes of a saved plan or state; `source` is a file, or `-` for standard input. Raises `PlanError`."""
-    if source == "-":
-        return parse_plan(sys.stdin.buffer.read(), "standard input")
+    name = "standard input" if source == "-" else source
     try:
-        return parse_plan(Path(source).read_bytes(), source)
-    except OSError as error:
-        raise PlanError(f"{source} cannot be read: {error.strerror}") from error
+        return parse_plan(read_bytes(Path(source), MOST_OF_A_DOCUMENT), name)
+    except UnreadableFile as error:
+        raise PlanError(str(error)) from error
 
 
 def parse_plan(content: bytes, name: str) -> tuple[Change, ...]:
@@ -63,14 +64,16 @@ def _documents(content: bytes, name: str) -> Iterator[Tree]:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise PlanError(f"{name} is not text in UTF-8 (byte {error.start}) - {_HINT}") from error
-    decoder, position = json.JSONDecoder(), 0
+    decoder, position, others = json.JSONDecoder(parse_constant=not_json), 0, 0
     while position < len(text):
         if text[position] == "{":
             try:
                 document, position = decoder.raw_decode(text, position)
                 yield document
-            except (json.JSONDecodeError, RecursionError):
-                pass
+            except (ValueError, RecursionError):
+                others += 1
+                if others > _MOST_OTHER_LINES:  # each costs a search to the end
+                    raise PlanError(f"{name} is not a Pulumi plan - {_HINT}") from None
         position = text.find("\n", position) + 1
         if not position:
             return

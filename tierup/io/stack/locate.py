@@ -6,6 +6,7 @@ from collections.abc import Iterable
 import yaml
 
 from tierup.io.stack.read import PROJECT
+from tierup.io.stack.yaml import compose_yaml
 
 _PART = re.compile(r"[^.\[\]]+|\[\d+\]")
 _FILE_POSITION = re.compile(r"^\S+\.yaml:(\d+):\d+$")  # findings about the text itself name their line
@@ -14,8 +15,8 @@ _FILE_POSITION = re.compile(r"^\S+\.yaml:(\d+):\d+$")  # findings about the text
 def lines_of(text: str, paths: Iterable[str]) -> tuple[int | None, ...]:
     """The line of each finding's path, or of its nearest parent in the file; None for text that is not YAML."""
     try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-    except (yaml.YAMLError, RecursionError):
+        root = compose_yaml(text)
+    except yaml.YAMLError:
         root = None
     return tuple(_line(root, path) for path in paths)
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import yaml
 
-from tierup.findings.model import Code, Finding, did_you_mean, holds_token
+from tierup.findings.model import Code, Finding, did_you_mean, holds_token, limited
+from tierup.io.files import MOST_OF_A_STACK_FILE, UnreadableFile, decoded, read_bytes, read_text
 from tierup.io.stack.yaml import read_yaml
 from tierup.stack.parse import API_KEY_PREFIX, SECRET_PREFIX, SECRETS, SECTIONS, RawStack
 
@@ -28,8 +29,14 @@ def find_project(start: Path) -> Path | None:
 
 def stack_path(project: Path, stack: str) -> Path:
     """The stack file of a project; the folder is Pulumi.yaml's `stackConfigDir`."""
-    settings = load_yaml((project / "Pulumi.yaml").read_text(encoding="utf-8"))
-    folder: str = settings.get("stackConfigDir", ".")
+    file = project / "Pulumi.yaml"
+    try:
+        settings = load_yaml(read_text(file, MOST_OF_A_STACK_FILE))
+    except yaml.YAMLError as error:
+        raise UnreadableFile(str(file), f"is not YAML ({error})", "correct it") from error
+    folder = settings.get("stackConfigDir", ".") if isinstance(settings, dict) else None
+    if not isinstance(folder, str):
+        raise UnreadableFile(str(file), "is not a Pulumi project", "correct it")
     return project / folder / f"Pulumi.{stack}.yaml"
 
 
@@ -45,22 +52,20 @@ def _names_beside(path: Path) -> list[str]:
 def read_stack(path: Path) -> RawStack:
     """The `tierup:` values of a stack file; problems of the file are in the result's findings."""
     stack = stack_of(path)
-    try:
-        return parse_stack(path.read_text(encoding="utf-8-sig"), stack, path.name)
-    except FileNotFoundError:
+    if not path.exists() and not path.is_symlink():
         others = _names_beside(path)
         fix = did_you_mean(stack, others) or "name an existing stack, or write this file"
         allowed = ", ".join(others) or "none here"
-        finding = Finding(Code.NOT_FOUND, path.name, "there is no such stack file", fix, stack, allowed)
-    except UnicodeDecodeError as error:
-        finding = Finding(
-            Code.YAML_SYNTAX, path.name, f"is not UTF-8 text (byte {error.start})", "save it as UTF-8"
-        )
-    except OSError as error:
-        finding = Finding(
-            Code.NOT_FOUND, path.name, f"cannot be read: {error.strerror}", "make it a readable file"
-        )
-    return _unreadable(stack, finding)
+        missing = Finding(Code.NOT_FOUND, path.name, "there is no such stack file", fix, stack, allowed)
+        return _unreadable(stack, missing)
+    try:
+        content = read_bytes(path, MOST_OF_A_STACK_FILE, path.name)
+    except UnreadableFile as error:
+        return _unreadable(stack, Finding(Code.NOT_FOUND, path.name, error.reason, error.fix))
+    try:
+        return parse_stack(decoded(content, path.name), stack, path.name)
+    except UnreadableFile as error:
+        return _unreadable(stack, Finding(Code.YAML_SYNTAX, path.name, error.reason, error.fix))
 
 
 def stack_of(path: Path) -> str:
@@ -78,15 +83,16 @@ def parse_stack(text: str, stack: str, file: str) -> RawStack:
         document, duplicates = read_yaml(text)
     except yaml.YAMLError as error:
         return _unreadable(stack, _syntax(error, file))
-    findings = [
-        Finding(
+    findings = limited(
+        sorted(duplicates, key=lambda duplicate: duplicate[1:]),
+        lambda duplicate: Finding(
             Code.DUPLICATE_KEY,
-            f"{file}:{line}:{column}",
-            f"the key '{key}' is duplicated",
+            f"{file}:{duplicate[1]}:{duplicate[2]}",
+            f"the key '{duplicate[0]}' is duplicated",
             "keep one of them",
-        )
-        for key, line, column in sorted(duplicates, key=lambda duplicate: duplicate[1:])
-    ]
+        ),
+        file,
+    )
     if document is None:
         return _unreadable(stack, Finding(Code.EMPTY_FILE, file, "is empty", _START))
     if not isinstance(document, dict):
@@ -114,45 +120,41 @@ def parse_stack(text: str, stack: str, file: str) -> RawStack:
 
 
 def _top_level(document: Mapping[Any, Any]) -> list[Finding]:
-    findings = []
-    for key in (str(key) for key in document if key not in PULUMI_KEYS):
+    def unknown(key: str) -> Finding:
         ours = key.removeprefix(f"{PROJECT}:")
         fix = f"move it below `config:` as `{PROJECT}:{ours}`" if ours in SECTIONS else ""
         fix = fix or did_you_mean(key, PULUMI_KEYS) or "remove it"
         allowed = ", ".join(sorted(PULUMI_KEYS))
-        findings.append(
-            Finding(Code.UNKNOWN_KEY, key, "there is no such top-level key", fix, allowed=allowed)
-        )
-    return findings
+        return Finding(Code.UNKNOWN_KEY, key, "there is no such top-level key", fix, allowed=allowed)
+
+    return limited([str(key) for key in document if key not in PULUMI_KEYS], unknown, "config")
 
 
 def split_config(stack: str, config: Mapping[Any, Any]) -> RawStack:
     """Values and secret names of a stack's configuration; keys of other projects are ignored."""
     values: dict[str, object] = {}
     secrets: set[str] = set()
-    findings: list[Finding] = []
+    bare: list[str] = []
+    in_clear: list[Finding] = []
     for full_key, value in config.items():
         namespace, _, key = str(full_key).rpartition(":")
         if not namespace:
-            allowed = f"{PROJECT}:<section>"
-            findings.append(
-                Finding(
-                    Code.UNKNOWN_KEY,
-                    key,
-                    "the key has no namespace",
-                    f"write `{PROJECT}:{key}:`",
-                    key,
-                    allowed,
-                )
-            )
+            bare.append(key)
         elif namespace == PROJECT and key.startswith(SECRET_PREFIX):
             secrets.add(key.removeprefix(SECRET_PREFIX))
             if not _is_secure(value):
-                findings.append(_in_clear(key, full_key, stack))
+                in_clear.append(_in_clear(key, full_key, stack))
         elif namespace == PROJECT:
             values[key] = value
-            findings.extend(_clear_tokens(value, key, stack))
-    return RawStack(stack, values, frozenset(secrets), tuple(findings))
+            in_clear.extend(_clear_tokens(value, key, stack))
+    findings = (*limited(bare, _bare, "config"), *limited(in_clear, lambda finding: finding, "config"))
+    return RawStack(stack, values, frozenset(secrets), findings)
+
+
+def _bare(key: str) -> Finding:
+    """A key of the configuration without its project."""
+    fix, allowed = f"write `{PROJECT}:{key}:`", f"{PROJECT}:<section>"
+    return Finding(Code.UNKNOWN_KEY, key, "the key has no namespace", fix, key, allowed)
 
 
 def _is_secure(value: object) -> bool:

@@ -2,6 +2,8 @@
 
 Booleans are only true and false, dates and clock times stay text, octal numbers are `010` or `0o10`, and only tags of
 JSON's types are allowed. A duplicate key is an error for Pulumi; here every one is recorded and parsing goes on.
+
+A text may be hostile: depth and the number of values, with every alias expanded, are bounded before any value is made.
 """
 
 import json
@@ -14,12 +16,25 @@ import yaml
 _TAG = "tag:yaml.org,2002:"
 _MERGE = _TAG + "merge"
 Duplicate = tuple[str, int, int]  # key, line, column; both from 1
+MAX_DEPTH = 50  # the deepest key of a stack file is at 8
+MAX_VALUES = 20_000  # a stack with a thousand callers has 8,000
 
 
 class _Loader(yaml.SafeLoader):
     def __init__(self, text: str) -> None:
         super().__init__(text)
         self.duplicates: list[Duplicate] = []
+
+    def fetch_more_tokens(self) -> Any:
+        if self.flow_level + len(self.indents) > MAX_DEPTH:
+            raise yaml.YAMLError(_TOO_DEEP)
+        return super().fetch_more_tokens()
+
+    def get_single_node(self) -> yaml.Node | None:
+        root = super().get_single_node()
+        if root is not None:
+            _Expanded().measure(root)
+        return root
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[Hashable] = set()
@@ -33,6 +48,37 @@ class _Loader(yaml.SafeLoader):
                     self.duplicates.append((str(key), mark.line + 1, mark.column + 1))
                 seen.add(key)
         return super().construct_mapping(node, deep)
+
+
+_TOO_DEEP = f"it is nested more than {MAX_DEPTH} deep"
+
+
+class _Expanded:
+    """Size and depth of nodes with every alias expanded; each node is measured once."""
+
+    def __init__(self) -> None:
+        self._measured: dict[int, tuple[int, int] | None] = {}  # None: on the way, so it contains itself
+
+    def measure(self, node: yaml.Node) -> tuple[int, int]:
+        """The number of values in a node and its depth; raises `yaml.YAMLError` beyond the bounds."""
+        if isinstance(node, yaml.ScalarNode):
+            return 1, 0
+        if id(node) in self._measured:
+            measured = self._measured[id(node)]
+            if measured is None:
+                raise yaml.YAMLError("a value contains itself")
+            return measured
+        self._measured[id(node)] = None
+        pairs = isinstance(node, yaml.MappingNode)
+        children = [child for pair in node.value for child in pair] if pairs else node.value
+        sizes = [self.measure(child) for child in children]
+        size, depth = 1 + sum(size for size, _ in sizes), 1 + max((depth for _, depth in sizes), default=0)
+        if size > MAX_VALUES:
+            raise yaml.YAMLError(f"it has more than {MAX_VALUES:,} values, with its aliases expanded")
+        if depth > MAX_DEPTH:
+            raise yaml.YAMLError(_TOO_DEEP)
+        self._measured[id(node)] = size, depth
+        return size, depth
 
 
 _RESOLVERS = (
@@ -55,6 +101,17 @@ _Loader.yaml_constructors = {
     for tag, make in yaml.SafeLoader.yaml_constructors.items()
     if tag is None or tag.removeprefix(_TAG) in _KINDS
 }
+
+
+def compose_yaml(text: str) -> yaml.Node | None:
+    """The nodes of a document, with their places in the text; raises `yaml.YAMLError` as `read_yaml`."""
+    loader = _Loader(text)
+    try:
+        return loader.get_single_node()
+    except RecursionError as error:
+        raise yaml.YAMLError(_TOO_DEEP) from error
+    finally:
+        loader.dispose()
 
 
 def read_yaml(text: str) -> tuple[Any, list[Duplicate]]:

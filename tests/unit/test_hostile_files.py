@@ -1,0 +1,254 @@
+"""Files that nobody should have named: each command ends soon, with one message and its exit code, and no traceback."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tierup.findings.model import MOST_OF_A_KIND
+from tierup.io.files import MIB, MOST_OF_A_STACK_FILE, UnreadableFile, UnwritableFile, read_bytes, write_text
+
+ROOT = Path(__file__).parents[2]
+STANDARD = ROOT / "stacks/Pulumi.standard.yaml"
+ENDS = 20  # seconds; each takes about one
+BOMB = "a: &a [1,1,1,1,1,1,1,1,1]\n" + "".join(
+    f"{now}: &{now} [{','.join([f'*{before}'] * 9)}]\n"
+    for before, now in zip("abcdefgh", "bcdefghi", strict=True)
+)
+MERGES = "a: &a {x: 1}\n" + "".join(
+    f"{now}: &{now} {{<<: [{','.join([f'*{before}'] * 9)}]}}\n"
+    for before, now in zip("abcdefgh", "bcdefghi", strict=True)
+)
+CHAIN = "a0: &a0 [1]\n" + "".join(f"a{n}: &a{n} [*a{n - 1}]\n" for n in range(1, 500))
+
+
+def tierup(*arguments: str, stdin: bytes | None = None) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", "from tierup.cli import main; main()", *arguments]
+    result = subprocess.run(
+        command,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        input=stdin,
+        capture_output=True,
+        timeout=ENDS,
+        check=False,
+    )
+    return subprocess.CompletedProcess(
+        command, result.returncode, result.stdout.decode(), result.stderr.decode()
+    )
+
+
+def refused(*arguments: str, stdin: bytes | None = None) -> str:
+    """The one message of a command that refuses its input."""
+    result = tierup(*arguments, stdin=stdin)
+    assert "Traceback" not in result.stderr
+    assert result.returncode in (1, 2), (result.returncode, result.stderr)
+    return result.stdout + result.stderr
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (BOMB.encode(), "it has more than 20,000 values, with its aliases expanded"),
+        (MERGES.encode(), "it has more than 20,000 values, with its aliases expanded"),
+        (CHAIN.encode(), "it is nested more than 50 deep"),
+        (b"a: &a [*a]\n", "a value contains itself"),
+        (b"# a comment\n" * (3 * MIB), "has more than 1 MiB"),
+        (b"config: " + b"[" * 5000 + b"]" * 5000, "it is nested more than 50 deep"),
+        (b"config: " + b"{a: " * 5000 + b"}" * 5000, "it is nested more than 50 deep"),
+        ("".join(f"{' ' * n}a:\n" for n in range(1000)).encode(), "it is nested more than 50 deep"),
+        (b"config:\n  " + b"- " * 5000 + b"1", "it is nested more than 50 deep"),
+        (b"\xff\xfe\x00c\x00o", "is not UTF-8 text (byte 0)"),
+        (b"config: a\x00b\n", "is not YAML"),
+        (b"config: !!python/object/apply:os.system [ls]\n", "is not YAML"),
+        (b"config: !!binary aGVsbG8=\n", "is not YAML"),
+        (b"config:\n  tierup:models: .nan\n", "has the wrong type (got"),
+        (b"config:\n  tierup:workload: {users: .inf}\n", "has the wrong type (got Infinity"),
+        (f"config:\n  tierup:workload: {{users: {'9' * 5000}}}\n".encode(), "is not YAML"),
+    ],
+    ids=[
+        "alias bomb",
+        "merge bomb",
+        "alias chain",
+        "contains itself",
+        "36 MB of comments",
+        "5000 brackets",
+        "5000 braces",
+        "1000 levels",
+        "5000 dashes",
+        "not UTF-8",
+        "NUL",
+        "a tag that runs a program",
+        "a tag that is not data",
+        "NaN as a section",
+        "infinitely many users",
+        "a number of 5000 digits",
+    ],
+)
+def test_a_hostile_stack_file_gives_one_message(tmp_path: Path, content: bytes, message: str) -> None:
+    file = tmp_path / "Pulumi.hostile.yaml"
+    file.write_bytes(content)
+    text = refused("plan", "--stack", str(file))
+    assert message in text
+    assert len(text) < 2000
+
+
+def test_a_file_with_thousands_of_mistakes_lists_the_first_of_each_kind(tmp_path: Path) -> None:
+    keys = "".join(f"    key{n}: 1\n" for n in range(5000))
+    file = tmp_path / "Pulumi.keys.yaml"
+    file.write_text(STANDARD.read_text().replace("  tierup:workload:\n", f"  tierup:workload:\n{keys}"))
+    text = refused("plan", "--stack", str(file))
+    assert text.count("TIER003") == MOST_OF_A_KIND
+    assert "TIER015 workload: 4,950 more problems of this kind - fix those above first" in text
+
+    models = "".join("    - {id: qwen2.5-7b}\n" for _ in range(2000))
+    file.write_text(STANDARD.read_text().replace("  tierup:models:\n", f"  tierup:models:\n{models}"))
+    assert "TIER006 models: has too many entries (got 2,0" in refused("plan", "--stack", str(file))
+
+
+def test_a_byte_order_mark_and_windows_line_ends_are_no_mistake(tmp_path: Path) -> None:
+    file = tmp_path / "Pulumi.windows.yaml"
+    file.write_bytes(b"\xef\xbb\xbf" + STANDARD.read_bytes().replace(b"\n", b"\r\n"))
+    assert tierup("plan", "--stack", str(file)).returncode == 0
+
+
+def no_file(folder: Path) -> Path:
+    return folder / "Pulumi.none.yaml"
+
+
+def a_folder(folder: Path) -> Path:
+    (folder / "Pulumi.folder.yaml").mkdir()
+    return folder / "Pulumi.folder.yaml"
+
+
+def a_pipe_that_nobody_writes_to(folder: Path) -> Path:
+    os.mkfifo(folder / "Pulumi.pipe.yaml")
+    return folder / "Pulumi.pipe.yaml"
+
+
+def links_in_a_circle(folder: Path) -> Path:
+    (folder / "Pulumi.one.yaml").symlink_to(folder / "Pulumi.two.yaml")
+    (folder / "Pulumi.two.yaml").symlink_to(folder / "Pulumi.one.yaml")
+    return folder / "Pulumi.one.yaml"
+
+
+def a_device_without_end(folder: Path) -> Path:
+    (folder / "Pulumi.zero.yaml").symlink_to("/dev/zero")
+    return folder / "Pulumi.zero.yaml"
+
+
+MISNAMED = (no_file, a_folder, a_pipe_that_nobody_writes_to, links_in_a_circle, a_device_without_end)
+
+
+@pytest.mark.parametrize("make", MISNAMED, ids=lambda make: make.__name__.replace("_", " "))
+def test_what_is_no_readable_file_is_named(tmp_path: Path, make: Callable[[Path], Path]) -> None:
+    file = make(tmp_path)
+    assert file.name in refused("plan", "--stack", str(file))
+    for arguments in (
+        ("size", "--config", str(file), "--gpu", "a100-80g-pcie"),
+        ("tune", "--stack", "entry", "--from", str(file)),
+    ):
+        assert str(file) in refused(*arguments)
+    # A device without end is read to the bound of a plan, which takes a while: the bound itself is tested below.
+    if make is not a_device_without_end:
+        assert str(file) in refused("policy", "--plan", str(file))
+
+
+def test_reading_stops_at_the_bound(tmp_path: Path) -> None:
+    with pytest.raises(UnreadableFile, match="has more than 2 MiB"):
+        read_bytes(Path("/dev/zero"), 2 * MIB)
+    file = tmp_path / "file"
+    file.write_bytes(b"x" * MOST_OF_A_STACK_FILE)
+    assert len(read_bytes(file, MOST_OF_A_STACK_FILE)) == MOST_OF_A_STACK_FILE
+    file.write_bytes(b"x" * (MOST_OF_A_STACK_FILE + 1))
+    with pytest.raises(UnreadableFile, match="has more than 1 MiB"):
+        read_bytes(file, MOST_OF_A_STACK_FILE)
+
+
+def test_a_pipe_is_read_to_its_end(tmp_path: Path) -> None:
+    """As in `tierup policy --plan <(pulumi preview --json)`."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    keep = os.open(pipe, os.O_RDWR)
+    written = threading.Thread(target=lambda: pipe.write_bytes(b"y" * 300_000))
+    written.start()
+    threading.Timer(0.5, lambda: (written.join(), os.close(keep))).start()
+    assert len(read_bytes(pipe, MIB)) == 300_000
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'{"a":\n' * 200_000,
+        b"[" * 1_000_000,
+        b'{"deployment": {"resources": [{"urn": "' + b"x" * 1_000_000 + b'"}]}}',
+        b'{"steps": ' + b'{"a": ' * 100_000,
+        b"\x00" * 1000,
+        b'{"changeSummary": {"same": NaN}}',
+    ],
+    ids=["lines that begin an object", "brackets", "a long urn", "braces", "NUL", "NaN"],
+)
+def test_a_hostile_plan_gives_one_message(content: bytes) -> None:
+    text = refused("policy", "--plan", "-", stdin=content)
+    assert "standard input" in text
+    assert len(text) < 2000
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["[" * 100_000, "{}", "[]", '{"hidden_size": NaN}', f'{{"hidden_size": {"9" * 5000}}}', "\x00", "hello"],
+)
+def test_a_hostile_model_configuration_gives_one_message(tmp_path: Path, content: str) -> None:
+    file = tmp_path / "config.json"
+    file.write_text(content)
+    text = refused("size", "--config", str(file), "--gpu", "a100-80g-pcie")
+    assert str(file) in text
+    assert len(text) < 1000
+
+
+def test_a_reader_that_has_enough_ends_the_command_quietly() -> None:
+    for arguments in (["plan", "--stack", "standard"], ["compare"], ["render", "--stack", "standard"]):
+        command = [sys.executable, "-c", "from tierup.cli import main; main()", *arguments]
+        process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.wait(ENDS) == 128 + signal.SIGPIPE
+        assert process.stderr.read() == b""
+        process.stderr.close()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="NOT PROVEN, there is no /dev/full here")
+def test_a_full_disk_is_one_message(tmp_path: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-c", "from tierup.cli import main; main()", "plan", "--stack", "standard"]
+        result = subprocess.run(
+            command, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True, timeout=ENDS, check=False
+        )
+    assert result.returncode == 2
+    assert result.stderr == "error: the output cannot be written: No space left on device\n"
+    assert "/dev/full cannot be written" in refused("render", "--stack", "standard", "--out", "/dev/full")
+
+
+def test_a_file_is_replaced_in_one_step_or_left(tmp_path: Path) -> None:
+    file, link = tmp_path / "out.yaml", tmp_path / "link"
+    write_text(file, "one")
+    file.chmod(0o640)
+    link.symlink_to(file)
+    write_text(link, "two")
+    assert (file.read_text(), link.is_symlink(), file.stat().st_mode & 0o777) == ("two", True, 0o640)
+    for target in (tmp_path, tmp_path / "none" / "out.yaml", file / "out.yaml"):
+        with pytest.raises(UnwritableFile, match="cannot be written"):
+            write_text(target, "three")
+    with pytest.raises(UnicodeEncodeError):
+        write_text(file, "\ud800")
+    assert file.read_text() == "two"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "out.yaml"]
+    assert f"{tmp_path} cannot be written: Is a directory" in refused(
+        "render", "--stack", "standard", "--out", str(tmp_path)
+    )
