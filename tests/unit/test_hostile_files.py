@@ -1,6 +1,7 @@
 """Files that nobody should have named: each command ends soon, with one message and its exit code, and no traceback."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -27,12 +28,17 @@ MERGES = "a: &a {x: 1}\n" + "".join(
 CHAIN = "a0: &a0 [1]\n" + "".join(f"a{n}: &a{n} [*a{n - 1}]\n" for n in range(1, 500))
 
 
-def tierup(*arguments: str, stdin: bytes | None = None) -> subprocess.CompletedProcess[str]:
+PROVISIONERS = "from tierup.catalog.provisioners import load_provisioners; load_provisioners()"
+
+
+def tierup(
+    *arguments: str, stdin: bytes | None = None, project: Path = ROOT
+) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", "from tierup.cli import main; main()", *arguments]
     result = subprocess.run(
         command,
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        cwd=project,
+        env={**os.environ, "PYTHONPATH": str(project)},
         input=stdin,
         capture_output=True,
         timeout=ENDS,
@@ -43,9 +49,9 @@ def tierup(*arguments: str, stdin: bytes | None = None) -> subprocess.CompletedP
     )
 
 
-def refused(*arguments: str, stdin: bytes | None = None) -> str:
+def refused(*arguments: str, stdin: bytes | None = None, project: Path = ROOT) -> str:
     """The one message of a command that refuses its input."""
-    result = tierup(*arguments, stdin=stdin)
+    result = tierup(*arguments, stdin=stdin, project=project)
     assert "Traceback" not in result.stderr
     assert result.returncode in (1, 2), (result.returncode, result.stderr)
     return result.stdout + result.stderr
@@ -252,3 +258,22 @@ def test_a_file_is_replaced_in_one_step_or_left(tmp_path: Path) -> None:
     assert f"{tmp_path} cannot be written: Is a directory" in refused(
         "render", "--stack", "standard", "--out", str(tmp_path)
     )
+
+
+@pytest.mark.parametrize("file", sorted(path.name for path in (ROOT / "tierup/catalog").glob("*.yaml")))
+@pytest.mark.parametrize(
+    "mistake", [b"a: [\n", b"- 1\n", b"\xff\xfe", b""], ids=["syntax", "list", "not UTF-8", "empty"]
+)
+def test_a_mistake_in_the_catalogue_names_its_file(tmp_path: Path, file: str, mistake: bytes) -> None:
+    """As made by somebody who adds a card or raises a version."""
+    for name in ("tierup", "templates", "monitoring", "stacks"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "Pulumi.yaml", tmp_path)
+    (tmp_path / "tierup/catalog" / file).write_bytes(mistake)
+    if file == "provisioners.yaml":  # no command without a cluster reads it
+        run = [sys.executable, "-c", PROVISIONERS]
+        result = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert f"CatalogError: the catalogue is not valid:\n- {file}:" in result.stderr
+    else:
+        command = ["compare"] if file == "claims.yaml" else ["plan", "--stack", "entry"]
+        assert f"{file}:" in refused(*command, project=tmp_path)

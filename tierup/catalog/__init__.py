@@ -290,14 +290,18 @@ class CatalogError(TierError):
         super().__init__("the catalogue is not valid:\n" + "\n".join(f"- {problem}" for problem in problems))
 
 
+def text_of(file: str) -> str:
+    """A file of this folder; raises `CatalogError` if it cannot be read."""
+    try:
+        return Path(__file__).with_name(file).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise CatalogError([f"{file}: cannot be read: {error}"]) from error
+
+
 @functools.cache
 def load_catalog() -> Catalog:
     """The catalogue from the files in this folder."""
-    folder = Path(__file__).parent
-    gpus, servers, models = (
-        (folder / f"{table}.yaml").read_text(encoding="utf-8") for table in ("gpus", "servers", "models")
-    )
-    return parse_catalog(gpus, servers, models)
+    return parse_catalog(text_of("gpus.yaml"), text_of("servers.yaml"), text_of("models.yaml"))
 
 
 def parse_catalog(gpus_text: str, servers_text: str, models_text: str) -> Catalog:

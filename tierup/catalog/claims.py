@@ -3,12 +3,21 @@
 import functools
 from collections.abc import Mapping
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from tierup.catalog import Amount, CatalogError, Count, PrecisionKey, Sourced, Text, _Strict, parse_table
+from tierup.catalog import (
+    Amount,
+    CatalogError,
+    Count,
+    PrecisionKey,
+    Sourced,
+    Text,
+    _Strict,
+    parse_table,
+    text_of,
+)
 
 
 class Figure(StrEnum):
@@ -61,7 +70,7 @@ class GuideClaim(_Strict):
 @functools.cache
 def load_claims() -> Mapping[str, GuideClaim]:
     """The claims of claims.yaml, by id."""
-    return parse_claims(Path(__file__).with_name("claims.yaml").read_text(encoding="utf-8"))
+    return parse_claims(text_of("claims.yaml"))
 
 
 def parse_claims(text: str) -> Mapping[str, GuideClaim]:

@@ -6,7 +6,6 @@ To add an engine: a row in engine.yaml, and a module in tierup/manifests/engines
 import functools
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
-from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
@@ -21,6 +20,7 @@ from tierup.catalog import (
     Text,
     _Strict,
     parse_table,
+    text_of,
 )
 
 DEFAULT_ENGINE = "vllm"  # the one that is tested, and whose measurements the sizing model has most of
@@ -176,7 +176,7 @@ class EngineFacts(_Strict):
 @functools.cache
 def load_engines() -> Mapping[str, EngineFacts]:
     """The engines by name, in the order of engine.yaml."""
-    return parse_engines(Path(__file__).with_name("engine.yaml").read_text(encoding="utf-8"))
+    return parse_engines(text_of("engine.yaml"))
 
 
 def engine_facts(name: str) -> EngineFacts:

@@ -5,13 +5,22 @@ import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
-from pathlib import Path
 from typing import Annotated, Literal, Self
 
 import yaml
 from pydantic import Field, model_validator
 
-from tierup.catalog import CatalogError, Server, Source, Text, _Loader, _Strict, load_catalog, parse_table
+from tierup.catalog import (
+    CatalogError,
+    Server,
+    Source,
+    Text,
+    _Loader,
+    _Strict,
+    load_catalog,
+    parse_table,
+    text_of,
+)
 from tierup.catalog.price import Price
 
 Confidence = Literal["high", "medium", "low"]
@@ -119,7 +128,7 @@ for _tag in ("int", "float"):
 @functools.cache
 def load_prices() -> Prices:
     """The prices of prices.yaml and of the catalogue's servers."""
-    text = Path(__file__).with_name("prices.yaml").read_text(encoding="utf-8")
+    text = text_of("prices.yaml")
     return with_servers(parse_prices(text), load_catalog().servers)
 
 

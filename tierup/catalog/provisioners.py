@@ -2,10 +2,9 @@
 
 import functools
 from fnmatch import fnmatchcase
-from pathlib import Path
 from typing import Literal
 
-from tierup.catalog import CatalogError, Sourced, parse_table
+from tierup.catalog import CatalogError, Sourced, parse_table, text_of
 
 Limit = Literal["never", "one-node", "by-hand"]
 ONE_NODE: Limit = "one-node"
@@ -22,7 +21,7 @@ def limit_of(provisioner: str) -> Limit | None:
 def load_provisioners() -> dict[str, Sourced[Limit]]:
     """The table of provisioners.yaml; raises `CatalogError` with all problems."""
     problems: list[str] = []
-    text = Path(__file__).with_name("provisioners.yaml").read_text(encoding="utf-8")
+    text = text_of("provisioners.yaml")
     table = parse_table("provisioners", Sourced[Limit], text, problems)
     if problems:
         raise CatalogError(problems)

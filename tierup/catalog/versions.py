@@ -1,12 +1,11 @@
 """Which versions of other software this bundle pins, each once, in versions.yaml; the engines' are in engine.yaml."""
 
 import functools
-from pathlib import Path
 
 import yaml
 from pydantic import ValidationError
 
-from tierup.catalog import CatalogError, Text, _Loader, _Strict
+from tierup.catalog import CatalogError, Text, _Loader, _Strict, text_of
 
 
 class KubernetesVersions(_Strict):
@@ -32,9 +31,11 @@ def load_versions() -> Versions:
     Raises:
         CatalogError: naming every version that is missing or is no text (`1.30` is a number, `"1.30"` is not).
     """
-    text = Path(__file__).with_name("versions.yaml").read_text(encoding="utf-8")
+    text = text_of("versions.yaml")
     try:
         return Versions.model_validate(yaml.load(text, _Loader))
+    except yaml.YAMLError as error:
+        raise CatalogError([f"versions.yaml: YAML: {' '.join(str(error).split())}"]) from error
     except ValidationError as error:
         raise CatalogError(
             [f"versions.yaml: {'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()]

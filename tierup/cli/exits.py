@@ -45,7 +45,7 @@ def console() -> Console:
 
     class Output(Console):
         def on_broken_pipe(self) -> None:
-            raise  # Rich would end with 1, which means bad config; `main` has the right code
+            raise BrokenPipeError  # Rich would end with 1, which means bad config; `main` has the right code
 
     return Output(color_system=None if os.environ.get("NO_COLOR") else "auto")
 
