@@ -51,8 +51,8 @@ def notes(comparison: Comparison) -> Iterator[str]:
     yield "latencies: of the class with the highest priority, with the users of the stack file"
     if any(len(tier.models) > 1 for tier in comparison.tiers):
         yield (
-            "a tier with several models: the users of each column are those of the whole tier that this model can serve "
-            "its part of; the tier holds the fewest of them"
+            "a tier with several models: each column has the users of the whole tier that this model can serve its "
+            "part of; the tier holds the fewest of them"
         )
     for tier in comparison.tiers:
         yield from _not_compared(tier)
