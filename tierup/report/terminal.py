@@ -1,6 +1,5 @@
 """Text as a picture of a terminal, for pages that show what a command prints."""
 
-import html
 import io
 import re
 from collections.abc import Iterable
@@ -22,4 +21,4 @@ def svg(title: str, lines: Iterable[str], name: str) -> str:
     console = Console(record=True, width=_WIDTH, file=io.StringIO(), color_system="truecolor")
     for line in lines:
         console.print(Text(line, style="bold" if line.startswith("$ ") else ""))
-    return console.export_svg(title=html.escape(title), code_format=_FORMAT, unique_id=name)
+    return console.export_svg(title=title, code_format=_FORMAT, unique_id=name)
