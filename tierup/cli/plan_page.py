@@ -40,7 +40,9 @@ def lines(tier: Plan) -> Iterator[str]:
     storage = (
         f"{disk.tb.value:g} TB {disk.kind.value} (RAID {disk.raid.value}) at {disk.read_gb_s.value:g} GB/s"
     )
-    cpu = f"{server.cpu.sockets.value} x {server.cpu.model.value}, {server.cpu.threads.value} threads"
+    sockets = server.cpu.sockets.value
+    model = f"{sockets} sockets of {server.cpu.model.value}" if sockets > 1 else server.cpu.model.value
+    cpu = f"{model}, {server.cpu.threads.value} threads"
     yield f"  server    {cpu}, {server.memory.gb.value} GB {server.memory.type.value}, {storage}, {ports}"
     cost = f"${price(hardware_of(tier), load_prices()).purchase_usd:,.0f}"
     label = nodes.gpu.product_label.value

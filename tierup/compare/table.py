@@ -104,7 +104,8 @@ def _people(figure: Range) -> str:
 
 
 def _thousands(price: Range) -> str:
-    return f"${price.low / 1000:,.0f}k-{price.high / 1000:,.0f}k"
+    low, high = f"{price.low / 1000:,.0f}k", f"{price.high / 1000:,.0f}k"
+    return f"${low}" if low == high else f"${low}-{high}"
 
 
 def _counted(count: int, what: str) -> str:

@@ -144,6 +144,8 @@ def _type_fix(what: str, value: object, wanted: Any) -> str:
     if what == "a mapping":
         keys = f" ({', '.join(_keys(wanted))})" if hasattr(wanted, "model_fields") else ""
         return f"write its keys{keys} below it" + (", or leave it out" if value is None else "")
+    if what == "text" and isinstance(value, dict | list):
+        return "write one line of text"
     return _TYPE_FIXES.get(what, f"write {what}")
 
 
