@@ -10,10 +10,10 @@ from bills import TODAY
 from command import Command
 from cost_shapes import dec
 from focus_columns import read
+from money import usd
 
 from tierup.cli import cost as command
 from tierup.cli.generate import ROOT
-from tierup.cost.report.figures import usd
 
 MONTH = dec(730)
 
@@ -110,7 +110,10 @@ def test_a_mistake_is_one_message(tierup: Command, words: tuple[str, ...], what:
 def test_focus_is_valid_and_tells_beside_it_what_it_leaves_out(tierup: Command) -> None:
     ended = tierup("cost", "--stack", "standard", "--format", "focus")
     rows = read(ended.out)
-    assert ended.err == "note: not priced, so not in it: maintenance, labour, switch-ethernet, storage\n"
+    assert ended.err.splitlines() == [
+        "note: not priced, so not in it: maintenance, labour, switch-ethernet, storage",
+        "note: no day of the purchase is known, so no month bills it (nodes.purchased)",
+    ]
     assert rows[0]["BillingPeriodStart"] == "2026-11-01T00:00:00Z"
     total = dec(json_of(tierup, "--stack", "standard")["totals"]["usdPerHour"]) * 720
     effective = sum((dec(row["EffectiveCost"]) for row in rows), dec(0))

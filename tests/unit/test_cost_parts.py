@@ -10,8 +10,8 @@ from tier_plans import VARIANTS, plan_of
 
 from tierup.catalog.prices import load_prices
 from tierup.cost import bill_of, price
-from tierup.cost.analysis.rent import rented
 from tierup.cost.parts import IDLE, by_model, by_node, gpus_in_service, server_parts
+from tierup.cost.rent import rented
 from tierup.cost.types import Volume
 from tierup.manifests import render
 from tierup.stack.sections import StandbyMode

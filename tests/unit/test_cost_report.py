@@ -30,11 +30,11 @@ def page() -> str:
 
 
 def pictures(page: str) -> list[ET.Element]:
-    return [ET.fromstring(text) for text in re.findall(r"<svg.*?</svg>", page, re.DOTALL)]
+    return [ET.fromstring(text) for text in re.findall(r"<svg id=.*?</svg>", page, re.DOTALL)]
 
 
 def test_it_loads_nothing_and_runs_nothing(page: str) -> None:
-    assert re.findall(r"(?:src|href|url|@import|<script|<link|<iframe)", page) == []
+    assert re.findall(r"(?:src|href|url(?!\(#)|@import|<script|<link|<iframe)", page) == []
     assert page.startswith("<!doctype html>")
 
 
@@ -54,7 +54,9 @@ def test_every_picture_has_a_title_and_is_told_in_words(page: str) -> None:
 def test_bars_are_as_long_as_their_figures_and_end_at_the_sum(page: str, name: str) -> None:
     report, outlook = tier(name)
     bars = pictures(page)[0]
-    mine = [item for item in bars.iter("rect") if item.get("data-stack") == name]
+    mine = [
+        item for item in bars.iter("rect") if (item.get("class"), item.get("data-stack")) == ("bar", name)
+    ]
     figures = {str(item.get("data-component")): dec(str(item.get("data-usd-per-month"))) for item in mine}
     priced = {item.component for item in report.components if item.usd_per_month}
     assert set(figures) == priced

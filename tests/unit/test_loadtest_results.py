@@ -122,7 +122,7 @@ def test_the_report_fetches_nothing_and_escapes_what_a_server_said() -> None:
 
 
 def cells(heading: str) -> list[list[str]]:
-    (table,) = re.findall(rf"<h2>{heading}</h2>\n<table>(.*?)</table>", REPORT, re.DOTALL)
+    (table,) = re.findall(rf"<h2>{heading}</h2>\n<div [^>]*>\n<table>(.*?)</table>", REPORT, re.DOTALL)
     return [re.findall(r"<td>(.*?)</td>", row) for row in table.split("<tr>")[2:]]
 
 
@@ -183,7 +183,7 @@ def test_every_point_of_the_plots_stands_where_the_files_number_is() -> None:
     latency = LogAxis(10, 1000, plots.BOTTOM, plots.TOP)  # from 50 to 600 ms
     shown = points("distribution", "chat")
     assert shown == [(percent.at(5 * n), latency.at(value)) for n, value in enumerate(item.ttft_steps_ms)]
-    promised = points("ttft", "chat promised")
+    promised = points("ttft", "chat, promised 500 ms")
     assert [x for x, _ in promised] == [plots.LEFT, plots.RIGHT]
 
 

@@ -6,7 +6,8 @@ from rich.console import Console
 from rich.table import Table
 
 from tierup.catalog.prices import load_prices
-from tierup.cost import hardware_of, price
+from tierup.cost import bill_of, price
+from tierup.cost.report.figures import NOT_PRICED, CurrencyOut
 from tierup.findings.model import open_warnings
 from tierup.plan.model import ModelCapacity, ModelPlan, Plan
 from tierup.sizing import Range
@@ -40,10 +41,16 @@ def lines(tier: Plan) -> Iterator[str]:
     disk = f"{said.tb.value:g} TB {said.kind.value} (RAID {said.raid.value}) at {said.read_gb_s.value:g} GB/s"
     cpu = f"{server.cpu.sockets.value} x {server.cpu.model.value}, {server.cpu.threads.value} threads"
     yield f"  server    {cpu}, {server.memory.gb.value} GB {server.memory.type.value}, {disk}, {ports}"
-    bought = f"${price(hardware_of(tier), load_prices()).purchase_usd:,.0f}"
+    cost, money = price(bill_of(tier, servers_only=True), load_prices()), CurrencyOut.of(tier.currency)
+    rented = nodes.rental is not None
+    paid = f"rented ({nodes.rental})" if rented else "to buy, spares too"
+    usd = cost.usd_per_month if rented else cost.purchase_usd
+    sum_paid = (
+        NOT_PRICED if cost.unpriced and not usd else money.text(usd, 0) + (" a month" if rented else "")
+    )
     label = nodes.gpu.product_label.value
     used = f"{tier.gpus_used} of {nodes.gpus_in_service} x {label} used at rest"
-    yield f"  GPUs      {used}; to buy, spares too: {bought}"
+    yield f"  GPUs      {used}; {paid}: {sum_paid}"
     for model in tier.models:
         yield from _model(tier, model)
 

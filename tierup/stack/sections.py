@@ -154,11 +154,34 @@ class Standby(Strict):
     count: Annotated[int | None, Field(ge=0, le=100)] = None
 
 
+class Tenure(StrEnum):
+    """How the stack has its servers: bought, or rented by the hour."""
+
+    OWNED = "owned"
+    RENTED = "rented"
+
+
+class Rent(Strict):
+    """The offer at which servers are rented; what is left out takes the cheapest offer."""
+
+    provider: Annotated[str | None, Field(min_length=1, description="As `tierup cost` names it")] = None
+    region: Annotated[str | None, Field(min_length=1)] = None
+    term_months: Annotated[
+        int | None, Field(ge=1, le=120, description="Months that are committed; default: on demand")
+    ] = None
+
+
 class Nodes(Strict):
     """The GPU servers."""
 
     server: Annotated[str, Field(description="A server of the catalogue")]
     provider: Provider | None = None
+    tenure: Tenure | None = None
+    rent: Annotated[Rent | None, Field(description="Only with the tenure `rented`")] = None
+    purchased: Annotated[
+        datetime.date | None,
+        Field(description="The day on which owned servers were bought; default: that of the server's quote"),
+    ] = None
     count: Annotated[
         int | None, Field(ge=1, le=1000, description="GPU servers in service, without spares")
     ] = None
@@ -370,8 +393,21 @@ class Quote(Strict):
     as_of: Annotated[datetime.date, Field(description="The date of the quote")]
 
 
+class Currency(Strict):
+    """The currency in which costs are shown, with a dated exchange rate; prices and budgets stay in USD."""
+
+    code: Annotated[str, Field(pattern=r"^[A-Z]{3}$", description="ISO 4217, such as EUR")]
+    per_usd: Annotated[Money, Field(gt=0, le=1_000_000, description="Units of the currency for one USD")]
+    source: Annotated[
+        str, Field(pattern=r"^\s*\S[\s\S]+\S\s*$", description="Who gave the rate, and in which document")
+    ]
+    as_of: Annotated[datetime.date, Field(description="The date of the rate")]
+
+
 class Cost(Strict):
-    """Your own prices and cost factors."""
+    """Your own prices and cost factors, and the currency of the reports."""
+
+    currency: Currency | None = None
 
     quotes: Annotated[
         dict[NodeName, Quote] | None,

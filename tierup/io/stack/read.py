@@ -1,5 +1,7 @@
 """Read a stack file into the same values that Pulumi's own parser passes to the program."""
 
+import dataclasses
+import datetime
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -106,7 +108,7 @@ def parse_stack(text: str, stack: str, file: str) -> RawStack:
         )
         return _unreadable(stack, *findings, wrong)
     raw = split_config(stack, config)
-    return RawStack(stack, raw.values, raw.secrets, (*findings, *raw.findings))
+    return dataclasses.replace(raw, findings=(*findings, *raw.findings))
 
 
 def _top_level(document: Mapping[Any, Any]) -> list[Finding]:
@@ -120,6 +122,11 @@ def _top_level(document: Mapping[Any, Any]) -> list[Finding]:
             Finding(Code.UNKNOWN_KEY, key, "there is no such top-level key", fix, allowed=allowed)
         )
     return findings
+
+
+def latest_day() -> datetime.date:
+    """The date where it is latest on Earth, so that no one's today is refused as the future."""
+    return (datetime.datetime.now(datetime.UTC) + datetime.timedelta(hours=14)).date()
 
 
 def split_config(stack: str, config: Mapping[Any, Any]) -> RawStack:
@@ -148,7 +155,7 @@ def split_config(stack: str, config: Mapping[Any, Any]) -> RawStack:
         elif namespace == PROJECT:
             values[key] = value
             findings.extend(_clear_tokens(value, key))
-    return RawStack(stack, values, frozenset(secrets), tuple(findings))
+    return RawStack(stack, values, frozenset(secrets), tuple(findings), day=latest_day())
 
 
 def _is_secure(value: object) -> bool:

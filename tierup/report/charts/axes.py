@@ -59,6 +59,11 @@ def labelled(axis: Axis, label: Callable[[float], str] = "{:g}".format) -> list[
     return [(axis.at(value), label(value)) for value in axis.ticks()]
 
 
+def milliseconds(ms: float) -> str:
+    """A time of an axis with its unit: seconds from one second on."""
+    return f"{ms:g} ms" if ms < 1000 else f"{ms / 1000:g} s"
+
+
 def round_above(value: float) -> float:
     """The smallest round value that is not below this one."""
     power = power_below(value)
