@@ -69,7 +69,7 @@ def noted(path: str, defaults: set[str]) -> bool:
 
 @pytest.mark.parametrize("path", OPEN)
 def test_every_missing_value_is_printed_as_a_default(path: str) -> None:
-    variants = ({}, {"standby": {"mode": "cold"}}, {"tenure": "rented"})
+    variants: tuple[dict[str, object], ...] = ({}, {"standby": {"mode": "cold"}}, {"tenure": "rented"})
     defaults = [item for more in variants for item in small_plan(nodes={"server": FOUR} | more).defaults]
     assert noted(path, {default.path for default in defaults})
 

@@ -10,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 from tier_plans import plan_of
 
-from loadtest import plots
+from loadtest import plots, rows
 from loadtest.outcome import measured_time, results
 from loadtest.prediction import predict
 from loadtest.profile import Profile, TokenRatio, request_classes
@@ -185,6 +185,44 @@ def test_every_point_of_the_plots_stands_where_the_files_number_is() -> None:
     assert shown == [(percent.at(5 * n), latency.at(value)) for n, value in enumerate(item.ttft_steps_ms)]
     promised = points("ttft", "chat, promised 500 ms")
     assert [x for x, _ in promised] == [plots.LEFT, plots.RIGHT]
+
+
+def answers(name: str, seconds: float, count: int = 60) -> list[Sample]:
+    """Answers whose first token came after so many seconds."""
+    chunks = tuple(seconds + 0.01 * token for token in range(20))
+    more: dict[str, Any] = {"chunks": chunks, "prompt_tokens": 510, "answer_tokens": 20}
+    return [Sample(name, Outcome.ANSWERED, 25 + place, seconds + 0.5, **more) for place in range(count)]
+
+
+@pytest.mark.parametrize(
+    ("samples", "state", "words"),
+    [
+        ([*answers("chat", 0.1), *answers("longform", 0.1)], "kept", "promises kept;"),
+        (answers("chat", 0.1), "unmeasured", "promises kept, 2 not measured;"),
+        ([*answers("chat", 30), *answers("longform", 0.1)], "broken", "promises NOT kept;"),
+        (answers("chat", 30), "broken", "promises NOT kept, 2 not measured;"),
+        ([Sample("chat", Outcome.REFUSED, 30, 0.01)], "unmeasured", "promises not measured;"),
+        ([Sample("chat", Outcome.FAILED, 30, 0.01, reason="HTTP 503")], "broken", "promises not measured;"),
+    ],
+)
+def test_what_was_not_measured_is_not_called_broken(samples: list[Sample], state: str, words: str) -> None:
+    found = run_of(Recording(samples=samples, seconds=141))
+    assert rows.state(found) == state
+    assert rows.summary(found).startswith(words)
+    page = render(found)
+    assert f'<p class="word {state}">{words}' in page
+    assert found.kept is (state == "kept")
+
+
+def test_axes_and_dashed_lines_have_units_and_names() -> None:
+    texts = re.findall(r'<text class="axis"[^>]*>(.*?)</text>', REPORT)
+    ticks = [text for text in texts if text[0].isdigit()]
+    assert all(re.fullmatch(r"[\d.]+( ms| s| %|/s)", tick) for tick in ticks), ticks
+    assert not [tick for tick in ticks if re.match(r"\d{4,} ms", tick)]
+    legend = re.findall(r'<li class="line-label">.*?</i>(.*?)</li>', REPORT)
+    dashed = re.findall(r'data-name="([^"]*)"[^>]*stroke-dasharray', REPORT)
+    assert dashed == ["chat, promised 500 ms", "longform, promised 10 s"]
+    assert set(dashed) <= set(legend)
 
 
 def test_a_run_without_answers_has_a_page_too() -> None:

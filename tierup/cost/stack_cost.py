@@ -78,5 +78,13 @@ class StackCost:
         return self.cost.prices | self.owned.prices | {item.id: item for item in others}
 
     def stale_prices(self) -> Iterator[Finding]:
-        """All used prices that are too old, in one warning."""
-        return stale(self.used_prices.values(), self.today)
+        """All used prices that are too old, and the rate of the currency, in one warning."""
+        rates = () if (rate := self._rate()) is None else (rate,)
+        return stale((*self.used_prices.values(), *rates), self.today)
+
+    def _rate(self) -> Price | None:
+        """The exchange rate, as dated as a price is; None for USD."""
+        money = self.plan.currency
+        if money.source is None or money.as_of is None:
+            return None
+        return Price(f"currency {money.code}", money.per_usd, money.code, money.source, money.as_of, "high")
