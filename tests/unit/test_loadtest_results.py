@@ -7,35 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from load_pages import PROFILE, answers, run_of
 from pydantic import ValidationError
-from tier_plans import plan_of
 
 from loadtest import plots, rows
-from loadtest.outcome import measured_time, results
-from loadtest.prediction import predict
-from loadtest.profile import Profile, TokenRatio, request_classes
+from loadtest.outcome import measured_time
 from loadtest.report import render
 from loadtest.run import Recording
 from loadtest.samples import Outcome, Sample
 from tierup.report.charts.axes import LinearAxis, LogAxis
-from tierup.tuning.results import Arrival, Results, Spread, read
+from tierup.tuning.results import Spread, read
 
 PAGE = (Path(__file__).parents[2] / "docs/loadtest.md").read_text(encoding="utf-8")
-PLAN = plan_of("standard")
-PROFILE = Profile(
-    url="http://127.0.0.1:8080",
-    model="qwen2.5-7b",
-    classes=request_classes(PLAN),
-    token_ratio=TokenRatio(),
-    arrival=Arrival.CLOSED,
-    users=50,
-    rate=0,
-    think=20,
-    warmup=20,
-    seconds=120,
-    timeout=60,
-    ignore_eos=False,
-)
 
 
 def recorded_run(seed: int = 1) -> Recording:
@@ -54,14 +37,6 @@ def recorded_run(seed: int = 1) -> Recording:
         name = "longform" if number % 7 in (0, 2) else "chat"
         samples.append(Sample(name, outcome, rng.uniform(0, 140), first + 0.5, **usual))
     return Recording(samples=samples, seconds=141)
-
-
-def run_of(recording: Recording) -> Results:
-    window = measured_time(PROFILE, recording)
-    assert window is not None
-    expected = predict(PLAN, PLAN.models[0], users=50)
-    began = "2026-11-25T10:00:00+00:00"
-    return results(PLAN, PLAN.models[0], PROFILE, recording, window, prediction=expected, started_at=began)
 
 
 RUN = run_of(recorded_run())
@@ -185,13 +160,6 @@ def test_every_point_of_the_plots_stands_where_the_files_number_is() -> None:
     assert shown == [(percent.at(5 * n), latency.at(value)) for n, value in enumerate(item.ttft_steps_ms)]
     promised = points("ttft", "chat, promised 500 ms")
     assert [x for x, _ in promised] == [plots.LEFT, plots.RIGHT]
-
-
-def answers(name: str, seconds: float, count: int = 60) -> list[Sample]:
-    """Answers whose first token came after so many seconds."""
-    chunks = tuple(seconds + 0.01 * token for token in range(20))
-    more: dict[str, Any] = {"chunks": chunks, "prompt_tokens": 510, "answer_tokens": 20}
-    return [Sample(name, Outcome.ANSWERED, 25 + place, seconds + 0.5, **more) for place in range(count)]
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import datetime
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from decimal import Decimal
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -22,6 +22,7 @@ from tierup.cost.report.figures import (
     PriceOut,
     Redacted,
     Table,
+    amounts,
     price_table,
     rounded,
 )
@@ -267,20 +268,12 @@ def _parts(report: StackReport) -> Iterator[Table]:
     yield Table.of("the same GPUs rented", report.rented, _rents(money))
 
 
-def _hour_and_month(money: CurrencyOut) -> Mapping[str, Callable[[Any], str]]:
-    """The two columns of every table of costs."""
-    return {
-        f"{money.code}/hour": lambda item: money.text(item.usd_per_hour, 4),
-        f"{money.code}/month": lambda item: money.text(item.usd_per_month),
-    }
-
-
 def _lines(money: CurrencyOut) -> Mapping[str, Callable[[LineOut], str]]:
     return {
         "component": lambda line: line.component,
         "what": lambda line: line.name,
         "quantity": lambda line: f"{line.quantity:f} {line.unit}",
-        **_hour_and_month(money),
+        **amounts(money),
         "range": lambda line: money.between(line.low_usd_per_month, line.high_usd_per_month),
         "bought": lambda line: "" if line.purchase_usd is None else money.text(line.purchase_usd),
     }
@@ -290,7 +283,7 @@ def _nodes(money: CurrencyOut) -> Mapping[str, Callable[[NodeOut], str]]:
     return {
         "server": lambda node: node.role,
         "count": lambda node: str(node.count),
-        **_hour_and_month(money),
+        **amounts(money),
         "bought": lambda node: money.text(node.purchase_usd),
     }
 
@@ -299,7 +292,7 @@ def _models(money: CurrencyOut) -> Mapping[str, Callable[[ModelOut], str]]:
     return {
         "model": lambda model: model.name,
         "GPUs": lambda model: str(model.gpus),
-        **_hour_and_month(money),
+        **amounts(money),
     }
 
 

@@ -4,7 +4,7 @@ import datetime
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from decimal import ROUND_HALF_UP, Decimal
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
@@ -80,6 +80,14 @@ class CurrencyOut(Out):
         """The rate with its source and date; empty for USD."""
         at = f"in {self.code} at {self.per_usd:f} {self.code} per USD"
         return "" if self.code == USD else f"{at} ({self.source}, {self.as_of})"
+
+
+def amounts(money: CurrencyOut) -> Mapping[str, Callable[[Any], str]]:
+    """The columns of `Money`, for every table of costs."""
+    return {
+        f"{money.code}/hour": lambda item: money.text(item.usd_per_hour, 4),
+        f"{money.code}/month": lambda item: money.text(item.usd_per_month),
+    }
 
 
 class PriceOut(Out):

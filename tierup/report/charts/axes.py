@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 STEPS = (1, 2, 5, 10)  # of a power of ten: the round values of every axis
 _LINEAR_TICKS = 6  # about so many
-# Three hues that colour-blind people tell apart on white (Okabe and Ito), then three more.
-COLOURS = ("#0072b2", "#d55e00", "#007a5a", "#aa3377", "#8a6d00", "#555555")
+# Three hues that colour-blind people tell apart on white (Okabe and Ito, the second darker, so that text in it can be
+# read: contrast of 4.5 or more), then three more.
+COLOURS = ("#0072b2", "#b84f00", "#007a5a", "#aa3377", "#8a6d00", "#555555")
 Tick = tuple[float, str]  # pixel and label
 
 

@@ -11,7 +11,7 @@ from tierup.report.charts.axes import COLOURS
 
 LEFT, RIGHT, TOP, ROW, HEIGHT, OPEN = 16, 864, 44, 84, 24, 40  # pixels; OPEN: what has no length is this wide
 # Two more than the comparison's, for eight components.
-HUES = (*COLOURS, "#56b4e9", "#e69f00")
+HUES = (*COLOURS, "#5b3fa0", "#7a4a21")
 
 
 @dataclass(frozen=True)
