@@ -101,13 +101,15 @@ class User:
     def left(self) -> list[str]:
         """Processes that run in the user's folders or have one on their command line."""
         found = []
-        for place in Path("/proc").glob("[0-9]*"):
+        for process_folder in Path("/proc").glob("[0-9]*"):
             try:
-                command_line = (place / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-                if str(self.folder) in command_line or str((place / "cwd").readlink()).startswith(
+                command_line = (
+                    (process_folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                )
+                if str(self.folder) in command_line or str((process_folder / "cwd").readlink()).startswith(
                     str(self.folder)
                 ):
-                    found.append(f"{place.name} {command_line}")
+                    found.append(f"{process_folder.name} {command_line}")
             except OSError:  # it has just ended, or is a zombie
                 continue
         return found
@@ -134,8 +136,8 @@ def user() -> Iterator[User]:
 
 def get(url: str) -> dict[str, Any]:
     with urllib.request.urlopen(url, timeout=10) as answer:
-        said: dict[str, Any] = json.load(answer)
-    return said
+        body: dict[str, Any] = json.load(answer)
+    return body
 
 
 def ask_prometheus(url: str, query: str) -> dict[str, str]:
@@ -146,7 +148,7 @@ def ask_prometheus(url: str, query: str) -> dict[str, str]:
 
 def test_a_user_sends_requests_reads_metrics_edits_files_and_stops(user: User) -> None:
     process = user.up(engines=2)
-    user.wait("Ctrl-C ends all of it.", HEALTH_SECONDS)
+    user.wait("Ctrl-C ends everything.", HEALTH_SECONDS)
     url = user.printed_value(r"serves at (http://\S+/v1)")
     key_file = Path(user.printed_value(r"keys +(\S+): web"), "web")
     assert key_file.stat().st_mode & 0o777 == 0o600

@@ -129,7 +129,7 @@ def test_a_page_of_several_stacks_has_one_currency(tierup: Command, tmp_path: Pa
     page = file.read_text(encoding="utf-8")
     assert "$" not in page
     owned = json.loads(output(tierup, "--stack", "owned", "--json"))["totals"]["usdPerMonth"]
-    assert f"EUR {(dec(owned) * dec('0.86')).quantize(dec('0.01')):,f} a month" in page
+    assert f"EUR {(dec(owned) * dec('0.86')).quantize(dec('0.01')):,f} <small>a month" in page
 
 
 # FOCUS, by month

@@ -58,12 +58,12 @@ def test_no_increase_at_all_is_a_limit() -> None:
     assert list(Limits(budget(max_increase_usd_per_month="0")).increase(BEFORE, BEFORE + Decimal("0.01")))
 
 
-def test_what_is_made_first_is_no_increase() -> None:
+def test_a_first_deployment_is_no_increase() -> None:
     assert list(Limits(budget(max_increase_usd_per_month="0")).increase(Decimal(0), BEFORE)) == []
 
 
 @pytest.mark.parametrize("mode", BudgetMode)
-def test_the_mode_decides_how_far_it_goes(mode: BudgetMode) -> None:
+def test_the_mode_decides_the_severity(mode: BudgetMode) -> None:
     severity = Severity.ERROR if mode is BudgetMode.MANDATORY else Severity.WARNING
     cost = price(bill(), load_prices(), TODAY)
     (month,) = Limits(budget(mode, monthly_usd="1")).month(cost)
@@ -89,6 +89,6 @@ def test_fresh_prices_are_no_finding() -> None:
 def test_a_quote_holds_in_the_plan_and_in_the_comparison_too() -> None:
     out = Console(record=True, width=200, color_system=None)
     show(small_plan(**QUOTED), out)
-    assert "to buy, spares too: $55,000" in out.export_text()
+    assert "purchase price with spares: $55,000" in out.export_text()
     assert price_of(small_plan(**QUOTED), 3).p50 == 165_000
     assert price_of(small_plan(), 3).p50 == 180_000

@@ -1,4 +1,4 @@
-"""Prints what a stack costs, owned or rented, from its file alone: every price with its source, nothing at zero."""
+"""Prints what a stack costs, owned or rented, from its file: every price with its source, missing prices by name."""
 
 import datetime
 from dataclasses import dataclass, replace
@@ -22,7 +22,7 @@ from tierup.cli.cost_options import (
     month_of,
     write_page,
 )
-from tierup.cli.cost_page import ending, page
+from tierup.cli.cost_page import cost_exit_code, page
 from tierup.cli.exits import UsageError, console, examples
 from tierup.cli.project import OptionalStack, project_folder
 from tierup.cost import Outlook, StackCost
@@ -48,7 +48,7 @@ EXAMPLES = examples(
 
 
 class Format(StrEnum):
-    """The form of a cost: for a person, a program, a page, a cost tool."""
+    """The formats of a cost: for a person, a program, a pull request, a cost tool."""
 
     TEXT = "text"
     JSON = "json"
@@ -65,65 +65,64 @@ def cost(
         typer.Option(
             "--plan",
             metavar="FILE",
-            help="What a plan changes: a saved `pulumi preview --json --show-sames` or `pulumi stack export`, - for "
-            "standard input",
+            help="Cost of a plan's changes: a saved `pulumi preview --json --show-sames` or `pulumi stack export`, "
+            "- for standard input",
         ),
     ] = None,
     preview: Annotated[
-        bool, typer.Option("--preview", help="The same of a plan that `pulumi preview` makes now")
+        bool, typer.Option("--preview", help="The same for a plan that `pulumi preview` makes now")
     ] = False,
     named: Annotated[
         Format | None,
         typer.Option("--format", help="The form of the output", show_default="text", case_sensitive=False),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Short for --format json")] = False,
-    strict: Annotated[
-        bool, typer.Option("--strict", help="End with exit code 4 where something is not priced")
-    ] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit code 4 if something has no price")] = False,
     utilisation: Utilisation = None,
     api: Api = None,
     to_file: Page = None,
     beside: Beside = None,
     month: Month = None,
 ) -> None:
-    """What a stack costs a month, and the same GPUs bought or rented. Needs no cluster and decrypts nothing.
+    """Print the monthly cost of a stack, and of the same GPUs bought or rented. Needs no cluster and decrypts nothing.
 
-    In JSON and Markdown all findings are part of it; else errors go to standard error.
+    JSON and Markdown contain all findings; in other formats errors go to standard error.
     """
     if as_json and named not in (None, Format.JSON):
         raise UsageError(f"--json and --format {named} differ - give one")
     kind = Format.JSON if as_json else named if named is not None else Format.TEXT
     if beside and to_file is None:
-        raise UsageError("--beside is for --report - give a file for the page too")
+        raise UsageError("--beside adds to --report - give its file too")
     if month is not None and kind is not Format.FOCUS:
         raise UsageError("--month is for --format focus - leave it out")
     if plan is not None and preview:
-        raise UsageError("--plan and --preview are two plans - give one")
+        raise UsageError("--plan and --preview both name a plan - give one")
     if plan is not None or preview:
         if kind in (Format.FOCUS, Format.OPENCOST) or (utilisation, api, to_file) != (None, None, None):
             raise UsageError(
-                "what a plan changes is printed as text, json or markdown - leave the other options"
+                "--plan and --preview print text, json or markdown - leave out other formats, "
+                "--utilisation, --api and --report"
             )
         from tierup.cli import cost_plan
 
         raise typer.Exit(cost_plan.print_cost(plan, stack, today(), kind, strict))
     if stack is None:
-        raise UsageError("name a stack (--stack), or give a plan (--plan)")
-    asked = (utilisation, api)
+        raise UsageError("name a stack (--stack) or a plan (--plan)")
+    options = (utilisation, api)
     tier, billed = planned(stack), month_of(month, today())
-    priced = priced_stack(tier, today(), *asked)
+    priced = priced_stack(tier, today(), *options)
     _print(priced, kind, billed)
     if to_file is not None:
         plans = [
             replace(planned(name), currency=tier.currency) for name in beside or ()
         ]  # one page, one scale
-        others = [priced_stack(other, today(), *asked) for other in plans]
+        others = [priced_stack(other, today(), *options) for other in plans]
         write_page(to_file, [(item.report, item.outlook) for item in (priced, *others)])
-    raise typer.Exit(ending(priced.findings, priced.report.unpriced, strict))
+    raise typer.Exit(cost_exit_code(priced.findings, priced.report.unpriced, strict))
 
 
 def today() -> datetime.date:
-    """The day against which prices are called old."""
+    """The current date, UTC; the age of prices is relative to it."""
     return datetime.datetime.now(datetime.UTC).date()
 
 
@@ -135,7 +134,7 @@ def planned(stack: str) -> Plan:
 
 @dataclass(frozen=True, slots=True)
 class PricedStack:
-    """A stack's cost, its outlook and findings, and all of it as it is reported."""
+    """A stack's cost, outlook and findings, and the report with all of them."""
 
     cost: StackCost
     outlook: Outlook
@@ -144,14 +143,14 @@ class PricedStack:
 
 
 def priced_stack(plan: Plan, day: datetime.date, utilisation: str | None, api: str | None) -> PricedStack:
-    """A stack's cost as of a day, and its outlook under what the user states."""
+    """A stack's cost as of a day, and its outlook under a given utilisation and API price; raises UsageError."""
     cost = StackCost.of(plan, load_prices(), day)
     try:
         outlook = cost.outlook(fraction(utilisation), api_price(api))
     except ValueError as error:
         raise UsageError(f"--utilisation: {error}") from error
-    over = (item for item in plan.findings if item.code in BUDGET_CODES)
-    findings = (*over, *acceptance.marked(cost.stale_prices(), plan.accept))
+    over_budget = (item for item in plan.findings if item.code in BUDGET_CODES)
+    findings = (*over_budget, *acceptance.marked(cost.stale_prices(), plan.accept))
     return PricedStack(cost, outlook, findings, StackReport.of(cost, outlook, findings))
 
 
@@ -163,7 +162,7 @@ def _print(priced: PricedStack, kind: Format, month: datetime.date) -> None:
         case Format.JSON:
             print(report.model_dump_json(by_alias=True, indent=2))
         case Format.MARKDOWN:
-            print(cost_page.render(report), end="")
+            print(cost_page.as_markdown(report), end="")
         case Format.FOCUS:
             export_focus(priced.cost, month, priced.findings)
         case Format.OPENCOST:

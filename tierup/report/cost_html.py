@@ -27,7 +27,7 @@ def render(tiers: Sequence[tuple[StackReport, Outlook]]) -> str:
 
 
 def month(tiers: Sequence[StackReport]) -> Table:
-    """The bars' figures, and what has none."""
+    """The figures of the bar chart, with unpriced components."""
     names = dict.fromkeys(item.component for tier in tiers for item in tier.components)
     return Table(
         "a month",

@@ -15,7 +15,7 @@ _ROOT = "%SRCROOT%"  # by convention, the root folder of the repository
 _CODES = tuple(Code)
 
 
-def render(report: Report, version: str) -> str:
+def as_sarif(report: Report, version: str) -> str:
     """The log of one run; `version` is the version of tierup."""
     counts: Counter[str] = Counter()
     results = [_result(report, finding, line, counts) for finding, line in report.ordered]
@@ -36,10 +36,10 @@ def log(category: str, rules: Sequence[Any], results: Sequence[Any], version: st
 def location(file: str, name: str, line: int | None = None) -> dict[str, Any]:
     """A SARIF location: a file relative to the project, its line if known, and a logical name."""
     uri = PurePosixPath("/", redacted(file)).as_uri().removeprefix("file:///")
-    place: dict[str, Any] = {"artifactLocation": {"uri": uri, "uriBaseId": _ROOT}}
+    physical: dict[str, Any] = {"artifactLocation": {"uri": uri, "uriBaseId": _ROOT}}
     if line is not None:
-        place["region"] = {"startLine": line}
-    return {"physicalLocation": place, "logicalLocations": [{"fullyQualifiedName": name}]}
+        physical["region"] = {"startLine": line}
+    return {"physicalLocation": physical, "logicalLocations": [{"fullyQualifiedName": name}]}
 
 
 def _rule(code: Code) -> dict[str, Any]:

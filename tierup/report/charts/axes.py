@@ -1,4 +1,4 @@
-"""Axes of charts: the pixel where a value stands, the values that have a tick, and the colours of what is drawn."""
+"""Axes of charts: the pixel of a value, the ticks, and the colours of curves and bars."""
 
 import math
 from collections.abc import Callable
@@ -22,7 +22,7 @@ class LogAxis:
     end: float
 
     def at(self, value: float) -> float:
-        """The pixel of a value; what is outside stands on the edge."""
+        """The pixel of a value; values outside the axis are put on its edge."""
         inside = min(max(value, self.low), self.high)
         share = math.log(inside / self.low) / math.log(self.high / self.low)
         return round(self.start + share * (self.end - self.start), 1)

@@ -1,4 +1,4 @@
-"""The chart of what a month costs: one bar for each tier, by component."""
+"""The chart of monthly costs: one bar per tier, divided by component."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -49,7 +49,7 @@ class LegendEntry:
 
 @dataclass(frozen=True)
 class Bars:
-    """The picture; `description` is the same in words."""
+    """The chart; `description` is its text alternative."""
 
     height: int
     segments: list[Segment]
@@ -65,8 +65,8 @@ def bars(tiers: Sequence[StackReport]) -> Bars:
     most = max((tier.totals.usd_per_month for tier in tiers), default=Decimal(0))
     pixels = (RIGHT - OPEN - LEFT) / most if most else Decimal(0)
     segments, sums = [], []
-    for place, tier in enumerate(tiers):
-        x, y = Decimal(LEFT), TOP + place * ROW
+    for index, tier in enumerate(tiers):
+        x, y = Decimal(LEFT), TOP + index * ROW
         for item in tier.components:
             if item.usd_per_month:
                 width = item.usd_per_month * pixels
