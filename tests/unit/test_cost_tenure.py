@@ -11,13 +11,14 @@ from cost_shapes import dec
 from small_stack import NODES, codes, findings, small_plan
 
 from tierup.catalog.prices import load_prices
-from tierup.cost import Limits, StackCost, bill_of, bill_of_resources, price
+from tierup.cost import Limits, PlanCost, StackCost, bill_of, bill_of_resources, price
 from tierup.cost.rent import chosen
 from tierup.cost.report.cost import StackReport
+from tierup.cost.report.difference import DifferenceReport, components, details, head, verdict
 from tierup.cost.types import Kind
 from tierup.plan.inputs import node_inputs
-from tierup.plan.model import Plan, Rental
-from tierup.resources.model import Resource
+from tierup.plan.model import DOLLARS, Plan, Rental
+from tierup.resources.model import Change, Resource
 
 PRICES = load_prices()
 A100 = "standard-2x-a100-80g-pcie"
@@ -225,3 +226,21 @@ def test_an_old_rate_is_reported_with_the_old_prices() -> None:
 def test_a_budget_stays_in_usd_whatever_is_shown() -> None:
     limits = small_plan(cost={"currency": EUR}, budget={"monthlyUsd": 10**6})
     assert list(Limits(limits.budget).month(price(bill_of(limits), PRICES))) == []
+
+
+def test_the_cost_of_a_change_is_shown_in_the_stacks_currency_and_reported_in_usd() -> None:
+    (was, now) = (next(nodes_of(plan)) for plan in (rented(), small_plan()))
+    planned = PlanCost.of((Change("update", was, now),), PRICES)
+    euros = small_plan(cost={"currency": EUR}).currency
+    shown, plain = (DifferenceReport.of("small", planned, TODAY, (), money) for money in (euros, DOLLARS))
+    assert shown.total == plain.total
+    assert (shown.shown.code, plain.shown.code) == ("EUR", "USD")
+    text = "\n".join((verdict(shown), *head(shown), *map(str, (components(shown), *details(shown)[:1]))))
+    assert "$" not in text
+    change = shown.total.difference.usd_per_month * dec("0.86")
+    assert f"-EUR {abs(change).quantize(dec('0.01')):,f} a month" in text
+    assert "in EUR at 0.86 EUR per USD (our bank, 2026-11-02)" in text
+    # Rent goes, a purchase comes.
+    row = {item.component: item.difference.usd_per_month for item in shown.components}
+    assert row["rent"] == -dec("2394.40")
+    assert row["nodes"] == dec("1250.00")
