@@ -250,7 +250,7 @@ def _future_dates(value: object, path: str, day: datetime.date | None) -> Iterat
     if isinstance(value, datetime.date):
         if day is not None and value > day:
             problem, fix = "lies in the future", "write the day that the document bears"
-            yield Finding(Code.OUT_OF_RANGE, path, problem, fix, str(value), f"up to {day}")
+            yield Finding(Code.OUT_OF_RANGE, path, problem, fix, str(value), "up to today")
     elif isinstance(value, Strict):
         for name, field_info in type(value).model_fields.items():
             inner = f"{path}.{field_info.alias or name}"
