@@ -145,6 +145,7 @@ def test_an_offer_is_pending_until_every_worker_uses_it(site: Site) -> None:
     site.list_engines(one)
     gateway = site.gateway()
     gateway.start()
+    until(lambda: len(masters(gateway)) == 1, "one Nginx, whose workers have their titles")
     (master,) = masters(gateway)
     worker = psutil.Process(master).children()[0]
     worker.suspend()
