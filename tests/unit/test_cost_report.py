@@ -15,6 +15,7 @@ from tierup.cli.cost import priced_stack
 from tierup.cost.analysis.outlook import Outlook
 from tierup.cost.report.cost import StackReport
 from tierup.cost.types import HOURS_PER_MONTH
+from tierup.plan.model import CurrencyPlan
 from tierup.report.cost_html import render
 
 CENT = dec("0.01")
@@ -174,3 +175,14 @@ def test_a_hostile_name_stays_text() -> None:
     page = render([(report.model_copy(update={"prices": prices, "stack": bad}), replace(outlook, stack=bad))])
     assert "<script" not in page
     assert "&lt;script&gt;" in page
+
+
+@pytest.mark.parametrize(("per_usd", "code"), [("1", "USD"), ("0.86", "EUR"), ("155", "JPY")])
+def test_the_axis_of_money_has_round_values_of_the_currency(per_usd: str, code: str) -> None:
+    plan = replace(plan_of("entry"), currency=CurrencyPlan(code, dec(per_usd), "our bank", TODAY))
+    priced = priced_stack(plan, TODAY, None, None)
+    curves = pictures(render([(priced.report, priced.outlook)]))[1]
+    texts = ["".join(item.itertext()) for item in curves.iter("text") if item.get("text-anchor") == "end"]
+    amounts = [text.removeprefix("$").removeprefix(f"{code} ") for text in texts if "utilisation" not in text]
+    assert len(amounts) >= 3
+    assert all(re.fullmatch(r"(0\.0*)?[125][0,]*(\.0+)?", amount) for amount in amounts), amounts

@@ -63,8 +63,12 @@ class CurrencyOut(Out):
         """USD in this currency, with so many decimals; what has no price is no zero."""
         if usd is None:
             return NOT_PRICED
-        amount = rounded(usd * self.per_usd, Decimal(1).scaleb(-digits))
-        return f"${amount:,f}" if self.code == USD else f"{self.code} {amount:,f}"
+        return self.write(usd * self.per_usd, digits)
+
+    def write(self, amount: Decimal, digits: int) -> str:
+        """An amount that is in this currency already."""
+        text = f"{rounded(amount, Decimal(1).scaleb(-digits)):,f}"
+        return f"${text}" if self.code == USD else f"{self.code} {text}"
 
     def signed(self, usd: Decimal) -> str:
         """More or less of the currency."""

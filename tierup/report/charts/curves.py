@@ -88,14 +88,21 @@ def plot(tiers: Sequence[Outlook], money: CurrencyOut) -> Plot:
             for label in _labels(item, curve.colour, money)
         ],
         x_ticks=[(_x(use), percent(use)) for use in _USES if use * 100 % 20 == 0],
-        y_ticks=labelled(y, lambda usd: money.text(Decimal(str(usd)), _decimals(usd))),
+        y_ticks=_y_ticks(y, money),
         description="; ".join(curve.label for curve in curves),
     )
 
 
-def _decimals(usd: float) -> int:
+def _y_ticks(usd: LogAxis, money: CurrencyOut) -> list[Tick]:
+    """Round values of the currency; on a logarithmic axis a rate moves all of them alike."""
+    rate = float(money.per_usd)
+    axis = LogAxis(usd.low * rate, usd.high * rate, usd.start, usd.end)
+    return labelled(axis, lambda amount: money.write(Decimal(str(amount)), _decimals(amount)))
+
+
+def _decimals(amount: float) -> int:
     """Of a tick: as many as it needs, two for most."""
-    return 0 if usd >= 10 else 2 if usd >= 0.01 else 3
+    return 0 if amount >= 10 else 2 if amount >= 0.01 else 3
 
 
 def _labels(item: ModelCost, colour: str, money: CurrencyOut) -> Iterator[LineLabel]:
