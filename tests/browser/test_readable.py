@@ -5,15 +5,21 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from decimal import Decimal
 from html import unescape
 from pathlib import Path
 from typing import Any
 
 import pytest
+from bills import TODAY
 from load_pages import unmeasured_page
+from tier_plans import TIERS, plan_of
 
+from tierup.cli.cost import priced_stack
 from tierup.cli.generate import ROOT
+from tierup.plan.model import CurrencyPlan
+from tierup.report import cost_html
 
 Browse = Callable[..., str]
 PROBE = (Path(__file__).parent / "probe.js").read_text(encoding="utf-8")
@@ -81,6 +87,18 @@ def test_the_cost_page(browse: Browse, cost_page: str, tmp_path: Path, look: Loo
     assert dark is (look.scheme == "dark")
     first = [item["text"] for item in measured["texts"][:4]]
     assert any(re.fullmatch(r"\$[\d,.]+ a month", text) for text in first)  # the figure leads
+
+
+@pytest.mark.parametrize(("code", "per_usd"), [("EUR", "0.86"), ("JPY", "155")])
+def test_the_cost_page_of_another_currency_on_a_phone(
+    browse: Browse, tmp_path: Path, code: str, per_usd: str
+) -> None:
+    currency = CurrencyPlan(code, Decimal(per_usd), "our bank", TODAY)
+    tiers = [
+        priced_stack(replace(plan_of(name), currency=currency), TODAY, None, "0.10/0.40") for name in TIERS
+    ]
+    page = cost_html.render([(tier.report, tier.outlook) for tier in tiers])
+    check(probed(browse, page, tmp_path, LOOKS[0]))
 
 
 @every_look

@@ -11,7 +11,7 @@ from tierup.cost.report.outlook import from_utilisation, having, percent
 from tierup.report.charts.axes import COLOURS, LinearAxis, LogAxis, Tick, labelled
 from tierup.report.charts.lines import band, path
 
-LEFT, RIGHT, TOP, BOTTOM, HEIGHT = 110, 820, 60, 360, 440  # pixels
+LEFT, RIGHT, TOP, BOTTOM, HEIGHT = 160, 820, 60, 360, 440  # pixels
 RENTED, API = "6 4", "2 3"  # dashes
 _USES = tuple(Decimal(part) / 100 for part in range(4, 101, 2))
 _X = LinearAxis(1.0, LEFT, RIGHT)  # of utilisation
