@@ -204,7 +204,7 @@ def parse(raw: RawStack) -> Parsed:
     accept = _read_list(Acceptance, raw.values.get("accept", []), "accept", findings)
     if accept is None or None in accept:
         broken.add("accept")
-    else:
+    elif accept:
         sections["accept"] = accept
     findings.extend(_future_dates({**sections, "models": models}, "", raw.day))
     return Parsed(raw, sections, models, _without_consequences(findings, raw.findings), frozenset(broken))
