@@ -8,6 +8,7 @@ import pulumi
 from components.kube import Kube, prerequisites
 from tierup.manifests import model_cache, model_server
 from tierup.plan.model import ModelPlan, Plan
+from tierup.resources.kinds import MODEL
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,6 @@ class ModelServer(pulumi.ComponentResource):
             "context": model.context,
             "maxNumSeqs": model.slots,
         }
-        super().__init__("tierup:model:ModelServer", name, props, opts)
+        super().__init__(MODEL, name, props, opts)
         self.resources = args.kube.apply(model_server.objects(args.plan, model), self, depends_on=args.after)
         self.register_outputs(props)

@@ -15,10 +15,11 @@ from components.kube import Kube
 from components.model_server import ModelCache, ModelCacheArgs, ModelServer, ModelServerArgs
 from components.monitoring import Monitoring, MonitoringArgs
 from components.nodes.existing import GpuNodes, GpuNodesArgs
-from tierup.cost.bill import quotes
 from tierup.manifests import retained
+from tierup.plan.inputs import quote_inputs
 from tierup.plan.model import Plan
 from tierup.policies import budget
+from tierup.resources.kinds import TIER
 
 
 @dataclass(frozen=True)
@@ -45,8 +46,8 @@ class InferenceTier(pulumi.ComponentResource):
     def __init__(self, name: str, args: TierArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         plan, kube = args.plan, Kube(args.provider, args.secret)
         props = {"stack": plan.stack, "namespace": plan.namespace, "gpus": plan.gpus_used}
-        props |= quotes.to_props(plan.quotes) | budget.to_props(plan.budget)
-        super().__init__("tierup:index:InferenceTier", name, props, opts)
+        props |= quote_inputs(plan.quotes) | budget.to_props(plan.budget)
+        super().__init__(TIER, name, props, opts)
         child = pulumi.ResourceOptions(parent=self)
         foundation = Foundation(name, FoundationArgs(plan, kube), child)
         base = list(foundation.resources.values())

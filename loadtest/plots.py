@@ -4,13 +4,23 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import cycle
 
-from tierup.report.charts.axes import COLOURS, Axis, LinearAxis, LogAxis, Tick, labelled, power_below
+from tierup.report.charts.axes import (
+    COLOURS,
+    Axis,
+    LinearAxis,
+    LogAxis,
+    Tick,
+    labelled,
+    milliseconds,
+    power_below,
+)
 from tierup.report.charts.lines import path
 from tierup.tuning.results import MeasuredClass, Results
 
-WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 880, 300, 70, 860, 40, 250  # pixels
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 880, 380, 110, 840, 60, 300  # pixels
 STEP_PERCENT = 5  # between two entries of `ttftStepsMs`
 Point = tuple[float, float]  # values, not pixels
+Label = Callable[[float], str]  # the text of a tick
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +56,26 @@ def plots(results: Results) -> list[Plot]:
     """Time to the first token over time and by percentile, tokens per second; each class has its colour."""
     end = results.load.seconds
     time, percent = LinearAxis(end, LEFT, RIGHT), LinearAxis(100, LEFT, RIGHT)
-    first = "Time to the first token, ms, logarithmic"
+    first, at = "Time to the first token", "time since the warm-up"
     return [
         _plot(
-            ("ttft", f"{first}: 95th percentile", "seconds"), time, _latency, _series(results, _first(end))
+            ("ttft", f"{first}, 95th percentile (logarithmic)", at),
+            (time, "{:g} s".format),
+            (_latency, milliseconds),
+            _series(results, _first(end)),
         ),
-        _plot(("distribution", first, "percentile"), percent, _latency, _series(results, _steps)),
-        _plot(("throughput", "Output tokens per second", "seconds"), time, _rate, _series(results, _tokens)),
+        _plot(
+            ("distribution", f"{first} (logarithmic)", "part of the requests that is faster"),
+            (percent, "{:g} %".format),
+            (_latency, milliseconds),
+            _series(results, _steps),
+        ),
+        _plot(
+            ("throughput", "Output tokens per second", at),
+            (time, "{:g} s".format),
+            (_rate, "{:g}/s".format),
+            _series(results, _tokens),
+        ),
     ]
 
 
@@ -68,7 +91,8 @@ def _series(results: Results, of: Callable[[MeasuredClass], Iterator[_Series]]) 
 def _first(end: float) -> Callable[[MeasuredClass], Iterator[_Series]]:
     def series(item: MeasuredClass) -> Iterator[_Series]:
         yield _Series("", [(p.at, p.ttft_p95_ms) for p in item.timeline if p.ttft_p95_ms is not None])
-        yield _Series(" promised", [(0, item.promised_ttft_ms), (end, item.promised_ttft_ms)], dashed=True)
+        promised = f", promised {milliseconds(item.promised_ttft_ms)}"
+        yield _Series(promised, [(0, item.promised_ttft_ms), (end, item.promised_ttft_ms)], dashed=True)
 
     return series
 
@@ -93,16 +117,16 @@ def _rate(values: Sequence[float]) -> Axis:
 
 def _plot(
     labels: tuple[str, str, str],
-    x: LinearAxis,
-    axis: Callable[[Sequence[float]], Axis],
+    across: tuple[LinearAxis, Label],
+    up: tuple[Callable[[Sequence[float]], Axis], Label],
     series: list[tuple[_Series, str]],
 ) -> Plot:
     values = [value for item, _ in series for _, value in item.points]
-    y = axis(values if values else [1.0])
+    x, y = across[0], up[0](values if values else [1.0])
     return Plot(
         *labels,
-        x_ticks=labelled(x),
-        y_ticks=labelled(y),
+        x_ticks=labelled(*across),
+        y_ticks=labelled(y, up[1]),
         lines=[
             Line(item.name, colour, _path(item.points, x, y), item.dashed)
             for item, colour in series

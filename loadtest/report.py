@@ -11,7 +11,7 @@ def render(results: Results) -> str:
         title=f"Load test of {results.stack}",
         subtitle=rows.title(results),
         started=results.started_at,
-        kept=results.kept,
+        state=rows.state(results),
         word=rows.summary(results),
         tables=[
             ("Promises", rows.VERDICT, list(rows.verdict(results))),

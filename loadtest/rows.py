@@ -27,11 +27,31 @@ def title(results: Results) -> str:
 
 def summary(results: Results) -> str:
     """The verdict in one line."""
-    verdict_text = "kept" if all(item.kept for item in results.verdict) else "NOT kept"
     sent = sum(item.sent for item in results.classes.values())
     refused = sum(item.refused.count for item in results.classes.values())
     of = f"of {sent} requests {results.failures} failed and {refused} were refused"
-    return f"promises {verdict_text}; {of}"
+    return f"promises {_verdict_text(results)}; {of}"
+
+
+def state(results: Results) -> str:
+    """Of the run: `broken` where a promise is, or a request failed; else `unmeasured` where one is, else `kept`."""
+    if _broken(results) or results.failures:
+        return "broken"
+    return "kept" if all(item.kept for item in results.verdict) else "unmeasured"
+
+
+def _broken(results: Results) -> bool:
+    """Whether a promise was measured and not kept."""
+    return any(not item.kept and item.measured_p95_ms is not None for item in results.verdict)
+
+
+def _verdict_text(results: Results) -> str:
+    """What is known of the promises; of what was not measured nothing is."""
+    missing = sum(item.measured_p95_ms is None for item in results.verdict)
+    if missing and missing == len(results.verdict):
+        return "not measured"
+    word = "NOT kept" if _broken(results) else "kept"
+    return f"{word}, {missing} not measured" if missing else word
 
 
 def verdict(results: Results) -> Iterator[Row]:

@@ -7,7 +7,9 @@ import pulumi
 
 from components.kube import Kube
 from tierup.manifests import nodes
+from tierup.plan.inputs import node_inputs
 from tierup.plan.model import Plan
+from tierup.resources.kinds import NODES
 
 
 @dataclass(frozen=True)
@@ -23,15 +25,7 @@ class GpuNodes(pulumi.ComponentResource):
     resources: dict[str, pulumi.CustomResource]
 
     def __init__(self, name: str, args: GpuNodesArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        plan = args.plan.nodes
-        props = {
-            "provider": str(plan.provider),
-            "server": plan.server_id,
-            "gpu": plan.gpu.product_label.value,
-            "inService": list(plan.in_service),
-            "standby": list(plan.standby),
-            "standbyMode": str(plan.standby_mode),
-        }
-        super().__init__("tierup:nodes:GpuNodes", name, props, opts)
+        props = node_inputs(args.plan.nodes)
+        super().__init__(NODES, name, props, opts)
         self.resources = args.kube.apply(nodes.objects(args.plan), self, depends_on=args.after)
         self.register_outputs(props)

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 from command import Command
+from money import usd
 from PIL import Image
 
 from tierup.cli.generate import ROOT
-from tierup.cost.report.figures import usd
 
 Browse = Callable[..., str]
 TIERS = ("entry", "standard", "premium")

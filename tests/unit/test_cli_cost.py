@@ -133,9 +133,9 @@ def test_text_and_page_have_the_figures_of_the_json(tierup: Command) -> None:
         assert item["id"] in text
         assert item["id"] in page
     tables = re.findall(r"(?:^\|.*\n)+", page, re.MULTILINE)
-    assert [len(table.splitlines()) - 2 for table in tables] == [
-        len(report[part]) for part in ("lines", "nodes", "models", "rented", "prices")
-    ]
+    rows = [len(table.splitlines()) - 2 for table in tables]
+    assert rows[:4] == [len(report[part]) for part in ("lines", "nodes", "models", "rented")]
+    assert rows[-1] == len(report["prices"])
     assert "\x1b" not in text
 
 

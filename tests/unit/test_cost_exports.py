@@ -11,8 +11,9 @@ from tier_plans import every_variant, plan_of
 
 from tierup.catalog.price import Price
 from tierup.catalog.prices import load_prices
-from tierup.cost import bill_of, focus_table, price
+from tierup.cost import bill_of, price
 from tierup.cost.bill.of_plan import claimed_gib
+from tierup.cost.export.focus import Account, focus_table
 from tierup.cost.export.opencost import custom_pricing
 from tierup.cost.types import HOURS_PER_MONTH, Bill, Kind, TierCost, Volume
 from tierup.plan.model import Plan
@@ -43,8 +44,12 @@ def quoted(bill: Bill) -> TierCost:
 # FOCUS
 
 
+def bought_on(stack: str, year: int, month: int, day: int) -> Account:
+    return Account(stack, purchased=datetime.date(year, month, day))
+
+
 def test_a_node_is_one_purchase_and_hours_with_its_depreciation() -> None:
-    rows = read(focus_table(H100, "premium", datetime.date(2026, 11, 25)))
+    rows = read(focus_table(H100, bought_on("premium", 2026, 11, 1), datetime.date(2026, 11, 25)))
     purchases = [row for row in rows if row["ChargeCategory"] == "Purchase"]
     assert [(row["BilledCost"], row["EffectiveCost"]) for row in purchases] == [("310000", "0")]
     node = [row for row in rows if row["ChargeCategory"] == "Usage" and row["ResourceType"] == "nodes"]
@@ -60,7 +65,7 @@ def test_a_node_is_one_purchase_and_hours_with_its_depreciation() -> None:
 @every_variant
 def test_every_tier_is_valid_focus_and_adds_up_to_its_cost(plan: Plan) -> None:
     cost = quoted(bill_of(plan))
-    rows = read(focus_table(cost, plan.stack, datetime.date(2027, 2, 1)))
+    rows = read(focus_table(cost, bought_on(plan.stack, 2027, 2, 1), datetime.date(2027, 2, 1)))
     hours = 28 * 24
     usage: dict[tuple[str, str], list[dict[str, str]]] = {}
     for row in rows:
@@ -79,7 +84,7 @@ def test_every_tier_is_valid_focus_and_adds_up_to_its_cost(plan: Plan) -> None:
 
 
 def test_hours_follow_each_other_through_the_whole_month() -> None:
-    rows = read(focus_table(H100, "premium", datetime.date(2028, 2, 29)))
+    rows = read(focus_table(H100, bought_on("premium", 2026, 10, 2), datetime.date(2028, 2, 29)))
     hours = [row for row in rows if row["ResourceType"] == "power"]
     assert hours[0]["ChargePeriodStart"] == hours[0]["BillingPeriodStart"] == "2028-02-01T00:00:00Z"
     assert hours[-1]["ChargePeriodEnd"] == hours[-1]["BillingPeriodEnd"] == "2028-03-01T00:00:00Z"
@@ -89,17 +94,24 @@ def test_hours_follow_each_other_through_the_whole_month() -> None:
 
 def test_an_unpriced_item_has_no_row_instead_of_a_zero() -> None:
     cost = cost_of(paid("1.50"), paid(None, "labour", "labour"), unpriced=("labour",))
-    rows = read(focus_table(cost, "entry", DAY))
+    rows = read(focus_table(cost, Account("entry"), DAY))
     assert {row["ResourceType"] for row in rows} == {"power"}
 
 
 def test_a_purchase_without_a_lifetime_has_no_row_either() -> None:
-    assert read(focus_table(cost_of(bought("4000", None), unpriced=("life",)), "entry", DAY)) == []
+    assert (
+        read(
+            focus_table(
+                cost_of(bought("4000", None), unpriced=("life",)), bought_on("entry", 2026, 11, 1), DAY
+            )
+        )
+        == []
+    )
 
 
 def test_any_cost_is_valid_focus() -> None:
     for cost in any_costs(seed=11, count=3):
-        rows = read(focus_table(cost, "any", DAY))
+        rows = read(focus_table(cost, Account("any"), DAY))
         effective = sum((dec(row["EffectiveCost"]) for row in rows), dec(0))
         assert effective.quantize(CENT) == (cost.usd_per_hour * 720).quantize(CENT)
 

@@ -8,10 +8,11 @@ from bills import PREMIUM, TODAY, bill, eight_gpus
 from small_stack import MODEL, NODES, small_plan
 from tier_plans import VARIANTS, plan_of
 
+import tierup.cost
 from tierup.catalog.prices import load_prices
 from tierup.cost import bill_of, price
-from tierup.cost.analysis.rent import rented
 from tierup.cost.parts import IDLE, by_model, by_node, gpus_in_service, server_parts
+from tierup.cost.rent import rented
 from tierup.cost.types import Volume
 from tierup.manifests import render
 from tierup.stack.sections import StandbyMode
@@ -152,3 +153,9 @@ def test_gpus_in_service_come_from_the_catalogue() -> None:
     assert gpus_in_service(bill(in_service=3), PRICES) == 12
     assert gpus_in_service(bill(in_service=3), eight_gpus()) == 24
     assert gpus_in_service(bill("a-server-of-yours"), PRICES) == 0
+
+
+def test_others_need_ten_names_of_the_package() -> None:
+    """What they import beyond these is held by import-linter: [tool.importlinter] in pyproject.toml."""
+    assert len(tierup.cost.__all__) == len(set(tierup.cost.__all__)) <= 10
+    assert all(hasattr(tierup.cost, name) for name in tierup.cost.__all__)

@@ -8,12 +8,14 @@ from decimal import Decimal
 import pytest
 from bills import TODAY
 from cost_shapes import dec
+from money import usd
 from tier_plans import TIERS, plan_of
 
 from tierup.cli.cost import priced_stack
 from tierup.cost.analysis.outlook import Outlook
 from tierup.cost.report.cost import StackReport
 from tierup.cost.types import HOURS_PER_MONTH
+from tierup.plan.model import CurrencyPlan
 from tierup.report.cost_html import render
 
 CENT = dec("0.01")
@@ -30,11 +32,11 @@ def page() -> str:
 
 
 def pictures(page: str) -> list[ET.Element]:
-    return [ET.fromstring(text) for text in re.findall(r"<svg.*?</svg>", page, re.DOTALL)]
+    return [ET.fromstring(text) for text in re.findall(r"<svg id=.*?</svg>", page, re.DOTALL)]
 
 
 def test_it_loads_nothing_and_runs_nothing(page: str) -> None:
-    assert re.findall(r"(?:src|href|url|@import|<script|<link|<iframe)", page) == []
+    assert re.findall(r"(?:src|href|url(?!\(#)|@import|<script|<link|<iframe)", page) == []
     assert page.startswith("<!doctype html>")
 
 
@@ -54,15 +56,51 @@ def test_every_chart_has_a_title_and_a_description(page: str) -> None:
 def test_bars_are_as_long_as_their_figures_and_end_at_the_sum(page: str, name: str) -> None:
     report, outlook = tier(name)
     bars = pictures(page)[0]
-    mine = [item for item in bars.iter("rect") if item.get("data-stack") == name]
+    mine = [
+        item for item in bars.iter("rect") if (item.get("class"), item.get("data-stack")) == ("bar", name)
+    ]
     figures = {str(item.get("data-component")): dec(str(item.get("data-usd-per-month"))) for item in mine}
     priced = {item.component for item in report.components if item.usd_per_month}
     assert set(figures) == priced
-    for component, usd in figures.items():
+    for component, amount in figures.items():
         exact = outlook.cost.hourly(component=component) * HOURS_PER_MONTH
-        assert usd == exact.quantize(CENT, "ROUND_HALF_UP")
+        assert amount == exact.quantize(CENT, "ROUND_HALF_UP")
     widths = {Decimal(str(item.get("width"))) / figures[str(item.get("data-component"))] for item in mine}
     assert max(widths) - min(widths) < dec("0.001")
+
+
+@pytest.mark.parametrize("name", TIERS)
+def test_a_bar_says_what_the_table_says_and_shows_what_is_not_priced(page: str, name: str) -> None:
+    report, _ = tier(name)
+    bars = pictures(page)[0]
+    (above,) = [item for item in bars.iter("text") if item.get("data-stack") == name]
+    words = "".join(above.itertext())
+    assert words == f"{name} {usd(report.totals.usd_per_month)} + {report.unpriced_count} not priced"
+    assert f"<td>{usd(report.totals.usd_per_month)}</td>" in page
+    assert f"<strong>{usd(report.totals.usd_per_month)} <small>a month</small></strong>" in page
+    (end,) = [
+        item
+        for item in bars.iter("rect")
+        if (item.get("class"), item.get("data-stack")) == ("unpriced", name)
+    ]
+    assert end[0].text == f"not priced: {', '.join(report.unpriced)}"
+    mine = [
+        item for item in bars.iter("rect") if (item.get("class"), item.get("data-stack")) == ("bar", name)
+    ]
+    last = max(float(str(item.get("x"))) + float(str(item.get("width"))) for item in mine)
+    assert float(str(end.get("x"))) == pytest.approx(last, abs=0.02)
+    for item in mine:
+        amount = usd(dec(str(item.get("data-usd-per-month"))))
+        assert item[0].text == f"{item.get('data-component')}: {amount} a month"
+
+
+def test_every_dashed_line_and_mark_is_in_the_legend(page: str) -> None:
+    legend = re.findall(r"<li[^>]*>.*?</i>(.*?)</li>", page)
+    for name in TIERS:
+        assert any(text.startswith(f"{name} on the cheapest rent: $") for text in legend)
+        assert any(text.startswith(f"{name}&#39;s tokens from the API: $") for text in legend)
+    for mark in ("dot: ", "band: ", "not priced: "):
+        assert any(text.startswith(mark) for text in legend)
 
 
 def test_the_same_component_has_the_same_colour_in_every_bar(page: str) -> None:
@@ -137,3 +175,14 @@ def test_a_hostile_name_stays_text() -> None:
     page = render([(report.model_copy(update={"prices": prices, "stack": bad}), replace(outlook, stack=bad))])
     assert "<script" not in page
     assert "&lt;script&gt;" in page
+
+
+@pytest.mark.parametrize(("per_usd", "code"), [("1", "USD"), ("0.86", "EUR"), ("155", "JPY")])
+def test_the_axis_of_money_has_round_values_of_the_currency(per_usd: str, code: str) -> None:
+    plan = replace(plan_of("entry"), currency=CurrencyPlan(code, dec(per_usd), "our bank", TODAY))
+    priced = priced_stack(plan, TODAY, None, None)
+    curves = pictures(render([(priced.report, priced.outlook)]))[1]
+    texts = ["".join(item.itertext()) for item in curves.iter("text") if item.get("text-anchor") == "end"]
+    amounts = [text.removeprefix("$").removeprefix(f"{code} ") for text in texts if "utilisation" not in text]
+    assert len(amounts) >= 3
+    assert all(re.fullmatch(r"(0\.0*)?[125][0,]*(\.0+)?", amount) for amount in amounts), amounts

@@ -68,8 +68,8 @@ def noted(path: str, defaults: set[str]) -> bool:
 
 @pytest.mark.parametrize("path", OPEN)
 def test_every_missing_value_is_printed_as_a_default(path: str) -> None:
-    one, shared = ({"server": FOUR}, {"server": FOUR, "standby": {"mode": "cold"}})
-    defaults = small_plan(nodes=one).defaults + small_plan(nodes=shared).defaults
+    variants: tuple[dict[str, object], ...] = ({}, {"standby": {"mode": "cold"}}, {"tenure": "rented"})
+    defaults = [item for more in variants for item in small_plan(nodes={"server": FOUR} | more).defaults]
     assert noted(path, {default.path for default in defaults})
 
 
@@ -106,6 +106,8 @@ ALL_VALUES: dict[str, Any] = {
         "count": 2,
         "standby": {"mode": "warm", "count": 1},
         "names": ["a", "b", "c"],
+        "tenure": "owned",
+        "purchased": "2026-10-02",
     },
     "models": [
         {
@@ -163,15 +165,26 @@ ALL_VALUES: dict[str, Any] = {
         "maxIncreaseUsdPerMonth": 10**6,
         "mode": "advisory",
     },
-    "cost": {"quotes": {"electricity": {"value": 0.11, "source": "contract 17", "asOf": "2026-11-02"}}},
+    "cost": {
+        "quotes": {"electricity": {"value": 0.11, "source": "contract 17", "asOf": "2026-11-02"}},
+        "currency": {"code": "EUR", "perUsd": 0.86, "source": "our bank", "asOf": "2026-11-02"},
+    },
     "images": {name: f"{name}:1" for name in Images.model_fields},
     "cluster": {"kubeconfig": "x", "context": "y", "namespace": "z"},
     "accept": [{"code": "TIER118", "reason": "old prices are fine for this tier"}],
 }
 
 
-def test_a_value_of_the_stack_file_is_never_a_default() -> None:
-    assert small_plan(**ALL_VALUES).defaults == ()
+# Rented servers have other values than owned ones.
+RENTED_NODES = {key: value for key, value in ALL_VALUES["nodes"].items() if key != "purchased"} | {
+    "tenure": "rented",
+    "rent": {"provider": "RunPod", "region": "any", "termMonths": 12},
+}
+
+
+@pytest.mark.parametrize("nodes", [ALL_VALUES["nodes"], RENTED_NODES], ids=["owned", "rented"])
+def test_a_value_of_the_stack_file_is_never_a_default(nodes: dict[str, Any]) -> None:
+    assert small_plan(**ALL_VALUES | {"nodes": nodes}).defaults == ()
 
 
 def leaf_paths(value: Any, path: str) -> list[str]:

@@ -118,6 +118,7 @@ CODES = {
     "TIER120": "UNKNOWN_QUOTE",
     "TIER121": "BAD_QUOTE",
     "TIER122": "OVER_INCREASE",
+    "TIER123": "TENURE",
 }
 
 

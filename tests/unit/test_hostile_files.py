@@ -180,10 +180,13 @@ def test_a_pipe_is_read_to_its_end(tmp_path: Path) -> None:
     """As in `tierup policy --plan <(pulumi preview --json)`."""
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
-    keep = os.open(pipe, os.O_RDWR)
-    written = threading.Thread(target=lambda: pipe.write_bytes(b"y" * 300_000))
-    written.start()
-    threading.Timer(0.5, lambda: (written.join(), os.close(keep))).start()
+    keep = os.open(pipe, os.O_RDWR)  # as a shell holds it, so that the reader finds a writer
+
+    def write() -> None:
+        pipe.write_bytes(b"y" * 300_000)
+        os.close(keep)
+
+    threading.Thread(target=write).start()
     assert len(read_bytes(pipe, MIB)) == 300_000
 
 

@@ -7,35 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from load_pages import PROFILE, answers, run_of
 from pydantic import ValidationError
-from tier_plans import plan_of
 
-from loadtest import plots
-from loadtest.outcome import measured_time, results
-from loadtest.prediction import predict
-from loadtest.profile import Profile, TokenRatio, request_classes
+from loadtest import plots, rows
+from loadtest.outcome import measured_time
 from loadtest.report import render
 from loadtest.run import Recording
 from loadtest.samples import Outcome, Sample
 from tierup.report.charts.axes import LinearAxis, LogAxis
-from tierup.tuning.results import Arrival, Results, Spread, read
+from tierup.tuning.results import Spread, read
 
 PAGE = (Path(__file__).parents[2] / "docs/loadtest.md").read_text(encoding="utf-8")
-PLAN = plan_of("standard")
-PROFILE = Profile(
-    url="http://127.0.0.1:8080",
-    model="qwen2.5-7b",
-    classes=request_classes(PLAN.models[0]),
-    token_ratio=TokenRatio(),
-    arrival=Arrival.CLOSED,
-    users=50,
-    rate=0,
-    think=20,
-    warmup=20,
-    seconds=120,
-    timeout=60,
-    ignore_eos=False,
-)
 
 
 def recorded_run(seed: int = 1) -> Recording:
@@ -54,14 +37,6 @@ def recorded_run(seed: int = 1) -> Recording:
         name = "longform" if number % 7 in (0, 2) else "chat"
         samples.append(Sample(name, outcome, rng.uniform(0, 140), first + 0.5, **usual))
     return Recording(samples=samples, seconds=141)
-
-
-def run_of(recording: Recording) -> Results:
-    window = measured_time(PROFILE, recording)
-    assert window is not None
-    expected = predict(PLAN, PLAN.models[0], users=50)
-    began = "2026-11-25T10:00:00+00:00"
-    return results(PLAN, PLAN.models[0], PROFILE, recording, window, prediction=expected, started_at=began)
 
 
 RUN = run_of(recorded_run())
@@ -122,7 +97,7 @@ def test_the_report_loads_nothing_and_escapes_a_server_s_text() -> None:
 
 
 def cells(heading: str) -> list[list[str]]:
-    (table,) = re.findall(rf"<h2>{heading}</h2>\n<table>(.*?)</table>", REPORT, re.DOTALL)
+    (table,) = re.findall(rf"<h2>{heading}</h2>\n<div [^>]*>\n<table>(.*?)</table>", REPORT, re.DOTALL)
     return [re.findall(r"<td>(.*?)</td>", row) for row in table.split("<tr>")[2:]]
 
 
@@ -187,8 +162,39 @@ def test_every_point_of_the_plots_is_at_the_files_figure() -> None:
     latency = LogAxis(10, 1000, plots.BOTTOM, plots.TOP)  # from 50 to 600 ms
     shown = points("distribution", "chat")
     assert shown == [(percent.at(5 * n), latency.at(value)) for n, value in enumerate(item.ttft_steps_ms)]
-    promised = points("ttft", "chat promised")
+    promised = points("ttft", "chat, promised 500 ms")
     assert [x for x, _ in promised] == [plots.LEFT, plots.RIGHT]
+
+
+@pytest.mark.parametrize(
+    ("samples", "state", "words"),
+    [
+        ([*answers("chat", 0.1), *answers("longform", 0.1)], "kept", "promises kept;"),
+        (answers("chat", 0.1), "unmeasured", "promises kept, 2 not measured;"),
+        ([*answers("chat", 30), *answers("longform", 0.1)], "broken", "promises NOT kept;"),
+        (answers("chat", 30), "broken", "promises NOT kept, 2 not measured;"),
+        ([Sample("chat", Outcome.REFUSED, 30, 0.01)], "unmeasured", "promises not measured;"),
+        ([Sample("chat", Outcome.FAILED, 30, 0.01, reason="HTTP 503")], "broken", "promises not measured;"),
+    ],
+)
+def test_what_was_not_measured_is_not_called_broken(samples: list[Sample], state: str, words: str) -> None:
+    found = run_of(Recording(samples=samples, seconds=141))
+    assert rows.state(found) == state
+    assert rows.summary(found).startswith(words)
+    page = render(found)
+    assert f'<p class="word {state}">{words}' in page
+    assert found.kept is (state == "kept")
+
+
+def test_axes_and_dashed_lines_have_units_and_names() -> None:
+    texts = re.findall(r'<text class="axis"[^>]*>(.*?)</text>', REPORT)
+    ticks = [text for text in texts if text[0].isdigit()]
+    assert all(re.fullmatch(r"[\d.]+( ms| s| %|/s)", tick) for tick in ticks), ticks
+    assert not [tick for tick in ticks if re.match(r"\d{4,} ms", tick)]
+    legend = re.findall(r'<li class="line-label">.*?</i>(.*?)</li>', REPORT)
+    dashed = re.findall(r'data-name="([^"]*)"[^>]*stroke-dasharray', REPORT)
+    assert dashed == ["chat, promised 500 ms", "longform, promised 10 s"]
+    assert set(dashed) <= set(legend)
 
 
 def test_a_run_without_answers_has_a_page_too() -> None:

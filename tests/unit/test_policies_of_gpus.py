@@ -5,6 +5,11 @@ from typing import Any
 import pytest
 from policed import container, deployment, engine, group, messages, pod, refused
 
+from tierup.cost.bill.kubernetes import Objects
+from tierup.resources.gpus import RESOURCES
+from tierup.resources.model import SECRET, UNKNOWN
+from tierup.resources.reading import Unreadable
+
 VLLM = ("vllm", "serve", "/m")
 MODULE = ("python3", "-m", "vllm.entrypoints.openai.api_server", "--model", "m")
 OPENAI = "vllm/vllm-openai:v0.32.0"
@@ -133,3 +138,19 @@ def test_nodes_without_a_group_share_the_engines_gpus() -> None:
     args = (*VLLM, "-tp", "4", "--nnodes", "2")
     assert refused(deployment(pod(engine(*args, gpus=2)))) == []
     assert "(got 2 pods of 4 GPUs)" in messages(deployment(pod(engine(*args, gpus=4))))[0]
+
+
+@pytest.mark.parametrize("count", [1, "2", 2.0, "1.5", None, True, -1, "2k", [], UNKNOWN, SECRET])
+@pytest.mark.parametrize("name", RESOURCES)
+def test_a_cost_and_a_policy_count_the_same_gpus_or_neither_does(name: str, count: object) -> None:
+    workload = deployment(pod(container(resources={"limits": {name: count}})))
+    try:
+        priced = Objects([workload]).cost(workload).gpus
+    except Unreadable:
+        priced = None
+    too_large = deployment(pod(engine(*VLLM, "-tp", "64", resources={"limits": {name: count}})))
+    judged = [text for text in messages(too_large) if "the engine uses" in text]
+    if priced:
+        assert f"(got {priced} GPUs)" in judged[0]
+    else:  # without GPUs there is nothing to judge; an unknown count is judged by nobody
+        assert judged == []

@@ -57,6 +57,15 @@ def quoted(name: str = "electricity", value: float = 0.11, **more: Any) -> dict[
     return {"cost": {"quotes": {name: quote | more}}}
 
 
+def shown_in(code: str, per_usd: float) -> dict[str, Any]:
+    rate = {"code": code, "perUsd": per_usd, "source": "our bank", "asOf": "2026-11-02"}
+    return {"cost": {"currency": rate}}
+
+
+def rented(**more: Any) -> dict[str, Any]:
+    return {"nodes": NODES | {"tenure": "rented"} | more}
+
+
 def a_month(**changes: Any) -> int:
     """The monthly cost of the small stack, rounded up to dollars."""
     return math.ceil(price(bill_of(small_plan(**changes)), load_prices()).usd_per_month)
@@ -248,6 +257,8 @@ BOUNDARIES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
         quoted() | {"budget": {"monthlyUsd": a_month(**quoted())}},
         quoted() | {"budget": {"monthlyUsd": a_month(), "mode": "advisory"}},
     ),
+    ("TENURE", rented(rent={}), {"nodes": NODES | {"rent": {}}}),
+    ("TENURE", {"nodes": NODES | {"purchased": "2026-10-02"}}, rented(purchased="2026-10-02")),
     ("UNKNOWN_QUOTE", quoted("electricity"), quoted("electricty")),
     ("UNKNOWN_QUOTE", quoted("storage-fast"), quoted("disk-fast")),
     ("UNKNOWN_QUOTE", quoted(TWO), quoted(TWO + "x")),
@@ -255,6 +266,8 @@ BOUNDARIES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("BAD_QUOTE", quoted("storage-fast", unit="USD/GiB-month"), quoted("storage-fast", unit="USD/GB-month")),
     ("BAD_QUOTE", quoted("life", 1), quoted("life", 0)),
     ("BAD_QUOTE", quoted("residual", 1), quoted("residual", 1.01)),
+    ("BAD_QUOTE", shown_in("USD", 1), shown_in("USD", 0.99)),
+    ("BAD_QUOTE", shown_in("EUR", 0.86), shown_in("USD", 0.86)),
     ("SHARES", chat(share=1), chat(share=0.99)),
     ("MODEL_SHARES", model_shares(0.7, 0.3), model_shares(0.7, 0.31)),
     ("MODEL_SHARES", model_shares(0.7, 0.3), model_shares(0.7, 0.29)),

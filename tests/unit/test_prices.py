@@ -9,6 +9,7 @@ import pytest
 
 from tierup.catalog import CatalogError, load_catalog
 from tierup.catalog.prices import LIMITS, load_prices, parse_prices
+from tierup.io.stack.read import latest_day
 
 PRICES = load_prices()
 CATALOG = load_catalog()
@@ -123,3 +124,15 @@ def changed(old: str, new: str) -> str:
 def test_a_mistake_in_the_file_is_reported_with_its_path(old: str, new: str, problem: str) -> None:
     with pytest.raises(CatalogError, match=re.escape(problem)):
         parse_prices(changed(old, new))
+
+
+def test_no_date_of_the_catalogue_lies_in_the_future() -> None:
+    """Every YAML of the catalogue, wherever a date stands in it."""
+    files = sorted((Path(__file__).parents[2] / "tierup/catalog").rglob("*.yaml"))
+    dated = [
+        (file.name, datetime.date.fromisoformat(day))
+        for file in files
+        for day in re.findall(r"\b20\d\d-\d\d-\d\d\b", file.read_text(encoding="utf-8"))
+    ]
+    assert len({name for name, _ in dated}) >= 3
+    assert [item for item in dated if item[1] > latest_day()] == []

@@ -39,6 +39,9 @@ Unit = Literal[
 ]
 Amount = Annotated[Decimal, Field(ge=0)]
 STORAGE = "storage"  # `storage-CLASS` is the price of a storage class
+# Prices that every server and card can have, by the prefix of their ids: what the catalogue lacks can be quoted.
+_OF_SERVER: Mapping[str, Unit] = {"load-watts": "W", "idle-watts": "W", "rent": "USD/hour"}
+_OF_CARD: Mapping[str, Unit] = {"card": "USD"}
 # The possible range of factors; a price only has to be 0 or more.
 LIMITS = {
     "pue": (Decimal(1), Decimal(5)),
@@ -56,6 +59,7 @@ class Offer(_Strict):
     gpus: Annotated[Decimal, Field(ge=1, multiple_of=1)]
     provider: Text
     region: Text | None = None
+    term_months: Annotated[Decimal | None, Field(ge=1)] = None  # None: on demand
 
 
 class PriceEntry(_Strict):
@@ -85,7 +89,7 @@ class PriceEntry(_Strict):
         return self
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Prices:
     """The catalogue's prices by id (a server has its own id), their descriptions, rental offers, and the servers."""
 
@@ -94,9 +98,24 @@ class Prices:
     offers: Mapping[str, Offer]
     servers: Mapping[str, Server]
 
+    @functools.cached_property
+    def units(self) -> Mapping[str, str]:
+        """Every id that a stack may quote, with its unit, but for the storage classes' (`storage-CLASS`)."""
+        families = (
+            (_OF_SERVER, self.servers),
+            (_OF_CARD, dict.fromkeys(server.gpu for server in self.servers.values())),
+        )
+        own = {
+            f"{prefix}-{name}": unit
+            for units, names in families
+            for prefix, unit in units.items()
+            for name in names
+        }
+        return {**own, **dict.fromkeys(self.servers, "USD"), **{i.id: i.unit for i in self.by_id.values()}}
+
     def can_quote(self, name: str) -> bool:
         """Whether a stack may quote this id."""
-        return name in self.by_id or name.startswith(f"{STORAGE}-")
+        return name in self.units or name.startswith(f"{STORAGE}-")
 
     def server(self, name: str | None) -> Server | None:
         """The catalogue's entry of a server; None if there is none."""
@@ -107,8 +126,8 @@ class Prices:
         return quotes.get(name, self.by_id.get(name))
 
     def unit(self, name: str) -> str:
-        """The unit of a known id."""
-        return self.by_id[name if name in self.by_id else STORAGE].unit
+        """The unit of an id; raises `KeyError` where no stack may quote it."""
+        return self.units[STORAGE if name not in self.units and name.startswith(f"{STORAGE}-") else name]
 
 
 class _DecimalLoader(_Loader):

@@ -1,7 +1,7 @@
-"""Prints what a stack costs, owned and rented, from its file: every price with its source, missing prices by name."""
+"""Prints what a stack costs, owned or rented, from its file: every price with its source, missing prices by name."""
 
 import datetime
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Annotated
 
@@ -12,12 +12,14 @@ from tierup.catalog.prices import load_prices
 from tierup.cli.cost_options import (
     Api,
     Beside,
+    Month,
     Page,
     Utilisation,
     api_price,
     export_focus,
     export_opencost,
     fraction,
+    month_of,
     write_page,
 )
 from tierup.cli.cost_page import cost_exit_code, page
@@ -39,7 +41,7 @@ EXAMPLES = examples(
     "tierup cost --stack standard --preview",
     "tierup cost --plan plan.json --stack standard --format markdown > comment.md",
     "tierup cost --stack standard --utilisation 0.5 --api 0.10/0.40 --report cost.html --beside entry",
-    "tierup cost --stack standard --format focus > focus.csv",
+    "tierup cost --stack standard --format focus --month 2026-10 > focus.csv",
     "tierup cost --stack standard --format opencost > default.json",
     "tierup cost --stack standard --json | jq -r .totals.usdPerMonth",
 )
@@ -80,8 +82,9 @@ def cost(
     api: Api = None,
     to_file: Page = None,
     beside: Beside = None,
+    month: Month = None,
 ) -> None:
-    """Print the monthly cost of a stack, owned, and of the same GPUs rented. Needs no cluster and decrypts nothing.
+    """Print the monthly cost of a stack, and of the same GPUs bought or rented. Needs no cluster and decrypts nothing.
 
     JSON and Markdown contain all findings; in other formats errors go to standard error.
     """
@@ -90,6 +93,8 @@ def cost(
     kind = Format.JSON if as_json else named if named is not None else Format.TEXT
     if beside and to_file is None:
         raise UsageError("--beside adds to --report - give its file too")
+    if month is not None and kind is not Format.FOCUS:
+        raise UsageError("--month is for --format focus - leave it out")
     if plan is not None and preview:
         raise UsageError("--plan and --preview both name a plan - give one")
     if plan is not None or preview:
@@ -104,10 +109,14 @@ def cost(
     if stack is None:
         raise UsageError("name a stack (--stack) or a plan (--plan)")
     options = (utilisation, api)
-    priced = priced_stack(planned(stack), today(), *options)
-    _print(priced, kind)
+    tier, billed = planned(stack), month_of(month, today())
+    priced = priced_stack(tier, today(), *options)
+    _print(priced, kind, billed)
     if to_file is not None:
-        others = [priced_stack(planned(name), today(), *options) for name in beside or ()]
+        plans = [
+            replace(planned(name), currency=tier.currency) for name in beside or ()
+        ]  # one page, one scale
+        others = [priced_stack(other, today(), *options) for other in plans]
         write_page(to_file, [(item.report, item.outlook) for item in (priced, *others)])
     raise typer.Exit(cost_exit_code(priced.findings, priced.report.unpriced, strict))
 
@@ -145,7 +154,7 @@ def priced_stack(plan: Plan, day: datetime.date, utilisation: str | None, api: s
     return PricedStack(cost, outlook, findings, StackReport.of(cost, outlook, findings))
 
 
-def _print(priced: PricedStack, kind: Format) -> None:
+def _print(priced: PricedStack, kind: Format, month: datetime.date) -> None:
     report = priced.report
     match kind:
         case Format.TEXT:
@@ -155,6 +164,6 @@ def _print(priced: PricedStack, kind: Format) -> None:
         case Format.MARKDOWN:
             print(cost_page.as_markdown(report), end="")
         case Format.FOCUS:
-            export_focus(priced.cost, priced.findings)
+            export_focus(priced.cost, month, priced.findings)
         case Format.OPENCOST:
             export_opencost(priced.cost, priced.findings)

@@ -1,5 +1,6 @@
 """Options of `tierup cost`: utilisation, API price, HTML report and exports."""
 
+import datetime
 import sys
 from collections.abc import Iterable
 from decimal import Decimal, InvalidOperation
@@ -9,7 +10,7 @@ from typing import Annotated
 import typer
 
 from tierup.cli.exits import UsageError
-from tierup.cost import ApiPrice, Outlook, StackCost, focus_table, opencost_document
+from tierup.cost import ApiPrice, Outlook, StackCost
 from tierup.cost.report.cost import StackReport
 from tierup.findings.model import Finding, errors
 from tierup.io.files import write_text
@@ -32,6 +33,16 @@ Page = Annotated[
 Beside = Annotated[
     list[str] | None,
     typer.Option("--beside", help="With --report: another stack on the page; may be repeated"),
+]
+
+Month = Annotated[
+    str | None,
+    typer.Option(
+        "--month",
+        metavar="YYYY-MM",
+        help="With --format focus: the month that is billed",
+        show_default="this month",
+    ),
 ]
 
 
@@ -67,15 +78,34 @@ def write_page(file: Path, tiers: list[tuple[StackReport, Outlook]]) -> None:
     write_text(file, cost_html.render(tiers))
 
 
-def export_focus(priced: StackCost, findings: Iterable[Finding]) -> None:
-    """Print the current month's cost as FOCUS; standard error names what is not included."""
-    print(focus_table(priced.cost, priced.plan.stack, priced.today), end="")
+def month_of(text: str | None, today: datetime.date) -> datetime.date:
+    """The first day of the month that FOCUS bills: the month of today, or an earlier one."""
+    if text is None:
+        return today.replace(day=1)
+    try:
+        day = datetime.datetime.strptime(text, "%Y-%m").replace(tzinfo=datetime.UTC).date()
+    except ValueError:
+        raise UsageError(f"--month: a year and a month (got {text}) - such as 2026-11") from None
+    if day > today:
+        raise UsageError(f"--month: lies in the future (got {text}) - up to {today:%Y-%m}")
+    return day
+
+
+def export_focus(priced: StackCost, month: datetime.date, findings: Iterable[Finding]) -> None:
+    """Print one month's cost as FOCUS; standard error names what is not included."""
+    print(priced.focus(month), end="")
     _print_problems(priced, findings)
+    nodes = priced.plan.nodes
+    if nodes.purchased is None and priced.cost.purchase_usd:
+        note = "no day of the purchase is known, so no month bills it (nodes.purchased)"
+        print(f"note: {note}", file=sys.stderr)
+    elif nodes.purchased is not None and nodes.purchased.replace(day=1) > month:
+        print(f"note: bought on {nodes.purchased}, after this month", file=sys.stderr)
 
 
 def export_opencost(priced: StackCost, findings: Iterable[Finding]) -> None:
     """Print OpenCost's custom prices; standard error names what is not included."""
-    print(opencost_document(priced.cost, priced.plan), end="")
+    print(priced.opencost(), end="")
     _print_problems(priced, findings)
 
 

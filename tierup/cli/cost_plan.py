@@ -14,6 +14,7 @@ from tierup.findings.model import BUDGET_CODES, Finding
 from tierup.io.pulumi.plan import PlanError, parse_plan, read_plan, stack_of
 from tierup.io.pulumi.preview import preview
 from tierup.io.stack.read import read_stack
+from tierup.plan.model import DOLLARS, Plan
 from tierup.report import cost_markdown
 from tierup.resources.model import Change
 from tierup.rules import acceptance
@@ -29,8 +30,10 @@ def print_cost(source: str | None, stack: str | None, day: datetime.date, kind: 
     """
     changes, name = _read(source, stack)
     planned = PlanCost.of(changes, load_prices())
-    findings = _findings(planned, stack, day)
-    report = DifferenceReport.of(name, planned, day, findings)
+    tier = None if stack is None else _plan(stack)
+    findings = _findings(planned, tier, day)
+    currency = DOLLARS if tier is None else tier.currency
+    report = DifferenceReport.of(name, planned, day, findings, currency)
     match kind:
         case "json":
             print(report.model_dump_json(by_alias=True, indent=2))
@@ -72,10 +75,13 @@ def _read_all(source: str | None, stack: str | None) -> tuple[Change, ...]:
         gc.enable()
 
 
-def _findings(planned: PlanCost, stack: str | None, day: datetime.date) -> tuple[Finding, ...]:
-    old = tuple(planned.stale_prices(day))
-    if stack is None:
-        return old
+def _plan(stack: str) -> Plan:
     parsed = parse(read_stack(stack_file(stack)))
-    plan = plan_without_secrets(parsed, load_catalog(), allowed_errors=BUDGET_CODES)
+    return plan_without_secrets(parsed, load_catalog(), allowed_errors=BUDGET_CODES)
+
+
+def _findings(planned: PlanCost, plan: Plan | None, day: datetime.date) -> tuple[Finding, ...]:
+    old = tuple(planned.stale_prices(day))
+    if plan is None:
+        return old
     return (*planned.over_budget(plan.budget), *acceptance.marked(old, plan.accept))

@@ -6,7 +6,8 @@ from rich.console import Console
 from rich.table import Table
 
 from tierup.catalog.prices import load_prices
-from tierup.cost import hardware_of, price
+from tierup.cost import bill_of, price
+from tierup.cost.report.figures import NOT_PRICED, CurrencyOut
 from tierup.findings.model import open_warnings
 from tierup.plan.model import ModelCapacity, ModelPlan, Plan
 from tierup.sizing import Range
@@ -41,13 +42,19 @@ def lines(tier: Plan) -> Iterator[str]:
         f"{disk.tb.value:g} TB {disk.kind.value} (RAID {disk.raid.value}) at {disk.read_gb_s.value:g} GB/s"
     )
     sockets = server.cpu.sockets.value
-    model = f"{sockets} sockets of {server.cpu.model.value}" if sockets > 1 else server.cpu.model.value
-    cpu = f"{model}, {server.cpu.threads.value} threads"
+    processor = f"{sockets} sockets of {server.cpu.model.value}" if sockets > 1 else server.cpu.model.value
+    cpu = f"{processor}, {server.cpu.threads.value} threads"
     yield f"  server    {cpu}, {server.memory.gb.value} GB {server.memory.type.value}, {storage}, {ports}"
-    cost = f"${price(hardware_of(tier), load_prices()).purchase_usd:,.0f}"
+    cost, money = price(bill_of(tier, servers_only=True), load_prices()), CurrencyOut.of(tier.currency)
+    rented = nodes.rental is not None
+    paid = f"rented ({nodes.rental})" if rented else "purchase price with spares"
+    usd = cost.usd_per_month if rented else cost.purchase_usd
+    sum_paid = (
+        NOT_PRICED if cost.unpriced and not usd else money.text(usd, 0) + (" a month" if rented else "")
+    )
     label = nodes.gpu.product_label.value
     used = f"{tier.gpus_used} of {nodes.gpus_in_service} x {label} allocated at minimum replicas"
-    yield f"  GPUs      {used}; purchase price with spares: {cost}"
+    yield f"  GPUs      {used}; {paid}: {sum_paid}"
     for model in tier.models:
         yield from _model(tier, model)
 

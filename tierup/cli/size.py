@@ -166,7 +166,8 @@ def _replicas(gpus: int | None, per_replica: int, replicas: int | None) -> int:
 
 
 def _page(inputs: SizingInput, sizing: Sizing, out: Console) -> None:
-    split = f"TP {inputs.tensor} x PP {inputs.pipeline}, {counted(inputs.replicas, 'replica')}"
+    replicas = f"{inputs.replicas} replica{'' if inputs.replicas == 1 else 's'}"
+    split = f"TP {inputs.tensor} x PP {inputs.pipeline}, {replicas}"
     title = f"{inputs.model.name} {inputs.precision} on {inputs.gpu_id}: {split}"
     out.print(title, style="bold", **_PLAIN)
     fits = "fits" if sizing.fits else "DOES NOT FIT"

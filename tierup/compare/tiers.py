@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from tierup.catalog import Sourced
 from tierup.compare.verdict import Verdict, at_least, at_most
-from tierup.cost.bill.of_plan import quotes_of
+from tierup.cost import quotes_of
 from tierup.plan.capacity import load_of
 from tierup.plan.load import Load, RangeEnd, slow_end, users_per_request
 from tierup.plan.model import ClassCapacity, ModelCapacity, ModelPlan, Plan

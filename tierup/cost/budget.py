@@ -3,6 +3,7 @@
 import datetime
 import math
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from decimal import Decimal
 
 from tierup.catalog.price import Price
@@ -13,24 +14,41 @@ from tierup.plan.model import BudgetPlan
 from tierup.stack.sections import BudgetMode
 
 
-def exceeded(
-    budget: BudgetPlan, finding: Finding, limit: Decimal | None, needed: Decimal
-) -> Iterator[Finding]:
-    """The finding with the figures where `needed` is above the limit; of an advisory budget, as a warning."""
-    if limit is not None and needed > limit:
-        severity = Severity.WARNING if budget.mode is BudgetMode.ADVISORY else Severity.ERROR
-        fix = f"raise it to {math.ceil(needed)}, or {finding.fix}"
-        got, allowed = f"${limit:,f}", f"at least ${math.ceil(needed):,}"
-        yield Finding(finding.code, finding.path, finding.problem, fix, got, allowed, severity)
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a cost is held against. What exceeds an advisory budget is a warning."""
 
+    budget: BudgetPlan
 
-def increase(budget: BudgetPlan, before: Decimal, after: Decimal) -> Iterator[Finding]:
-    """What one change adds to a month, USD, against the limit; what is made first is no increase."""
-    if not before:
-        return
-    problem = "is less than this change adds to a month"
-    finding = Finding(Code.OVER_INCREASE, "budget.maxIncreaseUsdPerMonth", problem, "split the change")
-    yield from exceeded(budget, finding, budget.max_increase_usd_per_month, after - before)
+    def purchase(self, cost: TierCost, what: str) -> Iterator[Finding]:
+        """What is bought, spares included; `what` says so for the message."""
+        problem = f"is less than {what}"
+        finding = Finding(Code.OVER_BUDGET, "budget.capexUsd", problem, "use fewer servers")
+        yield from self._exceeded(finding, self.budget.capex_usd, cost.purchase_usd)
+
+    def month(self, cost: TierCost) -> Iterator[Finding]:
+        """A month's cost; what has no price comes on top."""
+        problem = "is less than a month costs"
+        if cost.unpriced:
+            problem += f", {len(cost.unpriced)} unpriced not counted"
+        finding = Finding(Code.OVER_MONTHLY_BUDGET, "budget.monthlyUsd", problem, "use fewer servers")
+        yield from self._exceeded(finding, self.budget.monthly_usd, cost.usd_per_month)
+
+    def increase(self, before: Decimal, after: Decimal) -> Iterator[Finding]:
+        """What one change adds to a month, USD; what is made first is no increase."""
+        if not before:
+            return
+        problem = "is less than this change adds to a month"
+        finding = Finding(Code.OVER_INCREASE, "budget.maxIncreaseUsdPerMonth", problem, "split the change")
+        yield from self._exceeded(finding, self.budget.max_increase_usd_per_month, after - before)
+
+    def _exceeded(self, finding: Finding, limit: Decimal | None, needed: Decimal) -> Iterator[Finding]:
+        """The finding with the figures where `needed` is above the limit."""
+        if limit is not None and needed > limit:
+            severity = Severity.WARNING if self.budget.mode is BudgetMode.ADVISORY else Severity.ERROR
+            fix = f"raise it to {math.ceil(needed)}, or {finding.fix}"
+            got, allowed = f"${limit:,f}", f"at least ${math.ceil(needed):,}"
+            yield Finding(finding.code, finding.path, finding.problem, fix, got, allowed, severity)
 
 
 def stale(prices: Iterable[Price], today: datetime.date) -> Iterator[Finding]:
@@ -42,12 +60,3 @@ def stale(prices: Iterable[Price], today: datetime.date) -> Iterator[Finding]:
         problem = f"{len(old)} of {len(priced)} prices are older than {STALE_DAYS} days"
         fix = "quote your own: `tierup:cost: {quotes: {ID: {value: ..., source: ..., asOf: ...}}}`"
         yield warning(Code.STALE_PRICE, "cost.quotes", problem, fix, ages)
-
-
-def over_month(budget: BudgetPlan, cost: TierCost) -> Iterator[Finding]:
-    """A month's cost against the budget; what has no price comes on top."""
-    problem = "is less than a month costs"
-    if cost.unpriced:
-        problem += f", {len(cost.unpriced)} unpriced not counted"
-    finding = Finding(Code.OVER_MONTHLY_BUDGET, "budget.monthlyUsd", problem, "use fewer servers")
-    yield from exceeded(budget, finding, budget.monthly_usd, cost.usd_per_month)

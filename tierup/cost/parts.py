@@ -5,7 +5,7 @@ from decimal import Decimal
 
 from tierup.catalog.price import Price
 from tierup.catalog.prices import Prices
-from tierup.cost.types import Amount, Bill, HourlyCost, Line, TierCost
+from tierup.cost.types import RENT, Amount, Bill, HourlyCost, Line, TierCost
 
 IDLE = "idle GPUs"
 _SERVER = "server"  # the unit of lines that every server has its part of
@@ -98,6 +98,9 @@ def by_model(cost: TierCost, bill: Bill, prices: Prices) -> tuple[Share, ...]:
 def by_node(cost: TierCost, bill: Bill) -> tuple[NodeCost, ...]:
     """Servers in service, and spares, each priced alone."""
     of_servers = [line for line in cost.lines if line.unit == _SERVER]
+    of_machines = [line for line in cost.lines if line.component == RENT]
+    if of_machines:
+        return tuple(_each("rented machine", int(line.quantity), [line]) for line in of_machines)
     roles = {
         "in service": (bill.in_service, [line for line in of_servers if line.component != "standby"]),
         f"{bill.standby_mode} standby": (
@@ -115,9 +118,9 @@ def _each(role: str, count: int, lines: list[Line]) -> NodeCost:
 
 
 def server_parts(bill: Bill, prices: Prices) -> ServerParts | None:
-    """What one server's price is made of; None where the server is not in the catalogue."""
+    """What one server's price is made of; None where it is rented, or not in the catalogue."""
     server = prices.server(bill.server)
-    if bill.server is None or server is None:
+    if bill.server is None or server is None or bill.rental is not None:
         return None
     item = prices.find(bill.server, bill.quotes)
     assert item is not None

@@ -8,11 +8,11 @@ from typing import Self
 
 from tierup.catalog.prices import Prices
 from tierup.cost.bill.of_resources import bill_of_resources, label
-from tierup.cost.budget import exceeded, increase, over_month, stale
+from tierup.cost.budget import Limits, stale
 from tierup.cost.difference import Difference, difference
 from tierup.cost.pricing import price
 from tierup.cost.types import Bill
-from tierup.findings.model import Code, Finding
+from tierup.findings.model import Finding
 from tierup.plan.model import BudgetPlan
 from tierup.resources.model import Change
 
@@ -53,8 +53,7 @@ class PlanCost:
     def over_budget(self, budget: BudgetPlan) -> Iterator[Finding]:
         """Every limit that is exceeded; what has no price is in none of the sums."""
         now = self.cost.now
-        problem = f"is less than what is bought costs, {self.now.in_service + self.now.standby} servers"
-        finding = Finding(Code.OVER_BUDGET, "budget.capexUsd", problem, "use fewer servers")
-        yield from exceeded(budget, finding, budget.capex_usd, now.purchase_usd)
-        yield from over_month(budget, now)
-        yield from increase(budget, self.cost.past.usd_per_month, now.usd_per_month)
+        limits, servers = Limits(budget), self.now.in_service + self.now.standby
+        yield from limits.purchase(now, f"what is bought costs, {servers} servers")
+        yield from limits.month(now)
+        yield from limits.increase(self.cost.past.usd_per_month, now.usd_per_month)

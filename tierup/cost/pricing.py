@@ -1,7 +1,8 @@
-"""The cost of a bill, owned: every server, spares too, with its power and its place, volumes and network.
+"""The cost of a bill: every owned server, spares too, with its power and place, or its rent; volumes and network.
 
 Amortisation is capex x (1 - residual) / (months x 730) an hour; power is watts / 1000 x PUE x USD/kWh. A cold spare
-costs what it was bought for; a warm one idles, and has a place that can feed it under load.
+costs what it was bought for; a warm one idles, and has a place that can feed it under load. A rent pays for all of
+that, and a rented spare that is powered off is not rented yet.
 """
 
 import datetime
@@ -13,7 +14,8 @@ from tierup.catalog import Server
 from tierup.catalog.price import Price
 from tierup.catalog.prices import STORAGE, Prices
 from tierup.cost.parts import gpus_in_service
-from tierup.cost.types import HOURS_PER_MONTH, Bill, Kind, Line, TierCost
+from tierup.cost.rent import chosen, own_rent, servers_up
+from tierup.cost.types import HOURS_PER_MONTH, RENT, Bill, Kind, Line, TierCost
 from tierup.stack.sections import StandbyMode
 
 STALE_DAYS = 90
@@ -25,7 +27,8 @@ _CHEAPER_WHEN_HIGH = {"life", "residual"}
 def price(bill: Bill, prices: Prices, today: datetime.date | None = None) -> TierCost:
     """What the bill costs; without `today` no price is called stale."""
     book = PriceBook(bill, prices)
-    lines = (*_servers(book), *_network(book), *_volumes(book))
+    servers = _owned(book) if bill.rental is None else _rented(book)
+    lines = (*servers, *_network(book), *_volumes(book))
     stale = [] if today is None else [name for name, item in book.used.items() if is_stale(item, today)]
     unpriced = (*book.unpriced, *bill.unknown)
     return TierCost(lines, book.used, unpriced, tuple(stale), gpus_in_service(bill, prices))
@@ -73,7 +76,8 @@ class PriceBook:
         """The price of this id, which is then used; an unknown id gives a price without a value."""
         item = self.prices.find(name, self.bill.quotes)
         if item is None:
-            item = Price(name, None, "USD", "not in the catalogue", datetime.date.min, "low")
+            unit = self.prices.unit(name) if self.prices.can_quote(name) else "USD"
+            item = Price(name, None, unit, "not in the catalogue", datetime.date.min, "low")
         self.used[name] = item
         return item
 
@@ -123,7 +127,18 @@ def _at(item: Price, dear: bool | None) -> Decimal:
     return item.high if dear != (item.id in _CHEAPER_WHEN_HIGH) else item.low
 
 
-def _servers(book: PriceBook) -> Iterator[Line]:
+def _rented(book: PriceBook) -> Iterator[Line]:
+    """The rent of every machine that is up: no purchase, no power, no place."""
+    bill = book.bill
+    if bill.server is None or not (up := servers_up(bill)):
+        return
+    rent = chosen(bill, book.prices)
+    name, machines = (own_rent(bill.server), up) if rent is None else (rent.price.id, rent.machines)
+    offer = bill.rental if rent is None else rent.rental
+    yield book.runs(Item(RENT, f"machines, {offer}", machines, "machine"), (name,), lambda at: at(name))
+
+
+def _owned(book: PriceBook) -> Iterator[Line]:
     """Servers in service and spares."""
     bill = book.bill
     if bill.server is None:
@@ -182,7 +197,8 @@ def _running(book: PriceBook, server: str, role: Role) -> Iterator[Line]:
 
 def _network(book: PriceBook) -> Iterator[Line]:
     """The tier's switch, where its server is bought with one, and load balancers."""
-    if book.server is not None and book.server.switch.value is not None:
+    owned = book.bill.rental is None
+    if owned and book.server is not None and book.server.switch.value is not None:
         fabric = (
             "infiniband" if any(nic.kind.value == "infiniband" for nic in book.server.nics) else "ethernet"
         )

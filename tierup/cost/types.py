@@ -7,9 +7,11 @@ from enum import StrEnum
 from typing import Self
 
 from tierup.catalog.price import Price
+from tierup.plan.model import Rental
 from tierup.stack.sections import StandbyMode
 
 HOURS_PER_MONTH = Decimal(730)
+RENT = "rent"  # the component of what rented machines cost
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +29,8 @@ class Bill:
     """What is to be priced, read from a plan of ours or from Pulumi's: the same for both, so both cost the same.
 
     `server` is an id of the catalogue; `models` maps a model to the GPUs its replicas at rest hold. `quotes` are the
-    stack's own prices by id. `unknown` are resources that cannot be priced, `type name` each.
+    stack's own prices by id. `unknown` are resources that cannot be priced, `type name` each. `rental` is the offer
+    at which the servers are rented, None: they are owned.
     """
 
     server: str | None
@@ -39,6 +42,7 @@ class Bill:
     models: dict[str, int] = field(default_factory=dict)
     quotes: dict[str, Price] = field(default_factory=dict)
     unknown: tuple[str, ...] = ()
+    rental: Rental | None = None
 
 
 class Kind(StrEnum):
@@ -50,11 +54,11 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One cost. `component`: nodes, standby, power, facility, maintenance, labour, network, storage.
+    """One cost. `component`: nodes, standby, power, facility, maintenance, labour, network, storage; rent.
 
-    Everything for spares stands under standby. `quantity` counts in `unit`. `usd_per_hour` None: not priced; `low` and
-    `high` bound it, equal to it where no price has a range. `purchase_usd` is what is paid at once (capex), of which
-    `usd_per_hour` is the amortised part. `prices` are the ids it was computed from.
+    Everything for owned spares stands under standby. `quantity` counts in `unit`. `usd_per_hour` None: not priced;
+    `low` and `high` bound it, equal to it where no price has a range. `purchase_usd` is what is paid at once (capex),
+    of which `usd_per_hour` is the amortised part. `prices` are the ids it was computed from.
     """
 
     component: str

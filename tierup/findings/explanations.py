@@ -620,14 +620,14 @@ EXPLAINED: dict[Code, Explanation] = {
     ),
     Code.UNKNOWN_QUOTE: Explanation(
         "A quote for an unknown price",
-        "A quote needs an id of `tierup/catalog/prices.yaml`, the id of a server, or `storage-` and a storage "
-        "class. A quote with another name would have no effect.",
+        "A quote needs an id that `tierup cost` prints, the id of a server, `rent-` and a server for your own "
+        "offer, or `storage-` and a storage class. A quote with another name would have no effect.",
         "`electricty:` becomes `electricity:`.",
     ),
     Code.BAD_QUOTE: Explanation(
         "A quote with an implausible value",
         "The unit differs from the catalogue's, or the value is outside the possible range: a price per MWh used as"
-        " one per kWh is wrong by a factor of a thousand.",
+        " one per kWh is wrong by a factor of a thousand. A rate of the dollar to itself is 1.",
         "`electricity: {value: 0.11, unit: USD/kWh, ...}`; `residual: 0.2`, a share of the price.",
     ),
     Code.OVER_INCREASE: Explanation(
@@ -636,6 +636,12 @@ EXPLAINED: dict[Code, Explanation] = {
         " before and after are compared; a warning with `budget.mode: advisory`.",
         "Split the change, or raise the limit in the same change, where a reviewer sees it.",
         (ERROR, WARNING),
+    ),
+    Code.TENURE: Explanation(
+        "A setting of the other tenure",
+        "`nodes.rent` says at which offer servers are rented, `nodes.purchased` when owned ones were bought. With "
+        "the other `nodes.tenure` it would have no effect.",
+        "`nodes: {tenure: rented, rent: {provider: Lambda}}`, or `nodes: {tenure: owned, purchased: 2026-10-02}`.",
     ),
 }
 

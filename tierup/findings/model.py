@@ -124,6 +124,7 @@ class Code(StrEnum):
     UNKNOWN_QUOTE = "TIER120"
     BAD_QUOTE = "TIER121"
     OVER_INCREASE = "TIER122"
+    TENURE = "TIER123"
 
 
 # A limit of the stack's budget is exceeded. If there are no other errors, the exit code is a special one.

@@ -3,6 +3,7 @@
 A plan is complete: manifests, rules, costs and reports read the plan alone, never the stack file.
 """
 
+import datetime
 import math
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -25,6 +26,7 @@ from tierup.stack.sections import (
     Quote,
     ServiceType,
     StandbyMode,
+    Tenure,
     WorkloadClass,
 )
 
@@ -39,8 +41,24 @@ class Default:
 
 
 @dataclass(frozen=True, slots=True)
+class Rental:
+    """The offer at which servers are rented. None: any provider, any region; no term: on demand."""
+
+    provider: str | None = None
+    region: str | None = None
+    term_months: int | None = None
+
+    def __str__(self) -> str:
+        term = "on demand" if self.term_months is None else f"for {self.term_months} months"
+        return ", ".join(item for item in (self.provider, self.region, term) if item)
+
+
+@dataclass(frozen=True, slots=True)
 class NodePlan:
-    """The GPU servers: the names of the nodes and their hardware."""
+    """The GPU servers: the names of the nodes and their hardware.
+
+    `rental` is None where the servers are owned; `purchased` is the day on which they were bought, None: unknown.
+    """
 
     provider: Provider
     server_id: str
@@ -49,6 +67,12 @@ class NodePlan:
     in_service: tuple[str, ...]
     standby: tuple[str, ...]
     standby_mode: StandbyMode
+    rental: Rental | None = None
+    purchased: datetime.date | None = None
+
+    @property
+    def tenure(self) -> Tenure:
+        return Tenure.OWNED if self.rental is None else Tenure.RENTED
 
     @property
     def gpus_per_server(self) -> int:
@@ -303,6 +327,19 @@ class BudgetPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class CurrencyPlan:
+    """The currency of the reports: units for one USD, with source and date of that rate; None: USD itself."""
+
+    code: str = "USD"
+    per_usd: Decimal = Decimal(1)
+    source: str | None = None
+    as_of: datetime.date | None = None
+
+
+DOLLARS = CurrencyPlan()
+
+
+@dataclass(frozen=True, slots=True)
 class ImagesPlan:
     """Images by their key in the stack file; None: the stack file sets none and there is no default."""
 
@@ -384,6 +421,7 @@ class Plan:
     secrets: frozenset[str]
     defaults: tuple[Default, ...]
     findings: tuple[Finding, ...] = field(default=())
+    currency: CurrencyPlan = DOLLARS
 
     @property
     def model_names(self) -> tuple[str, ...]:

@@ -1,13 +1,14 @@
 """Resolves the nodes section: how many GPU servers, how many spares, and their names."""
 
+import datetime
 from dataclasses import dataclass
 
 from tierup.catalog import Catalog
 from tierup.plan.chooser import Chooser
-from tierup.plan.model import NodePlan
+from tierup.plan.model import NodePlan, Rental
 from tierup.plan.models import slug_of
 from tierup.stack.parse import TierConfig
-from tierup.stack.sections import Nodes, Provider, Standby, StandbyMode
+from tierup.stack.sections import Cost, Nodes, Provider, Rent, Standby, StandbyMode, Tenure
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,7 @@ def resolve_nodes(config: TierConfig, catalog: Catalog, choose: Chooser) -> Node
             "the stack's name and a number; set it to adopt nodes with other names",
         )
     why_existing = "adopts existing nodes and owns none"
+    rental = _rental(section, choose)
     return NodePlan(
         provider=choose.pick("nodes.provider", section.provider, Provider.EXISTING, why_existing),
         server_id=section.server,
@@ -55,4 +57,36 @@ def resolve_nodes(config: TierConfig, catalog: Catalog, choose: Chooser) -> Node
         in_service=tuple(names[: counts.in_service]),
         standby=tuple(names[counts.in_service : total]),
         standby_mode=counts.standby_mode,
+        rental=rental,
+        purchased=None if rental is not None else _purchased(section, config.cost, choose),
     )
+
+
+def _rental(section: Nodes, choose: Chooser) -> Rental | None:
+    """The offer at which the servers are rented; None where they are owned."""
+    tenure = choose.pick(
+        "nodes.tenure", section.tenure, Tenure.OWNED, "servers are bought unless the stack file rents them"
+    )
+    if tenure is Tenure.OWNED:
+        return None
+    rent = section.rent if section.rent is not None else Rent()
+    for key, value, default, why in (
+        ("provider", rent.provider, "any", "the cheapest offer of the same GPUs"),
+        ("region", rent.region, "any", "the cheapest offer of the same GPUs"),
+        ("termMonths", rent.term_months, "none", "on demand, without commitment"),
+    ):
+        if value is None:
+            choose.note(f"nodes.rent.{key}", default, why)
+    return Rental(rent.provider, rent.region, rent.term_months)
+
+
+def _purchased(section: Nodes, cost: Cost, choose: Chooser) -> datetime.date | None:
+    """The day on which the servers were bought: as stated, else that of their own quote, else unknown."""
+    quote = (cost.quotes if cost.quotes is not None else {}).get(section.server)
+    if section.purchased is None and quote is None:
+        choose.note(
+            "nodes.purchased", "unknown", "no month of a FOCUS export bills a purchase without a date"
+        )
+        return None
+    default = quote.as_of if quote is not None else None
+    return choose.pick("nodes.purchased", section.purchased, default, "the date of the quote of its price")

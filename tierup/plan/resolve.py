@@ -12,9 +12,11 @@ from tierup.plan.capacity import with_capacity
 from tierup.plan.chooser import Chooser
 from tierup.plan.gateway import resolve_gateway
 from tierup.plan.model import (
+    DOLLARS,
     AutoscalingPlan,
     BudgetPlan,
     ClusterPlan,
+    CurrencyPlan,
     Default,
     ImagesPlan,
     ModelPlan,
@@ -89,6 +91,7 @@ def resolve(config: TierConfig, catalog: Catalog) -> Plan:
         budget=_budget(config, choose),
         images=images,
         quotes=_quotes(config, choose),
+        currency=_currency(config, choose),
         accept=config.accept,
         secrets=config.secrets,
         defaults=_in_file_order(choose.defaults),
@@ -240,6 +243,14 @@ def _quotes(config: TierConfig, choose: Chooser) -> dict[str, Quote]:
         return dict(config.cost.quotes)
     choose.note("cost.quotes", "none", "the prices of the catalogue apply, each with its source and date")
     return {}
+
+
+def _currency(config: TierConfig, choose: Chooser) -> CurrencyPlan:
+    stated = config.cost.currency
+    if stated is None:
+        choose.note("cost.currency", "USD", "the currency of the prices; set another with the rate of a day")
+        return DOLLARS
+    return CurrencyPlan(stated.code, stated.per_usd, stated.source, stated.as_of)
 
 
 def _images(config: TierConfig, choose: Chooser) -> ImagesPlan:

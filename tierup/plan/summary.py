@@ -3,7 +3,7 @@
 from dataclasses import asdict
 from typing import Any
 
-from tierup.plan.model import ModelCapacity, Plan
+from tierup.plan.model import CurrencyPlan, ModelCapacity, Plan, Rental
 
 
 def summary(tier: Plan) -> dict[str, Any]:
@@ -19,7 +19,11 @@ def summary(tier: Plan) -> dict[str, Any]:
             "inService": list(nodes.in_service),
             "standby": list(nodes.standby),
             "standbyMode": str(nodes.standby_mode),
+            "tenure": str(nodes.tenure),
+            "rental": None if nodes.rental is None else _rental(nodes.rental),
+            "purchased": None if nodes.purchased is None else nodes.purchased.isoformat(),
         },
+        "currency": _currency(tier.currency),
         "models": [
             {
                 "name": model.name,
@@ -40,6 +44,19 @@ def summary(tier: Plan) -> dict[str, Any]:
         ],
         "gpus": {"used": tier.gpus_used, "inService": nodes.gpus_in_service},
         "defaults": [asdict(default) for default in tier.defaults],
+    }
+
+
+def _rental(rental: Rental) -> dict[str, object]:
+    return {"provider": rental.provider, "region": rental.region, "termMonths": rental.term_months}
+
+
+def _currency(currency: CurrencyPlan) -> dict[str, object]:
+    return {
+        "code": currency.code,
+        "perUsd": str(currency.per_usd),
+        "source": currency.source,
+        "asOf": None if currency.as_of is None else currency.as_of.isoformat(),
     }
 
 

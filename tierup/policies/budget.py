@@ -5,12 +5,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 
 from tierup.catalog.prices import load_prices
-from tierup.cost import bill_of_resources, price
-from tierup.cost.bill.of_resources import TIER
-from tierup.cost.budget import increase, over_month
+from tierup.cost import Limits, bill_of_resources, price
 from tierup.findings.model import Severity
 from tierup.plan.model import BudgetPlan
 from tierup.policies.rule import Level, Policy, Problem, Violation
+from tierup.resources.kinds import TIER
 from tierup.resources.model import Resource
 from tierup.stack.sections import Budget
 
@@ -77,7 +76,8 @@ def over_budget(now: Sequence[Resource], past: Sequence[Resource] = ()) -> Itera
             continue
         cost = cost if cost is not None else price(bill_of_resources(now), load_prices())
         before = usd_per_month(past) if past else past_of(tier)
-        more = [] if before is None else increase(budget, before, cost.usd_per_month)
-        for item in (*over_month(budget, cost), *more):
+        limits = Limits(budget)
+        more = [] if before is None else limits.increase(before, cost.usd_per_month)
+        for item in (*limits.month(cost), *more):
             problem = Problem(item.path, item.what, fix=item.fix_or_reason)
             yield Violation(BUDGETS[item.severity], tier.urn, tier.name, problem)

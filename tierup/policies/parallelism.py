@@ -2,20 +2,20 @@
 
 import re
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
 from typing import Any, Final
 
 from tierup.catalog.engine import CommandLine, load_engines
-from tierup.policies.pods import LEADER, LEADER_WORKER_SET, WORKER, Part, containers, pods
+from tierup.policies.pods import GROUP, LEADER_WORKER_SET, Part, containers, pods
 from tierup.policies.rule import Problem
+from tierup.resources.gpus import container_gpus, group_gpus
 from tierup.resources.kinds import kind_of
 from tierup.resources.model import Resource
-from tierup.resources.reading import dig, elements, is_hidden, mappings
+from tierup.resources.reading import Unreadable, dig, elements, fields, is_hidden, mappings
 
-GPUS = ("nvidia.com/gpu", "amd.com/gpu")
 _SPLIT: Final = ("tensor", "pipeline")
 _COPIES: Final = ("context", "data", "nodes")
 _SHELLS = ("sh", "bash", "dash", "ash")
@@ -45,10 +45,10 @@ class Engine:
 def parallelism(resource: Resource) -> Iterator[Problem]:
     """Engines that use more or fewer GPUs than their pods have; engines whose GPUs are unknown are skipped."""
     grouped = kind_of(resource) == LEADER_WORKER_SET
-    group = _group_gpus(resource) if grouped else None
+    group = _known(group_gpus, _group(resource)) if grouped else None
     for pod in pods(resource):
         for item in containers(pod):
-            own, engine = container_gpus(item), engine_of(item)
+            own, engine = _known(container_gpus, item.spec), engine_of(item)
             ray_finds_gpus = engine is not None and engine.ray and not grouped
             if not own or engine is None or ray_finds_gpus or (grouped and group is None):
                 continue
@@ -59,31 +59,16 @@ def parallelism(resource: Resource) -> Iterator[Problem]:
                 yield Problem(f"{item.path}.resources", f"the engine uses {engine}", got)
 
 
-def container_gpus(item: Part) -> int | None:
-    """GPUs of a container; None if the plan does not show them."""
-    limits = dig(item.spec, "resources", "limits")
-    counts = [_number(_default(dig(limits, name), 0)) for name in GPUS]
-    return None if None in counts else sum(filter(None, counts))
-
-
-def _group_gpus(resource: Resource) -> int | None:
-    """GPUs of a leader and its workers; a leader without a template uses that of the workers."""
-    size = _number(_default(dig(resource.inputs, "spec", "leaderWorkerTemplate", "size"), 1))
-    worker = dig(resource.inputs, *WORKER)
-    first, others = _pod_gpus(_default(dig(resource.inputs, *LEADER), worker)), _pod_gpus(worker)
-    return None if size is None or first is None or others is None else first + (size - 1) * others
-
-
-def _pod_gpus(spec: object) -> int | None:
-    listed = dig(spec, "containers")
-    if is_hidden(listed) or any(is_hidden(item) for item in elements(listed)):
+def _known(count: Callable[[Mapping[str, Any]], int], spec: Mapping[str, Any]) -> int | None:
+    """A count of GPUs; None where the plan does not show it."""
+    try:
+        return count(spec)
+    except Unreadable:
         return None
-    counts = [container_gpus(Part("", item)) for _, item in mappings(listed)]
-    return None if None in counts else sum(filter(None, counts))
 
 
-def _default(value: Any, default: Any) -> Any:
-    return value if value is not None else default
+def _group(resource: Resource) -> Mapping[str, Any]:
+    return fields(dig(resource.inputs, *GROUP))
 
 
 def engine_of(item: Part) -> Engine | None:

@@ -10,8 +10,8 @@ from tierup.resources.reading import dig, fields, mappings
 
 Keys = tuple[str, ...]
 _TEMPLATE: Keys = ("spec", "template", "spec")
-_GROUP: Keys = ("spec", "leaderWorkerTemplate")
-LEADER, WORKER = (*_GROUP, "leaderTemplate", "spec"), (*_GROUP, "workerTemplate", "spec")
+GROUP: Keys = ("spec", "leaderWorkerTemplate")
+LEADER, WORKER = (*GROUP, "leaderTemplate", "spec"), (*GROUP, "workerTemplate", "spec")
 LEADER_WORKER_SET = ("leaderworkerset.x-k8s.io", "LeaderWorkerSet")
 # Patch resources are left out: they contain only what they change.
 _PODS: dict[tuple[str, str], tuple[Keys, ...]] = {

@@ -1,10 +1,10 @@
-"""A cost report as an HTML page: two charts, all tables, and the sources of the prices."""
+"""A cost report as an HTML page: the headline figures, two pictures, all tables, and where the prices come from."""
 
 from collections.abc import Sequence
 
 from tierup.cost import Outlook
 from tierup.cost.report.cost import StackReport, every_table, head
-from tierup.cost.report.figures import NOT_PRICED, Table, usd
+from tierup.cost.report.figures import NOT_PRICED, Table
 from tierup.report.charts import bars, curves
 from tierup.templates import TEMPLATES
 
@@ -12,14 +12,17 @@ from tierup.templates import TEMPLATES
 def render(tiers: Sequence[tuple[StackReport, Outlook]]) -> str:
     """One HTML page that loads nothing; its figures are the reports'."""
     reports = [report for report, _ in tiers]
+    money = reports[0].shown  # the command gives all tiers of a page one currency
     return TEMPLATES.get_template("cost.html.j2").render(
         stacks=", ".join(report.stack for report in reports),
+        headlines=[(report, bars.month_of(report), next(head(report))) for report in reports],
+        money=money,
         bars=bars.bars(reports),
         bar_box=bars,
         month=month(reports),
-        plot=curves.plot([outlook for _, outlook in tiers]),
+        plot=curves.plot([outlook for _, outlook in tiers], money),
         plot_box=curves,
-        tiers=[(report.stack, list(head(report)), every_table(report)) for report in reports],
+        tiers=[(report.stack, list(head(report))[1:], every_table(report)) for report in reports],
     )
 
 
@@ -31,7 +34,7 @@ def month(tiers: Sequence[StackReport]) -> Table:
         ("component", *(tier.stack for tier in tiers)),
         (
             *((name, *(_cell(tier, name) for tier in tiers)) for name in names),
-            ("all that is priced", *(usd(tier.totals.usd_per_month) for tier in tiers)),
+            ("all that is priced", *(tier.shown.text(tier.totals.usd_per_month) for tier in tiers)),
         ),
     )
 
@@ -42,7 +45,7 @@ def _cell(tier: StackReport, component: str) -> str:
             lines = sum(line.component == component for line in tier.lines)
             if item.unpriced_lines == lines:
                 return NOT_PRICED
-            return usd(item.usd_per_month) + (
+            return tier.shown.text(item.usd_per_month) + (
                 f", {item.unpriced_lines} {NOT_PRICED}" if item.unpriced_lines else ""
             )
     return ""

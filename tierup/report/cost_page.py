@@ -1,6 +1,6 @@
 """A stack's cost as a Markdown page: the lines and tables of the text."""
 
-from tierup.cost.report.cost import StackReport, head, owned_tables
+from tierup.cost.report.cost import StackReport, every_table, head
 from tierup.report.tables import cell, table
 
 
@@ -10,7 +10,7 @@ def as_markdown(report: StackReport) -> str:
         f"## Cost of {cell(report.stack)}",
         "\n".join(f"- {cell(line.strip())}" for line in head(report)),
     ]
-    for item in owned_tables(report):
+    for item in every_table(report):
         parts.append(f"### {item.title[0].upper()}{item.title[1:]}")
         parts.append("\n".join(table(item.columns, item.rows)))
     if report.findings:

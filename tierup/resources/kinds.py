@@ -1,6 +1,8 @@
-"""Which Kubernetes kinds cost nothing by themselves."""
+"""The types of our components, and which Kubernetes kinds cost nothing by themselves."""
 
 from tierup.resources.model import Resource
+
+TIER, NODES, MODEL = "tierup:index:InferenceTier", "tierup:nodes:GpuNodes", "tierup:model:ModelServer"
 
 # Kinds that cost nothing by themselves, by API group: they configure the cluster, or run on nodes that are
 # priced. What is not here is not priced: an Ingress, say, may be a load balancer or nothing, by its class.

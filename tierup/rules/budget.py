@@ -1,26 +1,29 @@
-"""Checks the quotes of a stack file, and its cost against its budget."""
+"""Checks the quotes and the tenure of a stack file, and its cost against its budget."""
 
 from collections.abc import Iterator
 from decimal import Decimal
 
 from tierup.catalog.prices import LIMITS, load_prices
-from tierup.cost import bill_of, hardware_of, price
-from tierup.cost.budget import exceeded, over_month
+from tierup.cost import Limits, bill_of, price
 from tierup.findings.model import Code, Finding, did_you_mean
 from tierup.plan.model import Plan
-from tierup.stack.sections import Cost, Quote
+from tierup.stack.sections import Cost, Nodes, Quote, Tenure
 
 
 def quotes(section: Cost) -> Iterator[Finding]:
     """Every quote must have a known id, and the unit and range of that price."""
     prices = load_prices()
+    if section.currency is not None and section.currency.code == "USD" and section.currency.per_usd != 1:
+        fix = "write the code of the other currency, or leave cost.currency out"
+        got = str(section.currency.per_usd)
+        yield Finding(Code.BAD_QUOTE, "cost.currency.perUsd", "a dollar is one dollar", fix, got, "1")
     for name, quote in (section.quotes if section.quotes is not None else {}).items():
         at = f"cost.quotes.{name}"
         if prices.can_quote(name):
             yield from _quote(at, quote, prices.unit(name), LIMITS.get(name))
         else:
-            fix = did_you_mean(name, prices.by_id) or "`tierup cost` lists those of this stack"
-            allowed = "an id of tierup/catalog/prices.yaml, a server's id, storage-CLASS"
+            fix = did_you_mean(name, prices.units) or "`tierup cost` lists those of this stack"
+            allowed = "an id that `tierup cost` prints, a server's id, rent-SERVER, storage-CLASS"
             yield Finding(Code.UNKNOWN_QUOTE, at, "there is no such price", fix, name, allowed)
 
 
@@ -37,16 +40,25 @@ def _quote(at: str, quote: Quote, unit: str, limits: tuple[Decimal, Decimal] | N
 
 def capex(plan: Plan) -> Iterator[Finding]:
     """The purchase price must be within the budget."""
-    limit, nodes = plan.budget.capex_usd, plan.nodes
-    if limit is not None:
+    nodes = plan.nodes
+    if plan.budget.capex_usd is not None:
         servers = len(nodes.in_service) + len(nodes.standby)
-        problem = f"is less than {servers} x {nodes.server_id} cost, spares included"
-        finding = Finding(Code.OVER_BUDGET, "budget.capexUsd", problem, "use fewer servers")
-        bought = price(hardware_of(plan), load_prices()).purchase_usd
-        yield from exceeded(plan.budget, finding, limit, bought)
+        cost = price(bill_of(plan, servers_only=True), load_prices())
+        yield from Limits(plan.budget).purchase(cost, f"{servers} x {nodes.server_id} cost, spares included")
 
 
 def monthly(plan: Plan) -> Iterator[Finding]:
     """The monthly cost must be within the budget."""
     if plan.budget.monthly_usd is not None:
-        yield from over_month(plan.budget, price(bill_of(plan), load_prices()))
+        yield from Limits(plan.budget).month(price(bill_of(plan), load_prices()))
+
+
+def tenure(section: Nodes) -> Iterator[Finding]:
+    """Owned servers are bought on a day, rented ones have an offer; neither has what belongs to the other."""
+    rented = section.tenure is Tenure.RENTED
+    if section.rent is not None and not rented:
+        fix = "write `tenure: rented`, or leave rent out"
+        yield Finding(Code.TENURE, "nodes.rent", "is of rented servers, and these are owned", fix)
+    if section.purchased is not None and rented:
+        fix = "leave it out, or write `tenure: owned`"
+        yield Finding(Code.TENURE, "nodes.purchased", "is of owned servers, and these are rented", fix)

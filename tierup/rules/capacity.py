@@ -83,7 +83,9 @@ def _long_jobs(plan: Plan, model: ModelPlan, capacity: ModelCapacity) -> Iterato
     wanted = sum(item.in_flight for item in capacity.classes if plan.classes[item.name].priority < first)
     left = round(model.slots * plan.gateway.longform_cap) * model.replicas
     if wanted > left:
-        problem = f"long jobs need {math.ceil(wanted)} slots of {model.name} and may use {left}: the others get 429"
+        problem = (
+            f"long jobs need {math.ceil(wanted)} slots of {model.name} and may use {left}: the others get 429"
+        )
         fix = "raise it, the model's maxNumSeqs or the replicas, or expect fewer long jobs (share)"
         yield warning(
             Code.LONGFORM_DEMAND, "gateway.longformCap", problem, fix, f"{plan.gateway.longform_cap:g}"

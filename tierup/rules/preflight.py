@@ -202,6 +202,7 @@ def references(parsed: Parsed, catalog: Catalog) -> tuple[Finding, ...]:
                 _unknown(Code.UNKNOWN_SERVER, "nodes.server", "server", nodes.server, catalog.servers)
             )
         findings.extend(_node_names(nodes))
+        findings.extend(cost_rules.tenure(nodes))
     findings.extend(cost_rules.quotes(parsed.sections.get("cost", Cost())))
     known = [model for model in parsed.models if model is not None]
     names: dict[str, int] = {}

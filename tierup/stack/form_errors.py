@@ -56,6 +56,7 @@ _FORMS = {
     "gpuExporter": "name:port",
     "nodeExporter": "name:port",
     "source": "the source of the price: a text of 3 characters or more",
+    "code": "three capital letters, such as EUR",
     "reason": "a reason of 10 characters or more",
     "name": "letters, digits, '.', '_', '-' and '/', at most 45 characters",
 }

@@ -1,8 +1,9 @@
 """Parses a stack file section by section and reports all invalid values together."""
 
+import datetime
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -107,7 +108,8 @@ class TierConfig:
 class RawStack:
     """The `tierup:` values of a stack, from the file or from the Pulumi engine.
 
-    `readable` is false if the file could not be read at all; then missing sections are not reported.
+    `readable` is false if the file could not be read at all; then missing sections are not reported. A date after
+    `day`, the last day that had begun anywhere when the values were read, lies in the future; None: none does.
     """
 
     stack: str
@@ -115,6 +117,7 @@ class RawStack:
     secrets: frozenset[str] = frozenset()
     findings: tuple[Finding, ...] = ()
     readable: bool = True
+    day: datetime.date | None = None
 
 
 # Every section, in the order in which files and pages show them: of a list, the kind of its entries.
@@ -200,23 +203,17 @@ def parse(raw: RawStack) -> Parsed:
                 sections[key] = section
         elif key in REQUIRED:
             broken.add(key)
-            findings.append(
-                Finding(
-                    Code.MISSING,
-                    key,
-                    "the section is missing",
-                    f"write `tierup:{key}:`, as the files in stacks/ do",
-                )
-            )
+            fix = f"write `tierup:{key}:`, as the files in stacks/ do"
+            findings.append(Finding(Code.MISSING, key, "the section is missing", fix))
     models = _read_models(raw.values.get("models"), findings)
     if not models or None in models:
         broken.add("models")
-    if "accept" in raw.values:
-        accept = _read_list(Acceptance, raw.values["accept"], "accept", findings)
-        if accept is None or None in accept:
-            broken.add("accept")
-        else:
-            sections["accept"] = accept
+    accept = _read_list(Acceptance, raw.values.get("accept", []), "accept", findings)
+    if accept is None or None in accept:
+        broken.add("accept")
+    elif accept:
+        sections["accept"] = accept
+    findings.extend(_future_dates({**sections, "models": models}, "", raw.day))
     return Parsed(raw, sections, models, _without_consequences(findings, raw.findings), frozenset(broken))
 
 
@@ -258,6 +255,24 @@ def _read_list(
         findings.append(Finding(Code.OUT_OF_RANGE, key, "has too many entries", fix, got, allowed))
         return None
     return tuple(_read(model, item, f"{key}[{index}]", findings) for index, item in enumerate(value))
+
+
+def _future_dates(value: object, path: str, day: datetime.date | None) -> Iterator[Finding]:
+    """Every date after `day`, wherever it stands: a document cannot bear a day that has not begun."""
+    if isinstance(value, datetime.date):
+        if day is not None and value > day:
+            problem, fix = "lies in the future", "write the day that the document bears"
+            yield Finding(Code.OUT_OF_RANGE, path, problem, fix, str(value), "up to today")
+    elif isinstance(value, Strict):
+        for name, field_info in type(value).model_fields.items():
+            inner = f"{path}.{field_info.alias or name}"
+            yield from _future_dates(getattr(value, name), inner, day)
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _future_dates(item, f"{path}.{key}" if path else str(key), day)
+    elif isinstance(value, (list, tuple)):
+        for index, item in enumerate(value):
+            yield from _future_dates(item, f"{path}[{index}]", day)
 
 
 def _unknown_keys(raw: RawStack) -> list[Finding]:

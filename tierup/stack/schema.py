@@ -92,7 +92,7 @@ def _complete(parts: Schema, catalog: Catalog) -> None:
     parts["Nodes"]["properties"]["server"]["enum"] = list(catalog.servers)
     quotes = parts["Cost"]["properties"]["quotes"]["anyOf"][0]
     quotes["propertyNames"] = {
-        "anyOf": [{"enum": sorted(load_prices().by_id)}, {"pattern": f"^{STORAGE}-"}],
+        "anyOf": [{"enum": sorted(load_prices().units)}, {"pattern": f"^{STORAGE}-"}],
     }
     model = parts["Model"]
     model["properties"]["id"]["enum"] = list(catalog.models)

@@ -173,6 +173,27 @@ class Standby(Strict):
     count: Annotated[int | None, key("Number of spare servers", 1, "servers", ge=0, le=100)] = None
 
 
+class Tenure(StrEnum):
+    """How the stack has its servers: bought, or rented by the hour."""
+
+    OWNED = "owned"
+    RENTED = "rented"
+
+
+class Rent(Strict):
+    """The offer at which servers are rented; what is left out takes the cheapest offer."""
+
+    provider: Annotated[
+        str | None, key("Who rents the servers out, as `tierup cost` names it", "Lambda", min_length=1)
+    ] = None
+    region: Annotated[
+        str | None, key("Region of the offer, as its source names it", "us-west-1", min_length=1)
+    ] = None
+    term_months: Annotated[
+        int | None, key("Months to which one commits; on demand by default", 12, "months", ge=1, le=120)
+    ] = None
+
+
 class Nodes(Strict):
     """The GPU servers."""
 
@@ -181,6 +202,16 @@ class Nodes(Strict):
     ]
     provider: Annotated[
         Provider | None, key("Where the servers come from; only `existing` is supported yet", "existing")
+    ] = None
+    tenure: Annotated[Tenure | None, key("How the stack has its servers: bought, or rented", "rented")] = None
+    rent: Annotated[Rent | None, key("The offer at which servers are rented; only with tenure `rented`")] = (
+        None
+    )
+    purchased: Annotated[
+        datetime.date | None,
+        key(
+            "Day on which owned servers were bought; by default the date of the server's quote", "2026-10-01"
+        ),
     ] = None
     count: Annotated[
         int | None, key("GPU servers in service, without spares", 2, "servers", ge=1, le=1000)
@@ -526,9 +557,23 @@ class Quote(Strict):
     as_of: Annotated[datetime.date, key("Date of the quote", "2026-11-01")]
 
 
-class Cost(Strict):
-    """Your own prices and cost factors."""
+class Currency(Strict):
+    """The currency in which costs are shown, with a dated exchange rate; prices and budgets stay in USD."""
 
+    code: Annotated[str, key("Code of the currency in ISO 4217", "EUR", pattern=r"^[A-Z]{3}$")]
+    per_usd: Annotated[
+        Money, key("Exchange rate", 0.86, "units of the currency for one USD", gt=0, le=1_000_000)
+    ]
+    source: Annotated[
+        str, key("Who gave the rate, and in which document", "our bank", pattern=r"^\s*\S[\s\S]+\S\s*$")
+    ]
+    as_of: Annotated[datetime.date, key("Date of the rate", "2026-11-02")]
+
+
+class Cost(Strict):
+    """Your own prices and cost factors, and the currency of the reports."""
+
+    currency: Annotated[Currency | None, key("Currency in which costs are shown; USD by default")] = None
     quotes: Annotated[
         dict[NodeName, Quote] | None,
         key(

@@ -5,13 +5,14 @@ from decimal import Decimal
 
 from tierup.catalog.prices import Prices
 from tierup.cost.analysis.break_even import months_until_owned, utilisation_against
-from tierup.cost.analysis.rent import Rent, rented
 from tierup.cost.analysis.sensitivity import Case, sensitivity
-from tierup.cost.analysis.tco import TotalCost, purchases, running, total_cost
+from tierup.cost.analysis.tco import THREE_YEARS, TotalCost, purchases, running, total_cost
 from tierup.cost.analysis.tokens import TokenCost, token_costs
 from tierup.cost.pricing import price
+from tierup.cost.rent import Rent, rented
 from tierup.cost.types import Bill, TierCost
 from tierup.plan.model import Plan
+from tierup.stack.sections import Tenure
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +38,16 @@ class RentBreakEven:
 
 @dataclass(frozen=True, slots=True)
 class Outlook:
-    """One tier. `tokens` by model, None: unknown. Without a known life there are no `three_years` and no `rented`.
+    """One tier, and the same hardware `owned` (equal to `cost` unless the tier is rented).
 
+    `tokens` by model, None: unknown. Without a known life there is no `rented`, and no `three_years` of what is owned.
     `break_even` is the utilisation by model from which owning costs no more than `api`; None: not even at full use.
     """
 
     stack: str
+    tenure: Tenure
     cost: TierCost
+    owned: TierCost
     tokens: dict[str, TokenCost | None]
     three_years: TotalCost | None
     rented: tuple[RentBreakEven, ...]
@@ -66,14 +70,18 @@ def outlook(
     """
     cost = price(bill, prices)
     tokens = token_costs(plan, cost, utilisation)
-    life = cost.prices["life"].value if "life" in cost.prices else None
+    owned = cost if bill.rental is None else price(replace(bill, rental=None), prices)
+    life = owned.prices["life"].value if "life" in owned.prices else None
+    lasts = THREE_YEARS if bill.rental is not None else life  # nothing rented wears out
     known = {model: item for model, item in tokens.items() if item is not None}
     return Outlook(
         stack=plan.stack,
+        tenure=plan.nodes.tenure,
         cost=cost,
+        owned=owned,
         tokens=tokens,
-        three_years=None if life is None else total_cost(cost, life),
-        rented=() if life is None else _rents(cost, bill, prices, life),
+        three_years=None if lasts is None else total_cost(cost, lasts),
+        rented=() if life is None else _rents(owned, bill, prices, life),
         api=api,
         break_even={}
         if api is None
@@ -87,9 +95,9 @@ def outlook(
     )
 
 
-def _rents(cost: TierCost, bill: Bill, prices: Prices, life: Decimal) -> tuple[RentBreakEven, ...]:
+def _rents(owned: TierCost, bill: Bill, prices: Prices, life: Decimal) -> tuple[RentBreakEven, ...]:
     """The cheapest first."""
-    bought, run = purchases(cost, life), running(cost)
+    bought, run = purchases(owned, life), running(owned)
     return tuple(
         RentBreakEven(rent, months_until_owned(bought, run, rent.usd_per_hour))
         for rent in rented(bill, prices)

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import TypeVar
 
 from tierup.cost.types import Volume
+from tierup.resources.gpus import group_gpus, pod_gpus
 from tierup.resources.kinds import is_free, kind_of
 from tierup.resources.model import Resource
 from tierup.resources.reading import (
@@ -19,7 +20,6 @@ from tierup.resources.reading import (
     whole_number,
 )
 
-GPU = "nvidia.com/gpu"
 _GIB = Decimal(1024) ** 3
 _T = TypeVar("_T")
 
@@ -59,10 +59,10 @@ class Objects:
             case "core", "Service":
                 return ObjectCost(load_balancers=int(checked_text(spec, "type") == "LoadBalancer"))
             case "apps", "Deployment" | "StatefulSet":
-                gpus = _pod_gpus(checked_mapping(spec, "template", "spec"))
+                gpus = pod_gpus(checked_mapping(spec, "template", "spec"))
                 return self._times(item, gpus, checked_list(spec, "volumeClaimTemplates"))
             case "leaderworkerset.x-k8s.io", "LeaderWorkerSet":
-                return self._times(item, _group_gpus(checked_mapping(spec, "leaderWorkerTemplate")))
+                return self._times(item, group_gpus(checked_mapping(spec, "leaderWorkerTemplate")))
         raise Unreadable(item.type)
 
     def _times(self, item: Resource, gpus: int, claims: Sequence[Tree] = ()) -> ObjectCost:
@@ -122,19 +122,5 @@ def _scaled(autoscaler: Resource) -> tuple[tuple[str | None, str], object]:
 
 
 def _volume(name: str, spec: Tree, count: int = 1) -> Volume:
-    requested = quantity(checked_mapping(spec, "resources", "requests").get("storage"))
-    return Volume(name, math.ceil(requested / _GIB), checked_text(spec, "storageClassName"), count)
-
-
-def _group_gpus(group: Tree) -> int:
-    """GPUs of a leader and its workers; the leader is a worker where it has no template of its own."""
-    worker = _pod_gpus(checked_mapping(group, "workerTemplate", "spec"))
-    leader = checked_mapping(group, "leaderTemplate")
-    size = group.get("size")
-    workers = whole_number(size if size is not None else 1) - 1
-    return (_pod_gpus(checked_mapping(leader, "spec")) if leader else worker) + worker * workers
-
-
-def _pod_gpus(pod: Tree) -> int:
-    containers = [checked_mapping(item, "resources", "limits") for item in checked_list(pod, "containers")]
-    return sum(whole_number(limits.get(GPU, 0)) for limits in containers)
+    asked = quantity(checked_mapping(spec, "resources", "requests").get("storage"))
+    return Volume(name, math.ceil(asked / _GIB), checked_text(spec, "storageClassName"), count)

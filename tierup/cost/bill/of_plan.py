@@ -13,26 +13,28 @@ from tierup.resources.model import resource_of
 from tierup.stack.sections import Quote
 
 
-def bill_of(plan: Plan) -> Bill:
-    """Everything in the plan that costs; `models` by their served names."""
+def bill_of(plan: Plan, servers_only: bool = False) -> Bill:
+    """Everything in the plan that costs, or its servers alone; `models` by their served names."""
+    if servers_only:
+        return _servers(plan)
     resources = list(map(resource_of, render(plan)))
     costs = list(map(Objects(resources).cost, resources))
     return replace(
-        hardware_of(plan),
+        _servers(plan),
         volumes=by_name(volume for cost in costs for volume in cost.volumes),
         load_balancers=sum(cost.load_balancers for cost in costs),
         models={model.name: model.replicas * model.gpus for model in plan.models},
     )
 
 
-def hardware_of(plan: Plan) -> Bill:
-    """The servers alone."""
+def _servers(plan: Plan) -> Bill:
     return Bill(
         server=plan.nodes.server_id,
         in_service=len(plan.nodes.in_service),
         standby=len(plan.nodes.standby),
         standby_mode=plan.nodes.standby_mode,
         quotes=quotes_of(plan.quotes),
+        rental=plan.nodes.rental,
     )
 
 

@@ -6,18 +6,19 @@ cannot be priced is named in `unknown`.
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from tierup.catalog.price import Price
 from tierup.cost.bill.kubernetes import Objects, by_name, name_of
 from tierup.cost.bill.quotes import from_props
 from tierup.cost.types import Bill, Volume
+from tierup.plan.model import Rental
+from tierup.resources.kinds import MODEL, NODES, TIER
 from tierup.resources.model import Resource
-from tierup.resources.reading import Unreadable, checked_text
+from tierup.resources.reading import Tree, Unreadable, checked_mapping, checked_text, whole_number
 from tierup.stack.sections import StandbyMode
 
-TIER, NODES, MODEL = "tierup:index:InferenceTier", "tierup:nodes:GpuNodes", "tierup:model:ModelServer"
-_Servers = tuple[str | None, int, int, StandbyMode]
-_NONE: _Servers = (None, 0, 0, StandbyMode.NONE)
+_NONE = Bill(None, 0, 0, StandbyMode.NONE)
 
 
 def bill_of_resources(resources: Iterable[Resource]) -> Bill:
@@ -45,7 +46,14 @@ def bill_of_resources(resources: Iterable[Resource]) -> Bill:
                     models[_model(item, items)] += cost.gpus
         except Unreadable:
             unknown.append(label(item))
-    return Bill(*servers, by_name(volumes), balancers, dict(models), quotes, tuple(sorted(unknown)))
+    return replace(
+        servers,
+        volumes=by_name(volumes),
+        load_balancers=balancers,
+        models=dict(models),
+        quotes=quotes,
+        unknown=tuple(sorted(unknown)),
+    )
 
 
 def label(item: Resource) -> str:
@@ -53,8 +61,8 @@ def label(item: Resource) -> str:
     return f"{item.type} {item.name}"
 
 
-def _add_servers(servers: _Servers, nodes: Resource) -> _Servers:
-    """The servers, and those of one more component: a bill has one kind. Raises `Unreadable`."""
+def _add_servers(servers: Bill, nodes: Resource) -> Bill:
+    """The servers, and those of one more component: a bill has one kind, owned or rented. Raises `Unreadable`."""
     inputs = nodes.inputs
     server, in_service, standby = (
         checked_text(inputs, "server"),
@@ -67,10 +75,27 @@ def _add_servers(servers: _Servers, nodes: Resource) -> _Servers:
         raise Unreadable("standbyMode") from None
     if server is None or not (isinstance(in_service, list) and isinstance(standby, list)):
         raise Unreadable("servers")
-    known_server, serving, spare, known_mode = servers
-    if servers != _NONE and (known_server, known_mode) != (server, mode):
+    more = Bill(server, len(in_service), len(standby), mode, rental=_rental(inputs))
+    if servers == _NONE:
+        return more
+    if (servers.server, servers.standby_mode, servers.rental) != (server, mode, more.rental):
         raise Unreadable("another kind of server")
-    return server, serving + len(in_service), spare + len(standby), mode
+    return replace(
+        more, in_service=servers.in_service + more.in_service, standby=servers.standby + more.standby
+    )
+
+
+def _rental(inputs: Tree) -> Rental | None:
+    """The offer at which servers are rented; None where they are owned. Raises `Unreadable`."""
+    if inputs.get("rental") is None:
+        return None
+    stated = checked_mapping(inputs, "rental")
+    term = stated.get("termMonths")
+    return Rental(
+        checked_text(stated, "provider"),
+        checked_text(stated, "region"),
+        None if term is None else whole_number(term),
+    )
 
 
 def _model(workload: Resource, items: Mapping[str, Resource]) -> str:

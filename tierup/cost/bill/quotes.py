@@ -6,18 +6,7 @@ from collections.abc import Mapping
 from tierup.catalog.price import Price
 from tierup.cost.bill.of_plan import quotes_of
 from tierup.resources.reading import Unreadable
-from tierup.stack.sections import Cost, Quote
-
-
-def to_props(quotes: Mapping[str, Quote]) -> dict[str, object]:
-    """What the tier's component is given besides its other inputs: nothing where nothing is quoted."""
-    if not quotes:
-        return {}
-    dumped = {
-        name: quote.model_dump(mode="json", by_alias=True, exclude_none=True)
-        for name, quote in quotes.items()
-    }
-    return {"quotes": dumped}
+from tierup.stack.sections import Cost
 
 
 def from_props(inputs: Mapping[str, object]) -> dict[str, Price]:

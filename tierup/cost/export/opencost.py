@@ -11,15 +11,17 @@ from decimal import Decimal
 
 from tierup.cost.bill.of_plan import claimed_gib
 from tierup.cost.types import TierCost
-from tierup.plan.model import Plan
+from tierup.plan.model import DOLLARS, CurrencyPlan, Plan
 
-_PLACES = Decimal("1e-12")  # USD; OpenCost reads 64-bit floats, of 15 to 17 digits
+_PLACES = Decimal("1e-12")  # of the currency; OpenCost reads 64-bit floats, of 15 to 17 digits
 _ZERO = "0"
 LOAD_BALANCER = "load-balancer"  # the price's id
 
 
-def custom_pricing(cost: TierCost, stack: str, gpus: int, gib: int) -> dict[str, str]:
-    """OpenCost's custom pricing: USD per hour of one core, GiB of memory, GPU, GiB of storage, forwarding rule.
+def custom_pricing(
+    cost: TierCost, stack: str, gpus: int, gib: int, currency: CurrencyPlan = DOLLARS
+) -> dict[str, str]:
+    """OpenCost's custom pricing: cost per hour of one core, GiB of memory, GPU, GiB of storage, forwarding rule.
 
     `gpus` are those of all nodes in the cluster, `gib` the size of all its volumes, those on servers' own disks too.
 
@@ -28,7 +30,7 @@ def custom_pricing(cost: TierCost, stack: str, gpus: int, gib: int) -> dict[str,
     """
     balancers = [line for line in cost.lines if LOAD_BALANCER in line.prices]
     balanced = sum((line.usd_per_hour for line in balancers if line.usd_per_hour is not None), Decimal(0))
-    stored = cost.hourly(component="storage")
+    stored, rate = cost.hourly(component="storage"), currency.per_usd
     rest = cost.usd_per_hour - stored - balanced
     rules = sum((line.quantity for line in balancers), Decimal(0))
     missing = f"; not priced: {', '.join(cost.unpriced)}" if cost.unpriced else ""
@@ -36,16 +38,16 @@ def custom_pricing(cost: TierCost, stack: str, gpus: int, gib: int) -> dict[str,
         "provider": "custom",
         "description": f"tier {stack}, prices of its cost preview{missing}",
         "customPricesEnabled": "true",
-        "currencyCode": "USD",
+        "currencyCode": currency.code,
         # With CPU and memory at 0 a GPU's price is the node's whole: OpenCost splits only a node without these.
         "CPU": _ZERO,
         "spotCPU": _ZERO,
         "RAM": _ZERO,
         "spotRAM": _ZERO,
-        "GPU": (gpu := _each(rest, Decimal(gpus), "GPUs")),
+        "GPU": (gpu := _each(rest * rate, Decimal(gpus), "GPUs")),
         "spotGPU": gpu,
-        "storage": _each(stored, Decimal(gib), "GiB of volumes"),
-        "firstFiveForwardingRulesCost": _each(balanced, rules, "load balancers"),
+        "storage": _each(stored * rate, Decimal(gib), "GiB of volumes"),
+        "firstFiveForwardingRulesCost": _each(balanced * rate, rules, "load balancers"),
         # OpenCost refuses to start counting without these; the preview prices no traffic.
         "additionalForwardingRuleCost": _ZERO,
         "LBIngressDataCost": _ZERO,
@@ -63,13 +65,13 @@ def opencost_document(cost: TierCost, plan: Plan) -> str:
     Raises:
         ValueError: as `custom_pricing`.
     """
-    pricing = custom_pricing(cost, plan.stack, plan.nodes.gpus_schedulable, claimed_gib(plan))
+    pricing = custom_pricing(cost, plan.stack, plan.nodes.gpus_schedulable, claimed_gib(plan), plan.currency)
     return json.dumps(pricing, indent=2) + "\n"
 
 
-def _each(usd: Decimal, count: Decimal, what: str) -> str:
-    if not usd:
+def _each(amount: Decimal, count: Decimal, what: str) -> str:
+    if not amount:
         return _ZERO
     if not count:
-        raise ValueError(f"{usd:.4f} USD per hour and no {what} in the cluster to put them on")
-    return f"{(usd / count).quantize(_PLACES).normalize():f}"
+        raise ValueError(f"{amount:.4f} per hour and no {what} in the cluster to put it on")
+    return f"{(amount / count).quantize(_PLACES).normalize():f}"

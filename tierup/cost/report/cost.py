@@ -8,11 +8,13 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from tierup.cost.analysis.outlook import Outlook
-from tierup.cost.analysis.rent import Rent, rented
 from tierup.cost.parts import by_component, by_model, by_node, server_parts
+from tierup.cost.rent import Rent, rented
 from tierup.cost.report.figures import (
+    HOUR,
     NOT_PRICED,
     Cents,
+    CurrencyOut,
     FindingOut,
     HourlyUsd,
     Money,
@@ -20,14 +22,15 @@ from tierup.cost.report.figures import (
     PriceOut,
     Redacted,
     Table,
-    between,
+    amounts,
     price_table,
-    usd,
+    rounded,
 )
 from tierup.cost.report.outlook import OutlookOut, outlook_tables
 from tierup.cost.stack_cost import StackCost
 from tierup.cost.types import HOURS_PER_MONTH, Kind
 from tierup.findings.model import Finding, Severity
+from tierup.stack.sections import Tenure
 
 
 class Totals(Money):
@@ -96,6 +99,7 @@ class RentOut(Out):
     id: str
     provider: str
     region: str | None
+    term_months: Annotated[Decimal | None, Field(description="That are committed; null: on demand")]
     machines: int
     gpus: int
     usd_per_gpu_hour: HourlyUsd | None
@@ -111,6 +115,7 @@ class RentOut(Out):
             id=rent.price.id,
             provider=rent.offer.provider,
             region=rent.offer.region,
+            term_months=rent.offer.term_months,
             machines=rent.machines,
             gpus=rent.gpus,
             usd_per_gpu_hour=rent.usd_per_gpu_hour,
@@ -121,15 +126,56 @@ class RentOut(Out):
         )
 
 
+class ShownOut(CurrencyOut):
+    """The totals in the currency that the stack file chooses, and its rate."""
+
+    per_hour: Decimal
+    per_month: Decimal
+    low_per_month: Decimal
+    high_per_month: Decimal
+    purchase: Decimal
+
+    @classmethod
+    def of_totals(cls, currency: CurrencyOut, sums: Totals) -> "ShownOut":
+        """The rounded totals at the currency's rate."""
+        return cls(
+            **dict(currency),
+            per_hour=rounded(sums.usd_per_hour * currency.per_usd, HOUR),
+            per_month=rounded(sums.usd_per_month * currency.per_usd),
+            low_per_month=rounded(sums.low_usd_per_month * currency.per_usd),
+            high_per_month=rounded(sums.high_usd_per_month * currency.per_usd),
+            purchase=rounded(sums.purchase_usd * currency.per_usd),
+        )
+
+
+class RentalOut(Out):
+    """The offer that the stack file asks for. Null: any, and for a term: on demand."""
+
+    provider: str | None
+    region: str | None
+    term_months: int | None
+
+
+class OwnedOut(Money):
+    """The same hardware bought; of an owned tier, its own totals."""
+
+    purchase_usd: Cents
+    unpriced: Annotated[list[Redacted], Field(description="What these sums leave out")]
+
+
 class StackReport(Out):
-    """What a tier costs, owned, and the same GPUs rented. Keys may be added; none changes its meaning."""
+    """What a tier costs, owned or rented, and the other of the two. Keys may be added; none changes its meaning."""
 
     stack: str
-    currency: Literal["USD"] = "USD"
+    tenure: Tenure
+    rental: Annotated[RentalOut | None, Field(description="Null where the tier is owned")]
+    currency: Annotated[Literal["USD"], Field(description="Of every figure but those of `shown`")] = "USD"
+    shown: ShownOut
     hours_per_month: int = int(HOURS_PER_MONTH)
     as_of: Annotated[datetime.date, Field(description="The day against which prices are called stale")]
     ok: Annotated[bool, Field(description="No budget is exceeded")]
     totals: Totals
+    owned: OwnedOut
     lines: list[LineOut]
     components: list[ComponentOut]
     nodes: list[NodeOut]
@@ -146,12 +192,17 @@ class StackReport(Out):
     def of(cls, priced: StackCost, outlook: Outlook, findings: Iterable[Finding]) -> "StackReport":
         """All of a stack's cost, rounded, with its findings."""
         bill, cost, prices = priced.bill, priced.cost, priced.prices
-        every = tuple(findings)
+        every, nodes = tuple(findings), priced.plan.nodes
+        totals = Totals.model_validate(cost)
         return cls(
             stack=priced.plan.stack,
+            tenure=nodes.tenure,
+            rental=None if nodes.rental is None else RentalOut.model_validate(nodes.rental),
+            shown=ShownOut.of_totals(CurrencyOut.of(priced.plan.currency), totals),
             as_of=priced.today,
             ok=all(item.severity is not Severity.ERROR for item in every),
-            totals=Totals.model_validate(cost),
+            totals=totals,
+            owned=OwnedOut.model_validate(priced.owned),
             lines=[LineOut.model_validate(line) for line in cost.lines],
             components=[ComponentOut.model_validate(part) for part in by_component(cost)],
             nodes=[NodeOut.model_validate(node) for node in by_node(cost, bill)],
@@ -168,17 +219,20 @@ class StackReport(Out):
 
 def head(report: StackReport) -> Iterator[str]:
     """The sum, and what it leaves out."""
-    sums = report.totals
+    sums, usd = report.totals, report.shown.text
     low, high = usd(sums.low_usd_per_month, 0), usd(sums.high_usd_per_month, 0)
     hour = usd(sums.usd_per_hour)
     yield f"{report.stack}: {usd(sums.usd_per_month)} a month ({low} to {high}), {hour} an hour"
     per_gpu = (
         "" if sums.usd_per_gpu_hour is None else f"; {usd(sums.usd_per_gpu_hour, 4)} per GPU-hour in service"
     )
-    yield (
-        f"  capex {usd(sums.capex.usd_per_month)} a month of {usd(sums.purchase_usd)} bought, "
-        f"opex {usd(sums.opex.usd_per_month)} a month{per_gpu}"
-    )
+    if report.tenure is Tenure.RENTED:
+        yield _rented(report, per_gpu)
+    else:
+        yield (
+            f"  capex {usd(sums.capex.usd_per_month)} a month of {usd(sums.purchase_usd)} bought, "
+            f"opex {usd(sums.opex.usd_per_month)} a month{per_gpu}"
+        )
     if report.server is not None and report.server.rest_usd is not None:
         server = report.server
         yield (
@@ -187,55 +241,69 @@ def head(report: StackReport) -> Iterator[str]:
         )
     if report.unpriced:
         yield f"  {NOT_PRICED}, and in no sum: {', '.join(report.unpriced)} ({report.unpriced_count})"
+    if report.shown.rate:
+        yield f"  {report.shown.rate}"
 
 
-def owned_tables(report: StackReport) -> list[Table]:
-    """Lines, nodes, models, rents, prices; one without rows is left out."""
-    every = (*_owned(report), price_table(report.prices))
-    return [table for table in every if table.rows]
+def _rented(report: StackReport, per_gpu: str) -> str:
+    """What a rented tier pays for, and what the same hardware costs that is bought."""
+    owned, usd = report.owned, report.shown.text
+    bought = f"{usd(owned.usd_per_month)} a month of {usd(owned.purchase_usd)} bought"
+    missing = f", {len(owned.unpriced)} {NOT_PRICED}" if owned.unpriced else ""
+    return f"  rented: nothing is bought{per_gpu}; the same hardware owned: {bought}{missing}"
 
 
 def every_table(report: StackReport) -> list[Table]:
     """All of a stack's cost, the prices last."""
-    every = (*_owned(report), *outlook_tables(report.outlook), price_table(report.prices))
+    outlook = outlook_tables(report.outlook, report.tenure, report.shown)
+    every = (*_parts(report), *outlook, price_table(report.prices))
     return [table for table in every if table.rows]
 
 
-def _owned(report: StackReport) -> Iterator[Table]:
-    yield Table.of("owned", report.lines, _LINES)
-    yield Table.of("each server", report.nodes, _NODES)
-    yield Table.of("models, by the GPUs of their replicas at rest", report.models, _MODELS)
-    yield Table.of("the same GPUs rented", report.rented, _RENTS)
+def _parts(report: StackReport) -> Iterator[Table]:
+    money = report.shown
+    yield Table.of(str(report.tenure), report.lines, _lines(money))
+    yield Table.of("each server", report.nodes, _nodes(money))
+    yield Table.of("models, by the GPUs of their replicas at rest", report.models, _models(money))
+    yield Table.of("the same GPUs rented", report.rented, _rents(money))
 
 
-_LINES: Mapping[str, Callable[[LineOut], str]] = {
-    "component": lambda line: line.component,
-    "what": lambda line: line.name,
-    "quantity": lambda line: f"{line.quantity:f} {line.unit}",
-    "USD/hour": lambda line: usd(line.usd_per_hour, 4),
-    "USD/month": lambda line: usd(line.usd_per_month),
-    "range": lambda line: between(line.low_usd_per_month, line.high_usd_per_month, "$"),
-    "bought": lambda line: "" if line.purchase_usd is None else usd(line.purchase_usd),
-}
-_NODES: Mapping[str, Callable[[NodeOut], str]] = {
-    "server": lambda node: node.role,
-    "count": lambda node: str(node.count),
-    "USD/hour": lambda node: usd(node.usd_per_hour, 4),
-    "USD/month": lambda node: usd(node.usd_per_month),
-    "bought": lambda node: usd(node.purchase_usd),
-}
-_MODELS: Mapping[str, Callable[[ModelOut], str]] = {
-    "model": lambda model: model.name,
-    "GPUs": lambda model: str(model.gpus),
-    "USD/hour": lambda model: usd(model.usd_per_hour, 4),
-    "USD/month": lambda model: usd(model.usd_per_month),
-}
-_RENTS: Mapping[str, Callable[[RentOut], str]] = {
-    "provider": lambda rent: rent.provider if rent.region is None else f"{rent.provider} {rent.region}",
-    "machines": lambda rent: str(rent.machines),
-    "GPUs": lambda rent: str(rent.gpus),
-    "USD/GPU-hour": lambda rent: usd(rent.usd_per_gpu_hour),
-    "USD/month": lambda rent: usd(rent.usd_per_month),
-    "as of": lambda rent: rent.as_of.isoformat(),
-    "price": lambda rent: rent.id,
-}
+def _lines(money: CurrencyOut) -> Mapping[str, Callable[[LineOut], str]]:
+    return {
+        "component": lambda line: line.component,
+        "what": lambda line: line.name,
+        "quantity": lambda line: f"{line.quantity:f} {line.unit}",
+        **amounts(money),
+        "range": lambda line: money.between(line.low_usd_per_month, line.high_usd_per_month),
+        "bought": lambda line: "" if line.purchase_usd is None else money.text(line.purchase_usd),
+    }
+
+
+def _nodes(money: CurrencyOut) -> Mapping[str, Callable[[NodeOut], str]]:
+    return {
+        "server": lambda node: node.role,
+        "count": lambda node: str(node.count),
+        **amounts(money),
+        "bought": lambda node: money.text(node.purchase_usd),
+    }
+
+
+def _models(money: CurrencyOut) -> Mapping[str, Callable[[ModelOut], str]]:
+    return {
+        "model": lambda model: model.name,
+        "GPUs": lambda model: str(model.gpus),
+        **amounts(money),
+    }
+
+
+def _rents(money: CurrencyOut) -> Mapping[str, Callable[[RentOut], str]]:
+    return {
+        "provider": lambda rent: rent.provider if rent.region is None else f"{rent.provider} {rent.region}",
+        "term": lambda rent: "on demand" if rent.term_months is None else f"{rent.term_months:f} months",
+        "machines": lambda rent: str(rent.machines),
+        "GPUs": lambda rent: str(rent.gpus),
+        f"{money.code}/GPU-hour": lambda rent: money.text(rent.usd_per_gpu_hour),
+        f"{money.code}/month": lambda rent: money.text(rent.usd_per_month),
+        "as of": lambda rent: rent.as_of.isoformat(),
+        "price": lambda rent: rent.id,
+    }

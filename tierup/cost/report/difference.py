@@ -13,6 +13,7 @@ from tierup.cost.plan_cost import PlanCost
 from tierup.cost.report.figures import (
     NOT_PRICED,
     Cents,
+    CurrencyOut,
     FindingOut,
     Money,
     Out,
@@ -20,10 +21,10 @@ from tierup.cost.report.figures import (
     Redacted,
     Table,
     price_table,
-    usd,
 )
 from tierup.cost.types import HOURS_PER_MONTH, Bill, TierCost
 from tierup.findings.model import Finding, Severity
+from tierup.plan.model import DOLLARS, CurrencyPlan
 from tierup.stack.sections import StandbyMode
 
 
@@ -112,7 +113,8 @@ class DifferenceReport(Out):
     """What a Pulumi plan changes in a stack's cost, owned. Keys may be added; none changes its meaning."""
 
     stack: str
-    currency: Literal["USD"] = "USD"
+    currency: Annotated[Literal["USD"], Field(description="Of every figure here")] = "USD"
+    shown: Annotated[CurrencyOut, Field(description="In which people are shown the figures")]
     hours_per_month: int = int(HOURS_PER_MONTH)
     as_of: Annotated[datetime.date, Field(description="The day against which prices are called stale")]
     ok: Annotated[bool, Field(description="No budget is exceeded")]
@@ -127,13 +129,19 @@ class DifferenceReport(Out):
 
     @classmethod
     def of(
-        cls, stack: str, planned: PlanCost, today: datetime.date, findings: Iterable[Finding]
+        cls,
+        stack: str,
+        planned: PlanCost,
+        today: datetime.date,
+        findings: Iterable[Finding],
+        currency: CurrencyPlan = DOLLARS,
     ) -> "DifferenceReport":
         """All figures of a plan, rounded; `today` is the day against which prices are called stale."""
         cost, every = planned.cost, tuple(findings)
         used = dict.fromkeys([*cost.now.prices.values(), *cost.past.prices.values()])
         return cls(
             stack=stack,
+            shown=CurrencyOut.of(currency),
             as_of=today,
             ok=all(item.severity is not Severity.ERROR for item in every),
             operations=dict(sorted(planned.operations.items())),
@@ -155,7 +163,7 @@ def _with_unknown(total: Row, unknown: frozenset[str]) -> Row:
 
 def verdict(report: DifferenceReport) -> str:
     """The change of the monthly cost in one line."""
-    total = report.total
+    total, signed = report.total, report.shown.signed
     change = total.difference.usd_per_month
     if total.difference.complete:
         what = f"{signed(change)} a month" if change else "no change of the monthly cost"
@@ -165,15 +173,15 @@ def verdict(report: DifferenceReport) -> str:
             if change
             else f"what changes is {NOT_PRICED}"
         )
-    return f"{what}: {_arrow(_month(total.past), _month(total.now))}"
+    return f"{what}: {_arrow(_month(total.past, report.shown), _month(total.now, report.shown))}"
 
 
 def head(report: DifferenceReport) -> Iterator[str]:
     """The figures behind the verdict, and what they leave out: a few lines, however long the plan is."""
-    total = report.total
+    total, usd = report.total, report.shown.text
     hours = _arrow(usd(total.past.usd_per_hour), usd(total.now.usd_per_hour))
     bought = _arrow(usd(total.past.purchase_usd), usd(total.now.purchase_usd))
-    yield f"an hour: {hours}; bought: {bought} ({signed(total.difference.purchase_usd)})"
+    yield f"an hour: {hours}; bought: {bought} ({report.shown.signed(total.difference.purchase_usd)})"
     yield f"servers: {_arrow(_servers(report.past), _servers(report.now))}"
     yield f"GPUs that models hold: {_arrow(_gpus(report.past), _gpus(report.now))}"
     counts = ", ".join(f"{count} {operation}" for operation, count in report.operations.items())
@@ -181,14 +189,19 @@ def head(report: DifferenceReport) -> Iterator[str]:
     if report.past.unpriced_count or report.now.unpriced_count:
         count = _arrow(str(report.past.unpriced_count), str(report.now.unpriced_count))
         yield f"{NOT_PRICED}, and in no sum: {count}"
+    if report.shown.rate:
+        yield report.shown.rate
 
 
-_SIDES: Mapping[str, Callable[[TotalOut], str]] = {
-    "was": lambda row: _month(row.past),
-    "will be": lambda row: _month(row.now),
-    "difference": lambda row: _difference(row.difference),
-    "bought": lambda row: signed(row.difference.purchase_usd) if row.difference.purchase_usd else "",
-}
+def _sides(money: CurrencyOut) -> Mapping[str, Callable[[TotalOut], str]]:
+    return {
+        "was": lambda row: _month(row.past, money),
+        "will be": lambda row: _month(row.now, money),
+        "difference": lambda row: _difference(row.difference, money),
+        "bought": lambda row: (
+            money.signed(row.difference.purchase_usd) if row.difference.purchase_usd else ""
+        ),
+    }
 
 
 def components(report: DifferenceReport) -> Table:
@@ -197,7 +210,7 @@ def components(report: DifferenceReport) -> Table:
         "component": lambda row: row.component if isinstance(row, ComponentRow) else "all"
     }
     rows: tuple[TotalOut, ...] = (*report.components, report.total)
-    return Table.of("USD a month", rows, {**name, **_SIDES})
+    return Table.of(f"{report.shown.code} a month", rows, {**name, **_sides(report.shown)})
 
 
 def details(report: DifferenceReport) -> list[Table]:
@@ -208,7 +221,7 @@ def details(report: DifferenceReport) -> list[Table]:
         "what": lambda row: row.name,
     }
     every = (
-        Table.of("lines that change", changed, {**name, **_SIDES}),
+        Table.of("lines that change", changed, {**name, **_sides(report.shown)}),
         Table(NOT_PRICED, ("what", "side"), tuple(_unpriced(report))),
         price_table(report.prices),
     )
@@ -223,25 +236,19 @@ def _unpriced(report: DifferenceReport) -> Iterator[tuple[str, str]]:
     yield from ((name, "both") for name in report.now.unpriced if name in past)
 
 
-def signed(value: Decimal) -> str:
-    """Dollars more or less."""
-    sign = "+" if value > 0 else "-" if value < 0 else ""
-    return f"{sign}{usd(abs(value))}"
-
-
-def _difference(change: ChangeOut) -> str:
-    monthly = signed(change.usd_per_month)
+def _difference(change: ChangeOut, money: CurrencyOut) -> str:
+    monthly = money.signed(change.usd_per_month)
     if change.complete:
         return monthly
     return f"{monthly} and {NOT_PRICED}" if change.usd_per_month else NOT_PRICED
 
 
-def _month(side: AmountOut) -> str:
+def _month(side: AmountOut, money: CurrencyOut) -> str:
     if not side.unpriced_lines:
-        return usd(side.usd_per_month)
+        return money.text(side.usd_per_month)
     if not side.usd_per_month:
         return NOT_PRICED
-    return f"{usd(side.usd_per_month)}, {side.unpriced_lines} {NOT_PRICED}"
+    return f"{money.text(side.usd_per_month)}, {side.unpriced_lines} {NOT_PRICED}"
 
 
 def _servers(side: SideOut) -> str:

@@ -4,7 +4,7 @@ import datetime
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from decimal import ROUND_HALF_UP, Decimal
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
@@ -13,9 +13,10 @@ from tierup.catalog.price import Price
 from tierup.catalog.prices import Prices
 from tierup.cost.pricing import is_stale
 from tierup.findings.model import Finding, Severity, redacted
+from tierup.plan.model import CurrencyPlan
 
 CENT, HOUR, TOKEN, PART, RATE = map(Decimal, ("0.01", "0.000001", "0.0001", "0.0001", "0.1"))
-NOT_PRICED = "not priced"
+NOT_PRICED, USD = "not priced", "USD"
 
 
 def rounded(value: Decimal, to: Decimal = CENT) -> Decimal:
@@ -43,6 +44,54 @@ class Money(Out):
 
     usd_per_hour: HourlyUsd
     usd_per_month: Cents
+
+
+class CurrencyOut(Out):
+    """The currency in which people are shown a cost, and its rate; figures with `usd` in their names are USD."""
+
+    code: str
+    per_usd: Decimal
+    source: Redacted | None
+    as_of: datetime.date | None
+
+    @classmethod
+    def of(cls, plan: CurrencyPlan) -> "CurrencyOut":
+        """The currency of a plan."""
+        return cls.model_validate(plan)
+
+    def text(self, usd: Decimal | None, digits: int = 2) -> str:
+        """USD in this currency, with so many decimals; what has no price is no zero."""
+        if usd is None:
+            return NOT_PRICED
+        return self.write(usd * self.per_usd, digits)
+
+    def write(self, amount: Decimal, digits: int) -> str:
+        """An amount that is in this currency already."""
+        text = f"{rounded(amount, Decimal(1).scaleb(-digits)):,f}"
+        return f"${text}" if self.code == USD else f"{self.code} {text}"
+
+    def signed(self, usd: Decimal) -> str:
+        """More or less of the currency."""
+        sign = "+" if usd > 0 else "-" if usd < 0 else ""
+        return f"{sign}{self.text(abs(usd))}"
+
+    def between(self, low: Decimal | None, high: Decimal | None) -> str:
+        """A range; nothing where both ends are the same or unknown."""
+        return "" if low is None or high is None or low == high else f"{self.text(low)}-{self.text(high)}"
+
+    @property
+    def rate(self) -> str:
+        """The rate with its source and date; empty for USD."""
+        at = f"in {self.code} at {self.per_usd:f} {self.code} per USD"
+        return "" if self.code == USD else f"{at} ({self.source}, {self.as_of})"
+
+
+def amounts(money: CurrencyOut) -> Mapping[str, Callable[[Any], str]]:
+    """The columns of `Money`, for every table of costs."""
+    return {
+        f"{money.code}/hour": lambda item: money.text(item.usd_per_hour, 4),
+        f"{money.code}/month": lambda item: money.text(item.usd_per_month),
+    }
 
 
 class PriceOut(Out):
@@ -107,14 +156,9 @@ class Table:
         return cls(title, tuple(columns), tuple(rows))
 
 
-def usd(value: Decimal | None, digits: int = 2) -> str:
-    """Dollars with so many decimals; what has no price is no zero."""
-    return NOT_PRICED if value is None else f"${value:,.{digits}f}"
-
-
-def between(low: Decimal | None, high: Decimal | None, sign: str = "") -> str:
-    """A range; nothing where both ends are the same or unknown."""
-    return "" if low is None or high is None or low == high else f"{sign}{low:,f}-{high:,f}"
+def between(low: Decimal | None, high: Decimal | None) -> str:
+    """A range of a price; nothing where both ends are the same or unknown."""
+    return "" if low is None or high is None or low == high else f"{low:,f}-{high:,f}"
 
 
 def price_table(prices: Iterable[PriceOut]) -> Table:
@@ -127,7 +171,9 @@ _PRICE_COLUMNS: Mapping[str, Callable[[PriceOut], str]] = {
     "value": lambda item: NOT_PRICED if item.value is None else f"{item.value:f}",
     "unit": lambda item: item.unit,
     "range": lambda item: between(item.low, item.high),
-    "as of": lambda item: item.as_of.isoformat() + (" (old)" if item.stale else ""),
+    "as of": lambda item: (
+        "" if item.as_of == datetime.date.min else item.as_of.isoformat() + (" (old)" if item.stale else "")
+    ),
     "confidence": lambda item: "quoted" if item.quoted else "" if item.value is None else item.confidence,
     "source": lambda item: item.source,
 }

@@ -9,10 +9,22 @@ from pydantic import AfterValidator, Field
 from tierup.cost.analysis.outlook import ApiPrice, Outlook
 from tierup.cost.analysis.sensitivity import Case
 from tierup.cost.analysis.tokens import TokenCost
-from tierup.cost.report.figures import HOUR, RATE, TOKEN, Cents, HourlyUsd, Out, Part, Table, rounded, usd
+from tierup.cost.report.figures import (
+    HOUR,
+    RATE,
+    TOKEN,
+    Cents,
+    CurrencyOut,
+    HourlyUsd,
+    Out,
+    Part,
+    Table,
+    rounded,
+)
+from tierup.stack.sections import Tenure
 
 UNKNOWN = "unknown"
-_DIGITS = 3  # of USD per million tokens
+_DIGITS = 3  # of what a million tokens cost
 
 
 class SpanOut(Out):
@@ -161,18 +173,18 @@ class OutlookOut(Out):
         )
 
 
-def outlook_tables(outlook: OutlookOut) -> Iterator[Table]:
+def outlook_tables(outlook: OutlookOut, tenure: Tenure, money: CurrencyOut) -> Iterator[Table]:
     """Tokens, three years, rent, API, what-ifs; some may have no rows."""
-    rows = tuple(row for item in outlook.tokens for row in _token_rows(item))
-    yield Table("USD per million tokens", ("model", "", "in", "out", "at"), rows)
-    yield _three_years(outlook.three_years)
+    rows = tuple(row for item in outlook.tokens for row in _token_rows(item, money))
+    yield Table(f"{money.code} per million tokens", ("model", "", "in", "out", "at"), rows)
+    yield _three_years(outlook.three_years, money)
     yield Table.of("owning against renting", outlook.rented, _RENT_BREAK_EVENS)
     if outlook.api is not None:
-        yield _api(outlook.api)
-    yield _what_if(outlook)
+        yield _api(outlook.api, having(tenure), money)
+    yield _what_if(outlook, money)
 
 
-def _token_rows(item: TokensOut) -> Iterator[tuple[str, ...]]:
+def _token_rows(item: TokensOut, money: CurrencyOut) -> Iterator[tuple[str, ...]]:
     if item.utilisation is None or item.allocation_based is None or item.usage_based is None:
         yield item.model, UNKNOWN, "", "", "the plan has no capacity figure, or nothing is priced"
         return
@@ -180,14 +192,15 @@ def _token_rows(item: TokensOut) -> Iterator[tuple[str, ...]]:
     assert item.full_tokens_out_per_second is not None
     source = "as stated" if item.utilisation_from == "stated" else "what the stack's users send"
     used = f"{percent(item.utilisation)}, {source}"
-    yield item.model, "allocation-based", *_pair(item.allocation_based), used
+    yield item.model, "allocation-based", *_pair(item.allocation_based, money), used
     tokens_in, tokens_out = _rate(item.full_tokens_in_per_second), _rate(item.full_tokens_out_per_second)
     note = " (extrapolated)" if item.extrapolated else ""
     full = f"every slot taken: {tokens_in} tokens/s in, {tokens_out} out{note}"
-    yield item.model, "usage-based", *_pair(item.usage_based), full
+    yield item.model, "usage-based", *_pair(item.usage_based, money), full
 
 
-def _three_years(years: ThreeYearsOut | None) -> Table:
+def _three_years(years: ThreeYearsOut | None, money: CurrencyOut) -> Table:
+    usd = money.text
     rows = (
         ((UNKNOWN, "nothing says how long servers last"),)
         if years is None
@@ -199,7 +212,7 @@ def _three_years(years: ThreeYearsOut | None) -> Table:
             ("total", usd(years.total_usd)),
         )
     )
-    return Table("three years, what is not priced left out", ("", "USD"), rows)
+    return Table("three years, what is not priced left out", ("", money.code), rows)
 
 
 _RENT_BREAK_EVENS: Mapping[str, Callable[[RentBreakEvenOut], str]] = {
@@ -208,34 +221,42 @@ _RENT_BREAK_EVENS: Mapping[str, Callable[[RentBreakEvenOut], str]] = {
 }
 
 
-def _api(api: ApiOut) -> Table:
+def having(tenure: Tenure) -> str:
+    """What costs as much as an API at the break-even."""
+    return "owning" if tenure is Tenure.OWNED else "renting"
+
+
+def _api(api: ApiOut, have: str, money: CurrencyOut) -> Table:
+    asked = f"{money.text(api.usd_in, _DIGITS)} in, {money.text(api.usd_out, _DIGITS)} out"
     columns: Mapping[str, Callable[[ApiBreakEvenOut], str]] = {
         "model": lambda item: item.model,
-        "API, USD per million": lambda _: f"{api.usd_in:f} in, {api.usd_out:f} out",
-        "owning is cheaper": lambda item: from_utilisation(item.utilisation),
+        "API, a million": lambda _: asked,
+        f"{have} is cheaper": lambda item: from_utilisation(item.utilisation),
     }
-    return Table.of("owning against an API", api.break_even, columns)
+    return Table.of(f"{have} against an API", api.break_even, columns)
 
 
-def _what_if(outlook: OutlookOut) -> Table:
-    models = (f"{item.model}: USD per million out" for item in outlook.tokens)
-    return Table("what if", ("what", "is", "USD/hour", *models), tuple(map(_case, outlook.sensitivity)))
+def _what_if(outlook: OutlookOut, money: CurrencyOut) -> Table:
+    models = (f"{item.model}: {money.code} per million out" for item in outlook.tokens)
+    rows = tuple(_case(case, money) for case in outlook.sensitivity)
+    return Table("what if", ("what", "is", f"{money.code}/hour", *models), rows)
 
 
-def _case(case: CaseOut) -> tuple[str, ...]:
+def _case(case: CaseOut, money: CurrencyOut) -> tuple[str, ...]:
     value = percent(case.value) if case.unit == "ratio" else f"{case.value:f} {case.unit}"
     pairs = [item.allocation_based for item in case.tokens]
-    outs = (UNKNOWN if pair is None else usd(pair.tokens_out.value, _DIGITS) for pair in pairs)
-    return case.what, value, usd(case.usd_per_hour, 4), *outs
+    outs = (UNKNOWN if pair is None else money.text(pair.tokens_out.value, _DIGITS) for pair in pairs)
+    return case.what, value, money.text(case.usd_per_hour, 4), *outs
 
 
-def _pair(pair: PairOut) -> tuple[str, str]:
-    return _span(pair.tokens_in), _span(pair.tokens_out)
+def _pair(pair: PairOut, money: CurrencyOut) -> tuple[str, str]:
+    return _span(pair.tokens_in, money), _span(pair.tokens_out, money)
 
 
-def _span(span: SpanOut) -> str:
-    """USD per million tokens with their range."""
-    return f"{usd(span.value, _DIGITS)} ({usd(span.low, _DIGITS)} to {usd(span.high, _DIGITS)})"
+def _span(span: SpanOut, money: CurrencyOut) -> str:
+    """What a million tokens cost, with the range."""
+    value, low, high = (money.text(usd, _DIGITS) for usd in (span.value, span.low, span.high))
+    return f"{value} ({low} to {high})"
 
 
 def _rate(span: SpanOut) -> str:

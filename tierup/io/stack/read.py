@@ -1,5 +1,7 @@
 """Read a stack file into the same values that Pulumi's own parser passes to the program."""
 
+import dataclasses
+import datetime
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -116,7 +118,7 @@ def parse_stack(text: str, stack: str, file: str) -> RawStack:
         )
         return _unreadable(stack, *findings, wrong)
     raw = split_config(stack, config)
-    return RawStack(stack, raw.values, raw.secrets, (*findings, *raw.findings))
+    return dataclasses.replace(raw, findings=(*findings, *raw.findings))
 
 
 def _top_level(document: Mapping[Any, Any]) -> list[Finding]:
@@ -128,6 +130,11 @@ def _top_level(document: Mapping[Any, Any]) -> list[Finding]:
         return Finding(Code.UNKNOWN_KEY, key, "there is no such top-level key", fix, allowed=allowed)
 
     return limited([str(key) for key in document if key not in PULUMI_KEYS], unknown, "config")
+
+
+def latest_day() -> datetime.date:
+    """The date where it is latest on Earth, so that no one's today is refused as the future."""
+    return (datetime.datetime.now(datetime.UTC) + datetime.timedelta(hours=14)).date()
 
 
 def split_config(stack: str, config: Mapping[Any, Any]) -> RawStack:
@@ -148,7 +155,7 @@ def split_config(stack: str, config: Mapping[Any, Any]) -> RawStack:
             values[key] = value
             in_clear.extend(_clear_tokens(value, key, stack))
     findings = (*limited(bare, _bare, "config"), *limited(in_clear, lambda finding: finding, "config"))
-    return RawStack(stack, values, frozenset(secrets), findings)
+    return RawStack(stack, values, frozenset(secrets), findings, day=latest_day())
 
 
 def _bare(key: str) -> Finding:

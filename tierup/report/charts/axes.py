@@ -5,9 +5,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 STEPS = (1, 2, 5, 10)  # of a power of ten: the round values of every axis
-_LINEAR_TICKS = 6  # approximately
-# Three hues that colour-blind people tell apart on white (Okabe and Ito), then three more.
-COLOURS = ("#0072b2", "#d55e00", "#007a5a", "#aa3377", "#8a6d00", "#555555")
+_LINEAR_TICKS = 6  # about so many
+# Three hues that colour-blind people tell apart on white (Okabe and Ito, the second darker, so that text in it can be
+# read: contrast of 4.5 or more), then three more.
+COLOURS = ("#0072b2", "#b84f00", "#007a5a", "#aa3377", "#8a6d00", "#555555")
 Tick = tuple[float, str]  # pixel and label
 
 
@@ -57,6 +58,11 @@ Axis = LogAxis | LinearAxis
 def labelled(axis: Axis, label: Callable[[float], str] = "{:g}".format) -> list[Tick]:
     """The axis' ticks with their labels."""
     return [(axis.at(value), label(value)) for value in axis.ticks()]
+
+
+def milliseconds(ms: float) -> str:
+    """A time of an axis with its unit: seconds from one second on."""
+    return f"{ms:g} ms" if ms < 1000 else f"{ms / 1000:g} s"
 
 
 def round_above(value: float) -> float:

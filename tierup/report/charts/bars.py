@@ -6,11 +6,12 @@ from decimal import Decimal
 from itertools import cycle
 
 from tierup.cost.report.cost import StackReport
+from tierup.cost.report.figures import NOT_PRICED
 from tierup.report.charts.axes import COLOURS
 
-LEFT, RIGHT, TOP, ROW, LEGEND, IN_ROW = 110, 760, 44, 44, 160, 4  # pixels; IN_ROW: legend entries in a row
+LEFT, RIGHT, TOP, ROW, HEIGHT, OPEN = 16, 864, 44, 84, 24, 40  # pixels; OPEN: what has no length is this wide
 # Two more than the comparison's, for eight components.
-HUES = (*COLOURS, "#56b4e9", "#e69f00")
+HUES = (*COLOURS, "#5b3fa0", "#7a4a21")
 
 
 @dataclass(frozen=True)
@@ -24,16 +25,18 @@ class Segment:
     y: int
     width: float
     usd: str
+    text: str
 
 
 @dataclass(frozen=True)
 class Sum:
-    """A tier's total, at the end of its bar."""
+    """All of a tier's month: its text above the bar, where the bar ends, and what has no length there."""
 
     stack: str
     y: int
     end: float
-    usd: str
+    text: str
+    unpriced: list[str]
 
 
 @dataclass(frozen=True)
@@ -42,8 +45,6 @@ class LegendEntry:
 
     component: str
     colour: str
-    x: int
-    y: int
 
 
 @dataclass(frozen=True)
@@ -58,28 +59,33 @@ class Bars:
 
 
 def bars(tiers: Sequence[StackReport]) -> Bars:
-    """All bars on one scale; unpriced components are not drawn."""
+    """All on one scale, so that lengths compare; what is not priced is an open end, as long for one as for many."""
     names = dict.fromkeys(item.component for tier in tiers for item in tier.components if item.usd_per_month)
     hues = dict(zip(names, cycle(HUES), strict=False))
     most = max((tier.totals.usd_per_month for tier in tiers), default=Decimal(0))
-    pixels = (RIGHT - LEFT) / most if most else Decimal(0)
+    pixels = (RIGHT - OPEN - LEFT) / most if most else Decimal(0)
     segments, sums = [], []
     for index, tier in enumerate(tiers):
         x, y = Decimal(LEFT), TOP + index * ROW
         for item in tier.components:
             if item.usd_per_month:
                 width = item.usd_per_month * pixels
-                hue, amount = hues[item.component], f"{item.usd_per_month:f}"
-                segments.append(Segment(tier.stack, item.component, hue, _px(x), y, _px(width), amount))
+                hue, usd = hues[item.component], item.usd_per_month
+                text = f"{item.component}: {tier.shown.text(usd)} a month"
+                segments.append(
+                    Segment(tier.stack, item.component, hue, _px(x), y, _px(width), f"{usd:f}", text)
+                )
                 x += width
-        sums.append(Sum(tier.stack, y, _px(x), f"{tier.totals.usd_per_month:f}"))
-    under = TOP + len(tiers) * ROW + 16
-    legend = [
-        LegendEntry(name, hue, LEFT + LEGEND * (index % IN_ROW), under + 20 * (index // IN_ROW))
-        for index, (name, hue) in enumerate(hues.items())
-    ]
-    description = "; ".join(f"{item.stack} {item.usd} USD a month" for item in sums)
-    return Bars(under + 20 * -(-len(legend) // IN_ROW) + 8, segments, sums, legend, description)
+        sums.append(Sum(tier.stack, y, _px(x), month_of(tier), tier.unpriced))
+    legend = [LegendEntry(name, hue) for name, hue in hues.items()]
+    description = "; ".join(f"{item.stack} {item.text} a month" for item in sums)
+    return Bars(TOP + len(tiers) * ROW - 44, segments, sums, legend, description)
+
+
+def month_of(tier: StackReport) -> str:
+    """A month of all that is priced, and how much is not."""
+    more = f" + {tier.unpriced_count} {NOT_PRICED}" if tier.unpriced_count else ""
+    return f"{tier.shown.text(tier.totals.usd_per_month)}{more}"
 
 
 def _px(value: Decimal) -> float:

@@ -11,7 +11,15 @@ from dataclasses import dataclass
 from itertools import cycle
 
 from tierup.compare import Comparison, TierModel
-from tierup.report.charts.axes import COLOURS, LogAxis, labelled, power_below, round_above, round_below
+from tierup.report.charts.axes import (
+    COLOURS,
+    LogAxis,
+    labelled,
+    milliseconds,
+    power_below,
+    round_above,
+    round_below,
+)
 from tierup.report.charts.lines import band, path
 from tierup.templates import TEMPLATES
 
@@ -41,7 +49,7 @@ def render(comparison: Comparison) -> str:
     drawn = [_draw_tier(tier, colour, label_y[tier.name], x, y) for tier, colour in colours]
     return TEMPLATES.get_template("compare.svg.j2").render(
         width=WIDTH,
-        height=strip + rows * ROW + 44,
+        height=strip + rows * ROW + 66,
         left=left,
         right=RIGHT,
         top=top,
@@ -49,7 +57,7 @@ def render(comparison: Comparison) -> str:
         strip=strip,
         row=ROW,
         x_ticks=labelled(x),
-        y_ticks=labelled(y, _time),
+        y_ticks=labelled(y, milliseconds),
         tiers=drawn,
         subtitle=_subtitle(comparison.columns),
         description=_description(comparison.columns),
@@ -103,10 +111,6 @@ def _draw_tier(tier: TierModel, colour: str, label_y: float, x: LogAxis, y: LogA
         claim=(x.at(claimed.low), round(x.at(claimed.high) - x.at(claimed.low), 1)) if claimed else None,
         claim_label=f", guide {claimed.low:g}-{claimed.high:g}" if claimed else "",
     )
-
-
-def _time(ms: float) -> str:
-    return f"{ms:g} ms" if ms < 1000 else f"{ms / 1000:g} s"
 
 
 def _subtitle(tiers: Iterable[TierModel]) -> str:
