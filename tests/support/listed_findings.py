@@ -10,7 +10,9 @@ from tierup.stack.reference import keys
 
 PATHS = frozenset({key.path for key in keys()} | set(SECTIONS))
 # Problems of form occur at any key, and a secret without a caller has no key.
-FORM = frozenset({code for code in Code if int(code.removeprefix("TIER")) <= 13} | {Code.UNUSED_KEY})
+FORM = frozenset(
+    {code for code in Code if int(code.removeprefix("TIER")) <= 13} | {Code.MORE_PROBLEMS, Code.UNUSED_KEY}
+)
 
 
 def not_listed(findings: Iterable[Finding]) -> set[tuple[Code, str]]:

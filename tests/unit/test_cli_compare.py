@@ -22,6 +22,7 @@ from tierup.cli.generate import ROOT, comparison
 from tierup.compare import compare
 from tierup.compare.table import claim_rows, tier_rows
 from tierup.findings.model import TierError
+from tierup.io.files import UnwritableFile
 from tierup.plan.resolve import resolve
 from tierup.report import compare_markdown
 from tierup.report.charts import compare as picture
@@ -169,7 +170,7 @@ def test_several_models_are_drawn_and_listed_each() -> None:
     ],
 )
 def test_a_mistake_is_one_sentence(args: tuple[str, ...], message: str) -> None:
-    with pytest.raises(UsageError, match=message):
+    with pytest.raises((UsageError, UnwritableFile), match=message):
         CliRunner().invoke(app, list(args), catch_exceptions=False)
 
 

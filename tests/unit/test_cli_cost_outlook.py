@@ -96,7 +96,10 @@ def test_text_has_the_figures_of_the_json(tierup: Command) -> None:
         (("--beside", "premium"), "--beside adds to --report - give its file too"),
         (
             ("--report", "/nowhere/page.html"),
-            "/nowhere/page.html cannot be written: No such file or directory",
+            (
+                "/nowhere/page.html cannot be written: No such file or directory - name a file in a folder that you can "
+                "write to"
+            ),
         ),
     ],
 )

@@ -68,7 +68,7 @@ def test_the_version_is_that_of_the_package(tierup: Command) -> None:
 def test_the_help_has_the_exit_codes(tierup: Command) -> None:
     result = tierup("--help")
     assert result.code == 0
-    assert "Exit codes: 0 ok, 1 bad config or findings, 2 usage, 3 over budget" in result.out
+    assert "Exit codes: 0 ok, 1 bad config or findings, 2 usage or a file that fails, 3" in result.out
     assert "--install-completion" in result.out
 
 

@@ -15,7 +15,10 @@ from tierup.stack.sections import Engine
 from tierup.templates import ROOT
 
 TEXT = Path(tierup.catalog.__file__).with_name("engine.yaml").read_text(encoding="utf-8")
-NAMED = {"tierup/catalog/engine.py"}  # which engine is the default
+NAMED = {
+    "tierup/catalog/engine.py",
+    "tierup/stack/sections.py",
+}  # which engine is the default, and an example
 
 
 def test_the_facts_are_those_of_the_image_that_a_stack_runs() -> None:

@@ -23,6 +23,7 @@ INTERNAL = {
     "loadtest.stream.BadAnswer": "the sending process says it in a line, which becomes a LoadTestError",
     "tierup.local.toolchain.install_run.InstallMethodFailed": "the next method is tried, or it is a ToolchainError",
     "tierup.resources.reading.Unreadable": "the resource is listed as not priced",
+    "tierup.io.stack.yaml.BoundExceeded": "it is a finding of the stack file, TIER001",
     "components.kube.UnsupportedKind": "a mistake in the program, which its tests find",
 }
 RUN_ON_IMPORT = {
@@ -85,7 +86,7 @@ ONE = Finding(Code.MISSING, "models", "is missing", "write it")
         (exits.UsageError("give one"), 2, "error: give one\n"),
         (ToolMissing("etcd is not here"), 1, "error: etcd is not here\n"),
         (LocalClusterError("no local cluster x"), 1, "error: no local cluster x\n"),
-        (PermissionError(13, "Permission denied", "/x"), 1, "error: [Errno 13] Permission denied: '/x'\n"),
+        (PermissionError(13, "Permission denied", "/x"), 2, "error: /x: Permission denied\n"),
         (KeyboardInterrupt(), 130, ""),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else "",
@@ -111,5 +112,7 @@ def test_a_file_that_cannot_be_written_is_one_message(
     result = Command(monkeypatch, capsys)(
         "render", "--stack", "entry", "--out", str(tmp_path / "no" / "x.yaml")
     )
-    assert result.code == 1
-    assert result.err == f"error: [Errno 2] No such file or directory: '{tmp_path}/no/x.yaml'\n"
+    assert result.code == 2
+    fix = "name a file in a folder that you can write to"
+    path = tmp_path / "no" / "x.yaml"
+    assert result.err == f"error: {path} cannot be written: No such file or directory - {fix}\n"

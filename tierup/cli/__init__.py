@@ -60,6 +60,8 @@ def _run() -> int | str | None:
         # A list of findings has a headline of its own.
         print(error if isinstance(error, FindingsError) else f"error: {error}", file=sys.stderr)
         return exit_code_of(error)
+    except BrokenPipeError:
+        return EXIT_CLOSED_PIPE
     except OSError as error:  # a full disk, a process that cannot be started, a limit of the system
         no_space = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO) and error.filename is None
         about = "the output cannot be written" if no_space else error.filename

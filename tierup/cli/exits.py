@@ -6,8 +6,7 @@ import os
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from tierup.findings.model import BUDGET_CODES, Finding, FindingsError, TierError, errors
-from tierup.io.files import UnreadableFile, UnwritableFile
+from tierup.findings.model import BUDGET_CODES, FileError, Finding, FindingsError, TierError, errors
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -15,8 +14,8 @@ if TYPE_CHECKING:
 EXIT_FINDINGS, EXIT_USAGE, EXIT_OVER_BUDGET, EXIT_UNPRICED = 1, 2, 3, 4
 EXIT_CLOSED_PIPE = 141  # as a shell reports a program that SIGPIPE has ended
 EXIT_CODES = (
-    "Exit codes: 0 ok, 1 bad config or findings, 2 usage, or a file or device that fails, "
-    "3 over budget and nothing else, 4 unpriced under --strict."
+    "Exit codes: 0 ok, 1 bad config or findings, 2 usage or a file that fails, 3 over budget and nothing else, "
+    "4 unpriced under --strict."
 )
 
 
@@ -28,7 +27,7 @@ def exit_code_of(error: TierError) -> int:
     """The exit code of a command that ends with this error."""
     if isinstance(error, FindingsError):
         return exit_code(error.findings)
-    return EXIT_USAGE if isinstance(error, UsageError | UnreadableFile | UnwritableFile) else EXIT_FINDINGS
+    return EXIT_USAGE if isinstance(error, UsageError | FileError) else EXIT_FINDINGS
 
 
 def exit_code(findings: Iterable[Finding]) -> int:

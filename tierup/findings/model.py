@@ -177,8 +177,9 @@ class TierError(Exception):
      +- FindingsError            every problem of a stack file or of its cluster, each with its code
      |   +- ClusterError         the cluster cannot be read
      +- UsageError               the command cannot be carried out here: exit code 2
-     +- UnreadableFile           a file that the user names cannot be read: exit code 2
-     +- UnwritableFile           nor written: exit code 2
+     +- FileError                a file that the user names cannot be used: exit code 2
+     |   +- UnreadableFile       it cannot be read
+     |   +- UnwritableFile       it cannot be written
      +- NoStarter                no number of servers gives a first stack file without findings
      +- CatalogError             the catalogue's files are not valid
      +- PlanError                the input is not a complete Pulumi plan
@@ -194,6 +195,10 @@ class TierError(Exception):
      +- ApiError                 an error response of a local cluster's API server
      +- DevError                 a stack cannot run as local processes
     """
+
+
+class FileError(TierError):
+    """A file that the user names cannot be read or written."""
 
 
 class FindingsError(TierError):

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
-from tierup.findings.model import TierError
+from tierup.findings.model import FileError
 
 MIB = 1024 * 1024
 MOST_OF_A_STACK_FILE = MIB  # a thousand models with all of their keys have a third of it
@@ -18,7 +18,7 @@ MOST_OF_A_DOCUMENT = 256 * MIB  # a preview has about 30 KiB per resource: this 
 _CHUNK = MIB
 
 
-class UnreadableFile(TierError):
+class UnreadableFile(FileError):
     """A file that cannot be read; `name` is its name, `reason` what is wrong, `fix` what to do."""
 
     def __init__(self, name: str, reason: str, fix: str) -> None:
@@ -26,7 +26,7 @@ class UnreadableFile(TierError):
         self.name, self.reason, self.fix = name, reason, fix
 
 
-class UnwritableFile(TierError):
+class UnwritableFile(FileError):
     """A file that cannot be written; the message says why and what to do."""
 
 
@@ -39,7 +39,7 @@ def read_bytes(path: Path, limit: int, name: str | None = None) -> bytes:
     name = name if name is not None else str(path)
     try:
         if str(path) == "-":
-            return _bounded(sys.stdin.fileno(), limit, "standard input")
+            return _within(sys.stdin.buffer.read(limit + 1), limit, "standard input")
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe that nobody writes to is empty
         try:
             os.set_blocking(descriptor, True)
@@ -121,17 +121,17 @@ def _mode(target: Path) -> int:
 
 def _bounded(descriptor: int, limit: int, name: str) -> bytes:
     content = bytearray()
-    while chunk := os.read(descriptor, _CHUNK):
+    while len(content) <= limit and (chunk := os.read(descriptor, _CHUNK)):
         content += chunk
-        if len(content) > limit:
-            raise UnreadableFile(
-                name, f"has more than {_size(limit)}", "name the right file, or make it smaller"
-            )
-    return bytes(content)
+    return _within(bytes(content), limit, name)
 
 
-def _size(limit: int) -> str:
-    return f"{limit // MIB} MiB"
+def _within(content: bytes, limit: int, name: str) -> bytes:
+    if len(content) > limit:
+        raise UnreadableFile(
+            name, f"has more than {limit // MIB} MiB", "name the right file, or make it smaller"
+        )
+    return content
 
 
 def not_json(constant: str) -> NoReturn:

@@ -10,7 +10,7 @@ import yaml
 
 from tierup.findings.model import Code, Finding, did_you_mean, holds_token, limited
 from tierup.io.files import MOST_OF_A_STACK_FILE, UnreadableFile, decoded, read_bytes, read_text
-from tierup.io.stack.yaml import read_yaml
+from tierup.io.stack.yaml import BoundExceeded, read_yaml
 from tierup.stack.parse import API_KEY_PREFIX, SECRET_PREFIX, SECRETS, SECTIONS, RawStack
 
 PROJECT = "tierup"
@@ -205,6 +205,6 @@ def _syntax(error: yaml.YAMLError, file: str) -> Finding:
     fix = "correct the indentation, the quotes or the colons of this line or the one above"
     if "'\\t'" in problem:
         problem, fix = "a tab where YAML needs spaces", "indent with spaces"
-    elif mark is None or "tag" in problem:
+    elif mark is None or isinstance(error, BoundExceeded) or "tag" in problem:
         fix = "write plain text, numbers, true, false, lists and mappings only"
     return Finding(Code.YAML_SYNTAX, position, f"is not YAML: {problem}", fix)

@@ -20,6 +20,13 @@ MAX_DEPTH = 50  # the deepest key of a stack file is at 8
 MAX_VALUES = 20_000  # a stack with a thousand callers has 8,000
 
 
+class BoundExceeded(yaml.MarkedYAMLError):
+    """A text that would be too much, with the place where it gets so."""
+
+    def __init__(self, problem: str, mark: yaml.Mark | None) -> None:
+        super().__init__(problem=problem, problem_mark=mark)
+
+
 class _Loader(yaml.SafeLoader):
     def __init__(self, text: str) -> None:
         super().__init__(text)
@@ -27,7 +34,7 @@ class _Loader(yaml.SafeLoader):
 
     def fetch_more_tokens(self) -> Any:
         if self.flow_level + len(self.indents) > MAX_DEPTH:
-            raise yaml.YAMLError(_TOO_DEEP)
+            raise BoundExceeded(_TOO_DEEP, self.get_mark())
         return super().fetch_more_tokens()
 
     def get_single_node(self) -> yaml.Node | None:
@@ -66,7 +73,7 @@ class _Expanded:
         if id(node) in self._measured:
             measured = self._measured[id(node)]
             if measured is None:
-                raise yaml.YAMLError("a value contains itself")
+                raise BoundExceeded("a value contains itself", node.start_mark)
             return measured
         self._measured[id(node)] = None
         pairs = isinstance(node, yaml.MappingNode)
@@ -74,9 +81,11 @@ class _Expanded:
         sizes = [self.measure(child) for child in children]
         size, depth = 1 + sum(size for size, _ in sizes), 1 + max((depth for _, depth in sizes), default=0)
         if size > MAX_VALUES:
-            raise yaml.YAMLError(f"it has more than {MAX_VALUES:,} values, with its aliases expanded")
+            raise BoundExceeded(
+                f"it has more than {MAX_VALUES:,} values, with its aliases expanded", node.start_mark
+            )
         if depth > MAX_DEPTH:
-            raise yaml.YAMLError(_TOO_DEEP)
+            raise BoundExceeded(_TOO_DEEP, node.start_mark)
         self._measured[id(node)] = size, depth
         return size, depth
 
