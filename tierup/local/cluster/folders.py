@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tierup.findings.model import TierError
+from tierup.local import node
 from tierup.local.machine import processes
 
 Echo = Callable[[str], None]
@@ -57,6 +58,7 @@ def remove_cluster(folder: Path) -> bool:
             removed = True
             for process in processes.recorded(removing).values():
                 processes.kill(process)
+            node.remove(removing)
             shutil.rmtree(removing)
         if folder.exists():
             # Rename first: a process that is just starting can then no longer write its record, so it never starts.
