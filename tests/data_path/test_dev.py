@@ -146,7 +146,7 @@ def ask_prometheus(url: str, query: str) -> dict[str, str]:
 
 def test_a_user_sends_requests_reads_metrics_edits_files_and_stops(user: User) -> None:
     process = user.up(engines=2)
-    user.wait("Ctrl-C ends all of it.", HEALTH_SECONDS)
+    user.wait("Ctrl-C ends everything.", HEALTH_SECONDS)
     url = user.printed_value(r"serves at (http://\S+/v1)")
     key_file = Path(user.printed_value(r"keys +(\S+): web"), "web")
     assert key_file.stat().st_mode & 0o777 == 0o600

@@ -55,7 +55,7 @@ def test_ten_times_the_bound_is_served_or_refused_and_nothing_else(
 ) -> None:
     plan = make_tier(gateway={"queueLength": QUEUE})
     stack = GatewayStack(plan, tmp_path / "gateway", {plan.models[0].slug: engines.addresses})
-    stack.write_template(nginx_conf(plan, stack.place).replace("$time_iso8601", "$msec"))
+    stack.write_template(nginx_conf(plan, stack.environment).replace("$time_iso8601", "$msec"))
     served: list[int] = []
     refused: list[str] = []
     wrong: list[object] = []

@@ -11,7 +11,7 @@ from tier_plans import VARIANTS, plan_of
 
 from tierup.local.dev.cpu_engine import GPU_ONLY, parse_options
 from tierup.manifests.common import ENGINE_PORT
-from tierup.manifests.engines.vllm import MOST_ANSWERS, engine_args
+from tierup.manifests.engines.vllm import MAX_ANSWERS, engine_args
 from tierup.plan.model import ModelPlan, Plan
 
 KNOWN = Path(__file__).parents[1] / "unit" / "vllm_0_32_flags.txt"
@@ -98,9 +98,9 @@ def test_the_limits_of_the_container_hold(standard: Served) -> None:
     too_long = standard.server.chat("x" * context)
     assert too_long.status_code == 400
     assert str(context) in too_long.text
-    assert standard.server.chat("hello", n=MOST_ANSWERS).ok
-    assert standard.server.chat("hello", n=MOST_ANSWERS + 1).status_code == 400
-    prompts = ["hello"] * MOST_ANSWERS
+    assert standard.server.chat("hello", n=MAX_ANSWERS).ok
+    assert standard.server.chat("hello", n=MAX_ANSWERS + 1).status_code == 400
+    prompts = ["hello"] * MAX_ANSWERS
     assert standard.server.complete(prompts).ok
     assert standard.server.complete([*prompts, "one more"]).status_code == 400
     assert standard.server.get("/docs").status_code == 404  # --disable-fastapi-docs

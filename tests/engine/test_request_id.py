@@ -5,7 +5,7 @@ import re
 import pytest
 from served import Served
 
-from tierup.manifests.engines.vllm import MOST_ANSWERS
+from tierup.manifests.engines.vllm import MAX_ANSWERS
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -22,6 +22,6 @@ def test_a_request_without_an_id_gets_one(standard: Served) -> None:
 
 
 def test_a_refused_request_has_its_id_too(standard: Served) -> None:
-    answer = standard.server.chat("hello", headers={"X-Request-Id": "gateway-0001"}, n=MOST_ANSWERS + 1)
+    answer = standard.server.chat("hello", headers={"X-Request-Id": "gateway-0001"}, n=MAX_ANSWERS + 1)
     assert answer.status_code == 400
     assert answer.headers["X-Request-Id"] == "gateway-0001"

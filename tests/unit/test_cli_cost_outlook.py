@@ -95,7 +95,7 @@ def test_text_has_the_figures_of_the_json(tierup: Command) -> None:
         (("--utilisation", "NaN"), "--utilisation: a number of 0 or more (got NaN) - such as 0.5"),
         (("--api", "0.4"), "--api: two prices with a slash between them (got 0.4) - such as 0.10/0.40"),
         (("--api", "0.1/-1"), "--api: a number of 0 or more (got -1) - such as 0.10/0.40"),
-        (("--beside", "premium"), "--beside is for --report - give a file for the page too"),
+        (("--beside", "premium"), "--beside adds to --report - give its file too"),
         (
             ("--report", "/nowhere/page.html"),
             "/nowhere/page.html cannot be written: No such file or directory",
@@ -110,7 +110,7 @@ def test_a_mistake_is_one_message(tierup: Command, words: tuple[str, ...], what:
 def test_focus_is_valid_and_tells_beside_it_what_it_leaves_out(tierup: Command) -> None:
     ended = tierup("cost", "--stack", "standard", "--format", "focus")
     rows = read(ended.out)
-    assert ended.err == "note: not priced, so not in it: maintenance, labour, switch-ethernet, storage\n"
+    assert ended.err == "note: no price, so not included: maintenance, labour, switch-ethernet, storage\n"
     assert rows[0]["BillingPeriodStart"] == "2026-11-01T00:00:00Z"
     total = dec(json_of(tierup, "--stack", "standard")["totals"]["usdPerHour"]) * 720
     effective = sum((dec(row["EffectiveCost"]) for row in rows), dec(0))

@@ -195,13 +195,16 @@ def _state() -> dict[str, Any]:
             ("--plan", "Pulumi.yaml"),
             "Pulumi.yaml is not a Pulumi plan - make one with `pulumi preview --json",
         ),
-        (("--plan", golden("scale"), "--stack", "standard"), "is of stack 'entry', not of 'standard'"),
+        (("--plan", golden("scale"), "--stack", "standard"), "belongs to stack 'entry', not 'standard'"),
         (("--plan", golden("scale"), "--json", "--format", "text"), "--json and --format text differ"),
-        (("--plan", golden("scale"), "--preview"), "--plan and --preview are two plans"),
+        (("--plan", golden("scale"), "--preview"), "--plan and --preview both name a plan"),
         (("--plan", golden("scale"), "--format", "focus"), "text, json or markdown"),
-        (("--plan", golden("scale"), "--utilisation", "0.5"), "leave the other options"),
-        (("--preview",), "--preview is of a stack - name it (--stack)"),
-        ((), "name a stack (--stack), or give a plan (--plan)"),
+        (
+            ("--plan", golden("scale"), "--utilisation", "0.5"),
+            "leave out other formats, --utilisation, --api and --report",
+        ),
+        (("--preview",), "--preview needs a stack - name it (--stack)"),
+        ((), "name a stack (--stack) or a plan (--plan)"),
     ],
 )
 def test_what_cannot_be_done_is_one_message(project: Project, words: tuple[str, ...], message: str) -> None:

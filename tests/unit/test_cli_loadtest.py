@@ -35,8 +35,8 @@ HERE = ("loadtest", "--stack", "standard", "--host", "http://127.0.0.1:1")
         ((*HERE, "--arrival", "open"), "--arrival open and --rate go together"),
         ((*HERE, "--rate", "2"), "--arrival open and --rate go together"),
         ((*HERE, "--arrival", "open", "--rate", "2", "--users", "5"), "--users is for closed arrival"),
-        ((*HERE, "--time", "0s"), "0s is no time"),
-        ((*HERE, "--time", "2 minutes"), "2 minutes is no time"),
+        ((*HERE, "--time", "0s"), "--time: not a duration above 0 (got 0s) - such as 90s, 2m or 1h"),
+        ((*HERE, "--time", "2 minutes"), "--time: not a duration above 0 (got 2 minutes)"),
         ((*HERE, "--json", "no/such/run.json"), "there is no such folder"),
         (("loadtest", "--stack", "standard", "--host", "localhost:8080"), "--host is a URL"),
         (("loadtest", "--stack", "standard", "--host", "ftp://127.0.0.1"), "--host is a URL"),
@@ -112,15 +112,15 @@ def test_tune_without_evidence_says_what_is_missing_and_ends_with_exit_code_1(ti
     Path("run.json").write_text(results(STANDARD, answered=3).text(), encoding="utf-8")
     ended = tierup("tune", "--stack", "standard", "--from", "run.json")
     assert ended.code == 1
-    assert "no evidence: " in ended.out
+    assert "not enough data: " in ended.out
     assert "3 answers of chat, but a 95th percentile needs 20" in ended.out
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("{}", "is no result of `tierup loadtest --json`: version"), ("torn", "is no result of")],
+    [("{}", "is not a result of `tierup loadtest --json`: version"), ("torn", "is not a result of")],
 )
-def test_a_file_that_is_no_result_is_a_usage_error(tierup: Command, text: str, message: str) -> None:
+def test_a_file_that_is_not_a_result_is_a_usage_error(tierup: Command, text: str, message: str) -> None:
     Path("run.json").write_text(text, encoding="utf-8")
     ended = tierup("tune", "--stack", "standard", "--from", "run.json")
     assert ended.code == 2

@@ -88,7 +88,14 @@ def test_a_model_that_does_not_fit_says_so() -> None:
 
 def test_the_table_names_figures_units_and_basis() -> None:
     text = run("--gpu", "a100-80g-pcie", "--users", "50")
-    for part in ("time to the first token", "ms", "tokens/s", "KV tokens per replica", "A100: ", "limit: "):
+    for part in (
+        "time to the first token",
+        "ms",
+        "tokens/s",
+        "KV tokens per replica",
+        "A100: ",
+        "bottleneck: ",
+    ):
         assert part in text
 
 

@@ -86,6 +86,6 @@ def test_fresh_prices_are_no_finding() -> None:
 def test_a_quote_holds_in_the_plan_and_in_the_comparison_too() -> None:
     out = Console(record=True, width=200, color_system=None)
     show(small_plan(**QUOTED), out)
-    assert "to buy, spares too: $55,000" in out.export_text()
+    assert "purchase price with spares: $55,000" in out.export_text()
     assert price_of(small_plan(**QUOTED), 3).p50 == 165_000
     assert price_of(small_plan(), 3).p50 == 180_000

@@ -24,8 +24,8 @@ from tierup.findings.model import TierError
 from tierup.local.dev import run as dev
 from tierup.local.dev.changes import FileWatcher
 from tierup.local.dev.gateway_live import describe_event
-from tierup.local.dev.place import MAX_FOLDER_LENGTH, check_port, run_folder
 from tierup.local.dev.plan import DevError, dev_plan
+from tierup.local.dev.run_folder import MAX_FOLDER_LENGTH, check_port, run_folder
 from tierup.local.machine.ports import free_port
 from tierup.local.toolchain import engine_env
 from tierup.manifests.monitoring import prometheus_yml

@@ -102,13 +102,13 @@ def test_a_rollout_never_lowers_the_number_of_gateways(make_plan: MakePlan) -> N
 
 
 def test_the_reloader_watches_the_headless_services(make_plan: MakePlan) -> None:
-    orders = json.loads(gateway_files.files(make_plan(models=TWO_MODELS))["gateway.json"])
+    config = json.loads(gateway_files.files(make_plan(models=TWO_MODELS))["gateway.json"])
     inside = "tierup-test.svc.cluster.local"
-    assert [model["source"] for model in orders["models"]] == [
+    assert [model["source"] for model in config["models"]] == [
         f"dns:model-qwen2-5-7b.{inside}:8000",
         f"dns:model-qwen2-5-7b-awq.{inside}:8000",
     ]
-    assert orders["gateways"] == {"source": f"dns:gateway-peers.{inside}:8081", "count": 2}
+    assert config["gateways"] == {"source": f"dns:gateway-peers.{inside}:8081", "count": 2}
     services = [item for item in gateway.objects(make_plan()) if item["kind"] == "Service"]
     peers = next(item for item in services if item["metadata"]["name"] == "gateway-peers")
     assert peers["spec"]["clusterIP"] == "None"
@@ -117,9 +117,9 @@ def test_the_reloader_watches_the_headless_services(make_plan: MakePlan) -> None
 
 def test_the_reloader_watches_the_metrics_that_each_engine_has(make_plan: MakePlan) -> None:
     models = [{"id": "qwen2.5-7b"}, {"id": "qwen2.5-7b", "name": "second", "engine": "tensorrt-llm"}]
-    orders = json.loads(gateway_files.files(make_plan(models=models))["gateway.json"])
+    config = json.loads(gateway_files.files(make_plan(models=models))["gateway.json"])
     progress = ["vllm:generation_tokens_total", "vllm:prompt_tokens_total"]
-    assert [(item["metrics"], item["running"], item["progress"]) for item in orders["models"]] == [
+    assert [(item["metrics"], item["running"], item["progress"]) for item in config["models"]] == [
         ("/metrics", "vllm:num_requests_running", progress),
         (None, None, []),
     ]
@@ -139,7 +139,7 @@ def test_an_engine_without_a_progress_metric_leaves_by_its_health_alone(
 ) -> None:
     """Whatever its server answers at /metrics: nothing in it is taken for progress, or for the lack of it."""
     plan = make_plan(models=[{"id": "qwen2.5-7b", "engine": "tensorrt-llm"}])
-    config = reloader_rules.parse_config(gateway_files.orders(plan))
+    config = reloader_rules.parse_config(gateway_files.reloader_config(plan))
     assert reloader_rules.read_metrics(answer, config.models[0]) is None
     engine = reloader_rules.Engine()
     for now in (0.0, 10.0, 100.0, 1000.0):
@@ -150,7 +150,7 @@ def test_an_engine_without_a_progress_metric_leaves_by_its_health_alone(
     assert reloader_rules.hung_reason(engine, config.probe) == "silent"
 
 
-def test_the_reloader_understands_its_orders(make_plan: MakePlan) -> None:
+def test_the_reloader_parses_its_configuration(make_plan: MakePlan) -> None:
     """Every marker of the template is one that it fills, and every field one that it knows."""
     for plan in (make_plan(), make_plan(models=TWO_MODELS, gateway=CALLERS, secrets=KEYS)):
         files = gateway_files.files(plan)

@@ -29,7 +29,7 @@ def test_a_page_has_hardware_memory_load_headroom_findings_and_defaults(plan: Pl
         capacity = model.capacity
         assert capacity is not None
         assert f"model {model.name}: {model.spec.title}, {model.precision}" in page
-        assert f"{capacity.memory.kv_tokens:,} tokens of KV cache a replica" in page
+        assert f"{capacity.memory.kv_tokens:,} tokens of KV cache per replica" in page
         assert f"headroom  {capacity.headroom:.1f}x: up to {int(capacity.most_users)} users" in page
         for line in capacity.sizing.basis:
             assert f"basis     {line}" in page
@@ -57,13 +57,13 @@ def test_every_kind_of_rollout_says_what_it_takes_away() -> None:
     calm = {"users": 10, "thinkSeconds": 20}
     for sections, expected in (
         ({}, "in 2 steps: 1 of 2 replicas serve for about 270 s"),
-        ({"nodes": warm}, "a new replica starts beside the old ones: all 2 serve"),
+        ({"nodes": warm}, "starts a new replica before it stops an old one: all 2 serve"),
         (
             {"models": [MODEL | {"parallelism": {"tensor": 2}}]},
-            "stops and starts again: no replica for about",
+            "recreates the pods: no replica serves for about",
         ),
     ):
-        assert f"  change    {expected}" in page_of(small_plan(workload=calm, **sections))
+        assert f"  rollout   {expected}" in page_of(small_plan(workload=calm, **sections))
 
 
 def test_nothing_to_warn_about_is_said() -> None:

@@ -56,7 +56,7 @@ def no_line(plan_report: Report) -> Report:
 
 
 def test_json_lists_errors_first_and_accepted_findings_last() -> None:
-    tree = json.loads(json_report.render(EVERYTHING))
+    tree = json.loads(json_report.as_json(EVERYTHING))
     assert [(item["code"], item["line"]) for item in tree["findings"]] == [
         ("TIER036", 13),
         ("TIER053", 12),
@@ -69,7 +69,7 @@ def test_json_lists_errors_first_and_accepted_findings_last() -> None:
 
 
 def test_a_finding_in_json_has_its_parts_and_its_message() -> None:
-    finding = json.loads(json_report.render(report(ACCEPTED)))["findings"][0]
+    finding = json.loads(json_report.as_json(report(ACCEPTED)))["findings"][0]
     assert finding == {
         "code": "TIER052",
         "name": "ONE_FAILURE_DOMAIN",
@@ -89,7 +89,7 @@ def test_a_finding_in_json_has_its_parts_and_its_message() -> None:
 
 
 def test_a_later_run_can_find_the_markdown_comment() -> None:
-    lines = markdown.render(EVERYTHING).splitlines()
+    lines = markdown.as_markdown(EVERYTHING).splitlines()
     assert lines[:2] == ["<!-- tierup plan: standard -->", "## tierup plan: standard"]
     assert "**This cannot be deployed**: 1 error, 1 warning, 1 note, 1 accepted in" in lines[3]
     assert [line.split(" | ")[0] for line in lines if line.startswith("| ")] == [
@@ -104,7 +104,7 @@ def test_a_later_run_can_find_the_markdown_comment() -> None:
 
 
 def test_markdown_of_a_clean_plan_says_so() -> None:
-    text = markdown.render(report())
+    text = markdown.as_markdown(report())
     assert "**This can be deployed**: nothing to warn about in `stacks/Pulumi.standard.yaml`." in text
     assert "|" not in text
 
@@ -114,7 +114,7 @@ def test_markdown_of_a_clean_plan_says_so() -> None:
 )
 def test_text_of_the_file_never_becomes_markup(hostile: str) -> None:
     finding = Finding(Code.BAD_FORMAT, hostile, hostile, hostile, hostile)
-    lines = markdown.render(report(finding, headline=(), stack=hostile)).splitlines()
+    lines = markdown.as_markdown(report(finding, headline=(), stack=hostile)).splitlines()
     assert len(lines) == 8
     row = lines[-1]
     assert len(re.findall(r"(?<!\\)\|", row)) == 5
@@ -131,7 +131,7 @@ def checked(plan_report: Report) -> dict[str, Any]:
     formats = jsonschema.FormatChecker(formats=())
     formats.checks("uri")(lambda value: re.match(r"[a-z]+://\S+$", str(value)) is not None)
     formats.checks("uri-reference")(lambda value: re.fullmatch(r"[\w.%/-]+", str(value)) is not None)
-    log = json.loads(sarif.render(plan_report, "1.2.3"))
+    log = json.loads(sarif.as_sarif(plan_report, "1.2.3"))
     jsonschema.Draft4Validator(schema, format_checker=formats).validate(log)
     assert log["$schema"] == schema["id"]
     (run,) = log["runs"]
@@ -141,7 +141,7 @@ def checked(plan_report: Report) -> dict[str, Any]:
 
 def test_the_schema_rejects_an_invalid_log() -> None:
     schema = json.loads(SARIF_SCHEMA.read_text(encoding="utf-8"))
-    log = json.loads(sarif.render(EVERYTHING, "1.2.3"))
+    log = json.loads(sarif.as_sarif(EVERYTHING, "1.2.3"))
     for part, key, value in (
         (log["runs"][0]["results"][0], "level", "grave"),
         (log["runs"][0]["results"][0]["locations"][0]["physicalLocation"]["region"], "startLine", 0),
@@ -221,9 +221,9 @@ def test_a_fingerprint_stays_the_same_when_lines_or_figures_change() -> None:
 
 def test_no_format_shows_a_secret() -> None:
     for text in (
-        json_report.render(WITH_A_TOKEN),
-        markdown.render(WITH_A_TOKEN),
-        sarif.render(WITH_A_TOKEN, "1.2.3"),
+        json_report.as_json(WITH_A_TOKEN),
+        markdown.as_markdown(WITH_A_TOKEN),
+        sarif.as_sarif(WITH_A_TOKEN, "1.2.3"),
     ):
         assert TOKEN not in text
         assert "(a secret)" in text
@@ -231,7 +231,7 @@ def test_no_format_shows_a_secret() -> None:
 
 def test_a_secret_after_a_line_break_is_redacted() -> None:
     finding = Finding(Code.BAD_FORMAT, "a", f"first\n{TOKEN}", "b")
-    assert TOKEN not in json_report.render(report(finding))
+    assert TOKEN not in json_report.as_json(report(finding))
 
 
 def test_lines_must_have_an_entry_per_finding() -> None:

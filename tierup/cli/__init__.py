@@ -15,10 +15,10 @@ app = LazyGroup(
         "policy": "Check a Pulumi plan or a stack file against the policies.",
         "render": "Write the Kubernetes objects of a stack as plain YAML.",
         "size": "Memory, latency and throughput of a model on GPUs.",
-        "loadtest": "Load a running service and judge it by its stack file.",
+        "loadtest": "Send a stack's load to a service and check its promises.",
         "tune": "Propose settings of a stack from load tests.",
-        "dev": "A stack as local processes that answer.",
-        "local": "A stack on a local cluster with simulated GPU nodes.",
+        "dev": "Run a stack as local processes.",
+        "local": "Run a stack on a local cluster with simulated GPU nodes.",
     },
     help="One stack file per hardware tier becomes a running LLM service.",
     epilog=f"{EXIT_CODES}\n\n{examples('tierup plan --stack standard', 'tierup --install-completion')}",
@@ -27,9 +27,9 @@ app = LazyGroup(
 
 
 def main() -> None:
-    """Run a command; a user's mistake is one message on standard error and an exit code.
+    """Run a command; a user's error becomes one message on standard error and an exit code.
 
-    Ctrl-C ends it with 130, which Typer sees to.
+    Typer turns Ctrl-C into exit code 130.
     """
     try:
         app()

@@ -1,4 +1,4 @@
-"""Prints tiers side by side: what the hardware guide says of each, and what is computed."""
+"""Prints tiers side by side: the hardware guide's claims and the computed figures."""
 
 import json
 import sys
@@ -31,7 +31,7 @@ EXAMPLES = examples(
 
 
 class Format(StrEnum):
-    """How a comparison is told: to a person, a program, a page, the eye."""
+    """The formats of a comparison: for a person, a program, a pull request, a page."""
 
     TEXT = "text"
     JSON = "json"
@@ -45,7 +45,7 @@ def compare(
         typer.Option(
             "--stack",
             "-s",
-            help="A stack, as often as needed",
+            help="A stack; may be repeated",
             show_default="every stack file",
             autocompletion=stacks_here,
         ),
@@ -82,7 +82,7 @@ def _write(comparison: Comparison, kind: Format, file: TextIO) -> None:
         case Format.JSON:
             file.write(json.dumps(summary(comparison), indent=2) + "\n")
         case Format.MARKDOWN:
-            file.write(compare_markdown.render(comparison))
+            file.write(compare_markdown.as_markdown(comparison))
         case Format.SVG:
             file.write(picture.render(comparison))
 

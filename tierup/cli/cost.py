@@ -1,4 +1,4 @@
-"""Prints what a stack costs, owned and rented, from its file alone: every price with its source, nothing at zero."""
+"""Prints what a stack costs, owned and rented, from its file: every price with its source, missing prices by name."""
 
 import datetime
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from tierup.cli.cost_options import (
     fraction,
     write_page,
 )
-from tierup.cli.cost_page import ending, page
+from tierup.cli.cost_page import cost_exit_code, page
 from tierup.cli.exits import UsageError, console, examples
 from tierup.cli.project import OptionalStack, project_folder
 from tierup.cost import Outlook, StackCost
@@ -46,7 +46,7 @@ EXAMPLES = examples(
 
 
 class Format(StrEnum):
-    """The form of a cost: for a person, a program, a page, a cost tool."""
+    """The formats of a cost: for a person, a program, a pull request, a cost tool."""
 
     TEXT = "text"
     JSON = "json"
@@ -63,58 +63,57 @@ def cost(
         typer.Option(
             "--plan",
             metavar="FILE",
-            help="What a plan changes: a saved `pulumi preview --json --show-sames` or `pulumi stack export`, - for "
-            "standard input",
+            help="Cost of a plan's changes: a saved `pulumi preview --json --show-sames` or `pulumi stack export`, "
+            "- for standard input",
         ),
     ] = None,
     preview: Annotated[
-        bool, typer.Option("--preview", help="The same of a plan that `pulumi preview` makes now")
+        bool, typer.Option("--preview", help="The same for a plan that `pulumi preview` makes now")
     ] = False,
     named: Annotated[
         Format | None,
         typer.Option("--format", help="The form of the output", show_default="text", case_sensitive=False),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Short for --format json")] = False,
-    strict: Annotated[
-        bool, typer.Option("--strict", help="End with exit code 4 where something is not priced")
-    ] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit code 4 if something has no price")] = False,
     utilisation: Utilisation = None,
     api: Api = None,
     to_file: Page = None,
     beside: Beside = None,
 ) -> None:
-    """What a stack costs a month, owned, and the same GPUs rented. Needs no cluster and decrypts nothing.
+    """Print the monthly cost of a stack, owned, and of the same GPUs rented. Needs no cluster and decrypts nothing.
 
-    In JSON and Markdown all findings are part of it; else errors go to standard error.
+    JSON and Markdown contain all findings; in other formats errors go to standard error.
     """
     if as_json and named not in (None, Format.JSON):
         raise UsageError(f"--json and --format {named} differ - give one")
     kind = Format.JSON if as_json else named if named is not None else Format.TEXT
     if beside and to_file is None:
-        raise UsageError("--beside is for --report - give a file for the page too")
+        raise UsageError("--beside adds to --report - give its file too")
     if plan is not None and preview:
-        raise UsageError("--plan and --preview are two plans - give one")
+        raise UsageError("--plan and --preview both name a plan - give one")
     if plan is not None or preview:
         if kind in (Format.FOCUS, Format.OPENCOST) or (utilisation, api, to_file) != (None, None, None):
             raise UsageError(
-                "what a plan changes is printed as text, json or markdown - leave the other options"
+                "--plan and --preview print text, json or markdown - leave out other formats, "
+                "--utilisation, --api and --report"
             )
         from tierup.cli import cost_plan
 
         raise typer.Exit(cost_plan.print_cost(plan, stack, today(), kind, strict))
     if stack is None:
-        raise UsageError("name a stack (--stack), or give a plan (--plan)")
-    asked = (utilisation, api)
-    priced = priced_stack(planned(stack), today(), *asked)
+        raise UsageError("name a stack (--stack) or a plan (--plan)")
+    options = (utilisation, api)
+    priced = priced_stack(planned(stack), today(), *options)
     _print(priced, kind)
     if to_file is not None:
-        others = [priced_stack(planned(name), today(), *asked) for name in beside or ()]
+        others = [priced_stack(planned(name), today(), *options) for name in beside or ()]
         write_page(to_file, [(item.report, item.outlook) for item in (priced, *others)])
-    raise typer.Exit(ending(priced.findings, priced.report.unpriced, strict))
+    raise typer.Exit(cost_exit_code(priced.findings, priced.report.unpriced, strict))
 
 
 def today() -> datetime.date:
-    """The day against which prices are called old."""
+    """The current date, UTC; the age of prices is relative to it."""
     return datetime.datetime.now(datetime.UTC).date()
 
 
@@ -126,7 +125,7 @@ def planned(stack: str) -> Plan:
 
 @dataclass(frozen=True, slots=True)
 class PricedStack:
-    """A stack's cost, its outlook and findings, and all of it as it is reported."""
+    """A stack's cost, outlook and findings, and the report with all of them."""
 
     cost: StackCost
     outlook: Outlook
@@ -135,14 +134,14 @@ class PricedStack:
 
 
 def priced_stack(plan: Plan, day: datetime.date, utilisation: str | None, api: str | None) -> PricedStack:
-    """A stack's cost as of a day, and its outlook under what the user states."""
+    """A stack's cost as of a day, and its outlook under a given utilisation and API price; raises UsageError."""
     cost = StackCost.of(plan, load_prices(), day)
     try:
         outlook = cost.outlook(fraction(utilisation), api_price(api))
     except ValueError as error:
         raise UsageError(f"--utilisation: {error}") from error
-    over = (item for item in plan.findings if item.code in BUDGET_CODES)
-    findings = (*over, *acceptance.marked(cost.stale_prices(), plan.accept))
+    over_budget = (item for item in plan.findings if item.code in BUDGET_CODES)
+    findings = (*over_budget, *acceptance.marked(cost.stale_prices(), plan.accept))
     return PricedStack(cost, outlook, findings, StackReport.of(cost, outlook, findings))
 
 
@@ -154,7 +153,7 @@ def _print(priced: PricedStack, kind: Format) -> None:
         case Format.JSON:
             print(report.model_dump_json(by_alias=True, indent=2))
         case Format.MARKDOWN:
-            print(cost_page.render(report), end="")
+            print(cost_page.as_markdown(report), end="")
         case Format.FOCUS:
             export_focus(priced.cost, priced.findings)
         case Format.OPENCOST:

@@ -1,4 +1,4 @@
-"""Options of `tierup cost` beyond the stack: a stated use and API price, pages and exports."""
+"""Options of `tierup cost`: utilisation, API price, HTML report and exports."""
 
 import sys
 from collections.abc import Iterable
@@ -17,7 +17,7 @@ Utilisation = Annotated[
     str | None,
     typer.Option(
         "--utilisation",
-        help="Part of full use that is served, above 0 and at most 1",
+        help="Share of the full load that is served, above 0 and at most 1",
         show_default="what the stack's users send",
     ),
 ]
@@ -26,20 +26,21 @@ Api = Annotated[
     typer.Option("--api", help="An API's price to compare with, USD per million tokens IN/OUT: 0.10/0.40"),
 ]
 Page = Annotated[
-    Path | None, typer.Option("--report", help="Also write a page with pictures to this HTML file")
+    Path | None, typer.Option("--report", help="Also write a page with charts to this HTML file")
 ]
 Beside = Annotated[
-    list[str] | None, typer.Option("--beside", help="With --report: another stack on it, as often as needed")
+    list[str] | None,
+    typer.Option("--beside", help="With --report: another stack on the page; may be repeated"),
 ]
 
 
 def fraction(text: str | None) -> Decimal | None:
-    """The utilisation as a number; None where none is stated."""
+    """The utilisation as a number; None if none is given."""
     return None if text is None else _number(text, "--utilisation", "0.5")
 
 
 def api_price(text: str | None) -> ApiPrice | None:
-    """The API's price for prompts and for answers; None where none is stated."""
+    """The API's price for prompts and for answers; None if none is given."""
     if text is None:
         return None
     usd_in, slash, usd_out = text.partition("/")
@@ -48,18 +49,18 @@ def api_price(text: str | None) -> ApiPrice | None:
     return ApiPrice(_number(usd_in, "--api", "0.10/0.40"), _number(usd_out, "--api", "0.10/0.40"))
 
 
-def _number(text: str, option: str, such_as: str) -> Decimal:
+def _number(text: str, option: str, example: str) -> Decimal:
     try:
         number = Decimal(text)
     except InvalidOperation:
         number = Decimal("NaN")
     if not number.is_finite() or number < 0:
-        raise UsageError(f"{option}: a number of 0 or more (got {text}) - such as {such_as}")
+        raise UsageError(f"{option}: a number of 0 or more (got {text}) - such as {example}")
     return number
 
 
 def write_page(file: Path, tiers: list[tuple[StackReport, Outlook]]) -> None:
-    """The page of one or more tiers."""
+    """Write the HTML report of one or more tiers."""
     from tierup.report import cost_html
 
     try:
@@ -69,19 +70,19 @@ def write_page(file: Path, tiers: list[tuple[StackReport, Outlook]]) -> None:
 
 
 def export_focus(priced: StackCost, findings: Iterable[Finding]) -> None:
-    """The month of the day as FOCUS; standard error names what has no row."""
+    """Print the current month's cost as FOCUS; standard error names what is not included."""
     print(focus_table(priced.cost, priced.plan.stack, priced.today), end="")
-    _left_out(priced, findings)
+    _print_problems(priced, findings)
 
 
 def export_opencost(priced: StackCost, findings: Iterable[Finding]) -> None:
-    """OpenCost's custom prices; standard error names what they leave out."""
+    """Print OpenCost's custom prices; standard error names what is not included."""
     print(opencost_document(priced.cost, priced.plan), end="")
-    _left_out(priced, findings)
+    _print_problems(priced, findings)
 
 
-def _left_out(priced: StackCost, findings: Iterable[Finding]) -> None:
+def _print_problems(priced: StackCost, findings: Iterable[Finding]) -> None:
     for item in errors(findings):
         print(f"error: {item}", file=sys.stderr)
     if priced.cost.unpriced:
-        print(f"note: not priced, so not in it: {', '.join(priced.cost.unpriced)}", file=sys.stderr)
+        print(f"note: no price, so not included: {', '.join(priced.cost.unpriced)}", file=sys.stderr)

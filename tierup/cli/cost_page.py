@@ -1,4 +1,4 @@
-"""A cost as it is printed for a person, and the exit code with which the command ends."""
+"""Prints a cost as text, and computes the command's exit code."""
 
 import sys
 from collections.abc import Iterable, Sequence
@@ -27,7 +27,7 @@ def page(lines: Iterable[str], tables: Iterable[Table], findings: Iterable[Findi
 
 
 def _show(table: Table, out: Console) -> None:
-    """One table; sources are sentences, so they stand below it, a line each."""
+    """Print a table; its sources are whole sentences, so each has a line below it."""
     if table.columns[-1] != "source":
         print_table(table.title, table.columns, table.rows, out)
         return
@@ -41,8 +41,8 @@ def _show(table: Table, out: Console) -> None:
     out.print()
 
 
-def ending(findings: Iterable[Finding], unpriced: Sequence[str], strict: bool) -> int:
-    """The exit code; under `strict`, what has no price is named on standard error."""
+def cost_exit_code(findings: Iterable[Finding], unpriced: Sequence[str], strict: bool) -> int:
+    """The exit code; under `strict`, print what has no price on standard error."""
     code = exit_code(findings)
     if strict and unpriced:
         print(f"error: {len(unpriced)} not priced: {', '.join(unpriced)}", file=sys.stderr)

@@ -1,11 +1,11 @@
-"""Prints what a Pulumi plan changes in a stack's cost; a budget is held against what will be."""
+"""Prints what a Pulumi plan changes in a stack's cost, and checks the new cost against the budget."""
 
 import datetime
 import gc
 
 from tierup.catalog import load_catalog
 from tierup.catalog.prices import load_prices
-from tierup.cli.cost_page import ending, page
+from tierup.cli.cost_page import cost_exit_code, page
 from tierup.cli.exits import UsageError, console
 from tierup.cli.project import project_folder
 from tierup.cost import PlanCost
@@ -24,8 +24,8 @@ from tierup.stack.parse import parse
 def print_cost(source: str | None, stack: str | None, day: datetime.date, kind: str, strict: bool) -> int:
     """Print the cost of a plan in a file (`-`: standard input) as text, json or markdown; the exit code.
 
-    Without a `source` Pulumi makes the stack's plan now. The stack's file has the budget, and accepts warnings; without
-    `stack` there is none.
+    Without a `source`, `pulumi preview` makes the plan. The budget and accepted warnings are those of the stack's file;
+    without `stack` there are none.
     """
     changes, name = _read(source, stack)
     planned = PlanCost.of(changes, load_prices())
@@ -35,15 +35,15 @@ def print_cost(source: str | None, stack: str | None, day: datetime.date, kind: 
         case "json":
             print(report.model_dump_json(by_alias=True, indent=2))
         case "markdown":
-            print(cost_markdown.render(report), end="")
+            print(cost_markdown.as_markdown(report), end="")
         case _:
             lines = (f"{name}: {verdict(report)}", *(f"  {line}" for line in head(report)))
             page(lines, (components(report), *details(report)), report.findings, console())
-    return ending(findings, report.now.unpriced, strict)
+    return cost_exit_code(findings, report.now.unpriced, strict)
 
 
 def _read(source: str | None, stack: str | None) -> tuple[tuple[Change, ...], str]:
-    """The changes, and the name of the stack that they are of."""
+    """The changes of a plan, and the name of its stack."""
     origin = source if source is not None else "the preview"
     try:
         changes = _read_all(source, stack)
@@ -51,18 +51,20 @@ def _read(source: str | None, stack: str | None) -> tuple[tuple[Change, ...], st
     except PlanError as error:
         raise UsageError(str(error)) from error
     if stack not in (None, name):
-        raise UsageError(f"{origin} is of stack '{name}', not of '{stack}' - give the other plan or stack")
+        raise UsageError(
+            f"{origin} belongs to stack '{name}', not '{stack}' - give a plan and a stack that match"
+        )
     return changes, name
 
 
 def _read_all(source: str | None, stack: str | None) -> tuple[Change, ...]:
-    """The plan. It is large and lives to the end, so collecting garbage meanwhile would take a quarter of the time."""
+    """Read the plan without garbage collection, which would take a quarter of the time: the plan lives to the end."""
     gc.disable()
     try:
         if source is not None:
             return read_plan(source)
         if stack is None:
-            raise UsageError("--preview is of a stack - name it (--stack)")
+            raise UsageError("--preview needs a stack - name it (--stack)")
         return parse_plan(preview(project_folder(), stack), "the preview")
     finally:
         gc.freeze()

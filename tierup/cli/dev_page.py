@@ -11,46 +11,46 @@ from tierup.plan.model import Plan
 
 
 def page(run: DevRun) -> list[str]:
-    """The page of a run that serves."""
+    """The page of a run that serves requests."""
     gateway = run.gateway
     logs = [str(server.log.relative_to(run.folder)) for server in run.processes()] + ["gateway/access.log"]
     return [
-        f"{run.plan.stack} serves at {gateway.url}/v1, with made-up weights: answers are noise",
+        f"{run.plan.stack} serves at {gateway.url}/v1, with random weights: answers are noise",
         *lines(run.plan, gateway.url, gateway.keys, gateway.certificates / "ca.crt"),
         *_prometheus(run),
         f"  logs        {run.folder}: {', '.join(logs)}",
-        "Edit templates/, monitoring/rules/ and the stack file: what changes is applied or refused here.",
-        "Ctrl-C ends all of it.",
+        "Edit templates/, monitoring/rules/ and the stack file: changes are applied, or refused with a message here.",
+        "Ctrl-C ends everything.",
     ]
 
 
 def _prometheus(run: DevRun) -> list[str]:
-    """Where Prometheus draws the running requests of the first model's engine."""
+    """A link to Prometheus' graph of the running requests of the first model's engine."""
     running = engine_facts(run.plan.models[0].engine).metrics.running.value
     query = f"?g0.expr={quote(running, safe='')}" if running is not None else ""
     return [f"  Prometheus  {run.prometheus.url}/graph{query}"]
 
 
 def lines(plan: Plan, url: str, keys: Path, authority: Path) -> list[str]:
-    """Names, keys and two ways to ask; `authority` signed the gateway's certificate."""
+    """Model names, keys and two example requests; `authority` signed the gateway's certificate."""
     names = plan.model_names
-    known = [f"  models      {', '.join([*names, *plan.gateway.aliases])}"]
+    rows = [f"  models      {', '.join([*names, *plan.gateway.aliases])}"]
     header, key = "", '"none"'
     if plan.gateway.keys:
         first = keys / plan.gateway.keys[0].name
-        known.append(
-            f"  keys        {keys}: {', '.join(item.name for item in plan.gateway.keys)}, one in a file"
+        rows.append(
+            f"  keys        {keys}: {', '.join(item.name for item in plan.gateway.keys)}, a file each"
         )
         header = f' -H "Authorization: Bearer $(cat {shlex.quote(str(first))})"'
         key = f'open("{first}").read()'
-    trusted = f" --cacert {shlex.quote(str(authority))}" if plan.gateway.tls else ""
+    ca_option = f" --cacert {shlex.quote(str(authority))}" if plan.gateway.tls else ""
     if plan.gateway.tls:
-        known.append(f"  certificate signed by {authority} (for OpenAI's client: SSL_CERT_FILE)")
-    asked = {"model": names[0], "messages": [{"role": "user", "content": "hello"}], "max_tokens": 16}
-    body = shlex.quote(json.dumps(asked))
-    curl = f"curl{trusted} {url}/v1/chat/completions -H 'Content-Type: application/json'{header} -d {body}"
+        rows.append(f"  certificate signed by {authority} (for OpenAI's client: SSL_CERT_FILE)")
+    request = {"model": names[0], "messages": [{"role": "user", "content": "hello"}], "max_tokens": 16}
+    body = shlex.quote(json.dumps(request))
+    curl = f"curl{ca_option} {url}/v1/chat/completions -H 'Content-Type: application/json'{header} -d {body}"
     return [
-        *known,
+        *rows,
         f"  curl        {curl}",
         f'  Python      openai.OpenAI(base_url="{url}/v1", api_key={key})',
     ]

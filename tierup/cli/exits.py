@@ -1,4 +1,4 @@
-"""How a command ends: its exit code, and whether what it prints has colours."""
+"""Exit codes of the commands, and the console they print to."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ EXIT_CODES = (
 
 
 class UsageError(TierError):
-    """The command cannot be carried out here."""
+    """A command's options are wrong, or it cannot run in this folder."""
 
 
 def exit_code_of(error: TierError) -> int:
@@ -30,7 +30,7 @@ def exit_code_of(error: TierError) -> int:
 
 
 def exit_code(findings: Iterable[Finding]) -> int:
-    """Warnings and notes end well; a budget that is the only error has a code of its own."""
+    """The exit code: 0 without errors; an exceeded budget that is the only error has a code of its own."""
     codes = {finding.code for finding in errors(findings)}
     if not codes:
         return 0

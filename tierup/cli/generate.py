@@ -1,4 +1,4 @@
-"""Writes the files that are generated and committed; a test for each proves that it is fresh."""
+"""Writes the files that are generated and committed; a test checks that each is up to date."""
 
 import functools
 import json
@@ -39,14 +39,14 @@ def cost_difference_schema() -> str:
 
 
 def dashboard() -> str:
-    """The dashboard as its builder makes it."""
+    """The Grafana dashboard as JSON."""
     build: Callable[[], str] = runpy.run_path(str(ROOT / "monitoring/dashboards/tier.py"))["build"]
     return build()
 
 
 @functools.cache
 def comparison() -> Comparison:
-    """The committed tiers side by side."""
+    """The comparison of the committed tiers."""
     plans = (make_plan(parse(read_stack(stack_path(ROOT, tier))), load_catalog()) for tier in TIERS)
     return compare(plans, load_catalog(), load_claims())
 
@@ -54,7 +54,8 @@ def comparison() -> Comparison:
 def compare_page() -> str:
     """Both tables of the comparison, under the picture."""
     head = "# The tiers side by side\n\nWritten by `make generate` from what `tierup compare` computes; do not edit.\n"
-    return f"{head}\n![Time to the first token against users](compare.svg)\n\n{compare_markdown.render(comparison())}"
+    tables = compare_markdown.as_markdown(comparison())
+    return f"{head}\n![Time to the first token against users](compare.svg)\n\n{tables}"
 
 
 def readme() -> str:
@@ -77,7 +78,7 @@ GENERATED: dict[str, Callable[[], str]] = {
 
 
 def main() -> None:
-    """Write every generated file, and say which changed."""
+    """Write every generated file, and print which changed."""
     for name, make in GENERATED.items():
         path, text = ROOT / name, make()
         same = path.exists() and path.read_text(encoding="utf-8") == text

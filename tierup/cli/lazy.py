@@ -53,7 +53,7 @@ class LazyGroup(TyperGroup):
         self._package = package
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """The command that is called, imported now; its name, itself, and the words that are left for it."""
+        """The command's name, the command, imported now, and the arguments after its name."""
         name, listed, rest = super().resolve_command(ctx, args)
         return name, self.load(name) if name is not None else listed, rest
 

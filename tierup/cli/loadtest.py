@@ -1,4 +1,4 @@
-"""Loads a running service as its stack file describes its users, and judges it by what the file promises them."""
+"""Sends the load that a stack file describes to a service, and checks the results against the file's promises."""
 
 import re
 import sys
@@ -27,49 +27,52 @@ EXIT_INTERRUPTED = 130
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600}
 
 
-def seconds(text: str) -> float:
-    """`90`, `90s`, `2m` or `1h` in seconds; raises UsageError."""
-    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)([smh]?)", text)
-    if found is None or float(found[1]) * _UNITS[found[2]] == 0:
-        raise UsageError(f"{text} is no time - say 90s, 2m or 1h")
-    return float(found[1]) * _UNITS[found[2]]
+def seconds(text: str, option: str) -> float:
+    """The duration `90`, `90s`, `2m` or `1h` in seconds; raises UsageError, which names the option."""
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)([smh]?)", text)
+    if match is None or float(match[1]) * _UNITS[match[2]] == 0:
+        raise UsageError(f"{option}: not a duration above 0 (got {text}) - such as 90s, 2m or 1h")
+    return float(match[1]) * _UNITS[match[2]]
 
 
 def loadtest(  # noqa: PLR0917 - the options of a command are its arguments
     stack: Stack,
     host: Annotated[str, typer.Option(help="URL of the gateway, or of an engine")],
     users: Annotated[
-        int | None, typer.Option(min=1, max=10_000, help="Closed arrival", show_default="the stack file's")
+        int | None,
+        typer.Option(
+            min=1, max=10_000, help="Closed arrival: concurrent users", show_default="the stack file's"
+        ),
     ] = None,
-    time: Annotated[str, typer.Option(metavar="TIME", help="Measured time: 90s, 2m")] = "2m",
+    time: Annotated[str, typer.Option(metavar="TIME", help="Duration of the measurement: 90s, 2m")] = "2m",
     warmup: Annotated[
         str | None,
-        typer.Option(metavar="TIME", help="Not measured", show_default="the users' pause, at least 5s"),
+        typer.Option(
+            metavar="TIME", help="Time before the measurement", show_default="the think time, at least 5s"
+        ),
     ] = None,
     arrival: Annotated[
         Arrival,
-        typer.Option(
-            help="closed: users who wait for their answer; open: requests that do not wait for others"
-        ),
+        typer.Option(help="closed: each user waits for an answer; open: requests arrive at --rate"),
     ] = Arrival.CLOSED,
     rate: Annotated[float | None, typer.Option(min=0.01, help="Open arrival: requests per second")] = None,
     model: Annotated[
-        str | None, typer.Option(help="Name to ask for", show_default="the stack's, if it is one")
+        str | None, typer.Option(help="Model in the requests", show_default="the stack's only model")
     ] = None,
     ignore_eos: Annotated[
-        bool, typer.Option("--ignore-eos", help="Answers of full length (vLLM only)")
+        bool, typer.Option("--ignore-eos", help="Generate every answer to its full length (vLLM only)")
     ] = False,
     prediction: Annotated[
         bool,
-        typer.Option("--prediction/--no-prediction", help="Compare with the plan, which is for its GPUs"),
+        typer.Option("--prediction/--no-prediction", help="Compare with the plan's prediction for its GPUs"),
     ] = True,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the results to this file")] = None,
     report: Annotated[Path | None, typer.Option(help="Write an HTML page with plots to this file")] = None,
 ) -> None:
-    """Send the stack's load to a service and judge it by what the stack promises.
+    """Send the stack's load to a service and check the results against the stack's promises.
 
-    An API key is read from the variable TIERUP_API_KEY. Ctrl-C ends the run and tells what was measured.
-    Exit code 0: every promise kept and no request failed; 1: not, or Locust is not installed; 130: interrupted.
+    The API key is read from the environment variable TIERUP_API_KEY. Ctrl-C ends the run and prints its results.
+    Exit code 0: every promise kept and no request failed; 1: otherwise, or Locust is not installed; 130: interrupted.
     """
     from loadtest.profile import Profile, TokenRatio, request_classes, timeout_of, users_of, warmup_of
     from loadtest.report import render
@@ -89,21 +92,21 @@ def loadtest(  # noqa: PLR0917 - the options of a command are its arguments
         users=users if users is not None else users_of(plan),
         rate=rate if rate is not None else 0.0,
         think=plan.think_seconds,
-        warmup=seconds(warmup) if warmup is not None else warmup_of(plan),
-        seconds=seconds(time),
+        warmup=seconds(warmup, "--warmup") if warmup is not None else warmup_of(plan),
+        seconds=seconds(time, "--time"),
         timeout=timeout_of(plan),
         ignore_eos=ignore_eos,
     )
     files = [(file, text) for file, text in ((json_file, Results.text), (report, render)) if file is not None]
     for file, _ in files:
         _writable(file)
-    found = _run(plan, chosen, profile, prediction)
-    show(found, console())
+    results = _run(plan, chosen, profile, prediction)
+    show(results, console())
     for file, text in files:
-        file.write_text(text(found), encoding="utf-8")
-    if found.load.interrupted:
+        file.write_text(text(results), encoding="utf-8")
+    if results.load.interrupted:
         raise typer.Exit(EXIT_INTERRUPTED)
-    raise typer.Exit(0 if found.kept else EXIT_FINDINGS)
+    raise typer.Exit(0 if results.kept else EXIT_FINDINGS)
 
 
 def _run(plan: Plan, model: ModelPlan, profile: "Profile", compare: bool) -> Results:
@@ -112,20 +115,20 @@ def _run(plan: Plan, model: ModelPlan, profile: "Profile", compare: bool) -> Res
     from loadtest.run import LoadTestError, run_load_test
     from tierup.cli.loadtest_page import progress
 
-    expected, told = None, Console(stderr=True)
+    expected, stderr = None, Console(stderr=True)
     if compare and profile.arrival is Arrival.CLOSED:
         expected = predict(plan, model, users=profile.users)
     elif compare:
         expected = predict(plan, model, rate=profile.rate)
     started = datetime.now(UTC).isoformat(timespec="seconds")
     try:
-        recording = run_load_test(profile, lambda recording: progress(profile, recording, told))
+        recording = run_load_test(profile, lambda recording: progress(profile, recording, stderr))
     except LoadTestError as error:
         print(f"error: {profile.url}: {error}", file=sys.stderr)
         raise typer.Exit(EXIT_FINDINGS) from error
     window = measured_time(profile, recording)
     if window is None:
-        print("interrupted during the warm-up: nothing was measured", file=sys.stderr)
+        print("interrupted during the warm-up: no results", file=sys.stderr)
         raise typer.Exit(EXIT_INTERRUPTED)
     return results(plan, model, profile, recording, window, prediction=expected, started_at=started)
 
@@ -133,12 +136,12 @@ def _run(plan: Plan, model: ModelPlan, profile: "Profile", compare: bool) -> Res
 def _model(plan: Plan, name: str | None) -> ModelPlan:
     from loadtest.profile import model_of
 
-    found = model_of(plan, name)
-    if found is None:
+    known = model_of(plan, name)
+    if known is None:
         raise UsageError(
             f"the stack serves several models - name one: --model {' | '.join(plan.model_names)}"
         )
-    return found
+    return known
 
 
 def _check(host: str, arrival: Arrival, users: int | None, rate: float | None) -> None:
@@ -146,8 +149,10 @@ def _check(host: str, arrival: Arrival, users: int | None, rate: float | None) -
 
     url = urlsplit(host)
     if url.username or url.password:
-        raise UsageError("--host holds a secret - give the API key as the variable TIERUP_API_KEY")
-    if url.scheme not in ("http", "https") or not url.hostname or not _port_is_fine(url):
+        raise UsageError(
+            "--host contains a secret - give the API key in the environment variable TIERUP_API_KEY"
+        )
+    if url.scheme not in ("http", "https") or not url.hostname or not _has_valid_port(url):
         raise UsageError(f"--host is a URL such as https://llm.example.com (got {host})")
     try:
         api_key()
@@ -156,10 +161,10 @@ def _check(host: str, arrival: Arrival, users: int | None, rate: float | None) -
     if (arrival is Arrival.OPEN) is not (rate is not None):
         raise UsageError("--arrival open and --rate go together")
     if arrival is Arrival.OPEN and users is not None:
-        raise UsageError("--users is for closed arrival - an open one has a --rate")
+        raise UsageError("--users is for closed arrival - give --rate for an open one")
 
 
-def _port_is_fine(url: SplitResult) -> bool:
+def _has_valid_port(url: SplitResult) -> bool:
     try:
         return url.port is None or url.port > 0
     except ValueError:
@@ -167,6 +172,6 @@ def _port_is_fine(url: SplitResult) -> bool:
 
 
 def _writable(file: Path) -> None:
-    """Before the run, not after it."""
+    """Refuse a file that cannot be written before the run, not after it."""
     if not file.resolve().parent.is_dir():
         raise UsageError(f"{file} cannot be written: there is no such folder")

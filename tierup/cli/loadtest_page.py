@@ -16,39 +16,41 @@ _EVERY_SECONDS = 10
 
 
 def progress(profile: Profile, recording: Recording, out: Console) -> None:
-    """A line every ten seconds; told about once a second."""
+    """Print a line every ten seconds; called about once a second."""
     if int(recording.seconds) % _EVERY_SECONDS:
         return
-    count = Counter(sample.outcome for sample in recording.samples)
+    by_outcome = Counter(sample.outcome for sample in recording.samples)
     left = profile.warmup + profile.seconds - recording.seconds
     if recording.seconds < profile.warmup:
         phase = "warm-up"
     else:
         phase = f"{left:.0f} s left" if left > 0 else "waiting for the last answers"
-    told = ", ".join(f"{count[outcome]} {outcome}" for outcome in Outcome if outcome is not Outcome.CUT)
+    counts = ", ".join(
+        f"{by_outcome[outcome]} {outcome}" for outcome in Outcome if outcome is not Outcome.CUT
+    )
     out.print(
-        f"{recording.seconds:5.0f} s  {told}, {recording.in_flight} in flight ({phase})",
+        f"{recording.seconds:5.0f} s  {counts}, {recording.in_flight} in flight ({phase})",
         highlight=False,
         soft_wrap=True,
     )
 
 
-def show(found: Results, out: Console) -> None:
-    """The results on one page, the verdict last, where the eye ends up."""
-    out.print(rows.title(found), style="bold", highlight=False, markup=False, soft_wrap=True)
-    _table("requests", rows.COUNTS, rows.counts(found), out)
-    _table("rates", rows.RATES, rows.rates(found), out)
-    _table("times", rows.TIMES, rows.times(found), out)
-    _table("prediction", rows.PREDICTED, rows.predicted(found), out)
-    _table("failures", rows.FAILED, rows.failed(found), out)
-    _table("promises", rows.VERDICT, rows.verdict(found), out)
-    for line in rows.notes(found):
+def show(results: Results, out: Console) -> None:
+    """Print the results on one page, the verdict last."""
+    out.print(rows.title(results), style="bold", highlight=False, markup=False, soft_wrap=True)
+    _table("requests", rows.COUNTS, rows.counts(results), out)
+    _table("rates", rows.RATES, rows.rates(results), out)
+    _table("times", rows.TIMES, rows.times(results), out)
+    _table("prediction", rows.PREDICTED, rows.predicted(results), out)
+    _table("failures", rows.FAILED, rows.failed(results), out)
+    _table("promises", rows.VERDICT, rows.verdict(results), out)
+    for line in rows.notes(results):
         out.print(f"note: {line}", highlight=False, markup=False, soft_wrap=True)
-    out.print(f"verdict: {rows.summary(found)}", style="bold", highlight=False, markup=False)
+    out.print(f"verdict: {rows.summary(results)}", style="bold", highlight=False, markup=False)
 
 
-def _table(title: str, columns: Iterable[str], lines: Iterable[rows.Row], out: Console) -> None:
-    """Nothing where there is no line."""
-    shown = list(lines)
+def _table(title: str, columns: Iterable[str], cells: Iterable[rows.Row], out: Console) -> None:
+    """Print a table; nothing if it has no rows."""
+    shown = list(cells)
     if shown:
         print_table(title, columns, shown, out)

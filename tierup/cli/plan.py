@@ -1,4 +1,4 @@
-"""Prints what a stack file becomes: what its users will see, every default with its reason, and what to mend."""
+"""Prints the plan of a stack file: capacity, latency, findings, and every default with its reason."""
 
 from typing import Annotated
 
@@ -7,7 +7,7 @@ import typer
 from tierup.cli.exits import console, examples
 from tierup.cli.plan_page import lines, show
 from tierup.cli.project import Stack, load_plan
-from tierup.cli.reports import Format, chosen, report, told
+from tierup.cli.reports import Format, format_of, formatted, report
 from tierup.plan.summary import summary
 
 EXAMPLES = examples(
@@ -28,12 +28,12 @@ def plan(
 ) -> None:
     """Check a stack file and print its defaults with their reasons. Needs no cluster and decrypts nothing.
 
-    As text, errors go to standard error; in every other format all findings go to standard output.
+    As text, errors go to standard error; the other formats contain all findings and go to standard output.
     """
-    kind = chosen(named, as_json)
+    kind = format_of(named, as_json)
     if kind is Format.TEXT:
         show(load_plan(stack), console())
         return
-    text, code = told(report(stack, summary, lambda tier: tuple(lines(tier))), kind)
+    text, code = formatted(report(stack, summary, lambda tier: tuple(lines(tier))), kind)
     print(text, end="")
     raise typer.Exit(code)

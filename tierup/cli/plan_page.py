@@ -1,4 +1,4 @@
-"""A plan as text: hardware, memory, what the users will see, findings, defaults."""
+"""A plan as text: hardware, memory, predicted latency, findings, defaults."""
 
 from collections.abc import Iterator
 
@@ -31,82 +31,91 @@ def show(tier: Plan, out: Console) -> None:
 
 
 def lines(tier: Plan) -> Iterator[str]:
-    """The tier's hardware, and for each model its memory and what its users will see."""
+    """The tier's hardware, and each model's memory, load and predicted latency."""
     nodes, server = tier.nodes, tier.nodes.server
     spares = f", {len(nodes.standby)} {nodes.standby_mode} standby" if nodes.standby else ""
     yield f"{tier.stack}: {tier.users} users on {len(nodes.in_service)} x {server.title}{spares}"
     ports = ", ".join(f"{nic.gbps.value:g} Gbit/s {nic.kind.value}" for nic in server.nics)
-    said = server.disk
-    disk = f"{said.tb.value:g} TB {said.kind.value} (RAID {said.raid.value}) at {said.read_gb_s.value:g} GB/s"
+    disk = server.disk
+    storage = (
+        f"{disk.tb.value:g} TB {disk.kind.value} (RAID {disk.raid.value}) at {disk.read_gb_s.value:g} GB/s"
+    )
     cpu = f"{server.cpu.sockets.value} x {server.cpu.model.value}, {server.cpu.threads.value} threads"
-    yield f"  server    {cpu}, {server.memory.gb.value} GB {server.memory.type.value}, {disk}, {ports}"
-    bought = f"${price(hardware_of(tier), load_prices()).purchase_usd:,.0f}"
+    yield f"  server    {cpu}, {server.memory.gb.value} GB {server.memory.type.value}, {storage}, {ports}"
+    cost = f"${price(hardware_of(tier), load_prices()).purchase_usd:,.0f}"
     label = nodes.gpu.product_label.value
-    used = f"{tier.gpus_used} of {nodes.gpus_in_service} x {label} used at rest"
-    yield f"  GPUs      {used}; to buy, spares too: {bought}"
+    used = f"{tier.gpus_used} of {nodes.gpus_in_service} x {label} allocated at minimum replicas"
+    yield f"  GPUs      {used}; purchase price with spares: {cost}"
     for model in tier.models:
         yield from _model(tier, model)
 
 
 def _model(tier: Plan, model: ModelPlan) -> Iterator[str]:
-    known = model.capacity
+    capacity = model.capacity
     replicas = f"{model.replicas} replica{'' if model.replicas == 1 else 's'} (at most {model.max_replicas})"
     size = (
         f"TP {model.tensor} x PP {model.pipeline}, {replicas}, {model.slots} slots, context {model.context}"
     )
     yield f"model {model.name}: {model.spec.title}, {model.precision}, {size}"
-    if known is None:
+    if capacity is None:
         return  # a plan without errors has a capacity for every model
-    yield from _memory(model, known)
-    pause = f", {tier.think_seconds:g} s between requests" if tier.think_seconds else " without a pause"
-    yield f"  load      {known.users:g} users{pause}: {known.in_flight:.0f} requests in flight"
-    for item in known.classes:
+    yield from _memory(model, capacity)
+    pause = (
+        f", {tier.think_seconds:g} s between requests"
+        if tier.think_seconds
+        else ", no pause between requests"
+    )
+    yield f"  load      {capacity.users:g} users{pause}: {capacity.in_flight:.0f} requests in flight"
+    for item in capacity.classes:
         spec = tier.classes[item.name]
         first = f"TTFT {_span(item.ttft_ms)} ms (promised {item.ttft_target_ms:g})"
-        each = f"{_span(item.tpot_ms)} ms/token ({item.tpot_target_ms:g})"
-        whole = f"answer in {item.e2e_ms.low / 1000:.2g}-{item.e2e_ms.high / 1000:.2g} s"
+        each = f"TPOT {_span(item.tpot_ms)} ms (promised {item.tpot_target_ms:g})"
+        total = f"end to end {item.e2e_ms.low / 1000:.2g}-{item.e2e_ms.high / 1000:.2g} s"
         tokens = f"{spec.prompt_tokens} in / {spec.answer_tokens} out"
-        yield f"    {item.name:<9} {tokens:<18} {first}, {each}, {whole}"
+        yield f"    {item.name:<9} {tokens:<18} {first}, {each}, {total}"
     yield (
-        f"  headroom  {known.headroom:.1f}x: up to {int(known.most_users)} users, then {known.limiting_factor} breaks; "
-        f"bottleneck there: {known.bottleneck}"
+        f"  headroom  {capacity.headroom:.1f}x: up to {int(capacity.most_users)} users; "
+        f"first limit: {capacity.limiting_factor} (bottleneck: {capacity.bottleneck})"
     )
-    if known.burst.ttft_ms is not None:
-        waiting = f"{max(0.0, known.users - model.slots * model.replicas):.0f} wait for a slot"
-        yield f"  at once   all {known.users:g} together: TTFT {_span(known.burst.ttft_ms)} ms, {waiting}"
-    yield f"  change    {_change(model)}"
+    if capacity.burst.ttft_ms is not None:
+        waiting = f"{max(0.0, capacity.users - model.slots * model.replicas):.0f} wait for a slot"
+        yield f"  burst     all {capacity.users:g} users at once: TTFT {_span(capacity.burst.ttft_ms)} ms, {waiting}"
+    yield f"  rollout   {_rollout(model)}"
     yield (
-        f"  times     start within {model.startup_seconds} s, files fetched within {model.fetch_seconds} s, "
+        f"  timeouts  startup {model.startup_seconds} s, model download {model.fetch_seconds} s, "
         f"preStop {model.prestop_seconds} + drain {model.drain_seconds} < grace {model.grace_seconds} s"
     )
-    for line in known.sizing.basis:
+    for line in capacity.sizing.basis:
         yield f"  basis     {line}"
 
 
-def _change(model: ModelPlan) -> str:
+def _rollout(model: ModelPlan) -> str:
     """What a rollout does to the capacity."""
-    gone = model.rollout.unavailable(model.replicas)
+    unavailable = model.rollout.unavailable(model.replicas)
     if model.rollout.recreate:
-        return f"stops and starts again: no replica for about {model.ready_seconds} s"
-    if not gone:
-        return f"a new replica starts beside the old ones: all {model.replicas} serve"
+        return f"recreates the pods: no replica serves for about {model.ready_seconds} s"
+    if not unavailable:
+        return f"starts a new replica before it stops an old one: all {model.replicas} serve"
     steps = model.rollout.steps(model.replicas)
-    serve = f"{model.replicas - gone} of {model.replicas} replicas serve"
+    serve = f"{model.replicas - unavailable} of {model.replicas} replicas serve"
     return f"in {steps} steps: {serve} for about {model.ready_seconds * steps} s"
 
 
-def _memory(model: ModelPlan, known: ModelCapacity) -> Iterator[str]:
-    room = known.memory
-    used = min(room.kv, room.kv * model.slots * known.request_tokens / room.kv_tokens)
-    parts = (("█", room.weights), ("▓", room.overhead), ("▒", used), ("░", room.kv - used))
-    bar = "".join(sign * round(size / room.visible * _BAR) for sign, size in parts)[:_BAR].ljust(_BAR, "·")
-    yield (
-        f"  GPU       [{bar}] {room.visible:.1f} GiB: █ {room.weights:.1f} weights, ▓ {room.overhead:.1f} engine, "
-        f"▒ {used:.1f} KV cache of {model.slots} slots, ░ {room.kv - used:.1f} more of it"
+def _memory(model: ModelPlan, capacity: ModelCapacity) -> Iterator[str]:
+    memory = capacity.memory
+    used = min(memory.kv, memory.kv * model.slots * capacity.request_tokens / memory.kv_tokens)
+    parts = (("█", memory.weights), ("▓", memory.overhead), ("▒", used), ("░", memory.kv - used))
+    bar = "".join(character * round(size / memory.visible * _BAR) for character, size in parts)[:_BAR].ljust(
+        _BAR, "·"
     )
     yield (
-        f"            {room.kv_tokens:,} tokens of KV cache a replica: {room.max_concurrent_sequences} conversations "
-        f"of full length; largest context {room.max_context:,}"
+        f"  GPU       [{bar}] {memory.visible:.1f} GiB: █ {memory.weights:.1f} weights, "
+        f"▓ {memory.overhead:.1f} engine, ▒ {used:.1f} KV cache of {model.slots} slots, "
+        f"░ {memory.kv - used:.1f} more KV cache"
+    )
+    yield (
+        f"            {memory.kv_tokens:,} tokens of KV cache per replica: {memory.max_concurrent_sequences} "
+        f"full-length sequences; largest context {memory.max_context:,}"
     )
 
 

@@ -1,4 +1,4 @@
-"""Checks what Pulumi plans, or what a stack file becomes, against the policies of the pack in policies/."""
+"""Checks a Pulumi plan, or the objects of a stack file, against the policies of the pack in policies/."""
 
 from enum import StrEnum
 from importlib.metadata import version
@@ -27,7 +27,7 @@ EXAMPLES = examples(
 
 
 class Format(StrEnum):
-    """How violations are told: to a person, a program, a code scanner."""
+    """The formats of violations: for a person, a program, a code scanner."""
 
     TEXT = "text"
     JSON = "json"
@@ -38,13 +38,13 @@ def policy(
     plan: Annotated[
         str | None,
         typer.Option(
-            "--plan", "-p", help="A saved `pulumi preview --json --show-sames` or state; - reads it"
+            "--plan", "-p", help="A saved `pulumi preview --json --show-sames` or state; - for standard input"
         ),
     ] = None,
     stack: Annotated[
         str | None,
         typer.Option(
-            "--stack", "-s", help="Check what a stack file becomes instead", autocompletion=stacks_here
+            "--stack", "-s", help="Check the objects of a stack file instead", autocompletion=stacks_here
         ),
     ] = None,
     kind: Annotated[
@@ -52,9 +52,9 @@ def policy(
     ] = Format.TEXT,
     as_json_: Annotated[bool, typer.Option("--json", help="Short for --format json")] = False,
 ) -> None:
-    """Check resources, whoever wrote them, as the policy pack does in a preview.
+    """Check resources of any project, as the policy pack does in a preview.
 
-    Ends with 1 if something mandatory is violated, with 3 if that is the budget and nothing else.
+    Exit code 1: a mandatory policy is violated; 3: the only one is the budget.
     """
     if plan is not None and stack is None:
         report = of_plan(plan)
@@ -73,7 +73,7 @@ def policy(
 
 
 def of_plan(source: str) -> PolicyReport:
-    """The report of a plan or state; of what is deleted, nothing is asked."""
+    """The report of a plan or state; resources that are deleted are not checked."""
     try:
         changes = read_plan(source)
     except PlanError as error:
@@ -84,7 +84,7 @@ def of_plan(source: str) -> PolicyReport:
 
 
 def of_stack(stack: str) -> PolicyReport:
-    """The report of a stack file; one that costs too much is a `FindingsError`, as are all its other mistakes."""
+    """The report of a stack file; raises `FindingsError` if it has errors, an exceeded budget included."""
     resources = [resource_of(manifest) for manifest in render(load_plan(stack))]
     project = project_folder()
     file = stack_path(project, stack).relative_to(project).as_posix()
@@ -92,7 +92,7 @@ def of_stack(stack: str) -> PolicyReport:
 
 
 def exit_code(report: PolicyReport) -> int:
-    """How the command ends."""
+    """The command's exit code."""
     broken = {item.policy.name for item in report.violations if item.policy.level is Level.MANDATORY}
     if not broken:
         return 0
@@ -100,7 +100,7 @@ def exit_code(report: PolicyReport) -> int:
 
 
 def _file(changes: tuple[Change, ...], source: str) -> str:
-    """The stack's file where this is its project, else the plan itself."""
+    """The stack's file if it belongs to the current project, else the plan."""
     project = find_project(Path.cwd())
     try:
         path = stack_path(project, stack_of(changes, source)) if project is not None else None

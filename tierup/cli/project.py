@@ -1,4 +1,4 @@
-"""Which project and stack a command is about."""
+"""The project and the stack that a command works on."""
 
 from __future__ import annotations
 

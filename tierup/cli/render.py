@@ -40,9 +40,9 @@ def to_yaml(manifests: list[Manifest]) -> str:
 def render(
     stack: Stack, out: Annotated[Path | None, typer.Option("--out", "-o", help="Write to this file")] = None
 ) -> None:
-    """Write the objects that `pulumi up` makes as plain YAML, for GitOps and scanners.
+    """Write the objects that `pulumi up` creates as plain YAML, for GitOps and scanners.
 
-    A secret stands as ${tierup:secret-NAME}; nodes are patches of nodes that must be there already.
+    A secret is written as ${tierup:secret-NAME}; nodes are patches of existing nodes.
     """
     text = to_yaml(manifests_of(load_plan(stack)))
     if out is None:

@@ -18,7 +18,7 @@ from tierup.stack.parse import parse
 
 
 class Format(StrEnum):
-    """How a plan is told: to a person, a program, a pull request, a code scanner."""
+    """The formats of a plan: for a person, a program, a pull request, a code scanner."""
 
     TEXT = "text"
     JSON = "json"
@@ -26,7 +26,7 @@ class Format(StrEnum):
     SARIF = "sarif"
 
 
-def chosen(named: Format | None, as_json: bool) -> Format:
+def format_of(named: Format | None, as_json: bool) -> Format:
     """The format; `--json` is short for `--format json`."""
     if as_json and named not in (None, Format.JSON):
         raise UsageError(f"--json and --format {named} differ - give one")
@@ -40,7 +40,7 @@ def report(
     summary: Callable[[Plan], Mapping[str, Any]],
     headline: Callable[[Plan], tuple[str, ...]],
 ) -> Report:
-    """Everything found in a stack file; of a file that is not there, that."""
+    """The report of a stack file; a missing file is a finding too."""
     project = project_folder()
     path = stack_path(project, stack)
     examined = examine(parse(read_stack(path)), load_catalog())
@@ -55,18 +55,18 @@ def report(
     )
 
 
-def told(found: Report, kind: Format) -> tuple[str, int]:
-    """The report as text, and the exit code that goes with it."""
-    renderers: dict[Format, Callable[[Report], str]] = {
-        Format.JSON: json_report.render,
-        Format.MARKDOWN: markdown.render,
-        Format.SARIF: lambda report: sarif.render(report, version("tierup")),
+def formatted(report: Report, kind: Format) -> tuple[str, int]:
+    """The text of a report in a format, and the command's exit code."""
+    writers: dict[Format, Callable[[Report], str]] = {
+        Format.JSON: json_report.as_json,
+        Format.MARKDOWN: markdown.as_markdown,
+        Format.SARIF: lambda report: sarif.as_sarif(report, version("tierup")),
     }
-    return renderers[kind](found), exit_code(found.findings)
+    return writers[kind](report), exit_code(report.findings)
 
 
 def _text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError):
-        return ""  # that it cannot be read is a finding already
+        return ""  # reading the stack reports it as a finding

@@ -1,4 +1,4 @@
-"""Prints what a model on given GPUs can hold and how fast it answers, before anything exists."""
+"""Prints the predicted memory, latency and throughput of a model on given GPUs."""
 
 import json
 from dataclasses import fields, replace
@@ -33,17 +33,21 @@ def size(  # noqa: PLR0917 - the options of a command are its arguments
         Path | None, typer.Option(help="Another model: its config.json", dir_okay=False)
     ] = None,
     gpu: Annotated[str | None, typer.Option(help="GPU id of the catalogue")] = None,
-    gpus: Annotated[int | None, typer.Option(min=1, help="GPUs in all; replicas = gpus / (tp x pp)")] = None,
+    gpus: Annotated[
+        int | None, typer.Option(min=1, help="Number of GPUs; replicas = gpus / (tp x pp)")
+    ] = None,
     tp: Annotated[int, typer.Option(min=1, help="Tensor parallel size")] = 1,
     pp: Annotated[int, typer.Option(min=1, help="Pipeline parallel size")] = 1,
-    replicas: Annotated[int | None, typer.Option(min=1, help="Copies of the model")] = None,
-    precision: Annotated[Precision, typer.Option(help="Weights")] = DEFAULT_PRECISION,
+    replicas: Annotated[int | None, typer.Option(min=1, help="Replicas of the model")] = None,
+    precision: Annotated[Precision, typer.Option(help="Precision of the weights")] = DEFAULT_PRECISION,
     prompt: Annotated[int, typer.Option(min=1, help="Prompt tokens")] = 512,
     answer: Annotated[int, typer.Option(min=1, help="Answer tokens")] = 200,
     concurrency: Annotated[float | None, typer.Option(help="Requests in flight, over all replicas")] = None,
     users: Annotated[float | None, typer.Option(help="The same as --concurrency")] = None,
     rate: Annotated[float | None, typer.Option(help="Requests per second instead of --concurrency")] = None,
-    burst: Annotated[bool, typer.Option("--burst", help="All requests are sent at one moment, once")] = False,
+    burst: Annotated[
+        bool, typer.Option("--burst", help="All requests arrive at the same time, once")
+    ] = False,
     prefix_hit: Annotated[
         float, typer.Option(min=0, max=1, help="Share of prompt tokens in the prefix cache")
     ] = 0.0,
@@ -55,10 +59,10 @@ def size(  # noqa: PLR0917 - the options of a command are its arguments
     ] = 0.92,
     max_num_seqs: Annotated[
         int | None,
-        typer.Option(min=1, help="Slots: requests a replica runs at once", show_default="the engine's"),
+        typer.Option(min=1, help="Slots: requests that a replica runs at once", show_default="the engine's"),
     ] = None,
     max_num_batched_tokens: Annotated[
-        int | None, typer.Option(min=1, help="Tokens of one engine step", show_default="the engine's")
+        int | None, typer.Option(min=1, help="Tokens per engine step", show_default="the engine's")
     ] = None,
     kv_dtype: Annotated[str, typer.Option(help="auto or fp8")] = "auto",
     enforce_eager: Annotated[bool, typer.Option("--enforce-eager", help="No CUDA graphs")] = False,
@@ -66,12 +70,12 @@ def size(  # noqa: PLR0917 - the options of a command are its arguments
     recommend: Annotated[
         bool, typer.Option("--recommend", help="Rank the servers that meet the target")
     ] = False,
-    max_ttft: Annotated[float, typer.Option(help="--recommend: ms to the first token")] = 1000.0,
-    max_tpot: Annotated[float, typer.Option(help="--recommend: ms per output token")] = 60.0,
-    accuracy: Annotated[bool, typer.Option("--accuracy", help="Print the accuracy report and end")] = False,
+    max_ttft: Annotated[float, typer.Option(help="--recommend: target time to the first token, ms")] = 1000.0,
+    max_tpot: Annotated[float, typer.Option(help="--recommend: target time per output token, ms")] = 60.0,
+    accuracy: Annotated[bool, typer.Option("--accuracy", help="Print the accuracy report and exit")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object")] = False,
 ) -> None:
-    """Memory, latency and throughput of a model on GPUs, with ranges and the measurements they rest on."""
+    """Predict memory, latency and throughput of a model on GPUs, with ranges and the measurements behind them."""
     if accuracy:
         from tierup.sizing.accuracy import report
 
@@ -87,7 +91,7 @@ def size(  # noqa: PLR0917 - the options of a command are its arguments
     gpu_id = gpu if gpu is not None else next(iter(catalog.gpus))
     if gpu_id not in catalog.gpus:
         raise UsageError(f"unknown GPU {gpu_id} - one of {', '.join(catalog.gpus)}")
-    ask = SizingInput(
+    inputs = SizingInput(
         model=_shape(model, config),
         gpu_id=gpu_id,
         gpu=catalog.gpus[gpu_id],
@@ -111,15 +115,17 @@ def size(  # noqa: PLR0917 - the options of a command are its arguments
     )
     try:
         if recommend:
-            _recommend(replace(ask, tensor=1, pipeline=1, replicas=1), catalog, (max_ttft, max_tpot), as_json)
+            _recommend(
+                replace(inputs, tensor=1, pipeline=1, replicas=1), catalog, (max_ttft, max_tpot), as_json
+            )
             return
-        answer_found = sized(ask)
+        sizing = sized(inputs)
     except ValueError as error:
         raise UsageError(str(error)) from error
     if as_json:
-        print(json.dumps(summary(answer_found), indent=2))
+        print(json.dumps(summary(sizing), indent=2))
     else:
-        _page(ask, answer_found, console())
+        _page(inputs, sizing, console())
 
 
 def _shape(model: str | None, config: Path | None) -> ModelShape:
@@ -148,40 +154,40 @@ def _replicas(gpus: int | None, per_replica: int, replicas: int | None) -> int:
     return gpus // per_replica
 
 
-def summary(found: Sizing) -> dict[str, object]:
-    """The answer as plain data: exactly the fields of `Sizing`, figures rounded to four digits."""
+def summary(sizing: Sizing) -> dict[str, object]:
+    """The fields of `Sizing` as plain data, figures rounded to four digits."""
 
     def plain(value: object) -> object:
         if isinstance(value, Range):
             return value.rounded()
         return rounded(value) if isinstance(value, float) else value
 
-    tree = {field.name: plain(getattr(found, field.name)) for field in fields(found)}
-    return {**tree, "bottleneck": str(found.bottleneck), "basis": list(found.basis)}
+    tree = {field.name: plain(getattr(sizing, field.name)) for field in fields(sizing)}
+    return {**tree, "bottleneck": str(sizing.bottleneck), "basis": list(sizing.basis)}
 
 
-def _page(ask: SizingInput, found: Sizing, out: Console) -> None:
-    split = f"TP {ask.tensor} x PP {ask.pipeline}, {ask.replicas} replica(s)"
-    title = f"{ask.model.name} {ask.precision} on {ask.gpu_id}: {split}"
+def _page(inputs: SizingInput, sizing: Sizing, out: Console) -> None:
+    split = f"TP {inputs.tensor} x PP {inputs.pipeline}, {inputs.replicas} replica(s)"
+    title = f"{inputs.model.name} {inputs.precision} on {inputs.gpu_id}: {split}"
     out.print(title, style="bold", **_PLAIN)
-    fits = "fits" if found.fits else "DOES NOT FIT"
-    out.print(f"  {fits}: {found.weights_gib_per_gpu:.2f} GiB of weights per GPU", **_PLAIN)
-    held = (
-        f"{found.kv_tokens:,} KV tokens per replica: {found.max_concurrent_sequences} full-length sequences"
+    fits = "fits" if sizing.fits else "DOES NOT FIT"
+    out.print(f"  {fits}: {sizing.weights_gib_per_gpu:.2f} GiB of weights per GPU", **_PLAIN)
+    capacity = (
+        f"{sizing.kv_tokens:,} KV tokens per replica: {sizing.max_concurrent_sequences} full-length sequences"
     )
-    out.print(f"  {held}, largest context {found.max_context:,}", **_PLAIN)
+    out.print(f"  {capacity}, largest context {sizing.max_context:,}", **_PLAIN)
     table = Table("", "expected", "low", "high", "", box=None)
     for name, span, unit in (
-        ("time to the first token", found.ttft_ms, "ms"),
-        ("time per output token", found.tpot_ms, "ms"),
-        ("end to end", found.e2e_ms, "ms"),
-        ("output", found.output_tok_s, "tokens/s"),
-        ("requests", found.req_s, "per s"),
+        ("time to the first token", sizing.ttft_ms, "ms"),
+        ("time per output token", sizing.tpot_ms, "ms"),
+        ("end to end", sizing.e2e_ms, "ms"),
+        ("output", sizing.output_tok_s, "tokens/s"),
+        ("requests", sizing.req_s, "per s"),
     ):
         table.add_row(name, *_cells(span), unit)
     out.print(table)
-    out.print(f"  limit: {found.bottleneck}", **_PLAIN)
-    for line in found.basis:
+    out.print(f"  bottleneck: {sizing.bottleneck}", **_PLAIN)
+    for line in sizing.basis:
         out.print(f"  {line}", **_PLAIN)
 
 
@@ -192,10 +198,10 @@ def _cells(span: Range | None) -> tuple[str, str, str]:
     return (f"{span.p50:.4g}", low, high)
 
 
-def _recommend(ask: SizingInput, catalog: Catalog, target: tuple[float, float], as_json: bool) -> None:
+def _recommend(inputs: SizingInput, catalog: Catalog, target: tuple[float, float], as_json: bool) -> None:
     from tierup.sizing.recommend import Target, recommend
 
-    options = recommend(ask, catalog, Target(*target))
+    options = recommend(inputs, catalog, Target(*target))
     if as_json:
         rows = [
             {
@@ -218,7 +224,7 @@ def _recommend(ask: SizingInput, catalog: Catalog, target: tuple[float, float], 
             "no server of the catalogue meets the target - raise --max-ttft or --max-tpot, or lower the load"
         )
         raise typer.Exit(1)
-    table = Table("servers", "USD", "setting", "why", box=None)
+    table = Table("servers", "USD", "setting", "reason", box=None)
     for option in options:
         setting = f"{option.inputs.precision}, TP {option.inputs.tensor} x {option.inputs.replicas}"
         table.add_row(

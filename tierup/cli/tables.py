@@ -7,7 +7,7 @@ from rich.table import Table
 
 
 def print_table(title: str, columns: Iterable[str], rows: Iterable[Iterable[str]], out: Console) -> None:
-    """One table and the blank line after it."""
+    """Print one table and a blank line."""
     table = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0))
     for column in columns:
         table.add_column(column, overflow="fold")

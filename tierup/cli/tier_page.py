@@ -23,7 +23,7 @@ def gpus_of_pod(pod: dict[str, Any]) -> int:
 
 
 def settled_pods(api: Api, plan: Plan) -> list[dict[str, Any]]:
-    """The stack's pods once every model has its replicas at rest, or as they are after a minute."""
+    """The stack's pods once every model has its minimum replicas, or as they are after a minute."""
     deadline = time.monotonic() + _SETTLE_SECONDS
     while True:
         pods = api.list_all("v1", "Pod", namespace=plan.namespace)
@@ -34,7 +34,7 @@ def settled_pods(api: Api, plan: Plan) -> list[dict[str, Any]]:
 
 
 def show(plan: Plan, project: LocalProject) -> None:
-    """Print the page of a tier that came up."""
+    """Print the servers, pods and outputs of a running tier, and how to inspect it."""
     out, api = console(), project.cluster.api
     plain: dict[str, Any] = {"highlight": False, "markup": False, "soft_wrap": True}
     pods = settled_pods(api, plan)
@@ -56,7 +56,7 @@ def show(plan: Plan, project: LocalProject) -> None:
     for key, value in project.outputs().items():
         shown = json.dumps(value) if not isinstance(value, str) else value
         out.print(f"  {key}: {shown}", **plain)
-    out.print("look around")
+    out.print("inspect it")
     for line in (
         f"export KUBECONFIG={project.cluster.kubeconfig}",
         f"kubectl -n {plan.namespace} get pods,deployments,hpa,networkpolicies -o wide",

@@ -1,4 +1,4 @@
-"""Prints what load tests say about a stack's settings: changes with their evidence, as a patch to apply by hand."""
+"""Prints the changes of a stack's settings that load tests suggest, each with its evidence, to be made by hand."""
 
 import json
 from dataclasses import asdict
@@ -24,24 +24,24 @@ EXAMPLES = examples(
 def tune(
     stack: Stack,
     files: Annotated[
-        list[Path], typer.Option("--from", help="Results of `tierup loadtest --json`, as often as needed")
+        list[Path], typer.Option("--from", help="Results of `tierup loadtest --json`; may be repeated")
     ],
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object")] = False,
 ) -> None:
     """Propose batch size (maxNumSeqs), queue length, the cap of long jobs and replicas from load tests.
 
-    Several files are compared: the same load with other settings. The stack file is not written.
-    Exit code 1: the runs do not suffice to say anything.
+    Several files are compared: the same load with different settings. The stack file is not changed.
+    Exit code 1: the results are too few for any conclusion.
     """
     try:
-        found = tuned(load_plan(stack), [_read(file) for file in files])
+        tuning = tuned(load_plan(stack), [_read(file) for file in files])
     except Incomparable as error:
         raise UsageError(str(error)) from error
     if as_json:
-        print(json.dumps(_plain(found), indent=2))
+        print(json.dumps(_plain(tuning), indent=2))
     else:
-        _page(found, console())
-    raise typer.Exit(0 if found.enough else EXIT_FINDINGS)
+        _page(tuning, console())
+    raise typer.Exit(0 if tuning.enough else EXIT_FINDINGS)
 
 
 def _read(file: Path) -> Results:
@@ -53,35 +53,37 @@ def _read(file: Path) -> Results:
         first = error.errors()[0]
         path = ".".join(map(str, first["loc"]))
         raise UsageError(
-            f"{file} is no result of `tierup loadtest --json`: {path}: {first['msg']}"
+            f"{file} is not a result of `tierup loadtest --json`: {path}: {first['msg']}"
         ) from error
 
 
-def _plain(found: Tuning) -> dict[str, object]:
-    """As plain data."""
+def _plain(tuning: Tuning) -> dict[str, object]:
+    """The result as plain data for JSON."""
     return {
-        "enough": found.enough,
-        "proposals": [{**asdict(item), "change": item.change} for item in found.proposals],
-        "compared": list(found.compared),
-        "notes": list(found.notes),
-        "missing": list(found.missing),
+        "enough": tuning.enough,
+        "proposals": [{**asdict(item), "change": item.change} for item in tuning.proposals],
+        "compared": list(tuning.compared),
+        "notes": list(tuning.notes),
+        "missing": list(tuning.missing),
     }
 
 
-def _page(found: Tuning, out: Console) -> None:
+def _page(tuning: Tuning, out: Console) -> None:
     def line(text: str) -> None:
         out.print(text, highlight=False, markup=False, soft_wrap=True)
 
-    for text in found.compared:
+    for text in tuning.compared:
         line(text)
-    for item in found.proposals:
+    for item in tuning.proposals:
         line(item.change)
         line(f"  measured  {item.evidence}")
         line(f"  rule      {item.rule}")
         line(f"  effect    {item.effect}")
-    for text in found.notes:
+    for text in tuning.notes:
         line(text)
-    for text in found.missing:
-        line(f"no evidence: {text}")
-    if found.proposals:
-        line("edit the stack file so, `tierup plan`, roll it out and load-test again")
+    for text in tuning.missing:
+        line(f"not enough data: {text}")
+    if tuning.proposals:
+        line(
+            "next: make the change in the stack file, check it with `tierup plan`, deploy it and repeat the load test"
+        )

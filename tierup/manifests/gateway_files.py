@@ -14,19 +14,20 @@ from tierup.plan.model import KeyPlan, ModelPlan, Plan
 from tierup.stack.sections import GeneratePath, size_bytes
 from tierup.templates import ROOT, TEMPLATES
 
-CAPPED = "longform"  # the reloader's name for all classes that may hold a part of the slots only
-# Patient: an engine that is only slow under a burst must not lose its part of it to the others.
+CAPPED = "longform"  # the reloader's name for all classes that may use only a share of the slots
+# Tolerant: an engine that is only slow during a burst must stay in the load balancing.
 PROBE = {"timeout_seconds": 3, "failures": 3, "stalled_seconds": 30}
 _PROGRAMS = ("gateway-run.sh", "reloader.py", "reloader_rules.py")
-LARGE_BODIES = 4  # at once, per gateway: each may take its size several times over while it is parsed
+LARGE_BODIES = 4  # at once, per gateway: parsing a body may take several times its size in memory
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where a gateway runs: the pod unless said otherwise.
+class Environment:
+    """The paths, ports and address sources of a gateway; the defaults are those of its pod.
 
-    `listen` and `status_listen` are parameters of Nginx's directive; `modern`: Nginx 1.25.1 or later, where HTTP/2 is
-    a directive of its own; `engines` and `gateways`: where the reloader finds addresses (`dns:HOST:PORT`, `file:PATH`).
+    `listen` and `status_listen` are parameters of Nginx's directive. `http2_directive`: Nginx is 1.25.1 or later
+    and has the directive `http2`. `engines` (by model slug) and `gateways` are sources of addresses for the reloader,
+    `dns:HOST:PORT` or `file:PATH`; None means the cluster's DNS.
     """
 
     files: str = "/etc/gateway"
@@ -38,26 +39,26 @@ class Place:
     access_log: str = "/dev/stdout"
     error_log: str = "/dev/stderr"
     js_module: str = "modules/ngx_http_js_module.so"
-    modern: bool = True
+    http2_directive: bool = True
     engines: Mapping[str, str] | None = None
     gateways: str | None = None
 
 
-POD = Place()
+POD = Environment()
 
 
-def files(plan: Plan, place: Place = POD) -> dict[str, str]:
-    """Text by file name; all of them stand in one folder."""
+def files(plan: Plan, environment: Environment = POD) -> dict[str, str]:
+    """The text of each file by its name; all files are in one folder."""
     return {
-        "nginx.conf": nginx_conf(plan, place),
-        "gateway.json": json.dumps(orders(plan, place), indent=1) + "\n",
+        "nginx.conf": nginx_conf(plan, environment),
+        "gateway.json": json.dumps(reloader_config(plan, environment), indent=1) + "\n",
         **scripts(plan),
         **{name: _template(name) for name in _PROGRAMS},
     }
 
 
 def scripts(plan: Plan) -> dict[str, str]:
-    """What njs runs, by file name."""
+    """The script that njs runs and its policy, by file name."""
     return {
         "classify.js": _template("classify.js"),
         "policy.json": json.dumps(policy(plan), indent=1) + "\n",
@@ -68,35 +69,35 @@ def _template(name: str) -> str:
     return (ROOT / "templates" / name).read_text(encoding="utf-8")
 
 
-def nginx_conf(plan: Plan, place: Place = POD) -> str:
+def nginx_conf(plan: Plan, environment: Environment = POD) -> str:
     """nginx.conf with the reloader's markers in it."""
-    places = sum(model.slots * model.max_replicas + plan.gateway.queue_length for model in plan.models)
+    max_requests = sum(model.slots * model.max_replicas + plan.gateway.queue_length for model in plan.models)
     return TEMPLATES.get_template("nginx.conf.j2").render(
         gateway=plan.gateway,
-        models=[_waits(plan, model) for model in plan.models],
+        models=[_retry_after(plan, model) for model in plan.models],
         classes=plan.gateway.classes,
         paths=[str(path) for path in GeneratePath],
-        keys=[_bounds(key, plan.gateway.replicas) for key in plan.gateway.keys],
+        keys=[_key_limits(key, plan.gateway.replicas) for key in plan.gateway.keys],
         group=CAPPED,
         small_body=at_most(size_bytes(plan.gateway.client_body_buffer_size)),
         large_bodies=LARGE_BODIES,
         retry_after=min(retry_after_seconds(plan, model) for model in plan.models),
         # Two per request in flight and as many for idle clients, all on one worker at worst.
-        worker_connections=max(4096, 4 * places),
-        listen=place.listen,
-        status_listen=place.status_listen,
-        scratch=place.scratch,
-        access_log=place.access_log,
-        error_log=place.error_log,
-        js_path=place.files,
-        js_module=place.js_module,
-        modern=place.modern,
-        certificate=place.certificate,
+        worker_connections=max(4096, 4 * max_requests),
+        listen=environment.listen,
+        status_listen=environment.status_listen,
+        scratch=environment.scratch,
+        access_log=environment.access_log,
+        error_log=environment.error_log,
+        js_path=environment.files,
+        js_module=environment.js_module,
+        http2_directive=environment.http2_directive,
+        certificate=environment.certificate,
     )
 
 
-def _waits(plan: Plan, model: ModelPlan) -> dict[str, Any]:
-    """A model and when whom it refuses may come back, seconds."""
+def _retry_after(plan: Plan, model: ModelPlan) -> dict[str, Any]:
+    """A model's slug and its Retry-After values in seconds."""
     return {
         "slug": model.slug,
         "retry_after": retry_after_seconds(plan, model),
@@ -104,8 +105,8 @@ def _waits(plan: Plan, model: ModelPlan) -> dict[str, Any]:
     }
 
 
-def _bounds(key: KeyPlan, gateways: int) -> dict[str, Any]:
-    """What one gateway allows a caller; Nginx's rates are whole numbers, so they are told per minute."""
+def _key_limits(key: KeyPlan, gateways: int) -> dict[str, Any]:
+    """The limits of a caller at one gateway. Rates are per minute, because Nginx takes integers only."""
     rate = key.requests_per_second
     return {
         "name": key.name,
@@ -117,7 +118,7 @@ def _bounds(key: KeyPlan, gateways: int) -> dict[str, Any]:
 
 
 def policy(plan: Plan) -> dict[str, Any]:
-    """What classify.js decides by."""
+    """policy.json: the models, classes and keys that classify.js reads."""
     gateway, names = plan.gateway, plan.model_names
     keys = {
         key.name: {"classes": list(key.classes), "setsPriority": key.sets_priority} for key in gateway.keys
@@ -143,10 +144,10 @@ def policy(plan: Plan) -> dict[str, Any]:
 
 
 def _target(plan: Plan, model: ModelPlan) -> dict[str, Any]:
-    stamps = {name: engine_priority(model.engine, item.priority) for name, item in plan.classes.items()}
+    priorities = {name: engine_priority(model.engine, item.priority) for name, item in plan.classes.items()}
     return {
         "slug": model.slug,
-        "priorities": None if None in stamps.values() else stamps,
+        "priorities": None if None in priorities.values() else priorities,
     }
 
 
@@ -160,20 +161,20 @@ def _alias(plan: Plan, name: str) -> dict[str, Any]:
     return {"weights": [{"model": model, "upTo": end} for model, end in zip(weights, sums, strict=True)]}
 
 
-def orders(plan: Plan, place: Place = POD) -> dict[str, Any]:
-    """gateway.json: what the reloader watches and how many slots an engine has."""
+def reloader_config(plan: Plan, environment: Environment = POD) -> dict[str, Any]:
+    """gateway.json: the reloader's configuration."""
     inside = f"{plan.namespace}.svc.cluster.local"
     return {
-        "template": f"{place.files}/nginx.conf",
-        "folder": place.scratch,
-        "keys": place.keys if plan.gateway.keys else None,
-        "certificate": f"{place.certificate}/tls.crt" if plan.gateway.tls else None,
+        "template": f"{environment.files}/nginx.conf",
+        "folder": environment.scratch,
+        "keys": environment.keys if plan.gateway.keys else None,
+        "certificate": f"{environment.certificate}/tls.crt" if plan.gateway.tls else None,
         "interval_seconds": 1.0,
         "models": [
             {
                 "slug": model.slug,
-                "source": place.engines[model.slug]
-                if place.engines is not None
+                "source": environment.engines[model.slug]
+                if environment.engines is not None
                 else f"dns:model-{model.slug}.{inside}:{ENGINE_PORT}",
                 "slots": model.slots,
                 "queue": plan.gateway.queue_length,
@@ -183,8 +184,8 @@ def orders(plan: Plan, place: Place = POD) -> dict[str, Any]:
             for model in plan.models
         ],
         "gateways": {
-            "source": place.gateways
-            if place.gateways is not None
+            "source": environment.gateways
+            if environment.gateways is not None
             else f"dns:gateway-peers.{inside}:{GATEWAY_STATUS_PORT}",
             "count": plan.gateway.replicas,
         },
@@ -193,7 +194,7 @@ def orders(plan: Plan, place: Place = POD) -> dict[str, Any]:
 
 
 def _progress(model: ModelPlan) -> dict[str, Any]:
-    """The metrics by which the reloader sees that an engine stalls; none where the engine has none."""
+    """The metrics from which the reloader detects a stalled engine; None and empty for an engine without them."""
     metrics = engine_facts(model.engine).metrics
     running = metrics.running.value
     return {
@@ -204,13 +205,13 @@ def _progress(model: ModelPlan) -> dict[str, Any]:
 
 
 def retry_after_seconds(plan: Plan, model: ModelPlan) -> int:
-    """When a refused client may try again, at least one second: the full queue over the rate it is served at.
+    """Retry-After of a full queue, at least 1: the queue's length divided by the rate at which it is served.
 
-    The rate is the sizing model's for full slots; where it has none, that of the promised pace.
+    The rate is the sizing model's for full slots, or else that of the promised time per token.
     """
-    known = model.capacity
-    if known is not None and known.full.req_s is not None:
-        rate = known.full.req_s.p50
+    capacity = model.capacity
+    if capacity is not None and capacity.full.req_s is not None:
+        rate = capacity.full.req_s.p50
     else:
         mean = sum(item.share * item.answer_seconds for item in plan.classes.values())
         rate = model.slots * model.replicas / mean
@@ -218,7 +219,7 @@ def retry_after_seconds(plan: Plan, model: ModelPlan) -> int:
 
 
 def retry_after_capped(plan: Plan, model: ModelPlan) -> int:
-    """The same for capped classes, which have no queue: their longest answer at the promised pace, over their slots."""
+    """The same for capped classes, which have no queue: the time of their longest answer divided by their slots."""
     capped = [plan.classes[rule.name] for rule in plan.gateway.classes if rule.capped]
     longest = max((item.answer_seconds for item in capped), default=1.0)
     return max(1, math.ceil(longest / max(1, int(plan.gateway.longform_cap * model.slots * model.replicas))))
@@ -227,9 +228,9 @@ def retry_after_capped(plan: Plan, model: ModelPlan) -> int:
 def at_most(number: int) -> str:
     """A regular expression for the decimal numbers from 0 to `number`: Nginx compares text only."""
     digits = str(number)
-    ways = [f"[0-9]{{1,{len(digits) - 1}}}"] if len(digits) > 1 else []
+    patterns = [f"[0-9]{{1,{len(digits) - 1}}}"] if len(digits) > 1 else []
     for index, digit in enumerate(digits):
         if digit != "0":
             rest = len(digits) - index - 1
-            ways.append(f"{digits[:index]}[0-{int(digit) - 1}]" + (f"[0-9]{{{rest}}}" if rest else ""))
-    return f"^(?:{'|'.join([*ways, digits])})$"
+            patterns.append(f"{digits[:index]}[0-{int(digit) - 1}]" + (f"[0-9]{{{rest}}}" if rest else ""))
+    return f"^(?:{'|'.join([*patterns, digits])})$"

@@ -1,4 +1,4 @@
-"""Where model files are stored and how they get there: once, pinned, so that serving needs no network."""
+"""Volumes for model files, and the jobs that download them once at a pinned revision: serving needs no network."""
 
 import json
 import math
@@ -32,31 +32,31 @@ HUB_TOKEN = "hub-token"
 FETCH_USER = 2000  # the engine's user, who reads the files
 SCRIPT = ROOT / "templates" / "fetch_model.py"
 NODE_CLAIM = "models-node"
-# Nominal: a folder is as large as its disk, and a claim that followed the plan could never shrink with it.
+# Nominal: the folder has the size of its disk, and a claim cannot shrink with the plan.
 NODE_STORAGE = "1Ti"
 
 
 def cache_claim(model: ModelPlan) -> str:
-    """The claim a model's pods mount: the node's folder, or one per catalogue model for all precisions."""
+    """The claim that a model's pods mount: a node's folder, or one per catalogue model for all its precisions."""
     if model.cache_kind is CacheKind.NODE:
         return NODE_CLAIM
-    # A claim never shrinks and seldom grows, so its name carries its content: another size, another claim.
+    # A claim never shrinks and seldom grows, so its name contains a hash: another size is another claim.
     return f"models-shared-{content_hash([model.spec_id, _shared_spec(model)])}"
 
 
 def marker_path(model: ModelPlan) -> str:
-    """The file that says that every file of this revision is there."""
+    """The file that exists once every file of this revision is downloaded."""
     return f"{MOUNT}/{model.path}/.complete"
 
 
 def gguf_name(model: ModelPlan) -> str:
-    """The file that the engine is started with; the plugin finds further parts by the name of the first."""
+    """The file that the engine loads; its plugin derives the names of further parts from the first."""
     parts = model.variant.parts
     return "model.gguf" if parts == 1 else f"model-00001-of-{parts:05d}.gguf"
 
 
 def objects(plan: Plan) -> list[Manifest]:
-    """Volumes, and one fetch per model (`shared`) or per node (`node`)."""
+    """Volumes, and one download per model (`shared`) or per node (`node`)."""
     script = config_map(plan, "fetch-model", MODEL_FETCH, {"fetch_model.py": SCRIPT.read_text()})
     manifests = [service_account(plan, MODEL_FETCH), _policy(plan), script]
     if HUB_TOKEN in plan.secrets:
@@ -83,26 +83,26 @@ def objects(plan: Plan) -> list[Manifest]:
 
 
 def _policy(plan: Plan) -> Manifest:
-    # The one component that reaches out: HTTPS anywhere, since model hubs have moving addresses.
+    # The one component with egress to the internet: HTTPS to anywhere, because model hubs change their addresses.
     return network_policy(plan, MODEL_FETCH, [], [DNS_EGRESS, {"ports": tcp(443)}])
 
 
 def _shared_spec(model: ModelPlan) -> Manifest:
     return {
         "accessModes": ["ReadWriteMany"],
-        "resources": {"requests": {"storage": f"{_room_gib(model)}Gi"}},
+        "resources": {"requests": {"storage": f"{_storage_gib(model)}Gi"}},
         "storageClassName": model.cache_storage_class,
     }
 
 
-def _room_gib(model: ModelPlan) -> int:
-    """Room for the model in every precision: a change of precision needs old and new files side by side."""
+def _storage_gib(model: ModelPlan) -> int:
+    """Space for the model in every precision: a change of precision needs the old and the new files."""
     variants = {(item.repo, item.files): item.weight_gib.value for item in model.spec.variants.values()}
     return math.ceil(sum(variants.values()) * 1.2) + 2
 
 
 def _claim(plan: Plan, name: str, spec: Manifest) -> Manifest:
-    # A claim whose class binds late waits for its first pod, which waits for other objects.
+    # A claim with WaitForFirstConsumer waits for its first pod, which waits for other objects.
     skip = {"pulumi.com/skipAwait": "true"}
     return obj(plan, "v1", "PersistentVolumeClaim", name, MODEL_FETCH, annotations=skip, spec=spec)
 
@@ -112,7 +112,7 @@ def _node_volume_name(plan: Plan) -> str:
 
 
 def _node_volume(plan: Plan) -> Manifest:
-    """One volume that means the same folder on each of the stack's nodes: a new node needs no new object."""
+    """One volume for the same folder on each of the stack's nodes: a new node needs no new object."""
     match = [{"key": STACK_LABEL, "operator": "In", "values": [plan.stack]}]
     spec = {
         "capacity": {"storage": NODE_STORAGE},
@@ -137,8 +137,8 @@ def _node_claim(plan: Plan) -> Manifest:
     return _claim(plan, NODE_CLAIM, spec)
 
 
-def _wanted(model: ModelPlan) -> dict[str, str | int | None]:
-    """What the fetch script is told of a model."""
+def _fetch_config(model: ModelPlan) -> dict[str, str | int | None]:
+    """The fetch script's configuration for a model."""
     variant = model.variant
     return {
         "repo": variant.repo,
@@ -152,7 +152,7 @@ def _wanted(model: ModelPlan) -> dict[str, str | int | None]:
 
 
 def _tokenizer_revision(model: ModelPlan) -> str | None:
-    """The pinned commit of the repository that a GGUF file borrows its tokenizer from."""
+    """The pinned commit of the repository that has a GGUF file's tokenizer."""
     repositories = {variant.repo: variant.revision for variant in model.spec.variants.values()}
     return repositories.get(model.variant.tokenizer or "")
 
@@ -161,7 +161,7 @@ def _fetch_container(plan: Plan, models: list[ModelPlan], *, stay: bool) -> Mani
     env: list[Manifest] = [
         {"name": "HOME", "value": "/tmp"},
         {"name": "HF_HOME", "value": "/tmp/hf"},
-        {"name": "MODELS", "value": json.dumps([_wanted(model) for model in models], sort_keys=True)},
+        {"name": "MODELS", "value": json.dumps([_fetch_config(model) for model in models], sort_keys=True)},
     ]
     if HUB_TOKEN in plan.secrets:
         env.append({"name": "HF_TOKEN", "valueFrom": {"secretKeyRef": {"name": HUB_TOKEN, "key": "token"}}})
@@ -196,7 +196,7 @@ def _fetch_pod(plan: Plan, models: list[ModelPlan], script: str, *, stay: bool) 
 
 
 def _fetch_job(plan: Plan, model: ModelPlan, script: str) -> Manifest:
-    """Runs once per content: a Job cannot be changed, so its name carries what it does."""
+    """A download of one model; a Job is immutable, so its name contains a hash of its spec."""
     pod = {**_fetch_pod(plan, [model], script, stay=False), "restartPolicy": "OnFailure"}
     spec = {
         "backoffLimit": 6,
@@ -208,7 +208,7 @@ def _fetch_job(plan: Plan, model: ModelPlan, script: str) -> Manifest:
 
 
 def _fetch_daemon_set(plan: Plan, models: list[ModelPlan], script: str) -> Manifest:
-    """One fetch per node, spares as soon as they are up: a node that appears later fills itself."""
+    """A download on every node, also on spares once they run and on nodes that join later."""
     labels = selector(plan, MODEL_FETCH, "node")
     pod = _fetch_pod(plan, models, script, stay=True)
     spec = {
@@ -216,7 +216,7 @@ def _fetch_daemon_set(plan: Plan, models: list[ModelPlan], script: str) -> Manif
         "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": "100%"}},
         "template": {"metadata": {"labels": labels}, "spec": pod},
     }
-    # Not awaited: a spare that is powered off never gets ready, and model servers wait for their own files.
+    # Not awaited: a spare that is powered off never becomes ready, and model servers wait for their own files.
     skip = {"pulumi.com/skipAwait": "true"}
     return obj(
         plan,

@@ -7,7 +7,7 @@ from tierup.report.tables import cell, table
 BEGIN, END = "<!-- compare:begin -->", "<!-- compare:end -->"
 
 
-def render(comparison: Comparison) -> str:
+def as_markdown(comparison: Comparison) -> str:
     """Both tables, with notes on how to read them."""
     reading = "\n".join(f"- {cell(line)}" for line in notes(comparison))
     return "\n\n".join((tiers(comparison), claims(comparison), reading)) + "\n"

@@ -1,4 +1,4 @@
-"""A cost report as an HTML page: two pictures, all tables, and where the prices come from."""
+"""A cost report as an HTML page: two charts, all tables, and the sources of the prices."""
 
 from collections.abc import Sequence
 
@@ -24,7 +24,7 @@ def render(tiers: Sequence[tuple[StackReport, Outlook]]) -> str:
 
 
 def month(tiers: Sequence[StackReport]) -> Table:
-    """The bars' figures, and what has none."""
+    """The figures of the bar chart, with unpriced components."""
     names = dict.fromkeys(item.component for tier in tiers for item in tier.components)
     return Table(
         "a month",

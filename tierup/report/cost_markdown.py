@@ -21,7 +21,7 @@ def marker(stack: str) -> str:
     return f"<!-- tierup-cost:{stack} -->"
 
 
-def render(report: DifferenceReport) -> str:
+def as_markdown(report: DifferenceReport) -> str:
     """The comment, never longer than `LIMIT` characters."""
     summary = _summary(report)
     folded = [_Fold(item) for item in details(report)]

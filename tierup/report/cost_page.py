@@ -4,8 +4,8 @@ from tierup.cost.report.cost import StackReport, head, owned_tables
 from tierup.report.tables import cell, table
 
 
-def render(report: StackReport) -> str:
-    """The page."""
+def as_markdown(report: StackReport) -> str:
+    """The page as Markdown."""
     parts = [
         f"## Cost of {cell(report.stack)}",
         "\n".join(f"- {cell(line.strip())}" for line in head(report)),

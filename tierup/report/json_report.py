@@ -6,7 +6,7 @@ from tierup.findings.model import Finding
 from tierup.report import Report, clean
 
 
-def render(report: Report) -> str:
+def as_json(report: Report) -> str:
     """The object as text. `ok` is true if there are no errors; only then the keys of the plan are included."""
     counts = report.count()
     tree = {

@@ -9,7 +9,7 @@ from tierup.report import Report
 _SIGNS = re.compile(r"([\\`*_\[\]|~#])")
 
 
-def render(report: Report) -> str:
+def as_markdown(report: Report) -> str:
     """The comment. Its first line is hidden; a later run uses it to find and replace the comment."""
     stack = _plain(report.stack)
     parts = [f"<!-- tierup plan: {stack} -->\n## tierup plan: {stack}", _verdict(report)]

@@ -15,7 +15,7 @@ _ROOT = "%SRCROOT%"  # by convention, the root folder of the repository
 _CODES = tuple(Code)
 
 
-def render(report: Report, version: str) -> str:
+def as_sarif(report: Report, version: str) -> str:
     """The log of one run; `version` is the version of tierup."""
     counts: Counter[str] = Counter()
     results = [_result(report, finding, line, counts) for finding, line in report.ordered]

@@ -5,7 +5,7 @@ from tierup.cli.lazy import LazyGroup
 
 app = LazyGroup(
     "tierup.cli.dev",
-    {"up": "Run a stack until Ctrl-C; apply edits as they come."},
-    help="A stack as local processes that answer: the real Nginx, vLLM on the CPU with a tiny model, Prometheus.",
+    {"up": "Run a stack until Ctrl-C; apply edits while it runs."},
+    help="Run a stack as local processes: the real Nginx, vLLM on the CPU with a tiny model, Prometheus.",
     epilog=examples("tierup dev up --stack standard"),
 )

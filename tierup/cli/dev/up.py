@@ -13,17 +13,17 @@ EXAMPLES = examples("tierup dev up --stack standard", "tierup dev up --stack ent
 
 def up(
     stack: Stack,
-    engines: Annotated[int, typer.Option("--engines", min=1, help="Model servers of each model")] = 2,
-    port: Annotated[int, typer.Option("--port", min=1, max=65_535, help="Where the gateway listens")] = 8080,
+    engines: Annotated[int, typer.Option("--engines", min=1, help="Model servers per model")] = 2,
+    port: Annotated[int, typer.Option("--port", min=1, max=65_535, help="Port of the gateway")] = 8080,
 ) -> None:
-    """Run a stack until Ctrl-C, in the foreground, and apply edits of its templates and stack file as they come.
+    """Run a stack until Ctrl-C, in the foreground, and apply edits of its templates and stack file.
 
-    Keys of gateway.keys are made up for the run. A process that dies ends the run with exit code 1.
+    Keys of gateway.keys are generated for the run. If a process dies, the run ends with exit code 1.
     """
     from tierup.cli.dev_page import page
     from tierup.io.stack.read import stack_path
-    from tierup.local.dev.place import check_port, run_folder
     from tierup.local.dev.run import DevRun
+    from tierup.local.dev.run_folder import check_port, run_folder
 
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup wants it

@@ -9,8 +9,8 @@ app = LazyGroup(
         "up": "Start a cluster and run `pulumi up` of a stack on it.",
         "down": "End a local cluster and remove its data.",
         "status": "List the local clusters and their processes.",
-        "env": "Print shell lines that point kubectl and pulumi at it.",
+        "env": "Print shell commands that point kubectl and pulumi at it.",
     },
-    help="A local cluster with simulated GPU nodes: nothing of it needs a GPU, root or Docker.",
+    help="A local cluster with simulated GPU nodes. It needs no GPU, root or Docker.",
     epilog=examples("tierup local up --stack standard", "tierup local down --all"),
 )

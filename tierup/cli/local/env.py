@@ -9,7 +9,7 @@ EXAMPLES = examples('eval "$(tierup local env --stack standard)"')
 
 
 def env(stack: Stack) -> None:
-    """Print shell lines that point kubectl and pulumi at a local stack."""
+    """Print shell commands that point kubectl and pulumi at a local stack."""
     from tierup.local.cluster.cluster import Cluster
     from tierup.local.cluster.project import LocalProject
 

@@ -15,15 +15,17 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="One JSON list")
     """List the local clusters and their processes."""
     from tierup.local.cluster import cluster as clusters
 
-    everything = [clusters.status(name) for name in clusters.list_clusters()]
+    clusters_found = [clusters.status(name) for name in clusters.list_clusters()]
     if as_json:
-        print(json.dumps([asdict(found) for found in everything], indent=2, default=str))
+        print(json.dumps([asdict(cluster) for cluster in clusters_found], indent=2, default=str))
         return
-    if not everything:
+    if not clusters_found:
         typer.echo("no local cluster")
-    for found in everything:
+    for cluster in clusters_found:
         processes = ", ".join(
-            f"{part} {pid if pid is not None else 'dead'}" for part, pid in found.pids.items()
+            f"{process} {pid if pid is not None else 'dead'}" for process, pid in cluster.pids.items()
         )
-        typer.echo(f"{found.name}: {'ready' if found.ready else 'not ready'} at {found.server} ({processes})")
-        typer.echo(f"  KUBECONFIG={found.kubeconfig}")
+        typer.echo(
+            f"{cluster.name}: {'ready' if cluster.ready else 'not ready'} at {cluster.server} ({processes})"
+        )
+        typer.echo(f"  KUBECONFIG={cluster.kubeconfig}")

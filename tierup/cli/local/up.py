@@ -11,7 +11,7 @@ EXAMPLES = examples("tierup local up --stack entry")
 
 
 def up(stack: Stack) -> None:
-    """Start a cluster, rack the stack's servers, run `pulumi up` on a scratch copy, and show the tier.
+    """Start a cluster with the stack's servers, run `pulumi up` on a copy of the project, and print the tier.
 
     Running it again applies what changed in the stack file.
     """

@@ -9,7 +9,7 @@ from pathlib import Path
 from tierup.local.cluster.certs import Authority
 from tierup.local.dev.gateway_of_plan import PlanGateway
 from tierup.manifests.common import content_hash
-from tierup.manifests.gateway_files import nginx_conf, orders, scripts
+from tierup.manifests.gateway_files import nginx_conf, reloader_config, scripts
 from tierup.plan.model import Plan
 
 _KEY_BYTES = 24  # 192 random bits
@@ -36,15 +36,15 @@ class DevGateway(PlanGateway):
         texts = scripts(plan)
         # The folder's name changes with the scripts, and so does Nginx's configuration; refused scripts replace none.
         folder = self.folder / f"scripts-{content_hash(texts)}"
-        place = replace(self.place, files=str(folder))
-        text = nginx_conf(plan, place)
+        environment = replace(self.environment, files=str(folder))
+        text = nginx_conf(plan, environment)
         folder.mkdir(exist_ok=True)
         for name, script in texts.items():
             (folder / name).write_text(script, encoding="utf-8")
         self.plan = plan
         self._make_keys()
         self.write_template(text)
-        if self.write_settings(orders(plan, place)) or reloader_changed:
+        if self.write_settings(reloader_config(plan, environment)) or reloader_changed:
             self._restart_reloader()
 
     def serves(self, addresses: Iterable[str]) -> bool:

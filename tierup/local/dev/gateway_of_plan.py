@@ -11,7 +11,7 @@ from tierup.local.dev.gateway_processes import LocalGateway, write_atomically
 from tierup.local.machine.logs import root_cause
 from tierup.local.machine.ports import free_port
 from tierup.local.toolchain import tool
-from tierup.manifests.gateway_files import Place, nginx_conf, orders, scripts
+from tierup.manifests.gateway_files import Environment, nginx_conf, reloader_config, scripts
 from tierup.plan.model import Plan
 
 START_SECONDS = 60.0  # it takes a second on an idle machine
@@ -38,7 +38,7 @@ class PlanGateway(LocalGateway):
         self.keys.mkdir(parents=True)
         own_list = folder / "gateways.json"
         write_atomically(own_list, json.dumps([f"127.0.0.1:{self.status_port}"]))
-        place = self.place = Place(
+        environment = self.environment = Environment(
             files=str(folder),
             scratch=str(folder / "shared"),
             keys=str(self.keys),
@@ -47,12 +47,12 @@ class PlanGateway(LocalGateway):
             status_listen=f"127.0.0.1:{self.status_port}",
             access_log=str(folder / "access.log"),
             js_module=str(tool("ngx_http_js_module.so")),
-            modern=False,  # the toolchain has the distribution's Nginx 1.22 with njs 0.7.9
+            http2_directive=False,  # the toolchain has the distribution's Nginx 1.22 with njs 0.7.9
             engines={slug: f"file:{folder}/engines-{slug}.json" for slug in engines},
             gateways=f"file:{gateways if gateways is not None else own_list}",
         )
         command = [str(tool("nginx")), "-e", "/dev/stderr"]
-        super().__init__(folder, nginx_conf(plan, place), orders(plan, place), command)
+        super().__init__(folder, nginx_conf(plan, environment), reloader_config(plan, environment), command)
         for name, text in scripts(plan).items():
             (folder / name).write_text(text, encoding="utf-8")
         for slug, addresses in engines.items():

@@ -1,4 +1,4 @@
-"""How each engine serves a model: one module per engine, found by the engine's name."""
+"""The container of each engine: one module per engine, found by the engine's name."""
 
 from collections.abc import Callable
 from importlib import import_module
@@ -10,17 +10,17 @@ from tierup.stack.sections import NEUTRAL_PRIORITY
 
 
 def serving(plan: Plan, model: ModelPlan) -> Serving:
-    """How the model's engine serves it: what `serving` of the engine's own module says."""
+    """The settings of the model's container, from `serving` in the engine's module."""
     module = import_module(f"{__name__}.{model.engine.replace('-', '_')}")
     of_engine: Callable[[Plan, ModelPlan], Serving] = module.serving
     return of_engine(plan, model)
 
 
 def engine_priority(engine: str, priority: int) -> int | None:
-    """A class's priority (0..100, higher goes first) as the engine takes it in a request; None: it takes none.
+    """A class's priority (0..100, higher goes first) as the value in a request; None: the engine has no priorities.
 
-    An engine takes a request without a priority for 0, so that classes above NEUTRAL_PRIORITY go before it and
-    classes below it go after. An engine without priorities may refuse a request with a field that it does not know.
+    A request without a priority counts as 0, so classes above NEUTRAL_PRIORITY go before it and classes below it go
+    after. An engine without priorities may refuse a request with the unknown field.
     """
     order = engine_facts(engine).priority.value
     if order is None:

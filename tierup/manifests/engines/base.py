@@ -1,4 +1,4 @@
-"""What an engine defines for a model's container, and the settings that all engines share."""
+"""The settings of a model's container that an engine defines, and those that all engines share."""
 
 from dataclasses import dataclass, field
 
@@ -11,10 +11,10 @@ OPTIONS_FOLDER = "/etc/engine"
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """How an engine serves one model.
+    """The settings of one model's container.
 
-    `mounts` are the volume mounts through which it sees the model files, on the volume `models`. `options` are the
-    files in OPTIONS_FOLDER, text by name. `prestop_seconds` is how long a leaving pod goes on before it is told to end.
+    `mounts` are the volume mounts of the model files, on the volume `models`. `options` are the files in
+    OPTIONS_FOLDER, text by name. `prestop_seconds` is how long a terminating pod keeps serving before it gets SIGTERM.
     """
 
     image: str
@@ -27,7 +27,7 @@ class Serving:
 
 
 def common_env(model: ModelPlan) -> dict[str, str]:
-    """Offline, silent, and every cache on the one writable volume."""
+    """Environment variables: no network, no telemetry, and every cache on the one writable volume."""
     env = {
         "HOME": SCRATCH,
         "HF_HOME": f"{SCRATCH}/hf",
@@ -43,5 +43,5 @@ def common_env(model: ModelPlan) -> dict[str, str]:
 
 
 def without_p2p(model: ModelPlan) -> bool:
-    """Whether the cards of one replica must not try to read each other's memory."""
+    """Whether the GPUs of one replica must not use peer-to-peer access."""
     return model.tensor > 1 and not model.p2p

@@ -1,7 +1,7 @@
-"""How TensorRT-LLM's server serves a model. NOT PROVEN: nothing here was run, there is no build without a GPU.
+"""The container of TensorRT-LLM's server. NOT PROVEN: none of it was run, because there is no build without a GPU.
 
-What stands here was read in public sources of the pinned release 1.2.1 and its neighbours, and only what several of
-them share is used; docs/engines.md names each one with its source.
+The options come from public sources of the pinned release 1.2.1 and its neighbours, and only what several of
+these sources share is used; docs/engines.md lists each with its source.
 """
 
 import math
@@ -22,9 +22,8 @@ OPTIONS = "options.yaml"
 def serving(plan: Plan, model: ModelPlan) -> Serving:
     """The container of one model.
 
-    1.2.1 has no option for the served name and none for a drain. It takes the last part of the model's path as
-    name, so that the files are mounted under it. And the pod goes on until the longest answer is done before
-    it is told to end.
+    1.2.1 has no option for the served name and none for a drain. The served name is the last part of the model's path,
+    so the files are mounted at a path that ends with it. The preStop hook waits until the longest answer is done.
     """
     folder = f"/served/{model.name}"
     return Serving(
@@ -39,7 +38,7 @@ def serving(plan: Plan, model: ModelPlan) -> Serving:
 
 
 def engine_args(plan: Plan, model: ModelPlan, folder: str) -> list[str]:
-    """Options by the names that `trtllm-serve` has had from 0.18 to 1.3, some of them as aliases by now."""
+    """The arguments, by names that `trtllm-serve` accepts from 0.18 to 1.3, some of them as aliases."""
     args = {
         "--host": "0.0.0.0",
         "--port": str(ENGINE_PORT),
@@ -48,24 +47,22 @@ def engine_args(plan: Plan, model: ModelPlan, folder: str) -> list[str]:
         "--pp_size": str(model.pipeline),
         "--max_seq_len": str(model.context),
         "--max_batch_size": str(model.slots),
-        "--max_num_tokens": str(
-            sizing_input(plan, model).batched_tokens
-        ),  # what the memory was computed with
+        "--max_num_tokens": str(sizing_input(plan, model).batched_tokens),  # as in the memory model
         "--extra_llm_api_options": f"{OPTIONS_FOLDER}/{OPTIONS}",
     }
     return [folder, *(part for pair in args.items() for part in pair)]
 
 
 def engine_options(plan: Plan, model: ModelPlan) -> dict[str, object]:
-    """Fields of the release's LLM API arguments for which there is no option."""
+    """Fields of the release's LLM API arguments that have no command-line option."""
     options: dict[str, object] = {
-        "enable_chunked_prefill": True,  # else no prompt may be longer than max_num_tokens
+        "enable_chunked_prefill": True,  # otherwise a prompt longer than max_num_tokens is refused
         "enable_iter_perf_stats": True,
         "kv_cache_config": {
             "dtype": str(model.kv_cache_dtype),
             "free_gpu_memory_fraction": free_memory_share(plan, model),
         },
-        "return_perf_metrics": True,  # else there is no text for Prometheus
+        "return_perf_metrics": True,  # otherwise there are no Prometheus metrics
     }
     if model.precision is Precision.FP16:
         options["dtype"] = "float16"
@@ -75,10 +72,10 @@ def engine_options(plan: Plan, model: ModelPlan) -> dict[str, object]:
 
 
 def free_memory_share(plan: Plan, model: ModelPlan) -> float:
-    """The KV cache's share of what weights and buffers leave free, so that it is the planned one.
+    """The KV cache's share of the memory that weights and buffers leave free: gives the planned size.
 
-    gpuMemoryUtilization is a share of the whole GPU: what it leaves alone is free too, and must stay so.
+    gpuMemoryUtilization is a share of the GPU's total memory; the rest of it is free too and must stay free.
     """
-    room = memory(sizing_input(plan, model), load_calibration().values)
-    free = room.kv + room.visible - room.budget
-    return math.floor(100 * room.kv / free) / 100
+    gpu = memory(sizing_input(plan, model), load_calibration().values)
+    free = gpu.kv + gpu.visible - gpu.budget
+    return math.floor(100 * gpu.kv / free) / 100

@@ -1,4 +1,4 @@
-"""How vLLM serves a model; tests/engine asks the pinned version's own parser for every argument."""
+"""The container of vLLM; tests/engine checks every argument with the parser of the pinned version."""
 
 from tierup.catalog import Precision, WeightFormat
 from tierup.manifests.common import ENGINE_PORT
@@ -7,9 +7,9 @@ from tierup.manifests.model_cache import MOUNT, gguf_name
 from tierup.plan.model import ModelPlan, Plan
 from tierup.stack.parse import KvCacheDtype
 
-# One request that asks for thousands of answers, or brings thousands of prompts, would hold every slot.
-MOST_ANSWERS = 8
-LEAST_NET = 1024  # requests, running and waiting, that a replica takes at least before it refuses
+# A request with thousands of answers or prompts would occupy every slot.
+MAX_ANSWERS = 8
+MIN_QUEUE_LIMIT = 1024  # requests, running and waiting: the smallest limit of a replica
 
 _QUANTIZATION = {
     Precision.FP8: "fp8",
@@ -21,7 +21,7 @@ _QUANTIZATION = {
 
 
 def serving(plan: Plan, model: ModelPlan) -> Serving:
-    """The container of one model; it drains by itself once it is told to end."""
+    """The container of one model; vLLM drains by itself after SIGTERM."""
     return Serving(
         image=plan.images.serving(model.engine, model.variant.format),
         command=["vllm", "serve"],
@@ -33,15 +33,14 @@ def serving(plan: Plan, model: ModelPlan) -> Serving:
 
 
 def most_in_flight(plan: Plan, model: ModelPlan) -> int:
-    """Requests, running and waiting, beyond which one replica refuses: a net above the gateways' own bound.
+    """The limit of running and waiting requests of one replica: a safety net above the gateways' own limit.
 
-    All that the gateways let in for every replica that may run lands on the last one that is left. While a gateway
-    is replaced there are more of them than the bound was divided by, at worst twice as many. A request for
-    several answers counts as often. It goes in powers of two from LEAST_NET: a queue that is a little longer must not
-    restart every engine.
+    The last replica left gets all requests that the gateways admit for every replica. While a gateway is replaced
+    there are more of them than the limit was divided by, at most twice as many. A request for several answers counts
+    once per answer. The limit is a power of two, so a slightly longer queue does not restart every engine.
     """
     need = 2 * (model.slots * model.max_replicas + plan.gateway.queue_length)
-    return max(LEAST_NET, 1 << (need - 1).bit_length())
+    return max(MIN_QUEUE_LIMIT, 1 << (need - 1).bit_length())
 
 
 def engine_args(plan: Plan, model: ModelPlan) -> list[str]:
@@ -77,12 +76,12 @@ def engine_args(plan: Plan, model: ModelPlan) -> list[str]:
 
 
 def engine_env(model: ModelPlan) -> dict[str, str]:
-    """What only the environment can say."""
+    """Settings that vLLM reads from the environment only."""
     return common_env(model) | {
         "VLLM_CACHE_ROOT": f"{SCRATCH}/vllm",
         "VLLM_NO_USAGE_STATS": "1",
-        "VLLM_MAX_N_SEQUENCES": str(MOST_ANSWERS),
-        "VLLM_MAX_COMPLETION_PROMPTS": str(MOST_ANSWERS),
-        # Else the server ends after 600 s, where the pod's own startup budget may be longer.
+        "VLLM_MAX_N_SEQUENCES": str(MAX_ANSWERS),
+        "VLLM_MAX_COMPLETION_PROMPTS": str(MAX_ANSWERS),
+        # By default the server exits after 600 s, but the pod's startup budget may be longer.
         "VLLM_ENGINE_READY_TIMEOUT_S": str(model.startup_seconds),
     }

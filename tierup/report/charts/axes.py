@@ -1,11 +1,11 @@
-"""Axes of charts: the pixel where a value stands, the values that have a tick, and the colours of what is drawn."""
+"""Axes of charts: the pixel of a value, the ticks, and the colours of curves and bars."""
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 STEPS = (1, 2, 5, 10)  # of a power of ten: the round values of every axis
-_LINEAR_TICKS = 6  # about so many
+_LINEAR_TICKS = 6  # approximately
 # Three hues that colour-blind people tell apart on white (Okabe and Ito), then three more.
 COLOURS = ("#0072b2", "#d55e00", "#007a5a", "#aa3377", "#8a6d00", "#555555")
 Tick = tuple[float, str]  # pixel and label
@@ -21,7 +21,7 @@ class LogAxis:
     end: float
 
     def at(self, value: float) -> float:
-        """The pixel of a value; what is outside stands on the edge."""
+        """The pixel of a value; values outside the axis are put on its edge."""
         inside = min(max(value, self.low), self.high)
         share = math.log(inside / self.low) / math.log(self.high / self.low)
         return round(self.start + share * (self.end - self.start), 1)

@@ -1,4 +1,4 @@
-"""The chart of what a month costs: one bar for each tier, by component."""
+"""The chart of monthly costs: one bar per tier, divided by component."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class Segment:
 
 @dataclass(frozen=True)
 class Sum:
-    """All of a tier's month: where its bar begins and ends."""
+    """A tier's total, at the end of its bar."""
 
     stack: str
     y: int
@@ -48,7 +48,7 @@ class LegendEntry:
 
 @dataclass(frozen=True)
 class Bars:
-    """The picture; `description` is the same in words."""
+    """The chart; `description` is its text alternative."""
 
     height: int
     segments: list[Segment]
@@ -58,14 +58,14 @@ class Bars:
 
 
 def bars(tiers: Sequence[StackReport]) -> Bars:
-    """All on one scale, so that lengths compare; what is not priced has no length."""
+    """All bars on one scale; unpriced components are not drawn."""
     names = dict.fromkeys(item.component for tier in tiers for item in tier.components if item.usd_per_month)
     hues = dict(zip(names, cycle(HUES), strict=False))
     most = max((tier.totals.usd_per_month for tier in tiers), default=Decimal(0))
     pixels = (RIGHT - LEFT) / most if most else Decimal(0)
     segments, sums = [], []
-    for place, tier in enumerate(tiers):
-        x, y = Decimal(LEFT), TOP + place * ROW
+    for index, tier in enumerate(tiers):
+        x, y = Decimal(LEFT), TOP + index * ROW
         for item in tier.components:
             if item.usd_per_month:
                 width = item.usd_per_month * pixels
@@ -75,8 +75,8 @@ def bars(tiers: Sequence[StackReport]) -> Bars:
         sums.append(Sum(tier.stack, y, _px(x), f"{tier.totals.usd_per_month:f}"))
     under = TOP + len(tiers) * ROW + 16
     legend = [
-        LegendEntry(name, hue, LEFT + LEGEND * (place % IN_ROW), under + 20 * (place // IN_ROW))
-        for place, (name, hue) in enumerate(hues.items())
+        LegendEntry(name, hue, LEFT + LEGEND * (index % IN_ROW), under + 20 * (index // IN_ROW))
+        for index, (name, hue) in enumerate(hues.items())
     ]
     description = "; ".join(f"{item.stack} {item.usd} USD a month" for item in sums)
     return Bars(under + 20 * -(-len(legend) // IN_ROW) + 8, segments, sums, legend, description)

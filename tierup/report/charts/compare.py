@@ -1,7 +1,7 @@
-"""The chart of a comparison: latency against users, each tier's knee.
+"""The chart of a comparison: latency against users, and the most users of each tier.
 
 Drawn by a template of our own: a plotting library would be many times the size of the base install, and its bytes
-change with its version and the fonts of the machine, while the committed picture must equal a new rendering.
+change with its version and the fonts of the machine, while the committed chart must equal a new rendering.
 Labels cannot overlap whatever the figures are: each tier has a row of its own above the curves and one below.
 """
 
@@ -20,19 +20,19 @@ _NAME = 10  # letters of a stack that fit in the left margin
 
 
 def render(comparison: Comparison) -> str:
-    """The picture as SVG."""
+    """The chart as SVG."""
     rows = len(comparison.tiers)
     top = TOP + rows * ROW
     bottom = top + HEIGHT
-    strip = bottom + 66  # where the rows of the guide's users begin
+    strip = bottom + 66  # y of the first row of the guide's users
     x = LogAxis(*_users(comparison.tiers), LEFT, RIGHT)
     y = LogAxis(*_latencies(comparison.tiers), bottom, top)
     by_users = sorted(comparison.tiers, key=lambda tier: tier.most_users.p50, reverse=True)
     label_y = {
-        tier.name: TOP + place * ROW for place, tier in enumerate(by_users)
+        tier.name: TOP + index * ROW for index, tier in enumerate(by_users)
     }  # so no line crosses a label
     colours = zip(comparison.tiers, cycle(COLOURS), strict=False)
-    shown = [_drawn(tier, colour, label_y[tier.name], x, y) for tier, colour in colours]
+    drawn = [_draw_tier(tier, colour, label_y[tier.name], x, y) for tier, colour in colours]
     return TEMPLATES.get_template("compare.svg.j2").render(
         width=WIDTH,
         height=strip + rows * ROW + 44,
@@ -44,14 +44,14 @@ def render(comparison: Comparison) -> str:
         row=ROW,
         x_ticks=labelled(x),
         y_ticks=labelled(y, _time),
-        tiers=shown,
+        tiers=drawn,
         subtitle=_subtitle(comparison.tiers),
         description=_description(comparison.tiers),
     )
 
 
 def _users(tiers: Iterable[Tier]) -> tuple[float, float]:
-    """The axis of users: all of every curve's end, and a good part before the fewest."""
+    """The range of the axis: from well below the fewest users to the end of the longest curve."""
     fewest = min(min(t.most_users.low, t.guide.users.low if t.guide else math.inf) for t in tiers)
     most = max(max(t.curve[-1].users, t.guide.users.high if t.guide else 0.0) for t in tiers)
     return power_below(max(1.0, fewest / 1.5)), round_above(most)
@@ -63,8 +63,8 @@ def _latencies(tiers: Iterable[Tier]) -> tuple[float, float]:
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """One tier in pixels and words; `claim` is where the bar of the guide's users begins and how wide it is."""
+class DrawnTier:
+    """One tier in pixels, with its labels; `claim` is the start and width of the bar of the guide's users."""
 
     name: str
     colour: str
@@ -78,14 +78,14 @@ class Drawn:
     claim_label: str
 
 
-def _drawn(tier: Tier, colour: str, label_y: float, x: LogAxis, y: LogAxis) -> Drawn:
+def _draw_tier(tier: Tier, colour: str, label_y: float, x: LogAxis, y: LogAxis) -> DrawnTier:
     before = sum(point.users < x.low for point in tier.curve)
     inside = tier.curve[max(0, before - 1) :]
     upper = [(x.at(point.users), y.at(point.ttft_ms.high)) for point in inside]
     lower = [(x.at(point.users), y.at(point.ttft_ms.low)) for point in inside]
     name = tier.name if len(tier.name) <= _NAME else f"{tier.name[: _NAME - 1]}…"
     users, claimed = int(tier.most_users.p50), tier.guide.users if tier.guide else None
-    return Drawn(
+    return DrawnTier(
         name=name,
         colour=colour,
         line=path([(x.at(point.users), y.at(point.ttft_ms.p50)) for point in inside]),
@@ -115,7 +115,7 @@ def _pauses(tiers: Iterable[Tier]) -> str:
 
 
 def _description(tiers: Iterable[Tier]) -> str:
-    """The picture in words, for those who cannot see it."""
+    """The chart's text alternative, for screen readers."""
     return "; ".join(
         f"{tier.name}: {int(tier.most_users.p50)} users"
         + (f", the guide says {tier.guide.users.low:g} to {tier.guide.users.high:g}" if tier.guide else "")

@@ -1,4 +1,4 @@
-"""The chart of what tokens cost by utilisation, and where owning breaks even."""
+"""The chart of the cost of tokens by utilisation, with the break-even of owning."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ _X = LinearAxis(1.0, LEFT, RIGHT)  # of utilisation
 
 @dataclass(frozen=True, slots=True)
 class ModelCost:
-    """One model of one tier whose tokens have a known cost."""
+    """One model of one tier, whose cost of tokens is known."""
 
     tier: Outlook
     name: str
@@ -30,9 +30,9 @@ class ModelCost:
 class Curve:
     """One model of one tier; paths are SVG's.
 
-    `dot` stands at the utilisation that is expected. `rented` is the same on the cheapest offer of the same GPUs,
-    `api` the height of an API's price for the same tokens, `break_even` where owning and the API cost the same; each
-    None where there is none.
+    `dot` is at the expected utilisation. `rented` is the curve of the cheapest offer of the same GPUs, `api` the height
+    of an API's price for the same tokens, and `break_even` the utilisation at which owning and the API cost the same;
+    each is None if unknown.
     """
 
     name: str
@@ -50,7 +50,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Plot:
-    """The picture, without curves where nothing is known; `description` is the same in words."""
+    """The chart, without curves if no cost is known; `description` is its text alternative."""
 
     height: int
     curves: list[Curve]
@@ -60,7 +60,7 @@ class Plot:
 
 
 def plot(tiers: Sequence[Outlook]) -> Plot:
-    """USD per million tokens of both kinds, as the model's requests have them, on a logarithmic axis."""
+    """USD per million tokens, prompt and answer in the ratio of the model's requests, on a logarithmic axis."""
     models = [
         ModelCost(tier, name, cost)
         for tier in tiers
@@ -71,7 +71,7 @@ def plot(tiers: Sequence[Outlook]) -> Plot:
         return Plot(BOTTOM, [], [], [], "unknown: no capacity figure, or nothing is priced")
     y = _axis(models)
     hues = cycle(COLOURS)
-    curves = [_curve(item, place, next(hues), y) for place, item in enumerate(models)]
+    curves = [_curve(item, index, next(hues), y) for index, item in enumerate(models)]
     return Plot(
         height=BOTTOM + 60 + ROW * len(curves),
         curves=curves,
@@ -82,8 +82,8 @@ def plot(tiers: Sequence[Outlook]) -> Plot:
 
 
 def _axis(models: Sequence[ModelCost]) -> LogAxis:
-    """All of every curve, of rents and of APIs."""
-    asked = [float(usd) for item in models if (usd := _api(item.tier, item.tokens)) is not None]
+    """The range of all curves, rents and API prices."""
+    apis = [float(usd) for item in models if (usd := _api(item.tier, item.tokens)) is not None]
     rented = [
         float(item.tokens.mixed(use).value * part)
         for item in models
@@ -92,15 +92,15 @@ def _axis(models: Sequence[ModelCost]) -> LogAxis:
     ]
     low = [float(item.tokens.mixed(_USES[-1]).low) for item in models]
     high = [float(item.tokens.mixed(_USES[0]).high) for item in models]
-    return LogAxis(min(low + asked + rented) / 1.1, max(high + asked + rented) * 1.1, BOTTOM, TOP)
+    return LogAxis(min(low + apis + rented) / 1.1, max(high + apis + rented) * 1.1, BOTTOM, TOP)
 
 
-def _curve(item: ModelCost, place: int, colour: str, y: LogAxis) -> Curve:
+def _curve(item: ModelCost, index: int, colour: str, y: LogAxis) -> Curve:
     tier, cost = item.tier, item.tokens
     spans = [(_x(use), cost.mixed(use)) for use in _USES]
     upper = [(x, y.at(float(span.high))) for x, span in spans]
     lower = [(x, y.at(float(span.low))) for x, span in spans]
-    part, asked, break_even = _rent_part(tier), _api(tier, cost), tier.break_even.get(item.name)
+    part, api, break_even = _rent_part(tier), _api(tier, cost), tier.break_even.get(item.name)
     here = cost.mixed(cost.utilisation).value
     name = f"{tier.stack}, {item.name}"
     usd = f"{rounded(here, TOKEN):f}"
@@ -115,15 +115,15 @@ def _curve(item: ModelCost, place: int, colour: str, y: LogAxis) -> Curve:
         dot=(_x(cost.utilisation), y.at(float(here))),
         usd=usd,
         label=label,
-        label_y=BOTTOM + 60 + ROW * place,
+        label_y=BOTTOM + 60 + ROW * index,
         rented=None if part is None else path([(x, y.at(float(span.value * part))) for x, span in spans]),
-        api=None if asked is None else y.at(float(asked)),
+        api=None if api is None else y.at(float(api)),
         break_even=None if break_even is None else _x(break_even),
     )
 
 
 def _api(tier: Outlook, cost: TokenCost) -> Decimal | None:
-    """What an API takes for a million of the same tokens."""
+    """An API's price for a million of the same tokens, USD."""
     if tier.api is None:
         return None
     prompts, answers = cost.full_tokens_in_per_second.value, cost.full_tokens_out_per_second.value
@@ -131,9 +131,9 @@ def _api(tier: Outlook, cost: TokenCost) -> Decimal | None:
 
 
 def _rent_part(tier: Outlook) -> Decimal | None:
-    """The cheapest rent as a part of what owning costs."""
-    asked = tier.rented[0].rent.usd_per_hour if tier.rented else None
-    return None if asked is None else asked / tier.cost.usd_per_hour
+    """The cheapest rent divided by the cost of owning."""
+    rent = tier.rented[0].rent.usd_per_hour if tier.rented else None
+    return None if rent is None else rent / tier.cost.usd_per_hour
 
 
 def _x(use: Decimal) -> float:
