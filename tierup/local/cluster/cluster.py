@@ -227,10 +227,12 @@ class Cluster:
             node.start()
         except OSError as error:
             raise LocalClusterError(f"local cluster {self.name}: {error}") from error
-        self._wait(self.components, until=lambda: self._node_ready(node.record.name))
+        self._wait(self.components, until=self.node_ready)
 
-    def _node_ready(self, name: str) -> bool:
-        node = self.api.get("v1", "Node", name)
+    def node_ready(self) -> bool:
+        """Whether the real node takes pods; the cluster has one."""
+        assert self.node is not None
+        node = self.api.get("v1", "Node", self.node.record.name)
         conditions = node["status"].get("conditions", ()) if node is not None else ()
         return any(item["type"] == "Ready" and item["status"] == "True" for item in conditions)
 

@@ -38,7 +38,7 @@ def write_files(places: NodePlaces) -> None:
     data = places.data
     (data / "containerd.toml").write_text(_containerd(places))
     (data / "cni").mkdir(exist_ok=True)
-    _write(data / "cni" / "10-bridge.conflist", _cni(places))
+    _write(data / "cni" / "10-pods.conflist", _cni(places))
     (data / "resolv.conf").write_text("")  # pods of the node's own network have no names beyond the cluster's
     _write(data / "kubelet.json", _kubelet(places))
     _write(data / "kube-proxy.json", _kube_proxy(places))
@@ -99,8 +99,8 @@ def _cni(places: NodePlaces) -> dict[str, Any]:
         "routes": [{"dst": "0.0.0.0/0"}],
         "dataDir": "/run/cni",
     }
-    bridge = {"type": "bridge", "bridge": "cni0", "isGateway": True, "hairpinMode": True, "ipam": ipam}
-    return {"cniVersion": "1.0.0", "name": "pods", "plugins": [bridge]}
+    # Not `bridge`: there, answers of a Service's pod go straight to another pod on it, with the wrong source address.
+    return {"cniVersion": "1.0.0", "name": "pods", "plugins": [{"type": "ptp", "ipam": ipam}]}
 
 
 def _kubelet(places: NodePlaces) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from tierup.local.node.config import SANDBOX_IMAGE, NodePlaces
 from tierup.local.toolchain import tool
 
 _START_TIMEOUT_S = 60.0
-_APPLETS = ("sh", "cat", "echo", "grep", "httpd", "ls", "nc", "nslookup", "sleep", "stat", "touch", "wget")
+_APPLETS = ("sh", "cat", "echo", "grep", "httpd", "ls", "nc", "id", "nslookup", "rm", "sleep", "stat", "touch", "wget")
 _MEDIA = "application/vnd.oci.image"
 
 

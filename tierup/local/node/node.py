@@ -19,7 +19,8 @@ from tierup.local.toolchain import ToolMissing, tool, toolchain_dir
 COMPONENTS = ("containerd", "kubelet", "kube-proxy")  # in starting order
 TOOLS = (*COMPONENTS, "runc", "ctr", "nft", "busybox")
 _RECORD = "node.json"
-_IN_GROUP = 'echo $$ >"$0" && exec "$@"'
+# Unlike the cluster's own files, those of containers must be readable by the users in them.
+_IN_GROUP = 'umask 022 && echo $$ >"$0" && exec "$@"'
 
 
 @dataclass(frozen=True)
