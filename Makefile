@@ -87,7 +87,7 @@ unit: setup ## tests that need only Python
 	$(suites) unit
 
 .PHONY: browser
-browser: setup ## tests of pages in a headless browser; skipped, and told, where none can be had
+browser: setup ## tests of pages in a headless browser; skipped with a message without one
 	$(suites) browser
 
 .PHONY: engine

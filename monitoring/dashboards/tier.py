@@ -1,4 +1,4 @@
-"""Decides what the tier's dashboard shows. Run this file after a change: it writes `tier.json` beside it."""
+"""The tier's Grafana dashboard. Run this file after a change: it writes `tier.json` beside it."""
 
 import json
 from pathlib import Path
@@ -65,7 +65,7 @@ def panel(
 
 
 def users() -> list[timeseries.Panel]:
-    """What people who use the service feel."""
+    """Panels of the latency and the queues that users notice."""
     return [
         panel(
             "Time to first token",

@@ -20,12 +20,12 @@ def browse(tmp_path: Path) -> Browse:
     try:
         command = browser_command()
     except BrowserMissing as missing:
-        pytest.skip(f"NO BROWSER, so nobody has looked at the page: {missing}")
+        pytest.skip(f"NO BROWSER, so the page was not tested: {missing}")
 
-    def run(page: Path, *words: str) -> str:
+    def run(page: Path, *args: str) -> str:
         profile = f"--user-data-dir={tmp_path / 'profile'}"
         done = subprocess.run(
-            [*command, *WORDS, profile, *words, page.as_uri()],
+            [*command, *WORDS, profile, *args, page.as_uri()],
             capture_output=True,
             text=True,
             timeout=SECONDS,

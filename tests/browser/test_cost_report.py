@@ -32,8 +32,8 @@ def page(tierup: Command, tmp_path: Path) -> Path:
     """The page of all tiers, created as a user does."""
     file = tmp_path / "cost.html"
     others = [word for tier in TIERS[1:] for word in ("--beside", tier)]
-    ended = tierup("cost", "--stack", TIERS[0], "--api", "0.10/0.40", "--report", str(file), *others)
-    assert ended.code == 0
+    result = tierup("cost", "--stack", TIERS[0], "--api", "0.10/0.40", "--report", str(file), *others)
+    assert result.code == 0
     return file
 
 
@@ -94,19 +94,19 @@ def test_the_browser_shows_the_numbers_of_the_json(tierup: Command, browse: Brow
     ((*_, total),) = document.rows("a month")
     assert total[1:] == [usd(Decimal(report["totals"]["usdPerMonth"])) for report in reports.values()]
     assert [dot["data-name"].split(",")[0] for dot in document.dots] == list(TIERS)
-    for place, report in enumerate(reports.values()):
-        lines = document.rows("owned")[place]
+    for index, report in enumerate(reports.values()):
+        lines = document.rows("owned")[index]
         assert [row[4] for row in lines] == [
             "not priced" if item["usdPerMonth"] is None else usd(Decimal(item["usdPerMonth"]))
             for item in report["lines"]
         ]
-        prices = document.rows("prices used")[place]
+        prices = document.rows("prices used")[index]
         assert [row[:2] for row in prices] == [
             [item["id"], "not priced" if item["value"] is None else item["value"]]
             for item in report["prices"]
         ]
         years = report["outlook"]["threeYears"]
-        assert document.rows("three years, what is not priced left out")[place][-1] == [
+        assert document.rows("three years, what is not priced left out")[index][-1] == [
             "total",
             usd(Decimal(years["totalUsd"])),
         ]

@@ -28,7 +28,7 @@ def replace(old: str, new: str) -> Callable[[str], str]:
 
 
 @dataclass
-class Seen:
+class Observed:
     """The observed states of a rollout."""
 
     available: list[int] = field(default_factory=list)
@@ -45,7 +45,7 @@ class Seen:
         return any(len(moment) > 1 for moment in self.revisions)
 
 
-def watch_up(tier: Tier, name: str) -> Seen:
+def watch_up(tier: Tier, name: str) -> Observed:
     """Bring the tier up as its file is now, then go through all that happened to one Deployment and to the pods.
 
     The API server keeps what happened, so no moment is missed however slowly the test itself runs. Fails at any
@@ -66,18 +66,18 @@ def watch_up(tier: Tier, name: str) -> Seen:
         event for path, listed in zip(paths, before, strict=True) for event in since(tier, path, listed)
     ]
     pods = {pod["metadata"]["uid"]: pod for pod in before[1]["items"]}
-    seen = Seen([available(item) for item in before[0]["items"] if item["metadata"]["name"] == name])
+    observed = Observed([available(item) for item in before[0]["items"] if item["metadata"]["name"] == name])
     for event in sorted(events, key=version_of):
         item = event["object"]
         if item["kind"] == "Deployment":
-            seen.available.extend([available(item)] if item["metadata"]["name"] == name else [])
+            observed.available.extend([available(item)] if item["metadata"]["name"] == name else [])
         elif event["type"] == "DELETED":
             del pods[item["metadata"]["uid"]]
         else:
             pods[item["metadata"]["uid"]] = item
         check_gpus(list(pods.values()), tier)
-        seen.revisions.append(revisions(pods.values()))
-    return seen
+        observed.revisions.append(revisions(pods.values()))
+    return observed
 
 
 def ask(tier: Tier, path: str) -> dict[str, Any]:
@@ -150,16 +150,16 @@ def test_a_change_of_precision_with_every_gpu_busy_keeps_half_of_two_replicas(
     before = {item["metadata"]["name"] for item in tier.objects("batch/v1", "Job")}
     tier.edit(replace("precision: bf16", "precision: awq"))
     model = tier.plan.models[0]
-    assert model.replicas * model.gpus == tier.plan.nodes.gpus_schedulable, "this test wants every GPU busy"
-    seen = watch_up(tier, "model-qwen2-5-7b")
-    assert seen.rolled
-    assert min(seen.available) >= model.replicas - model.rollout.unavailable(model.replicas) == 1
+    assert model.replicas * model.gpus == tier.plan.nodes.gpus_schedulable, "this test needs every GPU busy"
+    observed = watch_up(tier, "model-qwen2-5-7b")
+    assert observed.rolled
+    assert min(observed.available) >= model.replicas - model.rollout.unavailable(model.replicas) == 1
     assert precision_of(tier) == "awq_marlin"
     check_pods(tier)
     after = {item["metadata"]["name"] for item in tier.objects("batch/v1", "Job")}
     assert before
     assert after
-    assert not before & after, "the old fetch is gone, the new one is there"
+    assert not before & after, "the old download job is removed, the new one exists"
 
 
 def test_an_exchange_of_models_that_would_never_end_is_refused(tier_of: Callable[..., Tier]) -> None:
@@ -170,9 +170,9 @@ def test_an_exchange_of_models_that_would_never_end_is_refused(tier_of: Callable
     with pytest.raises(PulumiFailed, match="TIER086 models: model-qwen2-5-7b would hold 2 of 2 GPUs until"):
         tier.up()
     tier.edit(replace("id: qwen3-8b", "id: qwen3-8b\n      name: qwen2.5-7b"))
-    seen = watch_up(tier, "model-qwen2-5-7b")
-    assert seen.rolled
-    assert min(seen.available) >= 1
+    observed = watch_up(tier, "model-qwen2-5-7b")
+    assert observed.rolled
+    assert min(observed.available) >= 1
     check_pods(tier)
 
 
@@ -182,9 +182,9 @@ def test_a_change_of_precision_with_a_warm_spare_never_loses_a_replica(tier_of: 
     tier.up()
     check_pods(tier)
     tier.edit(replace("precision: bf16", "precision: awq"))
-    seen = watch_up(tier, "model-assistant")
-    assert seen.together, "the new pod starts on the spare beside the old ones"
-    assert min(seen.available) >= tier.plan.models[0].replicas == 2
+    observed = watch_up(tier, "model-assistant")
+    assert observed.together, "the new pod starts on the spare beside the old ones"
+    assert min(observed.available) >= tier.plan.models[0].replicas == 2
 
 
 def test_one_replica_on_every_gpu_is_recreated_as_the_plan_warned(tier_of: Callable[..., Tier]) -> None:
@@ -193,9 +193,9 @@ def test_one_replica_on_every_gpu_is_recreated_as_the_plan_warned(tier_of: Calla
     assert "TIER053" in {str(finding.code) for finding in tier.plan.findings}
     tier.up()
     tier.edit(replace("precision: fp16", "precision: bf16"))
-    seen = watch_up(tier, "model-assistant")
-    assert seen.rolled
-    assert not seen.together, "the old pod leaves before the new one comes"
+    observed = watch_up(tier, "model-assistant")
+    assert observed.rolled
+    assert not observed.together, "the old pod ends before the new one starts"
     check_pods(tier)
 
 

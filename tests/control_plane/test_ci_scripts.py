@@ -10,10 +10,10 @@ import yaml
 from tiers import ROOT, Tier
 
 
-def script(tier: Tier, name: str, *words: str, checkout: Path | None = None) -> tuple[int, str]:
+def script(tier: Tier, name: str, *args: str, checkout: Path | None = None) -> tuple[int, str]:
     """Run a script of ci/shared in the tier's project or a copy, as a job does; returns exit code and output."""
-    ended = subprocess.run(
-        [str(ROOT / "ci" / "shared" / name), *words],
+    result = subprocess.run(
+        [str(ROOT / "ci" / "shared" / name), *args],
         cwd=tier.project.folder if checkout is None else checkout,
         env={**tier.project.environment(), "KUBECONFIG": ".kubeconfig"},
         stdin=subprocess.DEVNULL,
@@ -22,7 +22,7 @@ def script(tier: Tier, name: str, *words: str, checkout: Path | None = None) -> 
         text=True,
         check=False,
     )
-    return ended.returncode, ended.stdout
+    return result.returncode, result.stdout
 
 
 def test_a_manual_deletion_is_drift_and_scaling_by_the_autoscaler_is_not(
@@ -91,9 +91,9 @@ def test_another_runner_with_read_access_can_preview_and_sees_no_drift(
     del stack["config"]["tierup:cluster"]
     tier.project.stack_file.write_text(yaml.safe_dump(stack))
     shutil.copy(tier.cluster.kubeconfig, tier.project.folder / ".kubeconfig")
-    words = ["pulumi", "up", "--stack", tier.stack, "--yes", "--non-interactive", "--skip-preview"]
+    args = ["pulumi", "up", "--stack", tier.stack, "--yes", "--non-interactive", "--skip-preview"]
     env = {**tier.project.environment(), "KUBECONFIG": ".kubeconfig"}
-    subprocess.run(words, cwd=tier.project.folder, env=env, check=True, capture_output=True)
+    subprocess.run(args, cwd=tier.project.folder, env=env, check=True, capture_output=True)
 
     elsewhere = shutil.copytree(tier.project.folder, tmp_path / "elsewhere", symlinks=True)
     (elsewhere / ".kubeconfig").write_text(reading(tier))

@@ -29,9 +29,9 @@ class User:
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("XDG_", "PULUMI_", "KUBE"))}
         self.env = {**kept, "HOME": str(self.home), "TIERUP_CACHE": str(toolchain_dir().parents[2])}
 
-    def run(self, *words: str, **more: str) -> subprocess.CompletedProcess[str]:
+    def run(self, *args: str, **more: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [TIERUP, *words],
+            [TIERUP, *args],
             cwd=self.checkout,
             env={**self.env, **more},
             text=True,
@@ -47,7 +47,7 @@ class User:
 
 @pytest.fixture
 def user(tmp_path: Path, cluster_root: Path) -> Iterator[User]:
-    assert cluster_root, "the toolchain is there"
+    assert cluster_root, "the toolchain exists"
     made = User(tmp_path)
     yield made
     made.run("local", "down", "--all")
@@ -118,7 +118,7 @@ def test_an_interrupted_local_up_lets_pulumi_finish_and_running_it_again_works(
     assert "Traceback" not in output
     again = user.run("local", "up", "--stack", "entry")
     assert again.returncode == 0, again.stdout + again.stderr
-    assert "cancelling an earlier update" not in again.stdout, "pulumi let go of its lock"
+    assert "cancelling an earlier update" not in again.stdout, "pulumi released its lock"
 
 
 def test_a_user_mistake_is_one_message_and_starts_nothing(user: User) -> None:

@@ -24,11 +24,11 @@ Appeared = tuple[str, str, str | None]  # a namespace is named after the stack
 def wait_for(tier: Tier, engine: subprocess.Popen[str], appeared: Appeared) -> None:
     """Wait until an object is in the cluster while `up` still runs."""
     api_version, kind, name = appeared
-    place = (tier.plan.namespace,) if name is None else (name, tier.plan.namespace)
+    arguments = (tier.plan.namespace,) if name is None else (name, tier.plan.namespace)
     deadline = time.monotonic() + WAIT_TIMEOUT_S
-    while tier.cluster.api.get(api_version, kind, *place) is None:
-        assert engine.poll() is None, f"`up` ended before {kind}/{place[0]} appeared"
-        assert time.monotonic() < deadline, f"{kind}/{place[0]} did not appear"
+    while tier.cluster.api.get(api_version, kind, *arguments) is None:
+        assert engine.poll() is None, f"`up` ended before {kind}/{arguments[0]} appeared"
+        assert time.monotonic() < deadline, f"{kind}/{arguments[0]} did not appear"
 
 
 def end(engine: subprocess.Popen[str]) -> None:
@@ -38,7 +38,7 @@ def end(engine: subprocess.Popen[str]) -> None:
     engine.communicate()
 
 
-def check_whole(tier: Tier) -> None:
+def check_complete(tier: Tier) -> None:
     """Check that the cluster has exactly the plan's objects and that another `up` changes nothing."""
     planned = {(m["kind"], m["metadata"]["name"]) for m in render(tier.plan)}
     live = set()
@@ -74,7 +74,7 @@ def test_an_up_whose_engine_is_killed_is_repaired_by_cancel_and_up(
         tier.up()
     tier.project.pulumi("cancel", "--yes", quiet=True)
     tier.up()
-    check_whole(tier)
+    check_complete(tier)
 
 
 def test_a_local_run_clears_only_the_lock_of_a_dead_process(tier_of: Callable[..., Tier]) -> None:
@@ -90,9 +90,9 @@ def test_a_local_run_clears_only_the_lock_of_a_dead_process(tier_of: Callable[..
     assert len(lines) == 1
     assert str(engine.pid) in lines[0]
     tier.project.clear_dead_lock(lines.append)
-    assert len(lines) == 1, "there is no lock any more"
+    assert len(lines) == 1, "there is no lock left"
     tier.up()
-    check_whole(tier)
+    check_complete(tier)
     # A process that started after the lock only reuses the dead process's pid.
     lock = tier.project.work_folder / "pulumi/.pulumi/locks/organization/tierup" / tier.stack / "old.json"
     held = {"pid": os.getpid(), "hostname": socket.gethostname(), "timestamp": "2026-01-01T00:00:00.1234567Z"}
@@ -110,7 +110,7 @@ def test_an_interrupted_up_is_repaired_by_running_it_again(tier_of: Callable[...
     engine.send_signal(signal.SIGINT)
     engine.communicate(timeout=300)
     tier.up()
-    check_whole(tier)
+    check_complete(tier)
 
 
 def test_up_survives_a_killed_api_server_or_is_repaired_by_running_it_again(
@@ -128,7 +128,7 @@ def test_up_survives_a_killed_api_server_or_is_repaired_by_running_it_again(
         end(engine)
         tier.project.clear_dead_lock(print)
     tier.up()
-    check_whole(tier)
+    check_complete(tier)
 
 
 POLICY = """
@@ -183,4 +183,4 @@ def test_a_failed_up_names_the_object_and_is_repaired_by_running_it_again(
     while denied(tier):
         assert time.monotonic() < deadline, "the admission policy stayed in force"
     tier.up()
-    check_whole(tier)
+    check_complete(tier)

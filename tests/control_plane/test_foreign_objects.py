@@ -9,7 +9,7 @@ import pytest
 import yaml
 from tiers import Edit, Tier
 
-from tierup.io.cluster.client import Cluster as AskedCluster
+from tierup.io.cluster.client import Cluster as ClusterClient
 from tierup.io.cluster.scalers import api_groups, metrics_findings
 from tierup.local.cluster.api import WAIT_TIMEOUT_S, Api, ApiError
 from tierup.local.cluster.project import PulumiFailed
@@ -242,8 +242,8 @@ def test_an_autoscaler_without_metrics_is_only_a_warning(tier_of: Callable[..., 
             },
         }
     )
-    asked = AskedCluster(str(tier.cluster.kubeconfig), tier.cluster.context)
-    assert metrics_findings(tier.plan, api_groups(asked)) == []
+    cluster = ClusterClient(str(tier.cluster.kubeconfig), tier.cluster.context)
+    assert metrics_findings(tier.plan, api_groups(cluster)) == []
 
 
 def use_cluster(tier: Tier, **values: str) -> None:

@@ -66,9 +66,9 @@ def test_a_tiers_preview_and_stack_file_have_the_same_cost(tier_of: Callable[...
     assert now == expected
     again = parse_plan(f"Previewing update ({tier.stack}):\n{preview}\n".encode(), "a log")
     assert again == parse_plan(preview.encode(), "alone")
-    asked = [str(TIERUP), "cost", "--stack", tier.stack, "--preview", "--json"]
+    command = [str(TIERUP), "cost", "--stack", tier.stack, "--preview", "--json"]
     done = subprocess.run(
-        asked, cwd=tier.project.folder, env=tier.project.environment(), capture_output=True, check=False
+        command, cwd=tier.project.folder, env=tier.project.environment(), capture_output=True, check=False
     )
     assert done.returncode == 0, done.stderr
     assert Decimal(json.loads(done.stdout)["total"]["now"]["usdPerMonth"]) == rounded(

@@ -133,15 +133,15 @@ def test_the_cluster_has_no_object_of_the_stack_that_is_not_rendered(standard: T
 
 
 def test_no_value_of_a_secret_is_written_to_a_file_or_shown(standard: Tier) -> None:
-    """What pulumi prints and all that it and the project keep on disk, in clear and in the API's base64."""
+    """The output of pulumi and all files that it and the project keep, in plain text and in the API's base64."""
     folder, namespace = standard.project.work_folder, standard.plan.namespace
     secrets = standard.cluster.api.list_all("v1", "Secret", namespace=namespace)
     encoded = [value.encode() for secret in secrets for value in secret["data"].values()]
     assert len(encoded) == 2
     needles = [*encoded, *map(base64.b64decode, encoded)]
     shown = [
-        standard.project.pulumi(*words, quiet=True)
-        for words in (
+        standard.project.pulumi(*args, quiet=True)
+        for args in (
             ("preview", "--diff", "--show-sames"),
             ("preview", "--json", "--show-sames"),
             ("stack", "export"),
@@ -257,7 +257,7 @@ def test_a_removed_server_can_be_drained_onto_those_in_service(
 
 
 def own_pod(tier: Tier) -> Object:
-    """A pod as the model's Deployment makes it, with no GPU, so that the quota has no say."""
+    """A pod as the model's Deployment makes it, with no GPU, so that the quota does not apply."""
     (model,) = tier.plan.models
     deployment = tier.cluster.api.get("apps/v1", "Deployment", f"model-{model.slug}", tier.plan.namespace)
     assert deployment is not None
@@ -269,7 +269,7 @@ def own_pod(tier: Tier) -> Object:
 
 
 def ask_to_create(tier: Tier, item: Object) -> None:
-    """Let admission judge an object without making it; ApiError 403 when it is refused."""
+    """Send an object to admission as a dry run; ApiError 403 if it is refused."""
     path = tier.cluster.api.path(item["apiVersion"], item["kind"], tier.plan.namespace)
     tier.cluster.api.request("POST", f"{path}?dryRun=All", item)
 

@@ -1,4 +1,4 @@
-"""What our policy says of a pod, a real API server says too: the same pods, in a restricted namespace."""
+"""Our policy and a real API server agree on the same pods in a restricted namespace."""
 
 import pytest
 from policed import refused, resource
@@ -17,15 +17,15 @@ def restricted(cluster: Cluster, namespace: str) -> str:
 
 
 def test_our_policy_and_the_api_server_agree(cluster: Cluster, restricted: str) -> None:
-    """Nothing is made: the server is asked what it would do."""
+    """A dry run: nothing is created."""
     verdicts = {case.name: (allowed(cluster, restricted, case), not refused_by_us(case)) for case in CASES}
     assert {name: verdict for name, verdict in verdicts.items() if verdict[0] != verdict[1]} == {}
     assert {server for server, _ in verdicts.values()} == {True, False}
 
 
 def allowed(cluster: Cluster, namespace: str, case: Case) -> bool:
-    """Whether the server takes the pod; what it refuses for another reason is a mistake of the case."""
-    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "asked"}, "spec": case.spec}
+    """Whether the server admits the pod; a refusal for another reason is a mistake of the case."""
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "case"}, "spec": case.spec}
     try:
         cluster.api.request("POST", f"/api/v1/namespaces/{namespace}/pods?dryRun=All", pod)
     except ApiError as error:

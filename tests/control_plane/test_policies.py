@@ -1,4 +1,4 @@
-"""The policy pack inside of the real engine: what it lets through, what it tells, what it stops and when."""
+"""The policy pack in the real engine: what passes, what is reported, what is stopped and when."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -57,7 +57,7 @@ QUOTE = """
 
 @pytest.fixture
 def pack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, str]:
-    """Words for pulumi that name the pack."""
+    """Options of pulumi that name the pack."""
     folder = tmp_path / "pack"
     folder.mkdir()
     path = runnable_pack(folder)
@@ -69,9 +69,9 @@ def budget(text: str, more: str) -> str:
     return text.replace("    capexUsd: 20000\n", f"    capexUsd: 20000\n{more}") + QUOTE
 
 
-def preview(tier: Tier, *words: str) -> str:
+def preview(tier: Tier, *args: str) -> str:
     tier.prepare()
-    return tier.project.pulumi("preview", *words, quiet=True)
+    return tier.project.pulumi("preview", *args, quiet=True)
 
 
 def test_a_tier_and_valid_foreign_resources_pass_the_policies(
@@ -80,7 +80,7 @@ def test_a_tier_and_valid_foreign_resources_pass_the_policies(
     tier = tier_of("entry", lambda text: budget(text, "    maxIncreaseUsdPerMonth: 50\n"))
     write_program(tier, namespace, UNKNOWN_APP)
     output = preview(tier, *pack)
-    assert "Policies:" in output, "the pack was asked"
+    assert "Policies:" in output, "the pack ran"
     assert "[mandatory]" not in output
     write_program(tier, namespace, GOOD_APP)
     assert "[mandatory]" not in tier.up(*pack)
@@ -97,16 +97,16 @@ def test_a_bad_resource_stops_the_deployment_before_anything_exists(
     levels.write_text('{"pinned-images": "advisory"}')
     output = preview(tier, *pack, "--policy-pack-config", str(levels))
     assert "[advisory]  pinned-images" in output
-    assert "[mandatory]" not in preview(tier), "without the pack nobody minds"
-    for words in (("preview",), ("up", "--yes")):
+    assert "[mandatory]" not in preview(tier), "without the pack nothing is refused"
+    for args in (("preview",), ("up", "--yes")):
         with pytest.raises(PulumiFailed, match="pinned-images") as failed:
-            tier.project.pulumi(*words, *pack, quiet=True)
+            tier.project.pulumi(*args, *pack, quiet=True)
         output = str(failed.value)
         assert "[mandatory]" in output
         assert "registry.example.com/app:latest" in output
-        assert output.count("[mandatory]") == 1, "our own tier is not to blame"
+        assert output.count("[mandatory]") == 1, "our own tier has no violation"
     assert tier.cluster.api.get("v1", "Namespace", tier.plan.namespace) is None
-    # Even where nobody looks first, the resource itself is not made.
+    # Without a preview too, the resource itself is not created.
     with pytest.raises(PulumiFailed, match="pinned-images"):
         tier.up(*pack)
     assert tier.cluster.api.get("apps/v1", "Deployment", "app", namespace) is None

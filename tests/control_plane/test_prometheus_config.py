@@ -1,4 +1,4 @@
-"""Prometheus's configuration and rules, judged by its own promtool."""
+"""Prometheus's configuration and rules, checked by its own promtool."""
 
 import re
 import subprocess
@@ -21,7 +21,7 @@ TWO = [{"id": "qwen2.5-7b"}, {"id": "qwen2.5-7b", "precision": "awq"}]
 
 @pytest.fixture(scope="session")
 def promtool() -> Callable[..., str]:
-    """Runs promtool and returns what it said; fails when it found something."""
+    """Runs promtool and returns its output; fails if it reports a problem."""
     try:
         program = str(tool("promtool"))
     except ToolMissing as missing:
@@ -70,7 +70,7 @@ def test_the_rules_compute_the_expected_values_of_known_samples(promtool: Callab
 def test_a_replica_is_named_by_its_dns_record(
     make_plan: MakePlan, target: str, labels: dict[str, str]
 ) -> None:
-    """Relabelling as Prometheus does it: an expression must match the whole value, or nothing changes."""
+    """Relabelling as Prometheus does it: an expression must match the complete value, or nothing changes."""
     (job,) = [
         job
         for job in yaml.safe_load(prometheus_yml(make_plan()))["scrape_configs"]

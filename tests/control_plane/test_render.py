@@ -1,4 +1,4 @@
-"""`tierup render` writes the objects that `pulumi up` makes, no more, no less; no secret stands in clear."""
+"""`tierup render` writes the objects that `pulumi up` makes, no more, no less; no secret is in plain text."""
 
 import base64
 import json
@@ -20,7 +20,7 @@ SECRET = "  tierup:secret-grafana-admin:\n    secure: v1:not:ours\n"
 
 
 def differences(wanted: Any, live: Any, path: str = "") -> list[str]:
-    """Where the live object lacks or changes what was rendered; defaults that the API adds do not count."""
+    """The paths at which the live object differs from the rendered one; defaults that the API adds do not count."""
     if isinstance(wanted, dict):
         if not isinstance(live, dict):
             return [f"{path}: {live!r} is no mapping"]
@@ -106,7 +106,7 @@ def test_a_secret_is_in_plain_text_only_in_the_cluster(tier_of: Callable[..., Ti
         assert value not in text
         assert base64.b64encode(value.encode()).decode() not in text
     assert clear == []
-    assert f"secret-{tier.plan.namespace}-" in state, "the state does know the Secret"
+    assert f"secret-{tier.plan.namespace}-" in state, "the state contains the Secret"
 
 
 @pytest.mark.parametrize(

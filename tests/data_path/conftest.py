@@ -16,10 +16,10 @@ SLOTS, REPLICAS, QUEUE = 4, 2, 40
 def tier(make_plan: Callable[..., Plan], **sections: object) -> Plan:
     """The plan of the two engines, with four slots each, so that a few requests fill them."""
     gateway: dict[str, object] = {"queueLength": QUEUE, "replicas": 1}
-    said = sections.pop("gateway", {})
-    assert isinstance(said, dict)
+    settings = sections.pop("gateway", {})
+    assert isinstance(settings, dict)
     model = {"id": "qwen2.5-7b", "replicas": REPLICAS, "maxNumSeqs": SLOTS, "context": 8192}
-    return make_plan(models=[model], gateway=gateway | said, **sections)
+    return make_plan(models=[model], gateway=gateway | settings, **sections)
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,7 @@ def test_three_engines_admit_more_than_one(site: Site) -> None:
     gateway.start()
     assert bounds(gateway) == {"in_flight": SLOTS + QUEUE, "in_class": SLOTS // 2}
     assert gateway.admits(10) == (6, 4)
-    until(lambda: engines[0].tell("report")["running"] == 0, "the end of the streams that were closed")
+    until(lambda: engines[0].control("report")["running"] == 0, "the end of the streams that were closed")
     assert gateway.admits(5, **{"X-Class": "longform"}) == (2, 3)
 
     site.list_engines(*engines)
@@ -39,7 +39,7 @@ def test_when_one_of_two_gateways_dies_the_other_admits_twice_as_many(site: Site
         gateway.start()
         assert bounds(gateway) == {"in_flight": (SLOTS + QUEUE) // 2, "in_class": SLOTS // 4}
         assert gateway.admits(5) == (3, 2)
-        until(lambda: engine.tell("report")["running"] == 0, "the end of the streams that were closed")
+        until(lambda: engine.control("report")["running"] == 0, "the end of the streams that were closed")
 
     survivor, dying = both
     with StreamLoad(survivor.port, KEY, clients=2) as load:

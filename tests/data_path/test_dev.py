@@ -101,13 +101,15 @@ class User:
     def left(self) -> list[str]:
         """Processes that run in the user's folders or have one on their command line."""
         found = []
-        for place in Path("/proc").glob("[0-9]*"):
+        for process_folder in Path("/proc").glob("[0-9]*"):
             try:
-                command_line = (place / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-                if str(self.folder) in command_line or str((place / "cwd").readlink()).startswith(
+                command_line = (
+                    (process_folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                )
+                if str(self.folder) in command_line or str((process_folder / "cwd").readlink()).startswith(
                     str(self.folder)
                 ):
-                    found.append(f"{place.name} {command_line}")
+                    found.append(f"{process_folder.name} {command_line}")
             except OSError:  # it has just ended, or is a zombie
                 continue
         return found
@@ -134,8 +136,8 @@ def user() -> Iterator[User]:
 
 def get(url: str) -> dict[str, Any]:
     with urllib.request.urlopen(url, timeout=10) as answer:
-        said: dict[str, Any] = json.load(answer)
-    return said
+        body: dict[str, Any] = json.load(answer)
+    return body
 
 
 def ask_prometheus(url: str, query: str) -> dict[str, str]:

@@ -18,19 +18,19 @@ def test_a_new_engine_gets_traffic_and_one_that_leaves_gets_none_before_it_ends(
     with StreamLoad(gateway.port, KEY, clients=4) as load:
         load.more(20)
         site.list_engines(first, second, third)
-        until(lambda: third.asked() > 0, "traffic on the new engine")
+        until(lambda: third.started_streams() > 0, "traffic on the new engine")
         assert set(load.more(30)) == {first.address, second.address, third.address}
 
         site.list_engines(second, third)
         gateway.follows(second, third)
         load.more(20)  # the old workers end with the streams they have
-        before = first.asked()
+        before = first.started_streams()
         assert set(load.more(40)) == {second.address, third.address}
-        assert first.asked() == before
+        assert first.started_streams() == before
         first.end()
         load.more(20)
     assert load.errors == []
-    assert across.whole(), "a reload cut a stream"
+    assert across.completes(), "a reload cut a stream"
     taken = [event["changed"] for event in gateway.events("taken")]
     assert taken == [["template", "engines", "gateways", "keys"], ["engines"], ["engines"], ["engines"]]
 
@@ -45,17 +45,17 @@ def test_a_wrong_template_is_refused_and_the_old_configuration_keeps_serving(sit
         serving = gateway.text
         gateway.write_template(good.replace("least_conn;", "least_connn;"))
         until((gateway.shared / "refused.conf").exists, "a refusal")
-        until(lambda: "least_connn" in json.dumps(gateway.events("trouble")), "Nginx's words in the log")
+        until(lambda: "least_connn" in json.dumps(gateway.events("trouble")), "Nginx's message in the log")
         refused = (gateway.shared / "refused.conf").stat().st_mtime_ns
-        probed = first.tell("report")["probed"]
-        until(lambda: first.tell("report")["probed"] > probed + 3, "further rounds")
+        probed = first.control("report")["probed"]
+        until(lambda: first.control("report")["probed"] > probed + 3, "further rounds")
         assert (gateway.shared / "refused.conf").stat().st_mtime_ns == refused, (
             "the same text was offered again"
         )
         assert gateway.text == serving
         load.more(20)
 
-        # A marker that nobody knows never gets as far as Nginx; then the repair and a new engine arrive together.
+        # An unknown marker never reaches Nginx; then the repair and a new engine arrive together.
         gateway.write_template(good.replace("@KEYS@", "@KEY@"))
         until(lambda: "unknown marker @KEY@" in json.dumps(gateway.events("trouble")), "a clear message")
         site.list_engines(first, second)
@@ -75,7 +75,7 @@ def test_a_gateway_without_engines_answers_and_waits_for_the_first(site: Site) -
     refused.close()
     site.list_engines(engine)
     gateway.follows(engine)
-    until(lambda: Stream(gateway.port, KEY).whole(), "an answer of the first engine")
+    until(lambda: Stream(gateway.port, KEY).completes(), "an answer of the first engine")
 
 
 def test_an_unreadable_list_of_engines_leaves_the_last_good_one(site: Site) -> None:

@@ -102,11 +102,11 @@ def test_requests_to_an_engine_that_returns_500_are_retried_on_another(
         first.status = 500
         load.more(200)
         first.status = 200
-        before = len(first.seen)
-        until(lambda: len(first.seen) > before, "it is used again", BACK_SECONDS * 5)
+        before = len(first.received)
+        until(lambda: len(first.received) > before, "it is used again", BACK_SECONDS * 5)
         load.more(50)
     assert (set(load.statuses), load.errors) == ({200}, [])
-    assert len(second.seen) > 0
+    assert len(second.received) > 0
 
 
 def test_two_failing_engines_are_reported_as_an_error(
@@ -116,7 +116,7 @@ def test_two_failing_engines_are_reported_as_an_error(
         backend.status = 500
     answer = gateway.ask(CHAT, BODY)
     assert answer.status == 500
-    assert "made to fail" in answer.json["error"]["message"], "the engine's own words"
+    assert "made to fail" in answer.json["error"]["message"], "the engine's own message"
     for backend in backends:
         backend.status = 503
     until(lambda: gateway.ask(CHAT, BODY).status == 429, "their queues are full")
@@ -126,7 +126,7 @@ def test_a_client_error_is_not_retried(gateway: GatewayStack, backends: list[Fak
     for backend in backends:
         backend.status = 400
     assert gateway.ask(CHAT, BODY).status == 400
-    assert sum(len(backend.seen) for backend in backends) == 1
+    assert sum(len(backend.received) for backend in backends) == 1
 
 
 @pytest.fixture
@@ -171,13 +171,13 @@ def test_a_started_stream_is_cut_and_never_retried(
     connection.request("POST", CHAT, body, {"Content-Type": "application/json"})
     response = connection.getresponse()
     assert response.readline() == b"data: first\n"
-    (serving,) = [backend for backend in processes if backend.seen()]
+    (serving,) = [backend for backend in processes if backend.requests()]
     (other,) = [backend for backend in processes if backend is not serving]
     serving.process.kill()
     with pytest.raises(http.client.IncompleteRead):
         response.read()
     connection.close()
-    assert other.seen() == 0
+    assert other.requests() == 0
 
 
 def test_a_hung_engine_leaves_the_pool_and_its_requests_are_served_elsewhere(
@@ -219,10 +219,10 @@ def test_a_slow_engine_gets_fewer_requests(gateway: GatewayStack, backends: list
     assert (slow.held, quick.held) == (2, 2)
     quick.release.set()
     until(lambda: quick.held == 0, "one is quick again")
-    before = len(slow.seen)
+    before = len(slow.received)
     for _ in range(20):
         assert gateway.ask(CHAT, BODY).json["served_by"] == "second"
-    assert len(slow.seen) == before
+    assert len(slow.received) == before
     slow.release.set()
     for thread in threads:
         thread.join()
@@ -238,17 +238,17 @@ def test_scaling_up_and_down_gives_a_fair_share_and_no_error(
     with Load(gateway, clients=9) as load:
         load.more(50)
         gateway.set_engines(slug, [*two, third.address])
-        until(lambda: len(third.seen) > 0, "traffic on the new engine", SHARE_SECONDS)
-        before = [len(backend.seen) for backend in (*backends, third)]
+        until(lambda: len(third.received) > 0, "traffic on the new engine", SHARE_SECONDS)
+        before = [len(backend.received) for backend in (*backends, third)]
         load.more(900)
-        shares = [len(b.seen) - n for b, n in zip((*backends, third), before, strict=True)]
+        shares = [len(b.received) - n for b, n in zip((*backends, third), before, strict=True)]
         assert abs(shares[2] / sum(shares) - 1 / 3) <= 0.1 / 3, shares
         gateway.set_engines(slug, two)
         until(lambda: third.address not in gateway.configuration(), "it left the pool")
         load.more(10)
-        seen = len(third.seen)
+        count = len(third.received)
         load.more(100)
-        assert len(third.seen) == seen
+        assert len(third.received) == count
     third.stop()
     assert third.unknown == []
     assert (set(load.statuses), load.errors) == ({200}, [])

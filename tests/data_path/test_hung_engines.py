@@ -34,7 +34,7 @@ def test_a_stopped_engine_leaves_within_the_bound_and_comes_back(site: Site) -> 
         until(lambda: second.address in load.more(5), "traffic on the engine that is back")
     assert load.errors == []
     assert on_second.engine == second.address
-    assert on_second.whole(), "a stream that the stopped engine had begun was cut"
+    assert on_second.completes(), "a stream that the stopped engine had begun was cut"
     assert "silent" in troubles(gateway)
 
 
@@ -46,7 +46,7 @@ def test_a_stalled_engine_leaves_within_the_bound_and_comes_back(site: Site) -> 
     on_second = Stream(gateway.port, KEY, tokens=100, gap=0.1)
     site.list_engines(first, second)
     gateway.follows(first, second)
-    second.tell("stall")
+    second.control("stall")
     stalled = time.monotonic()
     gateway.follows(first)
     assert PROBE["stalled_seconds"] - PROBE["timeout_seconds"] <= time.monotonic() - stalled <= STALLED
@@ -54,11 +54,11 @@ def test_a_stalled_engine_leaves_within_the_bound_and_comes_back(site: Site) -> 
     with StreamLoad(gateway.port, KEY, clients=2) as load:
         load.more(5)
         assert set(load.more(20)) == {first.address}
-        second.tell("resume")
+        second.control("resume")
         gateway.follows(first, second)
         until(lambda: second.address in load.more(5), "traffic on the engine that is back")
     assert load.errors == []
-    assert on_second.whole()
+    assert on_second.completes()
 
 
 def test_an_idle_engine_is_not_hung(site: Site) -> None:
@@ -66,8 +66,8 @@ def test_an_idle_engine_is_not_hung(site: Site) -> None:
     site.list_engines(first, second)
     gateway = site.gateway(stalled_seconds=0)
     gateway.start()
-    probed = second.tell("report")["probed"]
-    until(lambda: second.tell("report")["probed"] > probed + 5, "further rounds")
+    probed = second.control("report")["probed"]
+    until(lambda: second.control("report")["probed"] > probed + 5, "further rounds")
     assert gateway.uses(first, second)
 
 
@@ -83,4 +83,4 @@ def test_if_every_probe_fails_all_engines_stay(site: Site) -> None:
     gateway.follows(first, second)
     for engine in (first, second):
         os.kill(engine.pid, signal.SIGCONT)
-    assert Stream(gateway.port, KEY).whole()
+    assert Stream(gateway.port, KEY).completes()

@@ -9,9 +9,9 @@ OLD, NEW = "old-key-of-alice", "new-key-of-alice"
 
 def allowed(gateway: SmallGateway, key: str) -> bool:
     stream = Stream(gateway.port, key, tokens=1)
-    whole = stream.whole()
-    assert whole or stream.status == 401
-    return whole
+    complete = stream.completes()
+    assert complete or stream.status == 401
+    return complete
 
 
 def test_a_key_is_rotated_under_load_and_no_stream_is_dropped(site: Site) -> None:
@@ -32,7 +32,7 @@ def test_a_key_is_rotated_under_load_and_no_stream_is_dropped(site: Site) -> Non
             site.set_key("alice", NEW)
             until(lambda: not allowed(gateway, OLD), "the end of the old key")
             after.more(3)
-        assert begun_with_the_old_key.whole()
+        assert begun_with_the_old_key.completes()
         others.more(5)
     assert (others.errors, before.errors, after.errors) == ([], [], [])
     assert [event["changed"] for event in gateway.events("taken")][1:] == [["keys"], ["keys"]]
@@ -40,7 +40,7 @@ def test_a_key_is_rotated_under_load_and_no_stream_is_dropped(site: Site) -> Non
     assert {"nginx.conf", "reloader.log", "nginx.log"} <= {path.name for path in written}
     for path in written:
         text = path.read_text(errors="replace")
-        assert not any(key in text for key in (OLD, NEW, KEY)), f"{path} has a key in clear"
+        assert not any(key in text for key in (OLD, NEW, KEY)), f"{path} has a key in plain text"
 
 
 def test_a_broken_key_file_disables_only_its_own_caller(site: Site) -> None:

@@ -91,9 +91,9 @@ def test_gateway_run_is_killed_at_each_step_and_its_successor_continues(
     gateway.follows(one, two)
     until(gateway.answers, "the successor's Nginx")
     until(lambda: not gateway.offer_pending(), "the end of the offer")
-    assert Stream(gateway.port, KEY).whole()
+    assert Stream(gateway.port, KEY).completes()
     if not first:
-        assert across.whole(), "the stream of the Nginx that lost its script was cut"
+        assert across.completes(), "the stream of the Nginx that lost its script was cut"
     until(lambda: len(masters(gateway)) == 1, "one Nginx")
 
 
@@ -136,11 +136,11 @@ def test_the_offer_of_a_killed_reloader_is_accepted_and_then_replaced(site: Site
     os.kill(gateway.nginx.pid, signal.SIGCONT)
     until(lambda: two.address in gateway.text, "the old offer")
     gateway.follows(one, three)
-    assert Stream(gateway.port, KEY).whole()
+    assert Stream(gateway.port, KEY).completes()
 
 
 def test_an_offer_is_pending_until_every_worker_uses_it(site: Site) -> None:
-    """A worker that has not seen its master's signal still sends requests to the old engines."""
+    """A worker that has not handled its master's signal still sends requests to the old engines."""
     one, two = site.engine(), site.engine()
     site.list_engines(one)
     gateway = site.gateway()
@@ -163,7 +163,7 @@ def test_an_incomplete_configuration_is_set_aside_at_the_start(site: Site) -> No
     gateway = site.gateway()
     (gateway.shared / "nginx.conf").write_text("events {")
     gateway.start()
-    assert Stream(gateway.port, KEY).whole()
+    assert Stream(gateway.port, KEY).completes()
     assert (gateway.shared / "refused.conf").read_text() == "events {"
 
 
@@ -176,7 +176,7 @@ def test_a_restart_serves_at_once_without_a_reloader(site: Site) -> None:
     assert not gateway.answers()
     gateway.start_nginx()
     until(gateway.answers, "a gateway")
-    assert Stream(gateway.port, KEY).whole()
+    assert Stream(gateway.port, KEY).completes()
 
 
 @pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGQUIT])
@@ -190,7 +190,7 @@ def test_a_signal_lets_streams_end_and_takes_no_new_ones(site: Site, sign: signa
     gateway.nginx.send_signal(sign)
     until(lambda: not gateway.answers(), "the end of new connections")
     assert gateway.nginx.poll() is None
-    assert stream.whole()
+    assert stream.completes()
     assert gateway.nginx.wait(60) == 0
     assert masters(gateway) == []
 
@@ -211,7 +211,7 @@ def test_the_end_of_nginx_is_the_end_of_its_script(site: Site) -> None:
     second = site.gateway()
     (second.shared / "nginx.conf").write_text(gateway.text)
     assert second.start_nginx().wait(60) == 1
-    assert "Address already in use" in second.words("nginx")
+    assert "Address already in use" in second.log_text("nginx")
 
     until(lambda: len(masters(gateway)) == 1, "one Nginx")
     os.kill(masters(gateway)[0], signal.SIGTERM)

@@ -85,7 +85,7 @@ def test_models_are_listed_and_looked_up(client: openai.OpenAI) -> None:
 
 
 def test_tools_go_through_to_the_engine(client: openai.OpenAI) -> None:
-    """The engine is started without a tool parser: its own words come back, which shows that it saw the tools."""
+    """The engine is started without a tool parser: its error message shows that it received the tools."""
     with pytest.raises(openai.BadRequestError, match="tool"):
         client.chat.completions.create(model=MODEL, messages=HELLO, tools=WEATHER, tool_choice="auto")
     answer = client.chat.completions.create(
@@ -111,7 +111,7 @@ def test_errors_are_the_client_s_own_classes(client: openai.OpenAI, gateway: Gat
 def test_large_bodies_are_served_completely(client: openai.OpenAI, size: int) -> None:
     answer = client.chat.completions.create(model=MODEL, messages=HELLO, max_tokens=1, user="x" * size)
     assert answer.usage is not None
-    assert answer.usage.prompt_tokens < 100, "the padding is no prompt"
+    assert answer.usage.prompt_tokens < 100, "the padding is not part of the prompt"
 
 
 def test_a_body_of_20_mb_is_refused(client: openai.OpenAI) -> None:

@@ -81,7 +81,7 @@ def test_ten_times_the_bound_is_served_or_refused_and_nothing_else(
         assert wrong == []
         assert len(served) + len(refused) == CLIENTS
         assert set(refused) == {str(retry_after_seconds(plan, plan.models[0]))}
-        assert len(served) >= SLOTS + QUEUE, "the bound let in fewer than it states"
+        assert len(served) >= SLOTS + QUEUE, "fewer requests were admitted than the limit allows"
         assert len(refused) > 0
         log = gateway.log_of(1 + CLIENTS)
         assert [line["status"] for line in log].count("429") == len(refused)

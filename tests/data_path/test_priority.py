@@ -87,12 +87,12 @@ def measure(gateway: GatewayStack) -> Run:
         while not over.is_set():
             started, status = time.monotonic(), 429
             while status == 429:  # who was refused comes again, and every job that was begun ends
-                status, _, whole = stream(gateway, JOB_TOKENS, sent)
+                status, _, complete = stream(gateway, JOB_TOKENS, sent)
                 run.refusals += status == 429
                 time.sleep(0.1 if status == 429 else 0)
             run.jobs.append(time.monotonic() - started)
-            if status != 200 or not whole:
-                run.wrong.append(f"long job: {status}, whole: {whole}")
+            if status != 200 or not complete:
+                run.wrong.append(f"long job: {status}, complete: {complete}")
             if len(run.jobs) >= JOBS:
                 over.set()
 

@@ -25,11 +25,11 @@ CALLERS = {
     "batch": {"classes": ["longform"]},
     "slow": {"requestsPerSecond": 0.1},
     "few": {"inFlight": 2},
-    "default": {"inFlight": 1},  # a word of Nginx
+    "default": {"inFlight": 1},  # a keyword of Nginx
 }
 WEB, OPS, BATCH = "key-of-web", "key-of-ops", "key-of-batch"
 HELLO: list[dict[str, str]] = [{"role": "user", "content": "hello"}]
-LONG = 3000  # tokens asked for: a long job
+LONG = 3000  # requested tokens: a long job
 LARGE = 200_000  # bytes: more than the buffer of 128k
 
 
@@ -71,8 +71,8 @@ def gateway(
 @pytest.fixture
 def arrived(backends: dict[str, FakeBackend]) -> Callable[[], list[Any]]:
     """Requests that the engines received since the start of the test."""
-    before = {slug: len(backend.seen) for slug, backend in backends.items()}
-    return lambda: [item for slug, backend in backends.items() for item in backend.seen[before[slug] :]]
+    before = {slug: len(backend.received) for slug, backend in backends.items()}
+    return lambda: [item for slug, backend in backends.items() for item in backend.received[before[slug] :]]
 
 
 def chat(**more: object) -> dict[str, Any]:
@@ -95,8 +95,8 @@ def test_a_request_gets_the_priority_of_its_class(
     gateway: GatewayStack, arrived: Callable[[], list[Any]], key: str, more: dict[str, Any], priority: int
 ) -> None:
     assert gateway.ask(CHAT, chat(**more), key).status == 200
-    (seen,) = arrived()
-    assert seen.json == chat(**more) | {"priority": priority}
+    (received,) = arrived()
+    assert received.json == chat(**more) | {"priority": priority}
 
 
 @pytest.mark.parametrize("size", [0, LARGE], ids=["small", "200 kB"])
@@ -106,7 +106,7 @@ def test_only_a_key_with_permission_sets_its_own_priority(
     body = chat(priority=-100, user="x" * size)
     assert gateway.ask(CHAT, body, WEB).status == 200
     assert gateway.ask(CHAT, body, OPS).status == 200
-    assert [seen.json["priority"] for seen in arrived()] == [-30, -100]
+    assert [received.json["priority"] for received in arrived()] == [-30, -100]
 
 
 def test_a_priority_cannot_be_smuggled_in(gateway: GatewayStack, arrived: Callable[[], list[Any]]) -> None:
@@ -119,7 +119,7 @@ def test_a_priority_cannot_be_smuggled_in(gateway: GatewayStack, arrived: Callab
     ]
     for trick in tricks:
         assert gateway.ask(CHAT, trick.replace("M", BIG), WEB).status == 200, trick
-    assert [seen.json["priority"] for seen in arrived()] == [-30] * len(tricks)
+    assert [received.json["priority"] for received in arrived()] == [-30] * len(tricks)
 
 
 def test_an_unchanged_body_is_passed_on_byte_by_byte(
@@ -153,7 +153,7 @@ def test_models_are_found_by_name(gateway: GatewayStack, backends: dict[str, Fak
     )
     body = {"model": "by-class", "messages": HELLO, "max_tokens": LONG}
     assert gateway.ask(CHAT, body, OPS).json["served_by"] == "qwen2-5-7b"
-    assert backends["qwen2-5-7b"].seen[-1].json["model"] == BIG
+    assert backends["qwen2-5-7b"].received[-1].json["model"] == BIG
     listed = gateway.ask("/v1/models", key=OPS).json
     assert [item["id"] for item in listed["data"]] == [BIG, SMALL, "by-class", "by-weight"]
     assert gateway.ask(f"/v1/models/{SMALL}", key=OPS).json["id"] == SMALL
@@ -164,7 +164,7 @@ def test_a_weighted_name_is_split_by_weight(gateway: GatewayStack, arrived: Call
     """Of 400 requests 300 are expected at the first model; five standard deviations are 43."""
     for _ in range(400):
         assert gateway.ask(CHAT, {"model": "by-weight", "messages": HELLO}, OPS).status == 200
-    first = sum(seen.json["model"] == BIG for seen in arrived())
+    first = sum(received.json["model"] == BIG for received in arrived())
     assert 257 <= first <= 343
 
 
@@ -174,10 +174,10 @@ def test_keys_end_at_the_gateway_and_request_ids_go_through(
     for size in (0, LARGE):
         answer = gateway.ask(CHAT, chat(user="x" * size), WEB, {"X-Request-Id": f"abc-{size}"})
         assert answer.headers["x-request-id"] == f"abc-{size}"
-    for seen, size in zip(arrived(), (0, LARGE), strict=True):
-        assert seen.headers["X-Request-Id"] == f"abc-{size}"
-        assert "Authorization" not in seen.headers
-        assert seen.headers["X-Forwarded-For"].split(",")[0] == "127.0.0.1"
+    for received, size in zip(arrived(), (0, LARGE), strict=True):
+        assert received.headers["X-Request-Id"] == f"abc-{size}"
+        assert "Authorization" not in received.headers
+        assert received.headers["X-Forwarded-For"].split(",")[0] == "127.0.0.1"
 
 
 def test_the_log_names_caller_class_and_model_and_nothing_private(gateway: GatewayStack) -> None:
@@ -243,10 +243,10 @@ WRONG: dict[str, tuple[int, dict[str, Any]]] = {
 def test_a_bad_request_gets_a_json_error_and_reaches_no_engine(
     gateway: GatewayStack, arrived: Callable[[], list[Any]], name: str
 ) -> None:
-    status, said = WRONG[name]
-    answer = gateway.ask(**{"path": CHAT, "key": OPS} | said)
+    status, request = WRONG[name]
+    answer = gateway.ask(**{"path": CHAT, "key": OPS} | request)
     assert answer.status == status, answer
-    if said.get("method") != "HEAD":
+    if request.get("method") != "HEAD":
         assert answer.error["code"] == status
     assert answer.headers["x-request-id"]
     assert arrived() == []
@@ -280,7 +280,7 @@ def test_unusual_but_legal_requests_are_served(
     assert raw(gateway, head("Transfer-Encoding: chunked") + pieces).status == 200
     assert raw(gateway, head(sized, version="1.0") + body).status == 200
     assert raw(gateway, head(f"Content-Length: 000{len(body)}") + body).status == 200
-    assert [seen.json["priority"] for seen in arrived()] == [-30] * 3
+    assert [received.json["priority"] for received in arrived()] == [-30] * 3
 
 
 @pytest.mark.parametrize(
@@ -356,23 +356,23 @@ def test_every_endpoint_reaches_its_own_path(
     gateway: GatewayStack, arrived: Callable[[], list[Any]], path: str
 ) -> None:
     assert gateway.ask(path, {"model": BIG, "input": "x", "prompt": "x"}, OPS).status == 200
-    (seen,) = arrived()
-    assert seen.path == path
+    (received,) = arrived()
+    assert received.path == path
 
 
 def test_many_prompts_at_once_are_a_long_job(gateway: GatewayStack, arrived: Callable[[], list[Any]]) -> None:
     body = {"model": BIG, "prompt": ["one", "two", "three"], "max_tokens": 200}
     assert gateway.ask(COMPLETIONS, body, WEB).status == 403
     assert gateway.ask(COMPLETIONS, body | {"prompt": [1, 2, 3]}, WEB).status == 200, "one prompt in tokens"
-    assert [seen.json["priority"] for seen in arrived()] == [-30]
+    assert [received.json["priority"] for received in arrived()] == [-30]
 
 
 def test_probes_and_counters_have_a_port_of_their_own(gateway: GatewayStack) -> None:
-    seen = {}
+    statuses = {}
     for path in ("/healthz", "/stub_status", CHAT):
         connection = http.client.HTTPConnection("127.0.0.1", gateway.status_port, timeout=60)
         connection.request("GET", path)
-        seen[path] = connection.getresponse().status
+        statuses[path] = connection.getresponse().status
         connection.close()
-    assert seen == {"/healthz": 200, "/stub_status": 200, CHAT: 404}
+    assert statuses == {"/healthz": 200, "/stub_status": 200, CHAT: 404}
     assert gateway.ask("/health").json == {"status": "ok"}

@@ -89,7 +89,7 @@ def test_a_chat_is_served_over_http_1_and_http_2(gateway: GatewayStack, backend:
             check=True,
         )
         assert response.stdout.splitlines()[-1] == "2 200", response
-        assert backend.seen[-1].json["priority"] == -30
+        assert backend.received[-1].json["priority"] == -30
 
 
 def test_plain_http_on_the_tls_port_gets_a_clear_error(gateway: GatewayStack) -> None:

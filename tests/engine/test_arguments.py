@@ -1,4 +1,4 @@
-"""The engine takes the arguments that our containers pass, keeps to them, and answers what their probes ask."""
+"""The engine takes the arguments that our containers pass, keeps to them, and answers their probes."""
 
 import subprocess
 from collections.abc import Callable
@@ -60,17 +60,17 @@ def test_the_flags_that_unit_tests_check_against_are_the_engines_own(parsed_by_e
 def test_the_engine_parses_every_variants_arguments_as_intended(parsed_by_engine: list[Any], at: int) -> None:
     args, parsed = engine_args(*CASES[at][1:]), parsed_by_engine[-1][at]
     assert parsed["model_tag"] == args[0]
-    for name, words in parse_options(args).items():
+    for name, values in parse_options(args).items():
         value = parsed[name.removeprefix("--").replace("-", "_")]
         read = value if isinstance(value, list) else [value]
-        assert [str(word) for word in read] == (words or ["True"]), name
+        assert [str(word) for word in read] == (values or ["True"]), name
 
 
 def test_the_standard_tier_runs_with_all_its_arguments_but_those_for_gpus(standard: Served) -> None:
     ours = parse_options(standard.container["args"])
     assert {"--scheduling-policy", "--max-num-seqs", "--max-model-len", "--shutdown-timeout"} <= ours.keys()
-    # Of what is left out, one GPU needs nothing: a server is told the same by default.
-    assert {name: words for name, words in ours.items() if name in GPU_ONLY} == {
+    # The options left out do not matter for one GPU: they have the server's defaults.
+    assert {name: values for name, values in ours.items() if name in GPU_ONLY} == {
         "--tensor-parallel-size": ["1"],
         "--pipeline-parallel-size": ["1"],
     }

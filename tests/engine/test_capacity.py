@@ -1,4 +1,4 @@
-"""The KV cache holds as many tokens as our sizing says: the number that decides how many users fit."""
+"""The KV cache holds as many tokens as our sizing computes: the number that decides how many users fit."""
 
 import json
 import re
@@ -45,7 +45,7 @@ def test_the_cache_has_the_capacity_that_sizing_computed(served: Served) -> None
     (info,) = re.findall(r"^vllm:cache_config_info\{(.*)\} 1\.0$", served.server.get("/metrics").text, re.M)
     labels = dict(re.findall(r'(\w+)="([^"]*)"', info))
     assert int(labels["block_size"]) == CPU_BLOCK
-    # The server hands out whole blocks only; else not one token is lost.
+    # The server allocates complete blocks only; apart from that no token is lost.
     short = served.sized.kv_tokens - int(labels["kv_cache_size_tokens"])
     assert 0 <= short < CPU_BLOCK
     assert served.sized.kv_tokens > 150_000

@@ -12,7 +12,7 @@ from tierup.local.dev.cpu_engine import parse_options
 def test_a_terminated_server_finishes_its_responses(small: Served) -> None:
     assert int(parse_options(small.container["args"])["--shutdown-timeout"][0]) >= 60
     streams = [
-        small.server.chat("tell me", whole=False, stream=True, max_tokens=200, ignore_eos=True)
+        small.server.chat("tell me", headers_only=True, stream=True, max_tokens=200, ignore_eos=True)
         for _ in range(6)  # more than there are slots: those that wait are part of it
     ]
     small.server.wait_until(lambda: small.server.in_flight() == 6, "6 requests are in flight")

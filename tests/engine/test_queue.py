@@ -24,7 +24,7 @@ def full(small: Served) -> Iterator[Served]:
     streams: list[requests.Response] = []
     try:
         streams.extend(
-            small.server.chat(f"tell me {number}", whole=False, stream=True, **ENDLESS)
+            small.server.chat(f"tell me {number}", headers_only=True, stream=True, **ENDLESS)
             for number in range(bound)
         )
         small.server.wait_until(lambda: small.server.in_flight() == bound, f"{bound} requests are in flight")
@@ -65,13 +65,13 @@ def first_of(stream: requests.Response) -> str:
 
 
 def test_every_request_of_a_burst_is_served_or_refused_and_counted(small: Served) -> None:
-    """The engine looks twice: before a stream begins, and when the request joins the queue. Between the two, others
-    may have taken the places, so that a stream can be refused inside, where no proxy can make another status of it.
+    """The engine checks twice: before a stream begins, and when the request joins the queue. In between, other requests
+    may fill the queue, so a stream can be refused after its status 200, which no proxy can change any more.
     """
     before = small.server.counts(REFUSED)
 
     def send(number: int) -> str:
-        return first_of(small.server.chat(f"{number}", whole=False, stream=True, **ENDLESS))
+        return first_of(small.server.chat(f"{number}", headers_only=True, stream=True, **ENDLESS))
 
     with ThreadPoolExecutor(48) as clients:
         ends = Counter(clients.map(send, range(48)))
@@ -85,11 +85,11 @@ def test_every_request_of_a_burst_is_served_or_refused_and_counted(small: Served
 
 
 def test_a_request_for_several_answers_counts_once_per_answer(small: Served) -> None:
-    streams = [small.server.chat("tell me", whole=False, stream=True, **ENDLESS) for _ in range(8)]
+    streams = [small.server.chat("tell me", headers_only=True, stream=True, **ENDLESS) for _ in range(8)]
     try:
         small.server.wait_until(lambda: small.server.in_flight() == 8, "8 requests are in flight")
         assert small.server.chat("hello", n=5).status_code == 503
-        streams.append(small.server.chat("hello", n=4, whole=False, stream=True, **ENDLESS))
+        streams.append(small.server.chat("hello", n=4, headers_only=True, stream=True, **ENDLESS))
         assert streams[-1].ok
         small.server.wait_until(lambda: small.server.in_flight() == 12, "it counts as four")
     finally:

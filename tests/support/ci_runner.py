@@ -89,7 +89,7 @@ class Runner:
     def run(self, script: str, env: Mapping[str, str]) -> Result:
         """Run a script as GitHub and GitLab do; a secret in its output or an unknown argument fails the test."""
         basics = {"PATH": f"{self.world / 'bin'}:{os.environ['PATH']}", "no_proxy": "127.0.0.1"}
-        ended = subprocess.run(
+        result = subprocess.run(
             ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", script],
             cwd=self.checkout,
             env={**basics, "WORLD": str(self.world), **env},
@@ -99,10 +99,10 @@ class Runner:
             text=True,
             check=False,
         )
-        assert "unknown arguments" not in ended.stdout, ended.stdout
-        assert not [secret for secret in (TOKEN, PASSPHRASE) if secret in ended.stdout]
+        assert "unknown arguments" not in result.stdout, result.stdout
+        assert not [secret for secret in (TOKEN, PASSPHRASE) if secret in result.stdout]
         assert not [call for call in self.calls if TOKEN in call or PASSPHRASE in call]
-        return Result(ended.returncode, ended.stdout)
+        return Result(result.returncode, result.stdout)
 
     def github(self, job: str, step: str, **known: str) -> Result:
         """Run one step; `known` has values of its expressions."""

@@ -27,10 +27,10 @@ class Command:
     def __call__(self, *arguments: str) -> Result:
         self._monkeypatch.setattr(sys, "argv", ["tierup", *arguments])
         self._capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
+        with pytest.raises(SystemExit) as result:
             main()
         printed = self._capsys.readouterr()
-        code = ended.value.code
+        code = result.value.code
         assert isinstance(code, int)
         return Result(code, printed.out, printed.err)
 

@@ -48,13 +48,13 @@ def any_costs(seed: int, count: int = 50) -> Iterator[TierCost]:
     random = Random(seed)
     for _ in range(count):
         lines = []
-        for place in range(random.randint(1, 5)):
+        for index in range(random.randint(1, 5)):
             usd = random.randint(1_000, 400_000)
             left = dec(random.randint(0, 99)) / 100  # the share that is depreciated over 48 months
-            lines.append(bought(str(usd), str(usd * left / (48 * 730)), "nodes", f"servers {place}"))
-        for place in range(random.randint(0, 5)):
+            lines.append(bought(str(usd), str(usd * left / (48 * 730)), "nodes", f"servers {index}"))
+        for index in range(random.randint(0, 5)):
             hourly = None if random.random() < 0.2 else str(dec(random.randint(1, 9_999)) / 1000)
-            lines.append(paid(hourly, random.choice(["power", "storage", "network"]), f"line {place}"))
+            lines.append(paid(hourly, random.choice(["power", "storage", "network"]), f"line {index}"))
         yield cost_of(
             *lines, unpriced=tuple(line.name for line in lines if line.usd_per_hour is None), life="48"
         )

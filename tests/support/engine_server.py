@@ -65,13 +65,13 @@ class EngineServer(CpuEngine):
             time.sleep(0.05)
 
     def chat(
-        self, text: str, *, headers: dict[str, str] | None = None, whole: bool = True, **more: object
+        self, text: str, *, headers: dict[str, str] | None = None, headers_only: bool = False, **more: object
     ) -> requests.Response:
-        """One chat completion of at most eight tokens; `whole` reads all of the response, else only its headers."""
+        """One chat completion of at most eight tokens; with `headers_only` the body of the response is not read."""
         model = parse_options(self.container["args"])["--served-model-name"][0]
         body = {"model": model, "messages": [{"role": "user", "content": text}], "max_tokens": 8, **more}
         return requests.post(
-            f"{self.url}/v1/chat/completions", json=body, headers=headers, stream=not whole, timeout=60
+            f"{self.url}/v1/chat/completions", json=body, headers=headers, stream=headers_only, timeout=60
         )
 
     def complete(self, prompts: list[str]) -> requests.Response:

@@ -26,12 +26,12 @@ class FakeApi:
         self.responses: dict[str, tuple[int, bytes]] = {}
         self.missing: set[str] = set()  # paths that get a 404
         self.unknown: list[str] = []
-        self.asked: list[str] = []
+        self.requested: list[str] = []
         api = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                api.asked.append(self.path)
+                api.requested.append(self.path)
                 status, body = api.responses.get(self.path, (404, b'{"kind": "Status", "code": 404}'))
                 if self.path not in api.responses and self.path not in api.missing:
                     api.unknown.append(self.path)

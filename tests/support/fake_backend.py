@@ -45,7 +45,7 @@ class FakeBackend:
     held: int = 0
     connections: int = 0
     unknown: list[str] = field(default_factory=list)
-    seen: list[ReceivedRequest] = field(default_factory=list)
+    received: list[ReceivedRequest] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
     _server: ThreadingHTTPServer | None = None
 
@@ -103,8 +103,8 @@ def _handler(backend: FakeBackend) -> Callable[..., BaseHTTPRequestHandler]:
                 self.reply(200, {})
             elif self.path == "/metrics":
                 self.metrics()
-            elif self.path == "/fake/seen":
-                self.reply(200, {"seen": len(backend.seen), "unknown": backend.unknown})
+            elif self.path == "/fake/received":
+                self.reply(200, {"received": len(backend.received), "unknown": backend.unknown})
             else:
                 self.refuse()
 
@@ -114,7 +114,7 @@ def _handler(backend: FakeBackend) -> Callable[..., BaseHTTPRequestHandler]:
                 self.refuse()
                 return
             with backend.lock:
-                backend.seen.append(ReceivedRequest(self.path, dict(self.headers), text))
+                backend.received.append(ReceivedRequest(self.path, dict(self.headers), text))
             body = json.loads(text)
             if backend.status != 200:
                 self.reply(backend.status, {"error": {"message": f"made to fail by {backend.name}"}})
@@ -139,7 +139,7 @@ def _handler(backend: FakeBackend) -> Callable[..., BaseHTTPRequestHandler]:
                 backend.count(-1)
 
         def metrics(self) -> None:
-            moved = len(backend.seen)
+            moved = len(backend.received)
             lines = [f"vllm:num_requests_running {backend.held}"]
             lines += [f"vllm:{kind}_tokens_total {moved}" for kind in ("generation", "prompt")]
             body = ("\n".join(lines) + "\n").encode()
@@ -192,17 +192,17 @@ class BackendProcess:
     def port(self) -> int:
         return int(self.address.rpartition(":")[2])
 
-    def seen(self) -> int:
-        """The number of generations; fails if there were unknown requests."""
+    def requests(self) -> int:
+        """The number of received requests to generate; fails if there were unknown requests."""
         connection = http.client.HTTPConnection(self.address, timeout=PATIENCE)
-        connection.request("GET", "/fake/seen")
+        connection.request("GET", "/fake/received")
         report = json.loads(connection.getresponse().read())
         connection.close()
         assert report["unknown"] == [], report
-        return int(report["seen"])
+        return int(report["received"])
 
     def used(self) -> bool:
-        return self.seen() > 0
+        return self.requests() > 0
 
     def kill(self) -> None:
         self.process.kill()

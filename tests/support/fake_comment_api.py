@@ -1,4 +1,4 @@
-"""Fakes of GitHub's and GitLab's comment APIs over HTTP: paged as the real ones, failing on what they do not know."""
+"""Fakes of GitHub's and GitLab's comment APIs over HTTP: paged as the real ones, failing on unknown requests."""
 
 import json
 import re
@@ -23,7 +23,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Trouble:
-    """An answer in place of the real one; with `after_all` what was asked is done nevertheless."""
+    """An answer in place of the real one; with `after_all` the request is carried out nevertheless."""
 
     method: str
     answer: Answer
@@ -31,11 +31,11 @@ class Trouble:
 
 
 class Unknown(Exception):
-    """The fake was asked for what it does not know."""
+    """A request that the fake does not know."""
 
 
 class FakeCommentApi:
-    """What both fakes are: a server on a free loopback port, its comments, and what went wrong."""
+    """The common part of both fakes: a server on a free loopback port, its comments, and what went wrong."""
 
     prefix = ""
     us: str | int  # who the token writes as
@@ -118,7 +118,7 @@ class FakeCommentApi:
         raise NotImplementedError
 
     def page(self, query: dict[str, str], allowed: set[str]) -> tuple[int, int, list[dict[str, Any]]]:
-        """Number and size of the page asked for, and what stands on it."""
+        """Number and size of the requested page, and its comments."""
         if query.keys() - allowed:
             raise Unknown(f"query {query}")
         size, number = min(int(query.get("per_page", 20)), self.page_limit), int(query.get("page", 1))

@@ -39,17 +39,17 @@ class FakeModelServer:
     def pid(self) -> int:
         return self.process.pid
 
-    def tell(self, what: str) -> dict[str, Any]:
+    def control(self, action: str) -> dict[str, Any]:
         """`stall` or `resume` its streams, or `report` the number of requests and the unknown ones."""
         connection = http.client.HTTPConnection(self.address, timeout=START_SECONDS)
-        connection.request("GET", f"/fake/{what}")
+        connection.request("GET", f"/fake/{action}")
         body: dict[str, Any] = json.loads(connection.getresponse().read())
         connection.close()
         return body
 
-    def asked(self) -> int:
+    def started_streams(self) -> int:
         """The number of started streams."""
-        return int(self.tell("report")["prompted"])
+        return int(self.control("report")["prompted"])
 
     def end(self) -> None:
         self.process.kill()

@@ -1,4 +1,4 @@
-"""The columns of FOCUS 1.0 and what 1.1 adds to those that every dataset has, each as the specification types it."""
+"""The columns of FOCUS 1.0 and what 1.1 adds to those that every dataset has, with the types of the specification."""
 
 import csv
 import datetime
@@ -12,12 +12,12 @@ from dataclasses import dataclass
 class Column:
     kind: str  # string, decimal, datetime, currency, json
     null: bool = False
-    words: tuple[str, ...] = ()
+    values: tuple[str, ...] = ()
 
     def fits(self, text: str) -> bool:
         if text == "":
             return self.null
-        if self.words and text not in self.words:
+        if self.values and text not in self.values:
             return False
         match self.kind:
             case "decimal":
@@ -50,16 +50,16 @@ COLUMNS = {
     "BillingCurrency": Column("currency"),
     "BillingPeriodEnd": TIME,
     "BillingPeriodStart": TIME,
-    "ChargeCategory": Column("string", words=("Usage", "Purchase", "Tax", "Credit", "Adjustment")),
-    "ChargeClass": Column("string", null=True, words=("Correction",)),
+    "ChargeCategory": Column("string", values=("Usage", "Purchase", "Tax", "Credit", "Adjustment")),
+    "ChargeClass": Column("string", null=True, values=("Correction",)),
     "ChargeDescription": TEXT_OR_NULL,
-    "ChargeFrequency": Column("string", words=("One-Time", "Recurring", "Usage-Based")),
+    "ChargeFrequency": Column("string", values=("One-Time", "Recurring", "Usage-Based")),
     "ChargePeriodEnd": TIME,
     "ChargePeriodStart": TIME,
-    "CommitmentDiscountCategory": Column("string", null=True, words=("Spend", "Usage")),
+    "CommitmentDiscountCategory": Column("string", null=True, values=("Spend", "Usage")),
     "CommitmentDiscountId": TEXT_OR_NULL,
     "CommitmentDiscountName": TEXT_OR_NULL,
-    "CommitmentDiscountStatus": Column("string", null=True, words=("Used", "Unused")),
+    "CommitmentDiscountStatus": Column("string", null=True, values=("Used", "Unused")),
     "CommitmentDiscountType": TEXT_OR_NULL,
     "ConsumedQuantity": MONEY_OR_NULL,
     "ConsumedUnit": TEXT_OR_NULL,
@@ -69,7 +69,7 @@ COLUMNS = {
     "InvoiceIssuerName": TEXT,
     "ListCost": MONEY,
     "ListUnitPrice": MONEY_OR_NULL,
-    "PricingCategory": Column("string", null=True, words=("Standard", "Dynamic", "Committed", "Other")),
+    "PricingCategory": Column("string", null=True, values=("Standard", "Dynamic", "Committed", "Other")),
     "PricingQuantity": MONEY_OR_NULL,
     "PricingUnit": TEXT_OR_NULL,
     "ProviderName": TEXT,
@@ -79,7 +79,7 @@ COLUMNS = {
     "ResourceId": TEXT_OR_NULL,
     "ResourceName": TEXT_OR_NULL,
     "ResourceType": TEXT_OR_NULL,
-    "ServiceCategory": Column("string", words=SERVICES),
+    "ServiceCategory": Column("string", values=SERVICES),
     "ServiceName": TEXT,
     "ServiceSubcategory": TEXT,  # 1.1
     "SkuId": TEXT_OR_NULL,
@@ -109,7 +109,7 @@ def read(text: str) -> list[dict[str, str]]:
 
 
 def broken_rules(row: dict[str, str]) -> list[str]:
-    """What the specification says of the columns of one row together, for usage and purchases."""
+    """The specification's rules across the columns of a row, for usage and purchases."""
     priced = ("PricingQuantity", "PricingUnit", "ListUnitPrice", "PricingCategory", "SkuPriceId")
     rules = {
         "a usage or purchase has price, quantity and unit": all(row[name] for name in priced),

@@ -47,7 +47,7 @@ def pods(labels: dict[str, str], gpus: str, **spec: object) -> dict[str, object]
 
 
 def main() -> None:
-    """First a volume and a password; then, with `tierup:grown`, another volume in its place and much beside it."""
+    """First a volume and a password; then, with `tierup:grown`, another volume instead and many more resources."""
     grown = pulumi.Config("tierup").get_bool("grown")
     volume("data", "slow", "200Gi" if grown else "100Gi")
     password = pulumi.Output.secret("correct horse battery staple")

@@ -2,7 +2,7 @@
 
     .venv/bin/python tests/support/golden_plans.py
 
-What differs from run to run, and what no reader of plans looks at, is left out; long texts are cut.
+Values that differ between runs or that no parser reads are left out; long texts are cut.
 """
 
 import json
@@ -26,7 +26,7 @@ QUOTE = (
     "  tierup:cost:\n    quotes:\n      electricity: {value: 0.25, source: our contract, asOf: 2026-11-01}\n"
 )
 _KEPT = ("urn", "custom", "delete", "type", "parent", "external", "retainOnDelete", "inputs")
-# Large parts of inputs that nothing hangs on.
+# Large parts of inputs that no test uses.
 _BULK = {
     *("affinity", "behavior", "command", "egress", "env", "ingress", "labels", "lifecycle", "livenessProbe"),
     *(
@@ -48,9 +48,9 @@ def make(cluster: Cluster, folder: Path) -> Iterator[tuple[str, dict[str, Any]]]
     """Name and slim content of every golden plan, created by the real engine on this cluster; `folder` is empty."""
     tier = Tier(LocalProject(own_checkout(folder), "entry", cluster))
 
-    def slim_output(*words: str) -> dict[str, Any]:
+    def slim_output(*args: str) -> dict[str, Any]:
         tier.prepare()
-        return slim(tier.project.pulumi(*words, quiet=True), tier.project)
+        return slim(tier.project.pulumi(*args, quiet=True), tier.project)
 
     yield "create", slim_output(*PREVIEW)
     tier.up()

@@ -24,10 +24,10 @@ def container(**changes: Any) -> Tree:
     return {key: value for key, value in (plain | changes).items() if value is not None}
 
 
-def engine(*words: str, gpus: object = 1, **changes: Any) -> Tree:
+def engine(*args: str, gpus: object = 1, **changes: Any) -> Tree:
     """A container that runs an engine on so many GPUs."""
     sizes = {**SIZES, "nvidia.com/gpu": gpus}
-    fields = {"command": list(words), "resources": {"requests": sizes, "limits": sizes}, **changes}
+    fields = {"command": list(args), "resources": {"requests": sizes, "limits": sizes}, **changes}
     return container(**fields)
 
 
@@ -60,7 +60,7 @@ def service(annotations: Tree | None = None, **spec: Any) -> Resource:
 
 
 def refused(*resources: Resource) -> list[tuple[str, str]]:
-    """Policy and place of each violation."""
+    """Policy and path of each violation."""
     return [(item.policy.name, item.problem.path) for item in violations(resources)]
 
 

@@ -1,6 +1,6 @@
 """The processor that the tests assume: this machine's, or with TIERUP_TEST_CPU=avx2 one without AVX-512.
 
-Then the servers do not use it either: their engine loads its AVX2 kernels, and the flags that tests read lack it.
+Then the servers do not use it either: their engine loads its AVX2 kernels, and tests read flags without it.
 """
 
 import os

@@ -1,6 +1,6 @@
-"""Pods on both sides of each rule of Pod Security `restricted`: tests ask our policy and a real API server of them.
+"""Pods on both sides of each rule of Pod Security `restricted`: tests check them with our policy and a real API server.
 
-Each is told as changes of a pod that is restricted: `pod` to its spec, `context` to its security context, `container`
+Each is given as changes to a restricted pod: `pod` to its spec, `context` to its security context, `container`
 to its container's spec and `own` to that one's security context.
 """
 
@@ -15,10 +15,10 @@ PROBE = {"httpGet": {"port": 80}}
 
 @dataclass(frozen=True)
 class Case:
-    """One pod; `place` is where our policy finds fault with it, under the pod's spec, None where it does not."""
+    """One pod; `path` is where our policy finds a violation, below the pod's spec; None if the pod is allowed."""
 
     name: str
-    place: str | None
+    path: str | None
     pod: Tree = field(default_factory=dict)
     context: Tree = field(default_factory=dict)
     container: Tree = field(default_factory=dict)
@@ -31,8 +31,8 @@ class Case:
         return {"containers": [item], "securityContext": self.context} | copy.deepcopy(self.pod)
 
 
-def _own(key: str, value: Any, place: str | None, name: str) -> Case:
-    at = None if place is None else f"containers[0].securityContext.{place}"
+def _own(key: str, value: Any, path: str | None, name: str) -> Case:
+    at = None if path is None else f"containers[0].securityContext.{path}"
     return Case(name, at, own={key: value})
 
 
@@ -44,13 +44,13 @@ def _volume(kind: str, value: Any, good: bool) -> Case:
 CASES = [
     Case("restricted", None),
     # Root
-    _own("runAsNonRoot", None, "runAsNonRoot", "nothing said of root"),
+    _own("runAsNonRoot", None, "runAsNonRoot", "runAsNonRoot not set"),
     _own("runAsNonRoot", False, "runAsNonRoot", "root allowed"),
     _own("runAsUser", 0, "runAsUser", "user 0"),
     _own("runAsUser", 1000, None, "user 1000"),
-    Case("the pod says no root", None, context={"runAsNonRoot": True}, own={"runAsNonRoot": None}),
+    Case("the pod forbids root", None, context={"runAsNonRoot": True}, own={"runAsNonRoot": None}),
     Case(
-        "the container says otherwise than the pod",
+        "the container contradicts the pod",
         "containers[0].securityContext.runAsNonRoot",
         context={"runAsNonRoot": True},
         own={"runAsNonRoot": False},
@@ -61,7 +61,7 @@ CASES = [
         "root in a user namespace", None, pod={"hostUsers": False}, own={"runAsNonRoot": None, "runAsUser": 0}
     ),
     # Privileges
-    _own("allowPrivilegeEscalation", None, "allowPrivilegeEscalation", "nothing said of escalation"),
+    _own("allowPrivilegeEscalation", None, "allowPrivilegeEscalation", "allowPrivilegeEscalation not set"),
     _own("allowPrivilegeEscalation", True, "allowPrivilegeEscalation", "escalation allowed"),
     _own("capabilities", None, "capabilities.drop", "no capabilities dropped"),
     _own("capabilities", {"drop": ["NET_RAW"]}, "capabilities.drop", "one capability dropped"),

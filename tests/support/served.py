@@ -39,8 +39,8 @@ def size_for(model: Path, plan: Plan) -> tuple[ModelShape, Memory]:
     if plan.models[0].kv_cache_dtype is KvCacheDtype.FP8:
         ask = replace(ask, kv_dtype="fp8")
     k = load_calibration().values
-    whole = memory(ask, k)
-    share = ask.gpu_memory_utilization - (whole.kv - KV_GIB) / whole.visible
+    gpu_memory = memory(ask, k)
+    share = ask.gpu_memory_utilization - (gpu_memory.kv - KV_GIB) / gpu_memory.visible
     return shape, memory(replace(ask, gpu_memory_utilization=share), k)
 
 

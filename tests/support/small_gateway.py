@@ -71,7 +71,7 @@ class SmallGateway(LoggedGateway):
             return (self.shared / "nginx.conf").read_text()
         return ""
 
-    def words(self, which: str) -> str:
+    def log_text(self, which: str) -> str:
         """The log of `nginx` or `reloader`."""
         with contextlib.suppress(FileNotFoundError):
             return (self.folder / f"{which}.log").read_text()
@@ -79,7 +79,7 @@ class SmallGateway(LoggedGateway):
 
     def events(self, event: str) -> list[dict[str, Any]]:
         """The reloader's log events of one kind."""
-        lines = [json.loads(line) for line in self.words("reloader").splitlines() if line.endswith("}")]
+        lines = [json.loads(line) for line in self.log_text("reloader").splitlines() if line.endswith("}")]
         return [line for line in lines if line["event"] == event]
 
     def uses(self, *engines: FakeModelServer) -> bool:
@@ -136,7 +136,7 @@ class Site:
         for gateway in self.gateways:
             gateway.kill()
         unknown = [
-            engine.tell("report")["unknown"] for engine in self.engines if engine.process.poll() is None
+            engine.control("report")["unknown"] for engine in self.engines if engine.process.poll() is None
         ]
         for engine in self.engines:
             engine.end()

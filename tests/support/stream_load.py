@@ -33,8 +33,8 @@ class Stream:
         self.status = self.response.status
         self.engine = self.response.getheader("X-Engine")
 
-    def whole(self) -> bool:
-        """Read it to its end; returns whether it is complete."""
+    def completes(self) -> bool:
+        """Read the response to its end; returns whether it is complete."""
         text = self.response.read()
         self.connection.close()
         return self.status == 200 and text.count(b"data: ") == self.tokens + 1 and text.endswith(END)
@@ -82,11 +82,11 @@ class StreamLoad:
             started = time.monotonic()
             try:
                 stream = Stream(self.port, self.key)
-                whole = stream.whole()
+                complete = stream.completes()
             except (OSError, http.client.HTTPException) as error:
                 self.errors.append(f"{started:.2f}: {error!r}")
                 continue
-            if whole and stream.engine is not None:
+            if complete and stream.engine is not None:
                 self.served.append((started, stream.engine))
             else:
                 self.errors.append(f"{started:.2f}: {stream.status} of {stream.engine}, cut or refused")

@@ -90,7 +90,7 @@ def run_lint() -> Row:
     """Run all checks of style, formatting, types and import layers, even after a failure."""
     started = time.monotonic()
     folder = Path(sys.executable).parent
-    codes = [_run([str(folder / name), *words]) for name, *words in map(str.split, LINT)]
+    codes = [_run([str(folder / name), *args]) for name, *args in map(str.split, LINT)]
     return Row("lint", not any(codes), time.monotonic() - started)
 
 
@@ -101,10 +101,10 @@ def run_suite(suite: Suite, only: Sequence[str]) -> Row:
         report = Path(folder) / "report.xml"
         where, covers = (only, ()) if only else ((suite.folder,), suite.covers)
         coverage = [f"--cov={package}" for package in covers]
-        words = [*where, "-q", *suite.arguments, f"--junitxml={report}", *coverage]
+        args = [*where, "-q", *suite.arguments, f"--junitxml={report}", *coverage]
         if covers:
-            words.append(f"--cov-report=json:{folder}/coverage.json")
-        code = _run([sys.executable, "-m", "pytest", *words], {"COVERAGE_FILE": f"{folder}/coverage"})
+            args.append(f"--cov-report=json:{folder}/coverage.json")
+        code = _run([sys.executable, "-m", "pytest", *args], {"COVERAGE_FILE": f"{folder}/coverage"})
         counts, reasons = read_report(report)
         notes = [f"{times} skipped: {reason}" for reason, times in reasons.items()]
         notes += read_coverage(Path(folder) / "coverage.json", covers)

@@ -18,7 +18,7 @@ def manager_of_replicas(deployment: dict[str, Any]) -> set[str]:
 
 
 def running_pods(tier: Tier) -> list[dict[str, Any]]:
-    """The stack's pods once all run and the replicas at rest are there, or as they are at the deadline.
+    """The stack's pods once all run and the base replicas exist, or as they are at the deadline.
 
     Not everything is awaited by `up`: the autoscaler raises the replicas later, a fetch on each node may start later.
     """

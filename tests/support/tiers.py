@@ -96,9 +96,9 @@ class Tier:
     def start_up(self) -> subprocess.Popen[str]:
         """`pulumi up` in the background, in a process group of its own."""
         self.prepare()
-        words = ["up", "--yes", "--skip-preview", "--non-interactive", "--stack", self.project.stack]
+        args = ["up", "--yes", "--skip-preview", "--non-interactive", "--stack", self.project.stack]
         return subprocess.Popen(
-            [str(toolchain_dir() / "pulumi"), *words],
+            [str(toolchain_dir() / "pulumi"), *args],
             cwd=self.project.folder,
             env=self.project.environment(),
             text=True,

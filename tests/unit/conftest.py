@@ -1,4 +1,4 @@
-"""What every room's objects must satisfy, whatever they are for; a fake cluster to ask."""
+"""Checks that the objects of every component must pass, and a fake cluster API."""
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -101,7 +101,7 @@ def check_selectors(manifests: list[Manifest]) -> None:
 
 @pytest.fixture(scope="session")
 def well_formed() -> Callable[[list[Manifest]], None]:
-    """Fails on a pod that `restricted` refuses, a reference or selector of nothing, a name used twice."""
+    """Fails on a pod that `restricted` refuses, a dangling reference or selector, or a duplicate name."""
 
     def check(manifests: list[Manifest]) -> None:
         keys: list[Any] = [(manifest["kind"], manifest["metadata"]["name"]) for manifest in manifests]
@@ -126,7 +126,7 @@ def api() -> Iterator[FakeApi]:
         fake.server.shutdown()
         thread.join()
         fake.server.server_close()
-    assert fake.unknown == [], "the product asked for what the fake does not know"
+    assert fake.unknown == [], "the product sent requests that the fake does not know"
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""A warning that is meant is accepted with a reason: shown, not counted, never an error, never left behind."""
+"""A warning is accepted with a reason: it is shown but not counted; errors and stale acceptances are reported."""
 
 from typing import Any
 
@@ -112,7 +112,7 @@ def test_a_code_that_is_an_error_here_is_not_accepted_although_it_can_be_a_warni
     ]
 
 
-def test_while_a_part_is_unreadable_nothing_is_called_stale() -> None:
+def test_nothing_is_stale_while_a_section_is_unreadable() -> None:
     found = findings(gateway=5, nodes={"server": "no-such-server"}, **accept(ONE_SERVER))
     codes = {finding.code for finding in found}
     assert {Code.WRONG_TYPE, Code.UNKNOWN_SERVER} <= codes
@@ -135,7 +135,7 @@ def test_a_reason_of_many_lines_is_shown_as_one() -> None:
 
 
 @pytest.mark.parametrize("reason", ["", "too short", " short    ", "\n\n\n\n\n\n\n\n\n\n\n"])
-def test_a_reason_says_something(reason: str) -> None:
+def test_a_reason_has_at_least_ten_characters(reason: str) -> None:
     (finding,) = findings_of(Code.BAD_FORMAT, **accept(ONE_SERVER | {"reason": reason}))
     assert (finding.path, finding.allowed) == ("accept[0].reason", "a reason of 10 characters or more")
 
@@ -158,5 +158,5 @@ def test_the_entry_tier_accepts_that_it_is_one_server() -> None:
 
 
 @every_variant
-def test_no_committed_stack_file_accepts_what_is_not_there(plan: Plan) -> None:
+def test_no_committed_stack_file_has_a_stale_acceptance(plan: Plan) -> None:
     assert Code.STALE_ACCEPTANCE not in {item.code for item in plan.findings}

@@ -44,7 +44,7 @@ def test_replicas_have_exactly_one_owner(plan: Plan) -> None:
 
 
 @pytest.mark.parametrize("enabled", [True, False])
-def test_without_an_autoscaler_the_deployment_says_its_replicas(make_plan: MakePlan, enabled: bool) -> None:
+def test_without_an_autoscaler_the_deployment_sets_its_replicas(make_plan: MakePlan, enabled: bool) -> None:
     manifests = render(make_plan(autoscaling={"enabled": enabled}))
     (deployment,) = model_deployments(manifests).values()
     assert len(hpas(manifests)) == int(enabled)
@@ -62,9 +62,9 @@ def test_the_bounds_are_what_the_gpus_hold(plan: Plan) -> None:
 
 
 def test_requests_in_flight_come_first_then_queue_time_then_the_guards(make_plan: MakePlan) -> None:
-    said = {"enabled": True, "inFlightTarget": 0.75, "queueTimeTargetMs": 900}
-    said |= {"gpuTargetPercent": 95, "cpuTargetPercent": 90}
-    plan = make_plan(models=[{"id": "qwen2.5-7b", "maxNumSeqs": 16}], autoscaling=said)
+    settings = {"enabled": True, "inFlightTarget": 0.75, "queueTimeTargetMs": 900}
+    settings |= {"gpuTargetPercent": 95, "cpuTargetPercent": 90}
+    plan = make_plan(models=[{"id": "qwen2.5-7b", "maxNumSeqs": 16}], autoscaling=settings)
     in_flight, queue, gpu, cpu = one_spec(plan)["metrics"]
 
     def pods_metric(name: str, value: str) -> Manifest:

@@ -1,6 +1,6 @@
 """Every bad stack file gives exactly the message in the `.expected` file with its name.
 
-A list of all keys of a section stands there as <keys of CLASS>, so that a new key changes none of these files.
+A list of all keys of a section is written there as <keys of CLASS>, so that a new key changes none of these files.
 After a deliberate change of a message, look at what `python tests/unit/test_bad_stacks.py --write` changed.
 """
 

@@ -1,4 +1,4 @@
-"""What holds for a whole tier, in every file and variant: safe pods, quotas, network rules, placement."""
+"""Properties of complete tiers, in every file and variant: safe pods, quotas, network policies, placement."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -38,7 +38,7 @@ def most_pods(plan: Plan, manifest: Manifest) -> int:
 
 
 @every_variant
-def test_every_room_is_well_formed_together(
+def test_all_objects_together_are_well_formed(
     plan: Plan, well_formed: Callable[[list[Manifest]], None]
 ) -> None:
     well_formed(render(plan))
@@ -52,12 +52,12 @@ def test_images_are_pinned(plan: Plan) -> None:
 
 
 @pytest.mark.parametrize("image", ["vllm/vllm-openai", "nginx:latest", "nginx:1", "prom/prometheus:main"])
-def test_a_floating_image_would_be_seen(image: str) -> None:
+def test_a_floating_image_is_detected(image: str) -> None:
     assert not PINNED.match(image)
 
 
 @every_variant
-def test_every_object_carries_its_stack(plan: Plan) -> None:
+def test_every_object_has_the_label_of_its_stack(plan: Plan) -> None:
     manifests = render(plan)
     assert {manifest["metadata"]["labels"][STACK_LABEL] for manifest in manifests} == {plan.stack}
     for pod in pods(manifests):
@@ -65,7 +65,7 @@ def test_every_object_carries_its_stack(plan: Plan) -> None:
 
 
 @every_variant
-def test_what_is_namespaced_is_in_the_tiers_namespace(plan: Plan) -> None:
+def test_namespaced_objects_are_in_the_tiers_namespace(plan: Plan) -> None:
     outside = {"Namespace", "PriorityClass", "PersistentVolume", "Node"}
     for manifest in render(plan):
         expected = None if manifest["kind"] in outside else plan.namespace
@@ -73,7 +73,7 @@ def test_what_is_namespaced_is_in_the_tiers_namespace(plan: Plan) -> None:
 
 
 @every_variant
-def test_names_are_what_kubernetes_takes(plan: Plan) -> None:
+def test_names_are_valid_in_kubernetes(plan: Plan) -> None:
     for manifest in render(plan):
         name = manifest["metadata"]["name"]
         longest = 63 if manifest["kind"] in ("Service", "Job", "Namespace") else 253
@@ -107,7 +107,7 @@ def test_pulumi_gives_a_rollout_more_time_than_the_pod_it_replaces_may_take(plan
         assert spec["progressDeadlineSeconds"] > grace
 
 
-# --- the namespace and what stands beside it
+# --- the namespace, its quota and the priority class
 
 
 @every_variant
@@ -133,11 +133,11 @@ def test_the_quota_has_room_for_the_tier_at_its_largest_and_for_no_more(plan: Pl
 
 
 @pytest.mark.parametrize("kind", ["ClusterIP", "LoadBalancer"])
-def test_the_quota_allows_the_services_that_are_asked_for(make_plan: MakePlan, kind: str) -> None:
-    said: dict[str, object] = {"serviceType": kind}
+def test_the_quota_allows_the_configured_services(make_plan: MakePlan, kind: str) -> None:
+    settings: dict[str, object] = {"serviceType": kind}
     if kind == "LoadBalancer":
-        said["sourceRanges"] = ["10.0.0.0/8"]
-    manifests = render(make_plan(gateway=said))
+        settings["sourceRanges"] = ["10.0.0.0/8"]
+    manifests = render(make_plan(gateway=settings))
     (quota,) = of_kind(manifests, "ResourceQuota")
     exposed = [item for item in of_kind(manifests, "Service") if item["spec"].get("type") == "LoadBalancer"]
     assert quota["spec"]["hard"]["services.loadbalancers"] == str(len(exposed))
@@ -147,7 +147,7 @@ def test_the_quota_allows_the_services_that_are_asked_for(make_plan: MakePlan, k
     assert quota["spec"]["hard"]["services.nodeports"] == str(ports)
 
 
-def test_model_servers_go_first_but_throw_nobody_out(make_plan: MakePlan) -> None:
+def test_model_servers_have_priority_but_preempt_no_pod(make_plan: MakePlan) -> None:
     plan = make_plan()
     (item,) = of_kind(render(plan), "PriorityClass")
     assert item["preemptionPolicy"] == "Never"
@@ -157,7 +157,7 @@ def test_model_servers_go_first_but_throw_nobody_out(make_plan: MakePlan) -> Non
     assert [pod["spec"]["priorityClassName"] for pod in using] == [base.priority_class_name(plan)]
 
 
-# --- who may talk to whom
+# --- network policies
 
 
 def policies(manifests: list[Manifest], pod: Manifest) -> list[Manifest]:
@@ -188,7 +188,7 @@ def egress(manifests: list[Manifest], pod: Manifest) -> list[Manifest]:
 
 
 @every_variant
-def test_serving_pods_reach_nobody(plan: Plan) -> None:
+def test_serving_pods_have_no_egress(plan: Plan) -> None:
     manifests = render(plan)
     serving = [pod for pod in pods(manifests) if component(pod) == "model-server"]
     assert len(serving) == len(plan.models)
@@ -197,7 +197,7 @@ def test_serving_pods_reach_nobody(plan: Plan) -> None:
 
 
 @every_variant
-def test_only_the_fetch_reaches_the_outside_and_only_over_https(plan: Plan) -> None:
+def test_only_the_download_reaches_the_internet_and_only_over_https(plan: Plan) -> None:
     manifests = render(plan)
     reaching = {
         component(pod)
@@ -214,7 +214,7 @@ def test_only_the_fetch_reaches_the_outside_and_only_over_https(plan: Plan) -> N
 
 
 @every_variant
-def test_who_may_ask_a_model_server_is_the_gateway_and_prometheus(plan: Plan) -> None:
+def test_only_the_gateway_and_prometheus_reach_a_model_server(plan: Plan) -> None:
     manifests = render(plan)
     (policy,) = [
         item["spec"]
@@ -230,8 +230,8 @@ def test_who_may_ask_a_model_server_is_the_gateway_and_prometheus(plan: Plan) ->
 
 
 @every_variant
-def test_what_one_side_may_send_the_other_side_may_receive(plan: Plan) -> None:
-    """Two default-deny policies meet on each connection: a rule on one side alone is a silent drop."""
+def test_every_egress_rule_has_its_ingress_rule(plan: Plan) -> None:
+    """Both pods deny by default, so a connection with a rule on one side only is dropped silently."""
     manifests = render(plan)
     met = 0
     for pod in pods(manifests):
@@ -300,13 +300,13 @@ def test_pods_run_on_nodes_that_are_up_and_prefer_those_in_service(make_plan: Ma
 
 
 @every_variant
-def test_every_pod_tolerates_what_gpu_nodes_are_tainted_with(plan: Plan) -> None:
+def test_every_pod_tolerates_the_taint_of_gpu_nodes(plan: Plan) -> None:
     wanted = {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}
     for pod in pods(render(plan)):
         assert wanted in pod["spec"]["tolerations"]
 
 
-# --- names that carry content
+# --- names with a hash of the content
 
 
 def test_a_config_maps_name_changes_with_its_content_and_only_then(make_plan: MakePlan) -> None:
@@ -327,7 +327,7 @@ def test_config_maps_cannot_be_changed_in_place(plan: Plan) -> None:
         assert item["metadata"]["name"].endswith(content_hash(item["data"]))
 
 
-def test_a_name_never_carries_a_secret(make_plan: MakePlan) -> None:
+def test_a_secret_is_referenced_in_its_object_only(make_plan: MakePlan) -> None:
     plan = make_plan(secrets=frozenset({"hub-token"}))
     for item in render(plan):
         if SecretRef("hub-token") in repr(item):

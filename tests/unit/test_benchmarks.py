@@ -1,4 +1,4 @@
-"""The benchmarks' own arithmetic: percentiles, the cost of a tree of processes, goals on both sides of their bounds."""
+"""The benchmarks' arithmetic: percentiles, the cost of a process tree, goals on both sides of their bounds."""
 
 import os
 import signal
@@ -51,14 +51,14 @@ def test_a_gateways_cost_is_that_of_all_its_processes() -> None:
         [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout is not None
-        told = {int(process.stdout.readline()), int(process.stdout.readline())}
-        assert set(tree([process.pid])) == told
-        (child,) = told - {process.pid}
+        pids = {int(process.stdout.readline()), int(process.stdout.readline())}
+        assert set(tree([process.pid])) == pids
+        (child,) = pids - {process.pid}
         assert 0 < cpu_seconds([child]) < cpu_seconds([process.pid])
         assert 0 < resident_mib([child]) < resident_mib([process.pid])
 
 
-def test_a_process_that_has_gone_has_nothing_below_it() -> None:
+def test_an_exited_process_has_no_children() -> None:
     done = subprocess.Popen([sys.executable, "-c", ""])
     done.wait()
     assert tree([done.pid]) == [done.pid]
@@ -111,19 +111,19 @@ def test_one_bad_round_of_three_does_not_decide() -> None:
     assert not all(met for _, _, met in gateway.goals([bad, good, bad]))
 
 
-def test_who_was_not_measured_is_not_compared_with() -> None:
-    told = gateway.goals([{"direct": DIRECT, "ours": OURS, "nginx": NGINX}])
-    assert len(told) == 5
-    assert not any("vllm-router" in what for what, _, _ in told)
+def test_a_gateway_that_was_not_measured_is_not_compared() -> None:
+    goals = gateway.goals([{"direct": DIRECT, "ours": OURS, "nginx": NGINX}])
+    assert len(goals) == 5
+    assert not any("vllm-router" in what for what, _, _ in goals)
 
 
 @pytest.mark.parametrize(("waited", "met"), [(1.2, True), (1.21, False)])
-def test_chats_are_to_wait_a_fraction_of_what_they_do_in_order_of_arrival(waited: float, met: bool) -> None:
+def test_chats_wait_a_fraction_of_their_wait_in_order_of_arrival(waited: float, met: bool) -> None:
     turns = {"nginx, FIFO": WAITED, "ours": replace(WAITED, chat_first_p95=waited)}
     assert [reached for _, _, reached in priority.goals([turns])] == [met]
 
 
-def test_only_clients_that_tell_a_priority_send_one() -> None:
-    told = [body["priority"] for _, body in priority.planned("m", client_priority=True)]
-    assert told == [10] * priority.LONG_JOBS + [-10] * priority.CHATS
+def test_only_clients_with_a_priority_send_one() -> None:
+    priorities = [body["priority"] for _, body in priority.planned("m", client_priority=True)]
+    assert priorities == [10] * priority.LONG_JOBS + [-10] * priority.CHATS
     assert not any("priority" in body for _, body in priority.planned("m", client_priority=False))

@@ -1,4 +1,4 @@
-"""What Pulumi's resources are billed for: the same as the stack file of a tier, and of others' nothing at zero."""
+"""Bills of Pulumi's resources: the same as the stack file's, and nothing unknown is priced at zero."""
 
 import dataclasses
 import random
@@ -67,7 +67,9 @@ def test_what_the_program_registers_costs_what_the_stack_file_does(plan: Plan) -
     ],
     ids=["load balancer", "no autoscaler", "warm spare", "quote"],
 )
-def test_so_does_what_no_committed_tier_has(make_plan: MakePlan, sections: dict[str, Any]) -> None:
+def test_plans_beyond_the_committed_tiers_cost_the_same_too(
+    make_plan: MakePlan, sections: dict[str, Any]
+) -> None:
     plan = make_plan(**sections)
     assert bill_of_resources(registered(plan)) == bill_of(plan)
 
@@ -89,7 +91,7 @@ def test_each_side_of_a_plan_has_its_own_quotes() -> None:
     assert now.quotes["electricity"].source == "our contract"
 
 
-def test_a_program_of_somebody_else_is_priced_as_far_as_it_can_be_and_the_rest_is_named() -> None:
+def test_a_foreign_program_is_priced_as_far_as_possible_and_the_rest_is_named() -> None:
     changes = read_plan(str(GOLDEN / "foreign.json"))
     assert bill_of_resources(change.now for change in changes if change.now is not None) == Bill(
         server=None,
@@ -135,7 +137,7 @@ def test_a_program_of_somebody_else_is_priced_as_far_as_it_can_be_and_the_rest_i
     ],
     ids=lambda resource: f"{resource.type} {resource.inputs}",
 )
-def test_what_cannot_be_priced_is_named_and_never_zero(resource: Resource) -> None:
+def test_unpriced_resources_are_named_and_never_zero(resource: Resource) -> None:
     named = dataclasses.replace(NOTHING, unknown=(f"{resource.type} {resource.name}",))
     assert bill_of_resources([resource]) == named
 
@@ -157,7 +159,7 @@ def test_what_cannot_be_priced_is_named_and_never_zero(resource: Resource) -> No
     ],
     ids=lambda resource: f"{resource.type} {resource.inputs}",
 )
-def test_what_costs_nothing_by_itself_is_neither_priced_nor_named(resource: Resource) -> None:
+def test_resources_without_a_cost_are_neither_priced_nor_named(resource: Resource) -> None:
     assert bill_of_resources([resource]) == NOTHING
 
 
@@ -186,7 +188,7 @@ def test_a_claim_on_a_servers_own_disk_was_bought_with_the_server() -> None:
     assert bill_of_resources([own, other, disk]).volumes == (Volume("other", 1024, None),)
 
 
-def test_replicas_at_rest_are_the_workloads_own_or_its_autoscalers_least() -> None:
+def test_base_replicas_are_the_workloads_own_or_its_autoscalers_minimum() -> None:
     def held(*more: Resource, namespace: str = "a", **spec: Any) -> dict[str, int]:
         metadata = {"name": "llm", "namespace": namespace}
         deployment = item("kubernetes:apps/v1:Deployment", metadata=metadata, spec=pods("4", **spec))
@@ -221,7 +223,7 @@ def test_a_model_is_named_as_it_is_served() -> None:
     server = group("tierup:model:ModelServer", "qwen2-5-7b", name="qwen2.5-7b")
     deployment = item("kubernetes:apps/v1:Deployment", "d", server.urn, spec=pods("1", replicas=2))
     assert bill_of_resources([deployment, server]).models == {"qwen2.5-7b": 2}
-    older = group("tierup:model:ModelServer", "qwen2-5-7b")  # a state from before the name stood in it
+    older = group("tierup:model:ModelServer", "qwen2-5-7b")  # a state from before it contained the name
     assert bill_of_resources([deployment, older]).models == {"qwen2-5-7b": 2}
 
 
@@ -235,8 +237,8 @@ def test_servers_of_one_kind_add_up_and_another_kind_is_named() -> None:
     assert bill.unknown == ("tierup:nodes:GpuNodes c",)
 
 
-def test_no_plan_whatever_breaks_the_bill() -> None:
-    """Real resources with parts of them replaced by what does not belong there."""
+def test_no_malformed_plan_makes_the_bill_raise_another_error() -> None:
+    """Real resources in which parts are replaced by values of other types."""
     chance = random.Random(7)
     resources = [
         change.now

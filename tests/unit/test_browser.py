@@ -1,4 +1,4 @@
-"""A headless browser is found on PATH, else unpacked with the libraries that are not here, else missed with a hint."""
+"""A headless browser is found on PATH, or unpacked with missing libraries, or reported missing with a hint."""
 
 import subprocess
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 from tierup.local.toolchain import browser as local
 from tierup.local.toolchain.browser import BrowserMissing, browser_command, install
 
-# Knows one library that the machine lacks; anything else it is asked is an error.
+# Has one library that the machine does not have; any other request is an error.
 APT_GET = """#!/bin/sh
 for last; do :; done
 case "$*" in
@@ -58,18 +58,18 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def test_one_on_path_is_taken_as_it_is(path: Path) -> None:
+def test_a_browser_on_path_is_used_as_it_is(path: Path) -> None:
     script(path / "chromium", "#!/bin/sh\n")
     assert browser_command() == [str(path / "chromium"), "--headless"]
     install(lambda line: pytest.fail(f"installs although one is there: {line}"))
 
 
-def test_without_one_the_message_says_how_to_get_it(path: Path) -> None:
+def test_without_a_browser_the_message_says_how_to_install_one(path: Path) -> None:
     with pytest.raises(BrowserMissing, match=r"make browser-env.*apt-get install chromium-headless-shell"):
         browser_command()
 
 
-def test_the_package_is_unpacked_with_what_the_machine_lacks(path: Path, tmp_path: Path) -> None:
+def test_the_package_is_unpacked_with_the_missing_libraries(path: Path, tmp_path: Path) -> None:
     script(path / "apt-get", APT_GET)
     script(path / "dpkg", DPKG)
     install(lambda line: None)
@@ -79,14 +79,14 @@ def test_the_package_is_unpacked_with_what_the_machine_lacks(path: Path, tmp_pat
     install(lambda line: pytest.fail(f"installs twice: {line}"))
 
 
-def test_where_there_is_no_debian_the_command_says_so(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_debian_packages_the_command_says_so(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert local.main() == 1
     assert capsys.readouterr().err.startswith(
         "error: apt-get and dpkg are not installed - run `make browser-env`"
     )
 
 
-def test_a_library_that_cannot_be_had_leaves_nothing_behind(path: Path) -> None:
+def test_an_unavailable_library_leaves_nothing_behind(path: Path) -> None:
     script(path / "apt-get", APT_GET.replace("download libdemo1", "download libother"))
     script(path / "dpkg", DPKG)
     with pytest.raises(BrowserMissing, match="apt-get -q failed"):

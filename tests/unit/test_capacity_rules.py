@@ -1,7 +1,6 @@
-"""Every rule about what users will see, on both sides of its boundary.
+"""Every rule about latency and capacity, on both sides of its boundary.
 
-The boundaries move with the calibration, so each is found by search, and the figure behind it is looked at on both
-sides.
+The boundaries move with the calibration, so each is found by search, and its figure is checked on both sides.
 """
 
 import functools
@@ -138,7 +137,7 @@ def test_users_near_the_limit_are_warned_of_until_they_are_too_many() -> None:
 SLOTS = MODEL | {"maxNumSeqs": 128}
 
 
-def test_headroom_is_where_a_promise_breaks() -> None:
+def test_headroom_ends_where_a_promise_breaks() -> None:
     plan = plan_of(workload={"users": 10, "classes": one_class(ttftMs=750)}, models=[SLOTS])
     most = int(first(plan).most_users)
     at = plan_of(workload={"users": most, "classes": one_class(ttftMs=750)}, models=[SLOTS])
@@ -147,7 +146,7 @@ def test_headroom_is_where_a_promise_breaks() -> None:
     assert first(plan).limiting_factor == "time to the first token of chat"
 
 
-def test_users_who_pause_are_fewer_requests_in_flight() -> None:
+def test_think_time_means_fewer_requests_in_flight() -> None:
     busy, reading = plan_of(**users(50)), plan_of(**users(50, thinkSeconds=20))
     assert first(busy).in_flight == 50
     mean = require(first(reading).sizing.e2e_ms).p50 / 1000
@@ -186,7 +185,7 @@ def test_more_long_jobs_than_the_cap_lets_in_are_warned_of() -> None:
 
 
 @reports("BURST_REFUSED")
-def test_users_beyond_slots_and_queue_are_told_429() -> None:
+def test_users_beyond_slots_and_queue_get_status_429() -> None:
     def make(count: int) -> Plan:
         return plan_of(
             **users(count, thinkSeconds=60), models=[MODEL | {"maxNumSeqs": 16}], gateway={"queueLength": 8}

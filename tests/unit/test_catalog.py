@@ -34,7 +34,7 @@ def catalog() -> Catalog:
 
 
 def walk(node: object, path: str = "") -> Iterator[tuple[str, BaseModel]]:
-    """Every sourced value (and variant) below `node`, with its place."""
+    """Every sourced value (and variant) below `node`, with its path."""
     if isinstance(node, (Sourced, Variant)):
         yield path, node
     if isinstance(node, Sourced):
@@ -103,7 +103,7 @@ def test_every_value_has_a_source_and_a_date_that_is_not_in_the_future(catalog: 
 
 
 def test_every_leaf_of_a_gpu_and_a_server_is_sourced(catalog: Catalog) -> None:
-    """Only names and references may stand bare: a field added without `Sourced` fails here."""
+    """Only names and references need no source: a field added without `Sourced` fails here."""
     bare = {
         name
         for entry in (*catalog.gpus.values(), *catalog.servers.values(), *catalog.models.values())

@@ -68,11 +68,11 @@ def fake(request: pytest.FixtureRequest, runner: Runner) -> Iterator[Any]:
 
 
 def preview_job(runner: Runner, fake: Any) -> tuple[int, str]:
-    """The job of a pull request, as far as it goes: exit code and all it said."""
+    """The job of a pull request, up to its end or failure: exit code and output."""
     if isinstance(fake, FakeGitLab):
         numbers = {"CI_MERGE_REQUEST_PROJECT_ID": "7", "CI_MERGE_REQUEST_IID": "5"}
-        ended = runner.gitlab("preview", TIERUP_COMMENT_TOKEN=TOKEN, **numbers)
-        return ended.code, ended.output
+        result = runner.gitlab("preview", TIERUP_COMMENT_TOKEN=TOKEN, **numbers)
+        return result.code, result.output
     runner.github("setup", "Write the kubeconfig")
     first = runner.github("preview", "Preview")
     second = runner.github("preview", "Cost and policies")
@@ -94,11 +94,11 @@ def test_the_comment_is_there_whatever_the_verdict_and_the_job_fails_after_it(
 ) -> None:
     runner.answers("preview", json.dumps(PLAN))
     runner.ends(**ends)
-    ended, said = preview_job(runner, fake)
-    assert ended == code, said
+    result, output = preview_job(runner, fake)
+    assert result == code, output
     assert [comment["body"] for comment in fake.comments] == [f"{MARKER}\n## Cost\n"]
-    assert reason in said
-    assert "policies" in said, "policies are told too when the budget is exceeded"
+    assert reason in output
+    assert "policies" in output, "policies are reported too when the budget is exceeded"
     if isinstance(fake, FakeGitHub):
         assert runner.left("GITHUB_STEP_SUMMARY") == f"{MARKER}\n## Cost\n"
     assert (runner.checkout / "preview" / "plan.json").read_text() == json.dumps(PLAN)
@@ -106,15 +106,15 @@ def test_the_comment_is_there_whatever_the_verdict_and_the_job_fails_after_it(
 
 def test_the_log_names_what_changes_and_no_value(runner: Runner, fake: Any) -> None:
     runner.answers("preview", json.dumps(PLAN))
-    _, said = preview_job(runner, fake)
-    assert "2 resources, 1 to change" in said
-    assert "update               gateway  kubernetes:apps/v1:Deployment" in said
-    assert "a-value-not-to-be-shown" not in said
-    assert "tierup-standard" not in said
+    _, output = preview_job(runner, fake)
+    assert "2 resources, 1 to change" in output
+    assert "update               gateway  kubernetes:apps/v1:Deployment" in output
+    assert "a-value-not-to-be-shown" not in output
+    assert "tierup-standard" not in output
 
 
 @pytest.mark.parametrize("plan", [json.dumps(PLAN), "", "{"])
-def test_a_preview_that_fails_tells_pulumis_reason_and_its_part_of_a_plan_is_not_priced(
+def test_a_failed_preview_shows_pulumis_reason_and_its_partial_plan_is_not_priced(
     runner: Runner, fake: Any, plan: str
 ) -> None:
     """The engine writes its errors into the JSON; where it did not start, the JSON is empty."""
@@ -123,11 +123,11 @@ def test_a_preview_that_fails_tells_pulumis_reason_and_its_part_of_a_plan_is_not
     earlier.write_text(json.dumps(PLAN))  # as a runner that is not cleaned would have it
     runner.answers("preview", plan)
     runner.ends(preview=6, cost=1)
-    ended, said = preview_job(runner, fake)
-    assert ended in (6, 1)
-    assert "'pulumi preview' of stack 'standard' ended with 6" in said
-    assert ("TIER036 models[0]: the weights do not fit" in said) == (plan == json.dumps(PLAN))
-    assert "policies were not checked" in said
+    result, output = preview_job(runner, fake)
+    assert result in (6, 1)
+    assert "'pulumi preview' of stack 'standard' ended with 6" in output
+    assert ("TIER036 models[0]: the weights do not fit" in output) == (plan == json.dumps(PLAN))
+    assert "policies were not checked" in output
     assert not [call for call in runner.calls if "--plan" in call]
     assert not earlier.exists()
     assert fake.calls == []
@@ -137,22 +137,22 @@ def test_a_preview_that_fails_tells_pulumis_reason_and_its_part_of_a_plan_is_not
 def test_a_budget_that_stops_the_preview_itself_still_has_its_comment(
     runner: Runner, fake: Any, cost: int
 ) -> None:
-    """The program refuses a tier over a mandatory budget, so there is no plan; the stack file's cost is told."""
+    """The program refuses a tier over a mandatory budget, so there is no plan; the stack file's cost is reported."""
     runner.ends(preview=1, cost=cost)
-    ended, said = preview_job(runner, fake)
-    assert ended != 0, said
+    result, output = preview_job(runner, fake)
+    assert result != 0, output
     (comment,) = fake.comments
     assert comment["body"].startswith(f"{MARKER}\n**The preview failed**")
     assert "## Cost of the stack file" in comment["body"]
-    assert ("over budget" in said) == (cost == 3)
+    assert ("over budget" in output) == (cost == 3)
 
 
-def test_a_cost_that_cannot_be_told_leaves_the_comment_as_it_was(runner: Runner, fake: Any) -> None:
+def test_a_cost_that_cannot_be_computed_leaves_the_comment_as_it_was(runner: Runner, fake: Any) -> None:
     runner.answers("cost", "")
     runner.ends(cost=1)
-    ended, said = preview_job(runner, fake)
-    assert ended == 1
-    assert "could not be computed ('tierup cost' ended with 1)" in said
+    result, output = preview_job(runner, fake)
+    assert result == 1
+    assert "could not be computed ('tierup cost' ended with 1)" in output
     assert fake.calls == []
 
 
@@ -162,9 +162,9 @@ def test_a_comment_that_is_refused_fails_the_job_but_hides_no_verdict(
 ) -> None:
     fake.trouble.append(Trouble("POST", Answer(403, {"message": "no"})))
     runner.ends(cost=cost)
-    ended, said = preview_job(runner, fake)
-    assert ended == code
-    assert "could not be written" in said
+    result, output = preview_job(runner, fake)
+    assert result == code
+    assert "could not be written" in output
 
 
 def test_outside_of_a_pull_request_nothing_is_commented(runner: Runner) -> None:
@@ -180,12 +180,12 @@ def test_outside_of_a_pull_request_nothing_is_commented(runner: Runner) -> None:
 
 
 def test_without_a_token_for_comments_gitlab_says_where_the_text_is(runner: Runner) -> None:
-    ended = runner.gitlab("preview", CI_MERGE_REQUEST_IID="5", CI_MERGE_REQUEST_PROJECT_ID="7")
-    assert ended.code == 0
-    assert "no comment: TIERUP_COMMENT_TOKEN is not set; the text is in preview/comment.md" in ended.output
+    result = runner.gitlab("preview", CI_MERGE_REQUEST_IID="5", CI_MERGE_REQUEST_PROJECT_ID="7")
+    assert result.code == 0
+    assert "no comment: TIERUP_COMMENT_TOKEN is not set; the text is in preview/comment.md" in result.output
 
 
-def test_strict_is_handed_on(runner: Runner) -> None:
+def test_strict_is_passed_on(runner: Runner) -> None:
     assert runner.gitlab("preview", strict="true").code == 0
     assert runner.calls[-2].endswith("--format markdown --strict")
     runner.github("setup", "Write the kubeconfig")
@@ -201,26 +201,26 @@ def test_drift_fails_the_scheduled_job(runner: Runner) -> None:
     step = ("drift", "Compare the cluster with the stack")
     assert runner.github(*step).code == runner.gitlab("drift").code == 0
     runner.ends(drift=7)  # what pulumi 3.259 ends with where changes were proposed
-    for ended in (runner.github(*step), runner.gitlab("drift")):
-        assert ended.code == 7
-        assert "stack 'standard' has drifted, or could not be compared" in ended.output
+    for result in (runner.github(*step), runner.gitlab("drift")):
+        assert result.code == 7
+        assert "stack 'standard' has drifted, or could not be compared" in result.output
 
 
-def test_up_runs_without_questions(runner: Runner) -> None:
+def test_up_is_not_interactive(runner: Runner) -> None:
     runner.github("setup", "Write the kubeconfig")
-    for ended in (runner.github("up", "Update the stack"), runner.gitlab("up")):
-        assert ended.code == 0
+    for result in (runner.github("up", "Update the stack"), runner.gitlab("up")):
+        assert result.code == 0
         assert runner.calls[-1] == "pulumi up --stack standard --yes --non-interactive"
 
 
 def test_findings_are_written_before_the_step_fails(runner: Runner) -> None:
     runner.ends(plan=1)
-    ended = runner.github("findings", "Check the stack file")
-    assert ended.code == 1
+    result = runner.github("findings", "Check the stack file")
+    assert result.code == 1
     assert (runner.checkout / "findings.sarif").read_text() == (runner.world / "plan").read_text()
     assert (runner.checkout / "findings.sarif").read_text() == runner.left("GITHUB_STEP_SUMMARY")
-    ended = runner.gitlab("findings")
-    assert ended.code == 1
+    result = runner.gitlab("findings")
+    assert result.code == 1
     assert json.loads((runner.checkout / "gl-code-quality-report.json").read_text()) == []
 
 
@@ -240,8 +240,8 @@ def test_setup_puts_the_pinned_tools_on_the_path(runner: Runner) -> None:
 
 
 def test_the_kubeconfig_is_for_the_jobs_user_alone(runner: Runner) -> None:
-    ended = runner.github("setup", "Write the kubeconfig")
-    assert (ended.code, ended.output) == (0, "")
+    result = runner.github("setup", "Write the kubeconfig")
+    assert (result.code, result.output) == (0, "")
     file = runner.checkout / ".kubeconfig"
     assert file.read_text() == "kind: Config\nusers: []\n"
     assert file.stat().st_mode & 0o777 == 0o600
@@ -254,16 +254,16 @@ def test_the_kubeconfig_is_for_the_jobs_user_alone(runner: Runner) -> None:
 
 def code_quality(folder: Path) -> list[dict[str, Any]]:
     """GitLab's report of what the real `tierup plan` finds in the project in `folder`."""
-    words = [TIERUP, "plan", "--stack", "entry", "--json"]
-    plan = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False)
+    command = [TIERUP, "plan", "--stack", "entry", "--json"]
+    plan = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     script = [sys.executable, str(ROOT / "ci" / "shared" / "code_quality.py")]
-    ended = subprocess.run(script, input=plan.stdout, capture_output=True, text=True, check=True)
-    report: list[dict[str, Any]] = json.loads(ended.stdout)
+    result = subprocess.run(script, input=plan.stdout, capture_output=True, text=True, check=True)
+    report: list[dict[str, Any]] = json.loads(result.stdout)
     jsonschema.validate(report, CODE_QUALITY)
     return report
 
 
-def test_findings_of_a_real_stack_file_stand_at_their_lines_in_gitlabs_report(tmp_path: Path) -> None:
+def test_findings_of_a_real_stack_file_have_their_lines_in_gitlabs_report(tmp_path: Path) -> None:
     (tmp_path / "Pulumi.yaml").write_text((ROOT / "Pulumi.yaml").read_text())
     stack = tmp_path / "stacks" / "Pulumi.entry.yaml"
     stack.parent.mkdir()

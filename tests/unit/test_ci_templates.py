@@ -33,15 +33,15 @@ DEPENDABOT = "github.event.pull_request.user.login != 'dependabot[bot]'"
 
 def validate(schema: str, *files: Path) -> tuple[int, str]:
     """Against the forge's own schema as check-jsonschema carries it; nothing is downloaded."""
-    words = [str(BIN / "check-jsonschema"), "--builtin-schema", f"vendor.{schema}", *map(str, files)]
-    ended = subprocess.run(words, capture_output=True, text=True, check=False)
-    return ended.returncode, ended.stdout + ended.stderr
+    command = [str(BIN / "check-jsonschema"), "--builtin-schema", f"vendor.{schema}", *map(str, files)]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    return result.returncode, result.stdout + result.stderr
 
 
 def test_the_workflows_and_the_action_are_valid_for_github(tmp_path: Path) -> None:
     for schema, files in (("github-workflows", WORKFLOWS), ("github-actions", [ACTION])):
-        status, said = validate(schema, *files)
-        assert status == 0, said
+        status, output = validate(schema, *files)
+        assert status == 0, output
     broken = tmp_path / "broken.yml"
     broken.write_text(STACK.read_text().replace("runs-on: ubuntu-24.04", "run-on: ubuntu-24.04", 1))
     assert validate("github-workflows", broken)[0] == 1
@@ -51,40 +51,40 @@ def test_the_template_is_valid_for_gitlab(tmp_path: Path) -> None:
     for number, text in enumerate(gitlab_documents(stack="standard", strict="false")):
         file = tmp_path / f"{number}.yml"
         file.write_text(text)
-        status, said = validate("gitlab-ci", file)
-        assert status == 0, said
+        status, output = validate("gitlab-ci", file)
+        assert status == 0, output
     file.write_text(text.replace("when: manual", "when: by-hand"))
     assert validate("gitlab-ci", file)[0] == 1
 
 
 def actionlint(folder: Path) -> tuple[int, str]:
-    """What actionlint, with shellcheck for each `run`, says of the templates where a user would put them."""
+    """The output of actionlint, with shellcheck for each `run`, for the templates where a user puts them."""
     try:
         program = tool("actionlint")
     except ToolMissing as missing:
         pytest.skip(f"NOT PROVEN, actionlint is not there: run `make toolchain` ({missing})")
-    words = [str(program), "-shellcheck", str(BIN / "shellcheck"), "-pyflakes", "", "-no-color"]
-    ended = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False)
-    return ended.returncode, ended.stdout + ended.stderr
+    command = [str(program), "-shellcheck", str(BIN / "shellcheck"), "-pyflakes", "", "-no-color"]
+    result = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    return result.returncode, result.stdout + result.stderr
 
 
 def test_actionlint_finds_nothing_in_the_workflows_and_their_shell(tmp_path: Path) -> None:
-    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)  # it looks for a repository's root
+    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)  # it searches for a repository's root
     shutil.copytree(CI, tmp_path / "ci")
     placed = tmp_path / ".github" / "workflows"
     shutil.copytree(CI / "github" / "workflows", placed)
     assert actionlint(tmp_path) == (0, "")
     stack = placed / "tierup-stack.yml"
     stack.write_text(stack.read_text().replace("secrets.KUBECONFIG", "secrets.KUBECONFG", 1))
-    status, said = actionlint(tmp_path)
+    status, output = actionlint(tmp_path)
     assert status == 1
-    assert "kubeconfg" in said.lower()
+    assert "kubeconfg" in output.lower()
 
 
 @pytest.mark.parametrize("script", sorted(CI.rglob("*.sh")), ids=lambda script: str(script.relative_to(CI)))
 def test_shellcheck_finds_nothing_and_errors_end_each_script(script: Path) -> None:
-    ended = subprocess.run([BIN / "shellcheck", script], capture_output=True, text=True, check=False)
-    assert (ended.returncode, ended.stdout) == (0, "")
+    result = subprocess.run([BIN / "shellcheck", script], capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stdout) == (0, "")
     assert "\nset -euo pipefail\n" in script.read_text()
 
 
@@ -94,9 +94,9 @@ def test_shellcheck_finds_nothing_in_what_actionlint_does_not_read() -> None:
     shells = ["\n".join([*job["before_script"], *job["script"]]) for job in jobs]
     shells += [step.run for step in github_steps() if step.job == "setup"]
     for shell in shells:
-        words = [str(BIN / "shellcheck"), "--shell=bash", "-"]
-        ended = subprocess.run(words, input=shell, capture_output=True, text=True, check=False)
-        assert (ended.returncode, ended.stdout) == (0, "")
+        command = [str(BIN / "shellcheck"), "--shell=bash", "-"]
+        result = subprocess.run(command, input=shell, capture_output=True, text=True, check=False)
+        assert (result.returncode, result.stdout) == (0, "")
 
 
 def test_every_step_of_several_lines_ends_with_its_first_error() -> None:
@@ -114,7 +114,7 @@ def test_other_peoples_actions_are_pinned_by_commit_with_the_version_beside_it()
         assert re.fullmatch(r"uses: (\./[\w./-]+|[\w-]+/[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+)", line), line
 
 
-def test_nothing_is_allowed_beyond_what_a_job_needs() -> None:
+def test_jobs_have_only_the_permissions_that_they_need() -> None:
     for file in WORKFLOWS:
         assert load(file)["permissions"] == {}
     assert {name: job["permissions"] for name, job in JOBS.items()} == {
@@ -125,7 +125,7 @@ def test_nothing_is_allowed_beyond_what_a_job_needs() -> None:
     }
     caller = load(CI / "github" / "workflows" / "tierup.yml")["jobs"]["stack"]
     granted = {key: value for job in JOBS.values() for key, value in job["permissions"].items()}
-    assert caller["permissions"] == granted, "a called workflow cannot take more than its caller gives"
+    assert caller["permissions"] == granted, "a called workflow cannot have more permissions than its caller"
     for job in JOBS.values():
         for step in job["steps"]:
             if str(step.get("uses")).startswith("actions/checkout@"):
@@ -138,7 +138,7 @@ def test_pull_requests_run_without_the_rights_of_the_base_branch() -> None:
         assert not {"pull_request_target", "workflow_run"} & set(events)
 
 
-def test_a_fork_meets_no_job_that_needs_a_secret() -> None:
+def test_a_fork_runs_no_job_that_needs_a_secret() -> None:
     """Findings need none; preview is guarded; drift and up never run for a pull request."""
     assert "secrets." not in yaml.safe_dump(JOBS["findings"])
     assert FORK in JOBS["preview"]["if"]
@@ -158,12 +158,14 @@ def test_secrets_and_inputs_reach_the_shell_only_as_variables() -> None:
         assert "INPUT" not in "\n".join(job["script"])
 
 
-def test_after_a_failed_step_the_verdict_the_plan_and_the_findings_are_still_told() -> None:
+def test_after_a_failed_step_the_verdict_the_plan_and_the_findings_are_still_reported() -> None:
     conditions = {step.get("name"): step.get("if", "") for job in JOBS.values() for step in job["steps"]}
     for name in ("Show the findings in the pull request", "Cost of the stack file", "Keep the plan"):
         assert "!cancelled()" in conditions[name]
     verdict = "${{ !cancelled() && steps.preview.outcome != 'skipped' }}"
-    assert conditions["Cost and policies"] == verdict, "and not where setup failed: there is no tierup then"
+    assert conditions["Cost and policies"] == verdict, (
+        "not after a failed setup: tierup is not installed then"
+    )
     assert not conditions["Update the stack"]
 
 

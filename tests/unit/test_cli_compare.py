@@ -1,4 +1,4 @@
-"""`tierup compare`: the table, the page, the JSON and the picture say the same, and a mistake is one message."""
+"""`tierup compare`: the table, the page, the JSON and the chart agree, and an error is one message."""
 
 import json
 import re
@@ -36,10 +36,10 @@ def _in_the_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
 
 
-def run(*words: str) -> str:
-    """What the command prints; its exceptions come through."""
-    chosen = [word for tier in TIERS for word in ("--stack", tier)] if "--stack" not in words else []
-    result = CliRunner(env={"COLUMNS": "200"}).invoke(app, [*words, *chosen], catch_exceptions=False)
+def run(*args: str) -> str:
+    """What the command prints; its exceptions are raised."""
+    chosen = [word for tier in TIERS for word in ("--stack", tier)] if "--stack" not in args else []
+    result = CliRunner(env={"COLUMNS": "200"}).invoke(app, [*args, *chosen], catch_exceptions=False)
     assert result.exit_code == 0, result.output
     return result.output
 
@@ -72,7 +72,7 @@ def test_json_by_either_name_is_the_same() -> None:
     assert [tier["stack"] for tier in json.loads(run("--json"))["tiers"]] == ["entry", "standard", "premium"]
 
 
-def test_stacks_are_chosen_by_name_and_told_once() -> None:
+def test_stacks_are_chosen_by_name_and_listed_once() -> None:
     read = json.loads(run("--json", "--stack", "premium", "--stack", "entry", "--stack", "premium"))
     assert [tier["stack"] for tier in read["tiers"]] == ["entry", "premium"]
 
@@ -105,18 +105,18 @@ def test_an_unknown_stack_is_one_message_with_the_names_there_are() -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("args", "message"),
     [
         (("--json", "--format", "svg"), "--json and --format svg differ"),
         (("--out", "no/such/folder/x"), "no/such/folder/x cannot be written: No such file"),
     ],
 )
-def test_a_mistake_is_one_sentence(words: tuple[str, ...], message: str) -> None:
+def test_a_mistake_is_one_sentence(args: tuple[str, ...], message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        CliRunner().invoke(app, list(words), catch_exceptions=False)
+        CliRunner().invoke(app, list(args), catch_exceptions=False)
 
 
-# The picture
+# The chart
 
 
 def texts(root: ET.Element, kind: str) -> list[ET.Element]:
@@ -135,12 +135,12 @@ def dots(root: ET.Element, kind: str) -> list[tuple[float, float]]:
 
 
 def read_off(pixel: float, ticks: list[tuple[float, float]]) -> float:
-    """The value at a pixel, by the ruler of the first and the last tick of a logarithmic axis."""
+    """The value at a pixel, from the first and the last tick of a logarithmic axis."""
     (start, low), (end, high) = ticks[0], ticks[-1]
     return float(low * (high / low) ** ((pixel - start) / (end - start)))
 
 
-def test_what_is_read_off_the_picture_is_what_the_json_says() -> None:
+def test_the_chart_has_the_figures_of_the_json() -> None:
     root, read = ET.fromstring(run("--format", "svg")), json.loads(run("--json"))["tiers"]
     users = [(float(item.get("x", "")), number(item.text)) for item in texts(root, "x-tick")]
     waits = [(float(item.get("y", "")) - 4, number(item.text)) for item in texts(root, "y-tick")]
@@ -160,8 +160,8 @@ def test_what_is_read_off_the_picture_is_what_the_json_says() -> None:
         assert read_off(right, users) == pytest.approx(tier["guide"]["users"]["high"], rel=0.02)
 
 
-def drawn(found: Any) -> ET.Element:
-    """A picture that is well-formed, inside its frame, each label on a line of its own."""
+def parsed_chart(found: Any) -> ET.Element:
+    """A chart that is well-formed, inside its frame, each label on a line of its own."""
     root = ET.fromstring(picture.render(found))
     width, height = float(root.get("width", "")), float(root.get("height", ""))
     numbers = re.findall(r"[ML]([\d.]+) ([\d.]+)", " ".join(p.get("d", "") for p in root.iter(f"{SVG}path")))
@@ -174,10 +174,10 @@ def drawn(found: Any) -> ET.Element:
 
 @pytest.mark.parametrize("case", VARIANTS, ids="-".join)
 def test_every_variant_can_be_drawn(case: tuple[str, str]) -> None:
-    drawn(compare([plan_of(*case)], load_catalog(), {}))
+    parsed_chart(compare([plan_of(*case)], load_catalog(), {}))
 
 
-def test_many_stacks_long_names_and_kept_by_nobody_can_be_drawn() -> None:
+def test_many_stacks_long_names_and_broken_promises_can_be_drawn() -> None:
     catalog = load_catalog()
     hasty = {"users": 5, "classes": {"chat": {"promptTokens": 512, "answerTokens": 200, "ttftMs": 1}}}
     hasty["classes"]["chat"] |= {"tpotMs": 50, "share": 1, "priority": 80}  # type: ignore[index]
@@ -185,21 +185,21 @@ def test_many_stacks_long_names_and_kept_by_nobody_can_be_drawn() -> None:
         resolve(parse(small_stack(stack=f"a-long-name-of-stack-{index}", workload=hasty)).config(), catalog)
         for index in range(8)
     ]
-    root = drawn(compare([*plans, plan_of("premium")], catalog, {}))
+    root = parsed_chart(compare([*plans, plan_of("premium")], catalog, {}))
     labels = [item.text or "" for item in texts(root, "knee-label")]
     assert labels.count("a-long-na… keeps no promise") == 8
     assert all(float(item.get("x", "")) >= 0 for item in texts(root, "knee-label"))
 
 
-def test_the_picture_is_white_and_told_in_words() -> None:
+def test_the_chart_has_a_white_background_and_a_description() -> None:
     root = ET.fromstring(run("--format", "svg"))
     panel = root.find(f"{SVG}rect")
     assert panel is not None
     assert panel.get("fill") == "#ffffff"
-    told = root.findtext(f"{SVG}desc")
-    assert told is not None
-    assert "entry: " in told
-    assert "the guide says 30 to 40" in told
+    description = root.findtext(f"{SVG}desc")
+    assert description is not None
+    assert "entry: " in description
+    assert "the guide says 30 to 40" in description
 
 
 def test_a_page_without_its_markers_is_refused() -> None:
@@ -211,8 +211,8 @@ def test_a_page_without_its_markers_is_refused() -> None:
             compare_markdown.between(page, "new")
 
 
-def test_the_readme_says_no_computed_figure_outside_its_markers() -> None:
-    """A figure that nothing renews grows old: those of the table stand only between the markers."""
+def test_the_readme_has_no_computed_figure_outside_its_markers() -> None:
+    """A figure that is not generated becomes outdated: those of the table are only between the markers."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     outside = text.partition(compare_markdown.BEGIN)[0] + text.partition(compare_markdown.END)[2]
     assert "docs/compare.svg" in outside

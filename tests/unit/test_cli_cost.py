@@ -1,4 +1,4 @@
-"""`tierup cost`: the same figures as text, JSON and a page, what has no price, and how it ends."""
+"""`tierup cost`: the same figures as text, JSON and a page, unpriced items, and exit codes."""
 
 import datetime
 import json
@@ -150,10 +150,10 @@ def test_what_has_no_price_is_named_and_counted(tierup: Command) -> None:
 
 @pytest.mark.parametrize("kind", ["text", "json", "markdown"])
 def test_strict_ends_with_four_and_names_them(tierup: Command, kind: str) -> None:
-    ended = tierup("cost", "--stack", "good", "--strict", "--format", kind)
-    assert ended.code == 4
-    assert ended.err == "error: 4 not priced: maintenance, labour, switch-ethernet, storage\n"
-    assert ended.out == tierup("cost", "--stack", "good", "--format", kind).out
+    result = tierup("cost", "--stack", "good", "--strict", "--format", kind)
+    assert result.code == 4
+    assert result.err == "error: 4 not priced: maintenance, labour, switch-ethernet, storage\n"
+    assert result.out == tierup("cost", "--stack", "good", "--format", kind).out
     assert tierup("cost", "--stack", "known", "--strict", "--format", kind).code == 0
 
 
@@ -166,19 +166,19 @@ def test_over_a_budget_the_cost_is_shown_and_ends_with_three(tierup: Command) ->
     assert "(got $2,000; allowed at least $2,770) - raise it to 2770, or use fewer servers" in text.err
     assert "servers in service" in text.out
     for kind in ("json", "markdown"):
-        ended = tierup("cost", "--stack", "dear", "--format", kind)
-        assert (ended.code, ended.err) == (3, "")
-        assert "TIER119" in ended.out
+        result = tierup("cost", "--stack", "dear", "--format", kind)
+        assert (result.code, result.err) == (3, "")
+        assert "TIER119" in result.out
     assert read(tierup, "dear")["ok"] is False
     assert tierup("cost", "--stack", "dear", "--strict").code == 3
     assert tierup("cost", "--stack", "enough").code == 0
 
 
 def test_an_advisory_budget_only_warns(tierup: Command) -> None:
-    ended = tierup("cost", "--stack", "warned")
-    assert (ended.code, ended.err) == (0, "")
-    assert "warning: TIER119 budget.monthlyUsd" in ended.out
-    assert "warning: TIER075 budget.capexUsd" in ended.out
+    result = tierup("cost", "--stack", "warned")
+    assert (result.code, result.err) == (0, "")
+    assert "warning: TIER119 budget.monthlyUsd" in result.out
+    assert "warning: TIER075 budget.capexUsd" in result.out
     assert tierup("plan", "--stack", "warned").code == 0
     assert tierup("plan", "--stack", "dear").code == 3
 
@@ -197,16 +197,16 @@ def test_old_prices_are_one_warning_that_can_be_accepted(
     assert read(tierup, "good")["findings"] == []
 
 
-def test_a_mistake_of_the_file_is_the_mistake_of_tierup_plan(tierup: Command) -> None:
+def test_errors_of_the_file_are_those_of_tierup_plan(tierup: Command) -> None:
     for stack, what in {
         "wrong": "TIER074 monitoring.mode",
         "typo": "TIER120 cost.quotes.electricty: there is no such price",
         "undated": "TIER004 cost.quotes.electricity.asOf: is missing",
         "absent": "TIER011",
     }.items():
-        ended = tierup("cost", "--stack", stack)
-        assert (ended.code, ended.out) == (1, "")
-        assert what in ended.err
+        result = tierup("cost", "--stack", stack)
+        assert (result.code, result.out) == (1, "")
+        assert what in result.err
     assert "did you mean 'electricity'?" in tierup("cost", "--stack", "typo").err
 
 
@@ -215,8 +215,8 @@ def test_a_quote_s_source_cannot_break_the_page(tierup: Command) -> None:
 
 
 def test_two_formats_at_once_are_a_usage_error(tierup: Command) -> None:
-    ended = tierup("cost", "--stack", "good", "--json", "--format", "markdown")
-    assert (ended.code, ended.err) == (2, "error: --json and --format markdown differ - give one\n")
+    result = tierup("cost", "--stack", "good", "--json", "--format", "markdown")
+    assert (result.code, result.err) == (2, "error: --json and --format markdown differ - give one\n")
 
 
 def test_the_page_s_example_is_a_stack_file_s(tierup: Command, tmp_path: Path) -> None:
@@ -238,8 +238,8 @@ def test_what_the_pages_call_runs(
     text = (ROOT / page).read_text(encoding="utf-8")
     calls = re.findall(r"tierup (cost --stack \w+)", text)
     assert calls
-    for words in calls:
-        assert Command(monkeypatch, capsys)(*words.split()).code == 0
+    for call in calls:
+        assert Command(monkeypatch, capsys)(*call.split()).code == 0
 
 
 def test_it_asks_no_cluster_and_needs_no_pulumi(monkeypatch: pytest.MonkeyPatch, tierup: Command) -> None:

@@ -1,4 +1,4 @@
-"""`tierup cost` beyond its lines: what is stated is used, formats agree, a mistake is one message, exports fit."""
+"""Options of `tierup cost`: given figures are used, formats agree, an error is one message, exports are valid."""
 
 import json
 from pathlib import Path
@@ -27,21 +27,19 @@ def tierup(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
     return Command(monkeypatch, capsys)
 
 
-def json_of(tierup: Command, *words: str) -> Any:
-    ended = tierup("cost", *words, "--json")
-    assert ended.code == 0
-    return json.loads(ended.out)
+def json_of(tierup: Command, *args: str) -> Any:
+    result = tierup("cost", *args, "--json")
+    assert result.code == 0
+    return json.loads(result.out)
 
 
-@pytest.mark.parametrize(
-    "words", [(), ("--utilisation", "0.5", "--api", "0.10/0.40")], ids=["plan", "stated"]
-)
-def test_json_keeps_its_committed_schema(tierup: Command, words: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("args", [(), ("--utilisation", "0.5", "--api", "0.10/0.40")], ids=["plan", "stated"])
+def test_json_keeps_its_committed_schema(tierup: Command, args: tuple[str, ...]) -> None:
     schema = json.loads((ROOT / "docs/cost.schema.json").read_text(encoding="utf-8"))
-    jsonschema.validate(json_of(tierup, "--stack", "entry", *words), schema)
+    jsonschema.validate(json_of(tierup, "--stack", "entry", *args), schema)
 
 
-def test_a_stated_utilisation_takes_the_place_of_the_plans(tierup: Command) -> None:
+def test_a_given_utilisation_replaces_the_plans(tierup: Command) -> None:
     (plan,) = json_of(tierup, "--stack", "entry")["outlook"]["tokens"]
     (half,) = json_of(tierup, "--stack", "entry", "--utilisation", "0.5")["outlook"]["tokens"]
     assert (plan["utilisationFrom"], half["utilisationFrom"]) == ("plan", "stated")
@@ -51,7 +49,7 @@ def test_a_stated_utilisation_takes_the_place_of_the_plans(tierup: Command) -> N
     assert abs(dec(spread) - 2 * dec(full)) <= dec("0.0002")  # both rounded
 
 
-def test_an_api_is_compared_only_where_its_price_is_stated(tierup: Command) -> None:
+def test_an_api_is_compared_only_if_its_price_is_given(tierup: Command) -> None:
     assert json_of(tierup, "--stack", "entry")["outlook"]["api"] is None
     api = json_of(tierup, "--stack", "entry", "--api", "0.10/0.40")["outlook"]["api"]
     assert (api["usdIn"], api["usdOut"]) == ("0.10", "0.40")
@@ -72,9 +70,9 @@ def test_three_years_are_the_sum_of_their_parts_and_of_their_hours(tierup: Comma
 
 
 def test_text_has_the_figures_of_the_json(tierup: Command) -> None:
-    words = ("--stack", "premium", "--api", "0.10/0.40")
-    outlook = json_of(tierup, *words)["outlook"]
-    text = tierup("cost", *words).out
+    args = ("--stack", "premium", "--api", "0.10/0.40")
+    outlook = json_of(tierup, *args)["outlook"]
+    text = tierup("cost", *args).out
     shown = [usd(dec(value)) for name, value in outlook["threeYears"].items() if name != "months"]
     shown += [usd(dec(case["usdPerHour"]), 4) for case in outlook["sensitivity"]]
     for item in outlook["tokens"]:
@@ -87,7 +85,7 @@ def test_text_has_the_figures_of_the_json(tierup: Command) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "what"),
+    ("args", "what"),
     [
         (("--utilisation", "0"), "--utilisation: utilisation is above 0 and at most 1 (got 0)"),
         (("--utilisation", "1.5"), "--utilisation: utilisation is above 0 and at most 1 (got 1.5)"),
@@ -102,22 +100,22 @@ def test_text_has_the_figures_of_the_json(tierup: Command) -> None:
         ),
     ],
 )
-def test_a_mistake_is_one_message(tierup: Command, words: tuple[str, ...], what: str) -> None:
-    ended = tierup("cost", "--stack", "entry", "--format", "markdown", *words)
-    assert (ended.code, ended.err) == (2, f"error: {what}\n")
+def test_a_mistake_is_one_message(tierup: Command, args: tuple[str, ...], what: str) -> None:
+    result = tierup("cost", "--stack", "entry", "--format", "markdown", *args)
+    assert (result.code, result.err) == (2, f"error: {what}\n")
 
 
-def test_focus_is_valid_and_tells_beside_it_what_it_leaves_out(tierup: Command) -> None:
-    ended = tierup("cost", "--stack", "standard", "--format", "focus")
-    rows = read(ended.out)
-    assert ended.err == "note: no price, so not included: maintenance, labour, switch-ethernet, storage\n"
+def test_focus_is_valid_and_names_what_it_leaves_out(tierup: Command) -> None:
+    result = tierup("cost", "--stack", "standard", "--format", "focus")
+    rows = read(result.out)
+    assert result.err == "note: no price, so not included: maintenance, labour, switch-ethernet, storage\n"
     assert rows[0]["BillingPeriodStart"] == "2026-11-01T00:00:00Z"
     total = dec(json_of(tierup, "--stack", "standard")["totals"]["usdPerHour"]) * 720
     effective = sum((dec(row["EffectiveCost"]) for row in rows), dec(0))
     assert abs(effective - total) < dec("0.01")
 
 
-def test_opencost_is_a_file_of_texts_for_its_custom_provider(tierup: Command) -> None:
+def test_opencost_is_a_file_of_strings_for_its_custom_provider(tierup: Command) -> None:
     pricing = json.loads(tierup("cost", "--stack", "premium", "--format", "opencost").out)
     assert pricing["provider"] == "custom"
     assert all(isinstance(value, str) for value in pricing.values())
@@ -127,8 +125,8 @@ def test_opencost_is_a_file_of_texts_for_its_custom_provider(tierup: Command) ->
 
 def test_the_page_may_have_several_tiers(tierup: Command, tmp_path: Path) -> None:
     page = tmp_path / "cost.html"
-    words = ("--stack", "entry", "--report", str(page), "--beside", "premium")
-    assert tierup("cost", *words).code == 0
+    args = ("--stack", "entry", "--report", str(page), "--beside", "premium")
+    assert tierup("cost", *args).code == 0
     text = page.read_text(encoding="utf-8")
     for stack in ("entry", "premium"):
         assert f'data-stack="{stack}"' in text

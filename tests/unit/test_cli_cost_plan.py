@@ -1,4 +1,4 @@
-"""`tierup cost --plan`: what a plan changes as text, JSON and comment, what it refuses, and how it ends."""
+"""`tierup cost --plan`: what a plan changes as text, JSON and comment, usage errors, and exit codes."""
 
 import json
 import re
@@ -76,7 +76,7 @@ def test_json_keeps_its_committed_schema_and_its_differences_are_exact(project: 
         assert abs(monthly - Decimal(report["total"]["now"]["usdPerMonth"])) <= Decimal("0.05")
 
 
-def test_now_is_what_the_stack_file_itself_costs(project: Project) -> None:
+def test_the_new_cost_is_that_of_the_stack_file(project: Project) -> None:
     alone = json.loads(project.tierup("cost", "--stack", "entry", "--json").out)
     report = read(project, golden("no_op"))
     assert report["total"]["now"]["usdPerMonth"] == alone["totals"]["usdPerMonth"]
@@ -84,23 +84,23 @@ def test_now_is_what_the_stack_file_itself_costs(project: Project) -> None:
     assert report["now"]["unpriced"] == alone["unpriced"]
 
 
-def test_a_person_reads_what_a_change_costs_and_what_is_not_known(project: Project) -> None:
-    ended = project.tierup("cost", "--plan", golden("scale"), "--stack", "entry")
-    assert (ended.code, ended.err) == (0, "")
-    shown = ended.out.splitlines()
+def test_text_shows_what_a_change_costs_and_what_is_unknown(project: Project) -> None:
+    result = project.tierup("cost", "--plan", golden("scale"), "--stack", "entry")
+    assert (result.code, result.err) == (0, "")
+    shown = result.out.splitlines()
     assert shown[0].startswith("entry: +$681.96 a month, and what is not priced: $681.97")
     assert "  servers: 1 x entry-2x-rtx-4090 -> 2 x entry-2x-rtx-4090" in shown
     assert "  GPUs that models hold: 2 -> 4" in shown
     assert "  resources: 4 create, 4 delete, 35 same, 8 update" in shown
-    assert re.search(r"^nodes +\$312.50 +\$625.00 +\+\$312.50 +\+\$15,000.00", ended.out, re.MULTILINE)
-    assert re.search(r"^labour +not priced +not priced +not priced", ended.out, re.MULTILINE)
+    assert re.search(r"^nodes +\$312.50 +\$625.00 +\+\$312.50 +\+\$15,000.00", result.out, re.MULTILINE)
+    assert re.search(r"^labour +not priced +not priced +not priced", result.out, re.MULTILINE)
     assert "no change of the monthly cost" in project.tierup("cost", "--plan", golden("no_op")).out
     foreign = project.tierup("cost", "--plan", golden("foreign")).out
     assert foreign.startswith("foreign: what changes is not priced: not priced\n")
     assert "kubernetes:acme.example.com/v1:Database orders" in foreign
 
 
-def test_the_comment_begins_with_its_mark_and_its_summary_and_folds_the_rest(project: Project) -> None:
+def test_the_comment_begins_with_its_marker_and_its_summary_and_folds_the_rest(project: Project) -> None:
     first = project.tierup("cost", "--plan", golden("scale"), "--format", "markdown").out
     second = project.tierup("cost", "--plan", golden("delete"), "--format", "markdown").out
     for comment in (first, second):
@@ -128,11 +128,11 @@ def test_a_comment_of_a_plan_of_thousands_stays_under_the_limit_and_counts_what_
     assert listed + int(left_out) == 4000
     assert comment.count("<details>") == comment.count("</details>") == 3
     assert "| electricity |" in comment.partition("Prices used")[2], (
-        "what is short is whole, wherever it stands"
+        "short tables are complete, wherever they are"
     )
 
 
-def test_names_out_of_a_plan_cannot_write_the_comment(project: Project) -> None:
+def test_names_in_a_plan_cannot_add_markup_to_the_comment(project: Project) -> None:
     name = "x</details>|<img src=y>\n## [free](https://example.com) `@all` " + "long" * 200
     state = {"urn": f"urn:pulumi:entry::p::a:b:C::{name}", "type": "a:b:C", "custom": True}
     steps = [{"op": "create", "urn": state["urn"], "newState": state}]
@@ -160,27 +160,27 @@ def test_names_out_of_a_plan_cannot_write_the_comment(project: Project) -> None:
         ("maxIncreaseUsdPerMonth: 681, mode: advisory", "scale", 0, ""),
     ],
 )
-def test_a_budget_is_held_against_what_will_be(
+def test_a_budget_applies_to_the_new_cost(
     project: Project, budget: str, plan: str, code: int, message: str
 ) -> None:
     project.budget(budget)
-    ended = project.tierup("cost", "--plan", golden(plan), "--stack", "entry", "--strict")
-    assert ended.code == (code if code else 4), "what is not priced counts only where no budget is exceeded"
-    assert message in ended.err
+    result = project.tierup("cost", "--plan", golden(plan), "--stack", "entry", "--strict")
+    assert result.code == (code if code else 4), "unpriced resources count only if no budget is exceeded"
+    assert message in result.err
     assert project.tierup("cost", "--plan", golden(plan), "--stack", "entry").code == code
     assert project.tierup("cost", "--plan", golden(plan)).code == 0, (
         "without the stack's file there is no budget"
     )
 
 
-def test_strict_ends_with_4_where_what_will_be_is_not_priced_and_names_it(project: Project) -> None:
-    ended = project.tierup("cost", "--plan", golden("foreign"), "--strict")
-    assert ended.code == 4
-    assert "error: 5 not priced: " in ended.err
-    assert "kubernetes:networking.k8s.io/v1:Ingress shop" in ended.err
+def test_strict_ends_with_4_if_new_resources_have_no_price_and_names_them(project: Project) -> None:
+    result = project.tierup("cost", "--plan", golden("foreign"), "--strict")
+    assert result.code == 4
+    assert "error: 5 not priced: " in result.err
+    assert "kubernetes:networking.k8s.io/v1:Ingress shop" in result.err
     priced = [{"op": "delete", "urn": "urn:pulumi:s::p::a:b:C::x", "oldState": _state()}]
     path = project.plan({"steps": priced, "changeSummary": {"delete": 1}})
-    assert project.tierup("cost", "--plan", path, "--strict").code == 0, "it was not priced, and it goes"
+    assert project.tierup("cost", "--plan", path, "--strict").code == 0, "it had no price, and it is deleted"
 
 
 def _state() -> dict[str, Any]:
@@ -188,7 +188,7 @@ def _state() -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("args", "message"),
     [
         (("--plan", "none.json"), "none.json cannot be read: No such file"),
         (
@@ -207,12 +207,12 @@ def _state() -> dict[str, Any]:
         ((), "name a stack (--stack) or a plan (--plan)"),
     ],
 )
-def test_what_cannot_be_done_is_one_message(project: Project, words: tuple[str, ...], message: str) -> None:
-    ended = project.tierup("cost", *words)
-    assert (ended.code, ended.out) == (2, "")
-    assert ended.err.startswith("error: ")
-    assert message in ended.err
-    assert len(ended.err.splitlines()) == 1
+def test_a_usage_error_is_one_message(project: Project, args: tuple[str, ...], message: str) -> None:
+    result = project.tierup("cost", *args)
+    assert (result.code, result.out) == (2, "")
+    assert result.err.startswith("error: ")
+    assert message in result.err
+    assert len(result.err.splitlines()) == 1
 
 
 @pytest.mark.parametrize(
@@ -226,7 +226,7 @@ def test_what_cannot_be_done_is_one_message(project: Project, words: tuple[str, 
 def test_a_preview_is_run_for_its_plan(
     project: Project, monkeypatch: pytest.MonkeyPatch, script: str | None, code: int, message: str
 ) -> None:
-    """A fake pulumi, which knows this one command; the real one is asked in tests/control_plane."""
+    """A fake pulumi, which knows this one command; tests/control_plane runs the real one."""
     tools = project.folder / "tools"
     tools.mkdir()
     if script is not None:
@@ -235,22 +235,22 @@ def test_a_preview_is_run_for_its_plan(
         fake.write_text(f'#!/bin/sh\nPATH=/bin:/usr/bin\n[ "$*" = "{wanted}" ] || exit 9\n{script}\n')
         fake.chmod(0o755)
     monkeypatch.setenv("PATH", str(tools))
-    ended = project.tierup("cost", "--stack", "entry", "--preview")
-    assert ended.code == code, ended
-    assert message in (ended.out if code == 0 else ended.err)
+    result = project.tierup("cost", "--stack", "entry", "--preview")
+    assert result.code == code, result
+    assert message in (result.out if code == 0 else result.err)
 
 
 def test_a_stack_without_resources_has_a_plan_too(project: Project) -> None:
     path = project.plan({"changeSummary": {}, "steps": None})
-    ended = project.tierup("cost", "--plan", path, "--stack", "entry")
-    assert ended.code == 0
-    assert ended.out.startswith("entry: no change of the monthly cost: $0.00\n")
+    result = project.tierup("cost", "--plan", path, "--stack", "entry")
+    assert result.code == 0
+    assert result.out.startswith("entry: no change of the monthly cost: $0.00\n")
     nameless = project.tierup("cost", "--plan", path)
     assert nameless.code == 2
     assert "has no resources, so its stack is not known" in nameless.err
 
 
-def test_secrets_of_a_plan_are_never_told(project: Project) -> None:
+def test_secrets_of_a_plan_are_never_shown(project: Project) -> None:
     token = "hf_abcdefghijklmnopqrstuvwxyz"
     state = {**_state(), "urn": f"urn:pulumi:s::p::a:b:C::{token}"}
     path = project.plan(

@@ -1,4 +1,4 @@
-"""What the command says of itself: help with examples that work, exit codes, completion, colours, usage errors."""
+"""The command line itself: help with examples that work, exit codes, completion, colours, usage errors."""
 
 import os
 import pty
@@ -20,14 +20,14 @@ ROOT = Path(__file__).parents[2]
 TIERUP = str(Path(sys.prefix) / "bin" / "tierup")
 
 
-def commands(group: Any = app, words: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Every command and group of commands, with the words that call it."""
-    yield words, group
+def commands(group: Any = app, args: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Every command and group of commands, with the arguments that call it."""
+    yield args, group
     for name in getattr(group, "commands", {}):
-        yield from commands(group.load(name), (*words, name))
+        yield from commands(group.load(name), (*args, name))
 
 
-EVERY = [pytest.param(words, command, id=" ".join(("tierup", *words))) for words, command in commands()]
+EVERY = [pytest.param(args, command, id=" ".join(("tierup", *args))) for args, command in commands()]
 
 
 @pytest.fixture
@@ -38,70 +38,70 @@ def tierup(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
 
 
 def test_there_are_commands() -> None:
-    names = {" ".join(words) for words, _ in commands()}
+    names = {" ".join(args) for args, _ in commands()}
     assert {"plan", "render", "size", "local", "local up", "local status"} <= names
 
 
-@pytest.mark.parametrize(("words", "command"), EVERY)
-def test_every_command_and_option_has_help(words: tuple[str, ...], command: Any) -> None:
+@pytest.mark.parametrize(("args", "command"), EVERY)
+def test_every_command_and_option_has_help(args: tuple[str, ...], command: Any) -> None:
     assert command.help
     for option in command.params:
-        assert getattr(option, "help", None), f"{words}: {option.name}"
+        assert getattr(option, "help", None), f"{args}: {option.name}"
 
 
-@pytest.mark.parametrize(("words", "command"), EVERY)
-def test_every_command_has_an_example_that_parses(words: tuple[str, ...], command: Any) -> None:
+@pytest.mark.parametrize(("args", "command"), EVERY)
+def test_every_command_has_an_example_that_parses(args: tuple[str, ...], command: Any) -> None:
     examples = [line.strip() for line in command.epilog.splitlines() if "tierup " in line]
     assert examples
     for line in examples:
-        said = re.sub(r'^eval "\$\((.*)\)"$', r"\1", line)
-        name, *rest = shlex.split(said.partition(" | ")[0].partition(" > ")[0])
+        command_line = re.sub(r'^eval "\$\((.*)\)"$', r"\1", line)
+        name, *rest = shlex.split(command_line.partition(" | ")[0].partition(" > ")[0])
         assert name == "tierup"
-        assert tuple(rest[: len(words)]) == words
+        assert tuple(rest[: len(args)]) == args
         if rest == ["--install-completion"]:
             continue  # it would write into the shell's settings
         target: Any = app
         while rest and rest[0] in getattr(target, "commands", {}):
             target = target.load(rest.pop(0))
-        with target.make_context(name, rest):  # a word it does not know is an error
+        with target.make_context(name, rest):  # an unknown argument is an error
             pass
 
 
 def test_the_help_has_the_exit_codes(tierup: Command) -> None:
-    ended = tierup("--help")
-    assert ended.code == 0
-    assert "Exit codes: 0 ok, 1 bad config or findings, 2 usage, 3 over budget" in ended.out
-    assert "--install-completion" in ended.out
+    result = tierup("--help")
+    assert result.code == 0
+    assert "Exit codes: 0 ok, 1 bad config or findings, 2 usage, 3 over budget" in result.out
+    assert "--install-completion" in result.out
 
 
 @pytest.mark.parametrize(
-    ("words", "command"), [item for item in EVERY if isinstance(item.values[1], LazyGroup)]
+    ("args", "command"), [item for item in EVERY if isinstance(item.values[1], LazyGroup)]
 )
 def test_a_group_lists_its_commands_in_lines_that_are_not_cut(
-    tierup: Command, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], command: Any
+    tierup: Command, monkeypatch: pytest.MonkeyPatch, args: tuple[str, ...], command: Any
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
-    ended = tierup(*words, "--help")
+    result = tierup(*args, "--help")
     for name in command.commands:
-        (line,) = re.findall(rf"^  {name} .*", ended.out, re.MULTILINE)
+        (line,) = re.findall(rf"^  {name} .*", result.out, re.MULTILINE)
         assert line.endswith(".")
         assert not line.endswith("...")
 
 
-def imported(*words: str, **more: str) -> set[str]:
+def imported(*args: str, **more: str) -> set[str]:
     """Names of the modules, with those above them, that are imported when the command has ended."""
     code = (
         "import atexit, sys; from tierup.cli import main; sys.argv[0] = 'tierup'; "
         "atexit.register(lambda: print('\\n'.join(sys.modules), file=sys.stderr)); main()"
     )
-    command = [sys.executable, "-c", code, *words]
-    ended = subprocess.run(
+    command = [sys.executable, "-c", code, *args]
+    result = subprocess.run(
         command, cwd=ROOT, env={**os.environ, **more}, text=True, capture_output=True, check=True
     )
-    return set(ended.stderr.split())
+    return set(result.stderr.split())
 
 
-# What a command needs and its help does not.
+# Imported by commands, but not by their help.
 HEAVY = {
     "grpc",
     "jinja2",
@@ -117,19 +117,19 @@ COMPLETE = {"_TIERUP_COMPLETE": "complete_bash", "COMP_WORDS": "tierup pl", "COM
 
 
 @pytest.mark.parametrize(
-    ("words", "variables"),
+    ("args", "variables"),
     [(["--help"], {}), (["local", "--help"], {}), (["dev", "up", "--help"], {}), ([], COMPLETE)],
     ids=["help", "help of a group", "help of a command", "completion"],
 )
 def test_help_and_completion_import_no_command_that_they_do_not_run(
-    words: list[str], variables: dict[str, str]
+    args: list[str], variables: dict[str, str]
 ) -> None:
-    modules = imported(*words, **variables)
+    modules = imported(*args, **variables)
     assert not modules & HEAVY
-    if words == ["--help"]:
+    if args == ["--help"]:
         assert "pydantic" not in modules  # elsewhere Typer itself checks options with it
     ours = {name for name in modules if name.split(".")[0] in ("tierup", "loadtest", "components")}
-    called = {f"tierup.cli.{'.'.join(words[:end])}" for end in range(1, len(words))}
+    called = {f"tierup.cli.{'.'.join(args[:end])}" for end in range(1, len(args))}
     light = {f"tierup.cli.{name}" for name in ("exits", "lazy", "project")}
     assert ours <= {"tierup", "tierup.cli", "tierup.findings", "tierup.findings.model"} | light | called
 
@@ -141,7 +141,7 @@ def test_a_command_imports_what_it_runs() -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("args", "message"),
     [
         (("plan",), "Missing option '--stack'"),
         (("plan", "--stak", "entry"), "No such option: --stak"),
@@ -152,12 +152,12 @@ def test_a_command_imports_what_it_runs() -> None:
     ],
 )
 def test_a_usage_error_is_one_message_and_exit_code_2(
-    tierup: Command, words: tuple[str, ...], message: str
+    tierup: Command, args: tuple[str, ...], message: str
 ) -> None:
-    ended = tierup(*words)
-    assert (ended.code, ended.out) == (2, "")
-    assert message in ended.err
-    assert "Traceback" not in ended.err
+    result = tierup(*args)
+    assert (result.code, result.out) == (2, "")
+    assert message in result.err
+    assert "Traceback" not in result.err
 
 
 def test_outside_of_a_project_is_a_usage_error(
@@ -165,9 +165,9 @@ def test_outside_of_a_project_is_a_usage_error(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     for kind in ("text", "sarif"):
-        ended = tierup("plan", "--stack", "entry", "--format", kind)
-        assert (ended.code, ended.out) == (2, "")
-        assert "no Pulumi.yaml in" in ended.err
+        result = tierup("plan", "--stack", "entry", "--format", kind)
+        assert (result.code, result.out) == (2, "")
+        assert "no Pulumi.yaml in" in result.err
 
 
 @pytest.mark.parametrize(
@@ -175,44 +175,46 @@ def test_outside_of_a_project_is_a_usage_error(
     [("tierup pl", {"plan"}), ("tierup plan --stack ", {"entry", "standard", "premium"})],
 )
 def test_the_shell_completes_commands_and_stacks(typed: str, proposed: set[str]) -> None:
-    asked = {"_TIERUP_COMPLETE": "complete_bash", "COMP_WORDS": typed, "COMP_CWORD": str(typed.count(" "))}
-    env = {**os.environ, **asked}
-    ended = subprocess.run([TIERUP], cwd=ROOT, env=env, text=True, capture_output=True, check=False)
-    assert proposed <= set(ended.stdout.split())
+    variables = {
+        "_TIERUP_COMPLETE": "complete_bash",
+        "COMP_WORDS": typed,
+        "COMP_CWORD": str(typed.count(" ")),
+    }
+    env = {**os.environ, **variables}
+    result = subprocess.run([TIERUP], cwd=ROOT, env=env, text=True, capture_output=True, check=False)
+    assert proposed <= set(result.stdout.split())
 
 
-def on_a_terminal(*words: str, **more: str) -> str:
+def on_a_terminal(*args: str, **more: str) -> str:
     """What the command prints to a terminal."""
     ours, theirs = pty.openpty()
     kept = {key: value for key, value in os.environ.items() if key not in ("NO_COLOR", "FORCE_COLOR")}
     env = {**kept, "TERM": "xterm-256color", **more}
-    with subprocess.Popen([TIERUP, *words], cwd=ROOT, env=env, stdout=theirs, stderr=theirs) as running:
+    with subprocess.Popen([TIERUP, *args], cwd=ROOT, env=env, stdout=theirs, stderr=theirs) as running:
         os.close(theirs)
-        told = b""
+        output = b""
         while True:
             try:
                 part = os.read(ours, 65536)
-            except OSError:  # Linux's word for the end of a terminal
+            except OSError:  # Linux raises this when the terminal is closed
                 break
             if not part:
                 break
-            told += part
+            output += part
     os.close(ours)
-    assert running.returncode == 0, told
-    return told.decode()
+    assert running.returncode == 0, output
+    return output.decode()
 
 
 def test_colours_are_for_terminals_and_not_where_they_are_unwanted(tierup: Command) -> None:
-    words = ("size", "--gpu", "l4")
-    assert "\x1b[" in on_a_terminal(*words)
-    assert "\x1b[" not in on_a_terminal(*words, NO_COLOR="1")
-    assert "\x1b[" not in tierup(*words).out
+    args = ("size", "--gpu", "l4")
+    assert "\x1b[" in on_a_terminal(*args)
+    assert "\x1b[" not in on_a_terminal(*args, NO_COLOR="1")
+    assert "\x1b[" not in tierup(*args).out
     assert not re.search("\x1b\\[[0-9;]*3[0-7]m", on_a_terminal("--help", NO_COLOR="1"))
 
 
-def test_the_state_of_local_clusters_is_data_too(
-    tierup: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_local_status_prints_json(tierup: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    ended = tierup("local", "status", "--json")
-    assert (ended.code, ended.out) == (0, "[]\n")
+    result = tierup("local", "status", "--json")
+    assert (result.code, result.out) == (0, "[]\n")

@@ -1,4 +1,4 @@
-"""What `tierup loadtest` and `tierup tune` refuse before anything is sent, and what `tune` prints."""
+"""Usage errors of `tierup loadtest` and `tierup tune` before anything is sent, and the output of `tune`."""
 
 import json
 import shlex
@@ -30,7 +30,7 @@ HERE = ("loadtest", "--stack", "standard", "--host", "http://127.0.0.1:1")
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("args", "message"),
     [
         ((*HERE, "--arrival", "open"), "--arrival open and --rate go together"),
         ((*HERE, "--rate", "2"), "--arrival open and --rate go together"),
@@ -46,9 +46,9 @@ HERE = ("loadtest", "--stack", "standard", "--host", "http://127.0.0.1:1")
     ],
 )
 def test_a_usage_error_is_one_message_and_sends_nothing(
-    tierup: Command, words: tuple[str, ...], message: str
+    tierup: Command, args: tuple[str, ...], message: str
 ) -> None:
-    ended = tierup(*words)
+    ended = tierup(*args)
     assert (ended.code, ended.out) == (2, "")
     assert message in ended.err
 
@@ -99,12 +99,12 @@ def test_tune_prints_the_patch_with_its_evidence_and_leaves_the_stack_file_alone
     for slots, late in ((8, 0.2), (16, 0.9)):
         run = results(STANDARD, ttft={"chat": late}, tpot={"chat": 0.1, "longform": 0.1}, slots=slots)
         Path(f"batch-{slots}.json").write_text(run.text(), encoding="utf-8")
-    words = ("tune", "--stack", "standard", "--from", "batch-8.json", "--from", "batch-16.json")
-    ended = tierup(*words)
+    args = ("tune", "--stack", "standard", "--from", "batch-8.json", "--from", "batch-16.json")
+    ended = tierup(*args)
     assert (ended.code, ended.err) == (0, "")
     assert "models[0].maxNumSeqs: 16 -> 8\n  measured  kept; p95 of chat TTFT 0.20" in ended.out
-    told = json.loads(tierup(*words, "--json").out)
-    assert [item["change"] for item in told["proposals"]] == ["models[0].maxNumSeqs: 16 -> 8"]
+    result = json.loads(tierup(*args, "--json").out)
+    assert [item["change"] for item in result["proposals"]] == ["models[0].maxNumSeqs: 16 -> 8"]
     assert Path("stacks/Pulumi.standard.yaml").read_bytes() == before
 
 

@@ -1,4 +1,4 @@
-"""`tierup plan` in every format: where it is printed, what it says of a bad file, and the exit code for CI."""
+"""`tierup plan` in every format: where it is printed, its output for a bad file, and the exit code for CI."""
 
 import json
 import re
@@ -35,14 +35,14 @@ def tierup(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], 
     return Command(monkeypatch, capsys)
 
 
-def test_text_is_the_default_and_tells_warnings_on_standard_output(tierup: Command) -> None:
+def test_text_is_the_default_and_prints_warnings_on_standard_output(tierup: Command) -> None:
     plain = tierup("plan", "--stack", "good")
     assert (plain.code, plain.err) == (0, "")
     assert "warning: TIER052 nodes.count" in plain.out
     assert tierup("plan", "--stack", "good", "--format", "text") == plain
 
 
-def test_text_tells_errors_on_standard_error_only(tierup: Command) -> None:
+def test_text_prints_errors_on_standard_error_only(tierup: Command) -> None:
     ended = tierup("plan", "--stack", "typo")
     assert (ended.code, ended.out) == (1, "")
     assert ended.err.startswith("stack 'typo' has 1 problem:\n  - TIER005 workload.users: ")
@@ -70,26 +70,26 @@ CASES: list[tuple[str, int, list[str], int | None]] = [
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case[0])
-def test_json_tells_everything_on_standard_output_with_the_exit_code(
+def test_json_prints_everything_on_standard_output_with_the_exit_code(
     tierup: Command, case: tuple[str, int, list[str], int | None]
 ) -> None:
     stack, code, errors, line = case
     ended = tierup("plan", "--stack", stack, "--format", "json")
     assert (ended.code, ended.err) == (code, "")
     tree = json.loads(ended.out)
-    told = {
+    by_severity = {
         kind: [item for item in tree["findings"] if item["severity"] == kind] for kind in ("error", "warning")
     }
-    assert [item["code"] for item in told["error"]] == errors
-    assert [item["line"] for item in told["error"]][:1] == ([line] if errors else [])
+    assert [item["code"] for item in by_severity["error"]] == errors
+    assert [item["line"] for item in by_severity["error"]][:1] == ([line] if errors else [])
     readable = stack not in ("torn", "absent")
-    assert ("TIER052" in [item["code"] for item in told["warning"]]) is readable
+    assert ("TIER052" in [item["code"] for item in by_severity["warning"]]) is readable
     assert tree["ok"] is (code == 0)
     assert ("models" in tree) is (code == 0)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case[0])
-def test_sarif_and_markdown_tell_what_json_tells(
+def test_sarif_and_markdown_have_the_findings_of_json(
     tierup: Command, case: tuple[str, int, list[str], int | None]
 ) -> None:
     stack, code, _, _ = case
@@ -100,9 +100,9 @@ def test_sarif_and_markdown_tell_what_json_tells(
     results = json.loads(scanned.out)["runs"][0]["results"]
     assert [item["ruleId"] for item in results] == [item["code"] for item in found]
     for result, item in zip(results, found, strict=True):
-        place = result["locations"][0]["physicalLocation"]
-        assert place["artifactLocation"]["uri"] == f"stacks/Pulumi.{stack}.yaml"
-        assert place.get("region") == (None if item["line"] is None else {"startLine": item["line"]})
+        location = result["locations"][0]["physicalLocation"]
+        assert location["artifactLocation"]["uri"] == f"stacks/Pulumi.{stack}.yaml"
+        assert location.get("region") == (None if item["line"] is None else {"startLine": item["line"]})
     rows = [line for line in comment.out.splitlines() if re.match(r"\| .*TIER\d+ \|", line)]
     assert [re.findall(r"TIER\d+", row)[0] for row in rows] == [item["code"] for item in found]
 
@@ -127,7 +127,7 @@ def test_an_unknown_format_is_a_usage_error(tierup: Command) -> None:
 
 
 @pytest.mark.parametrize("name", ["text", "json", "markdown", "sarif"])
-def test_no_format_tells_a_secret_of_the_file(tierup: Command, name: str) -> None:
+def test_no_format_shows_a_secret_of_the_file(tierup: Command, name: str) -> None:
     ended = tierup("plan", "--stack", "leaky", "--format", name)
     assert ended.code == 1
     assert "TIER008" in ended.out + ended.err

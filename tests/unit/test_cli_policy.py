@@ -1,4 +1,4 @@
-"""`tierup policy`: plans that the real engine made, other people's and ours, and stack files."""
+"""`tierup policy`: plans of the real engine, ours and foreign ones, and stack files."""
 
 import json
 from pathlib import Path
@@ -29,7 +29,7 @@ def test_a_plan_of_ours_passes(tierup: Command, plan: str) -> None:
     assert "violations: 0 (0 mandatory, 0 advisory)" in ended.out
 
 
-def test_a_plan_of_somebody_else_does_not(tierup: Command) -> None:
+def test_a_foreign_plan_does_not_pass(tierup: Command) -> None:
     ended = tierup("policy", "--plan", FOREIGN)
     assert ended.code == 1
     assert "mandatory load-balancer-ranges: Service front: spec.loadBalancerSourceRanges: a load" in ended.out
@@ -44,7 +44,7 @@ def test_a_stack_file_passes_without_a_plan(tierup: Command, stack: str) -> None
 
 
 def edited(tmp_path: Path, change: Any, plan_file: str = "no_op.json") -> str:
-    """A plan of ours, as a preview with something else in it would have it."""
+    """A plan of ours, with the given changes."""
     plan = json.loads((PLANS / plan_file).read_text())
     for step in plan["steps"]:
         if "newState" in step:
@@ -67,7 +67,7 @@ def floating(state: Any) -> None:
         state["inputs"]["spec"]["template"]["spec"]["containers"][0]["image"] = "app:latest"
 
 
-def test_a_budget_that_is_all_there_is_has_an_exit_code_of_its_own(tierup: Command, tmp_path: Path) -> None:
+def test_an_exceeded_budget_alone_has_an_exit_code_of_its_own(tierup: Command, tmp_path: Path) -> None:
     over = limit(monthlyUsd="1")
     ended = tierup("policy", "--plan", edited(tmp_path, over))
     assert ended.code == 3
@@ -83,7 +83,7 @@ def test_a_budget_that_is_all_there_is_has_an_exit_code_of_its_own(tierup: Comma
     assert "advisory budget-advisory: InferenceTier entry: budget.monthlyUsd" in ended.out
 
 
-def test_one_change_that_adds_too_much(tierup: Command, tmp_path: Path) -> None:
+def test_a_change_that_adds_too_much(tierup: Command, tmp_path: Path) -> None:
     """The plan that goes from one server to two doubles what the first one costs."""
     plan = edited(tmp_path, limit(maxIncreaseUsdPerMonth="500"), "scale.json")
     ended = tierup("policy", "--plan", plan)
@@ -122,20 +122,20 @@ def test_sarif_is_valid_and_points_to_the_stack_file(tierup: Command, tmp_path: 
     for result in run["results"]:
         assert rules[result["ruleIndex"]] == result["ruleId"] == "pinned-images"
         assert result["level"] == "error"
-        place = result["locations"][0]["physicalLocation"]["artifactLocation"]
-        assert place["uri"] == "stacks/Pulumi.entry.yaml"
+        location = result["locations"][0]["physicalLocation"]["artifactLocation"]
+        assert location["uri"] == "stacks/Pulumi.entry.yaml"
     prints = [result["partialFingerprints"]["tierupPolicy/v1"] for result in run["results"]]
     assert len(set(prints)) == len(prints)
 
 
-@pytest.mark.parametrize("words", [(), ("--plan", FOREIGN, "--stack", "entry")])
-def test_one_thing_is_checked_at_a_time(tierup: Command, words: tuple[str, ...]) -> None:
-    ended = tierup("policy", *words)
+@pytest.mark.parametrize("args", [(), ("--plan", FOREIGN, "--stack", "entry")])
+def test_a_plan_or_a_stack_is_checked_but_not_both(tierup: Command, args: tuple[str, ...]) -> None:
+    ended = tierup("policy", *args)
     assert (ended.code, ended.out) == (2, "")
     assert "either a plan (--plan) or a stack (--stack)" in ended.err
 
 
-def test_what_is_no_plan_is_a_usage_error(tierup: Command, tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_plan_is_a_usage_error(tierup: Command, tmp_path: Path) -> None:
     (tmp_path / "plan.json").write_text("{}")
     for path in (tmp_path / "plan.json", tmp_path / "none.json"):
         ended = tierup("policy", "--plan", str(path))

@@ -1,4 +1,4 @@
-"""`tierup size`: the JSON that other programs read, the table that people read, and what a mistake says."""
+"""`tierup size`: the JSON that other programs read, the table that people read, and error messages."""
 
 import json
 from pathlib import Path
@@ -38,15 +38,15 @@ app = typer.Typer()
 app.command()(command.size)
 
 
-def run(*words: str) -> str:
-    """What the command prints; its exceptions come through."""
-    result = CliRunner(env={"COLUMNS": "160"}).invoke(app, list(words), catch_exceptions=False)
+def run(*args: str) -> str:
+    """What the command prints; its exceptions are raised."""
+    result = CliRunner(env={"COLUMNS": "160"}).invoke(app, list(args), catch_exceptions=False)
     assert result.exit_code == 0, result.output
     return result.output
 
 
 @pytest.mark.parametrize(
-    "words",
+    "args",
     [
         ("--gpu", "rtx-4090"),
         ("--gpu", "a100-80g-pcie", "--gpus", "2", "--tp", "2", "--precision", "awq", "--users", "50"),
@@ -77,8 +77,8 @@ def run(*words: str) -> str:
         ),
     ],
 )
-def test_json_has_exactly_the_listed_keys(words: tuple[str, ...]) -> None:
-    validate(json.loads(run(*words, "--json")), SCHEMA)
+def test_json_has_exactly_the_listed_keys(args: tuple[str, ...]) -> None:
+    validate(json.loads(run(*args, "--json")), SCHEMA)
 
 
 def test_a_model_that_does_not_fit_says_so() -> None:
@@ -128,14 +128,14 @@ def test_recommend_ranks_by_price_with_reasons() -> None:
     assert "entry-2x-rtx-4090" in run("--users", "20", "--recommend")
 
 
-def test_recommend_without_an_answer_ends_with_exit_code_1() -> None:
+def test_recommend_without_a_result_ends_with_exit_code_1() -> None:
     result = CliRunner().invoke(app, ["--users", "50", "--recommend", "--max-ttft", "1"])
     assert result.exit_code == 1
     assert "no server" in result.output
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("args", "message"),
     [
         ((), "--gpu is missing"),
         (("--gpu", "gtx-1080"), "unknown GPU gtx-1080 - one of rtx-4090"),
@@ -149,6 +149,6 @@ def test_recommend_without_an_answer_ends_with_exit_code_1() -> None:
         (("--gpu", "l4", "--concurrency", "-1"), "above 0"),
     ],
 )
-def test_a_mistake_is_one_sentence(words: tuple[str, ...], message: str) -> None:
+def test_a_mistake_is_one_sentence(args: tuple[str, ...], message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        CliRunner().invoke(app, list(words), catch_exceptions=False)
+        CliRunner().invoke(app, list(args), catch_exceptions=False)

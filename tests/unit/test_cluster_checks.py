@@ -1,4 +1,4 @@
-"""What a cluster is asked before `up`, over real HTTP: how it is reached, nodes, objects that are not ours."""
+"""The checks of a cluster before `up`, over real HTTP: access, nodes, foreign objects."""
 
 import json
 import os
@@ -35,7 +35,7 @@ from tierup.plan.model import Plan
 from tierup.resources.identity import STACK_LABEL
 
 MakePlan = Callable[..., Plan]
-OURS = Owner("test", frozenset(), established=True)  # the state holds the namespace that is there
+OURS = Owner("test", frozenset(), established=True)  # the state contains the existing namespace
 NEW = Owner("test", frozenset(), established=False)
 
 
@@ -53,22 +53,22 @@ def test_the_cluster_is_named_with_how_it_was_chosen(tmp_path: Path, monkeypatch
 def test_the_home_folder_is_written_out_for_the_provider(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """kubectl's default is `~/.kube/config`; the provider takes what is no path for the kubeconfig itself."""
+    """kubectl's default is `~/.kube/config`; the provider takes text that is not a path as a kubeconfig."""
     kubeconfig(tmp_path, "http://127.0.0.1:1")
     (config,) = tmp_path.iterdir()
     monkeypatch.setenv("HOME", str(tmp_path))
-    said = f"~/{config.name}"
-    monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", said)
+    path = f"~/{config.name}"
+    monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", path)
     assert Cluster(None, None).ref.kubeconfig == str(config)
-    assert Cluster(said, None).ref.kubeconfig == str(config)
+    assert Cluster(path, None).ref.kubeconfig == str(config)
 
 
-def test_a_kubeconfig_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_a_missing_kubeconfig_is_named(tmp_path: Path) -> None:
     with pytest.raises(ClusterError, match="nowhere cannot be used"):
         Cluster(str(tmp_path / "nowhere"), None)
 
 
-def test_a_context_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_a_missing_context_is_named(tmp_path: Path) -> None:
     path = kubeconfig(tmp_path, "http://127.0.0.1:1")
     with pytest.raises(ClusterError, match=f"kubeconfig {path} has no context 'other'"):
         Cluster(path, "other")
@@ -81,15 +81,15 @@ def test_a_server_that_does_not_answer_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("status", [401, 403, 429, 500, 503])
-def test_a_refusal_is_told_with_its_status_and_path(api: FakeApi, cluster: Cluster, status: int) -> None:
+def test_a_refusal_is_reported_with_its_status_and_path(api: FakeApi, cluster: Cluster, status: int) -> None:
     api.responses[NODES] = (status, b"{}")
     with pytest.raises(ClusterError, match=f"answers {status} to {NODES}"):
         cluster.get(NODES)
 
 
-def test_a_server_s_own_words_are_told_with_what_to_do(api: FakeApi, cluster: Cluster) -> None:
-    said = 'nodes is forbidden: User "dev" cannot list resource "nodes" at the cluster scope'
-    api.responses[NODES] = (403, json.dumps({"message": said}).encode())
+def test_a_server_s_message_is_reported_with_a_fix(api: FakeApi, cluster: Cluster) -> None:
+    message = 'nodes is forbidden: User "dev" cannot list resource "nodes" at the cluster scope'
+    api.responses[NODES] = (403, json.dumps({"message": message}).encode())
     with pytest.raises(ClusterError, match=r"TIER080 cluster: .*User \"dev\" cannot list .* - ask its admin"):
         cluster.get(NODES)
 
@@ -115,12 +115,12 @@ def test_of_several_kubeconfigs_the_one_with_the_context_is_taken(
     assert (ref.kubeconfig, ref.server) == (paths[1], "http://second.invalid")
 
 
-def test_what_is_not_there_is_none(api: FakeApi, cluster: Cluster) -> None:
+def test_a_missing_object_is_none(api: FakeApi, cluster: Cluster) -> None:
     api.missing.add(NAMESPACE)
     assert cluster.get(NAMESPACE) is None
 
 
-def test_what_is_there_is_returned(api: FakeApi, cluster: Cluster) -> None:
+def test_an_existing_object_is_returned(api: FakeApi, cluster: Cluster) -> None:
     api.holds(NAMESPACE, {"metadata": {"name": "tierup-test"}})
     assert cluster.get(NAMESPACE) == {"metadata": {"name": "tierup-test"}}
 
@@ -130,7 +130,7 @@ def test_nodes_as_planned_are_no_finding(api: FakeApi, cluster: Cluster, make_pl
     assert node_findings(cluster, make_plan(), OURS) == []
 
 
-def test_a_missing_node_is_told_with_those_that_would_do(
+def test_a_missing_node_is_reported_with_the_suitable_ones(
     api: FakeApi, cluster: Cluster, make_plan: MakePlan
 ) -> None:
     api.has(NODES, gpu_node("a"), gpu_node("b"), gpu_node("c", "NVIDIA-L4"))
@@ -139,7 +139,7 @@ def test_a_missing_node_is_told_with_those_that_would_do(
     assert f"nodes with {RTX}: a, b" in str(found)
 
 
-def test_a_spare_is_looked_for_too(api: FakeApi, cluster: Cluster, make_plan: MakePlan) -> None:
+def test_a_missing_spare_is_reported_too(api: FakeApi, cluster: Cluster, make_plan: MakePlan) -> None:
     api.has(NODES, gpu_node("test-gpu-1"))
     standby = {"mode": "cold", "count": 1}
     (found,) = node_findings(
@@ -157,7 +157,7 @@ def test_a_spare_is_looked_for_too(api: FakeApi, cluster: Cluster, make_plan: Ma
     ],
     ids=["product", "gpus", "taken"],
 )
-def test_a_node_that_is_something_else_is_refused(
+def test_a_node_that_does_not_match_the_plan_is_refused(
     api: FakeApi, cluster: Cluster, make_plan: MakePlan, node: Manifest, expected: tuple[Code, str]
 ) -> None:
     api.has(NODES, node)
@@ -166,7 +166,7 @@ def test_a_node_that_is_something_else_is_refused(
     assert found.path == "nodes.names[0]"
 
 
-def test_a_bare_node_has_every_problem_told(api: FakeApi, cluster: Cluster, make_plan: MakePlan) -> None:
+def test_every_problem_of_a_node_is_reported(api: FakeApi, cluster: Cluster, make_plan: MakePlan) -> None:
     api.has(NODES, {"metadata": {"name": "test-gpu-1"}, "status": {}})
     found = node_findings(cluster, make_plan(), OURS)
     assert [(item.code, item.got) for item in found] == [
@@ -175,7 +175,7 @@ def test_a_bare_node_has_every_problem_told(api: FakeApi, cluster: Cluster, make
     ]
 
 
-def test_an_empty_cluster_has_nothing_foreign_and_is_asked_little(
+def test_an_empty_cluster_has_nothing_foreign_and_gets_few_requests(
     api: FakeApi, cluster: Cluster, make_plan: MakePlan
 ) -> None:
     cluster_wide(api)
@@ -183,11 +183,11 @@ def test_an_empty_cluster_has_nothing_foreign_and_is_asked_little(
     api.has(CLASSES, storage_class("standard", "nfs.csi.k8s.io"))
     plan = make_plan(monitoring={"storageClass": "standard"})
     assert check(cluster, plan, render(plan), frozenset()) == []
-    # Nothing is looked for inside a namespace that is not there.
-    assert set(api.asked) == {*api.missing, NODES, CLASSES, VERSION, GROUPS}
+    # Nothing is requested inside a namespace that does not exist.
+    assert set(api.requested) == {*api.missing, NODES, CLASSES, VERSION, GROUPS}
 
 
-def test_our_own_objects_are_taken_up_again(api: FakeApi, cluster: Cluster, make_plan: MakePlan) -> None:
+def test_our_own_objects_are_adopted(api: FakeApi, cluster: Cluster, make_plan: MakePlan) -> None:
     plan = make_plan()
     with_namespace(api, "test")
     ours = {"metadata": {"name": "gateway", "labels": {STACK_LABEL: "test"}}}
@@ -196,7 +196,7 @@ def test_our_own_objects_are_taken_up_again(api: FakeApi, cluster: Cluster, make
 
 
 @pytest.fixture
-def lived_in(api: FakeApi) -> None:
+def deployed(api: FakeApi) -> None:
     """A cluster in which a deployment of a stack of this name is up."""
     with_namespace(api, "test")
     api.has(NODES, gpu_node("test-gpu-1", owner="test"))
@@ -208,16 +208,14 @@ def lived_in(api: FakeApi) -> None:
     api.holds("/api/v1/persistentvolumes/tierup-test-models", labelled("tierup-test-models", "pv-uid"))
 
 
-@pytest.mark.usefixtures("lived_in")
-def test_a_state_that_holds_the_namespace_vouches_for_all(cluster: Cluster, make_plan: MakePlan) -> None:
+@pytest.mark.usefixtures("deployed")
+def test_a_state_with_the_namespace_owns_all_its_objects(cluster: Cluster, make_plan: MakePlan) -> None:
     plan = make_plan(monitoring={"storageClass": "standard"})
     assert check(cluster, plan, render(plan), frozenset({"ns"})) == []
 
 
-@pytest.mark.usefixtures("lived_in")
-def test_a_state_that_knows_nothing_of_it_is_another_deployment(
-    cluster: Cluster, make_plan: MakePlan
-) -> None:
+@pytest.mark.usefixtures("deployed")
+def test_a_state_without_the_objects_is_another_deployment(cluster: Cluster, make_plan: MakePlan) -> None:
     plan = make_plan(monitoring={"storageClass": "standard"})
     node, objects = check(cluster, plan, render(plan), frozenset({"of-another-cluster"}))
     assert (node.code, node.path, node.got) == (Code.NODE_TAKEN, "nodes.names[0]", "test-gpu-1")
@@ -227,8 +225,8 @@ def test_a_state_that_knows_nothing_of_it_is_another_deployment(
         assert "another deployment of a stack 'test', which is not in this state" in finding.problem
 
 
-@pytest.mark.usefixtures("lived_in")
-def test_a_state_vouches_for_single_objects_when_their_namespace_was_made_anew(
+@pytest.mark.usefixtures("deployed")
+def test_a_state_owns_single_objects_if_their_namespace_was_recreated(
     cluster: Cluster, make_plan: MakePlan
 ) -> None:
     plan = make_plan(monitoring={"storageClass": "standard"})
@@ -237,7 +235,7 @@ def test_a_state_vouches_for_single_objects_when_their_namespace_was_made_anew(
     assert objects.got == "deployment/grafana"
 
 
-def test_what_a_destroy_kept_is_taken_up_by_a_state_that_is_empty(
+def test_objects_retained_by_destroy_are_adopted_by_an_empty_state(
     api: FakeApi, cluster: Cluster, make_plan: MakePlan
 ) -> None:
     with_namespace(api, "test")
@@ -299,11 +297,11 @@ def test_a_list_is_read_once(api: FakeApi, cluster: Cluster, make_plan: MakePlan
     plan = make_plan(models=[{"id": "qwen2.5-7b"}, {"id": "qwen2.5-7b", "precision": "awq"}])
     with_namespace(api, "test")
     foreign_objects(cluster, OURS, render(plan))
-    lists = [path for path in api.asked if path in collections()]
+    lists = [path for path in api.requested if path in collections()]
     assert len(lists) == len(set(lists)) >= 9
 
 
-def test_the_fake_notes_what_it_does_not_know(tmp_path: Path) -> None:
+def test_the_fake_records_unknown_paths(tmp_path: Path) -> None:
     fake = FakeApi()
     threading.Thread(target=fake.server.handle_request).start()
     cluster = Cluster(kubeconfig(tmp_path, fake.url), None)

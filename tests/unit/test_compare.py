@@ -84,7 +84,7 @@ def test_the_range_of_users_follows_both_ends_of_the_latency_range() -> None:
     assert beyond
 
 
-def test_users_that_never_pause_are_requests() -> None:
+def test_users_without_think_time_equal_requests_in_flight() -> None:
     shown = tier_of(small_plan(workload=chat(users=8, think=0)))
     assert shown.most_users == shown.most_in_flight
 
@@ -117,7 +117,7 @@ def test_the_guide_s_claim_is_multiplied_by_the_servers() -> None:
     assert not any(heading.startswith("guide") for heading in headings)
 
 
-def test_every_server_with_a_claim_says_for_whom_it_is() -> None:
+def test_every_server_with_a_claim_has_an_audience() -> None:
     for server in load_catalog().servers.values():
         assert (server.claim is None) == (server.audience is None)
 
@@ -226,7 +226,11 @@ def test_a_claim_is_shown_as_in_the_guide() -> None:
             "entry-gptq-int4-in-flight: figure in_flight needs setting.latency_ms",
         ),
         ("tensor: 2, prompt", "tensors: 2, prompt", "entry-gptq-int4-weights.setting.tensors: unknown key"),
-        ("value: 120, source: guide", "value: 120", "standard-awq-rate.said.source: the source is missing"),
+        (
+            "value: 120, source: guide",
+            "value: 120",
+            "standard-awq-rate.claimed.source: the source is missing",
+        ),
         (
             "in_flight: 64, base_in_flight: 16",
             "in_flight: 64",

@@ -1,4 +1,4 @@
-"""The registered graph of a tier: every object once, in its room, by the tier's provider, secrets safe."""
+"""The registered graph of a tier: every object once, in its component, by the tier's provider, secrets safe."""
 
 from collections.abc import Callable, Iterable
 from urllib.parse import urlsplit
@@ -30,7 +30,7 @@ MakePlan = Callable[..., Plan]
 
 
 def rooms(plan: Plan) -> Iterable[tuple[str, str, list[Manifest]]]:
-    """Component type, component name, and what must stand under it."""
+    """Component type, component name, and its children."""
     yield "tierup:base:Foundation", plan.stack, base.objects(plan)
     yield "tierup:nodes:GpuNodes", plan.stack, nodes.objects(plan)
     cache = [*model_server.shared_objects(plan), *model_cache.objects(plan)]
@@ -44,7 +44,7 @@ def rooms(plan: Plan) -> Iterable[tuple[str, str, list[Manifest]]]:
 
 
 @every_variant
-def test_every_manifest_is_registered_once_in_its_room(plan: Plan) -> None:
+def test_every_manifest_is_registered_once_in_its_component(plan: Plan) -> None:
     run = run_tier(plan)
     tier = run.one("tierup:index:InferenceTier")
     expected = {}
@@ -73,7 +73,7 @@ def test_what_is_registered_is_what_render_writes(plan: Plan) -> None:
 
 
 @pytest.mark.parametrize("enabled", [True, False])
-def test_an_autoscaler_that_is_off_is_not_there(make_plan: MakePlan, enabled: bool) -> None:
+def test_a_disabled_autoscaler_is_not_created(make_plan: MakePlan, enabled: bool) -> None:
     run = run_tier(make_plan(autoscaling={"enabled": enabled}))
     assert len(run.of_type("tierup:model:Autoscaler")) == int(enabled)
 
@@ -86,7 +86,7 @@ def test_objects_use_the_tiers_own_provider(plan: Plan) -> None:
 
 
 @every_tier
-def test_pods_wait_for_the_rules_that_bind_them_and_the_labels_that_place_them(plan: Plan) -> None:
+def test_pods_wait_for_their_network_policies_and_node_labels(plan: Plan) -> None:
     run = run_tier(plan)
     ground = ("tierup:base:Foundation", "tierup:nodes:GpuNodes")
     first = {item.urn for item in run.objects if item.parent in {run.one(type_).urn for type_ in ground}}
@@ -118,7 +118,7 @@ def test_what_a_model_server_waits_for_does_not_grow_with_the_number_of_servers(
 
 
 @every_variant
-def test_only_what_is_marked_outlives_destroy(plan: Plan) -> None:
+def test_only_retained_objects_outlive_destroy(plan: Plan) -> None:
     run = run_tier(plan)
     marked = {
         resource_name(manifest)
@@ -130,8 +130,8 @@ def test_only_what_is_marked_outlives_destroy(plan: Plan) -> None:
         "Namespace",
         "PersistentVolumeClaim",
     }
-    said = run.outputs[run.one("tierup:index:InferenceTier").urn]["retainedOnDestroy"]
-    assert len(said) == len(marked)
+    retained = run.outputs[run.one("tierup:index:InferenceTier").urn]["retainedOnDestroy"]
+    assert len(retained) == len(marked)
 
 
 @pytest.mark.parametrize("retain", [True, False])
@@ -151,7 +151,7 @@ def test_pulumi_waits_as_long_as_the_object_itself_allows(plan: Plan) -> None:
 
 
 @every_tier
-def test_the_preview_shows_what_each_component_was_given(plan: Plan) -> None:
+def test_the_preview_shows_the_inputs_of_each_component(plan: Plan) -> None:
     run = run_tier(plan)
     for item in run.resources.values():
         if item.type.startswith("tierup:"):
@@ -200,7 +200,7 @@ def test_outputs_name_services_that_exist(plan: Plan) -> None:
         assert url.port in services[name]
 
 
-def test_a_secret_is_secret_and_stands_in_one_object(make_plan: MakePlan) -> None:
+def test_a_secret_is_secret_and_in_one_object_only(make_plan: MakePlan) -> None:
     run = run_tier(make_plan(secrets=frozenset({"hub-token"})))
     with_value = [item.name for item in run.resources.values() if HUB_TOKEN in repr(item.inputs)]
     assert with_value == ["secret-tierup-test-hub-token"]
@@ -254,17 +254,17 @@ def test_a_check_inside_apply_that_fails_fails_the_run(make_plan: MakePlan) -> N
 
     def program() -> None:
         def never(_: str) -> None:
-            raise AssertionError("seen")
+            raise AssertionError("the check ran")
 
         tier_program(make_plan()).urn.apply(checks(never))
 
-    with pytest.raises(AssertionError, match="seen"):
+    with pytest.raises(AssertionError, match="the check ran"):
         run_program(program)
     assert checks.ran == 0
 
 
 @pytest.mark.parametrize(
-    ("program", "said"),
+    ("program", "message"),
     [
         (
             lambda: pulumi.CustomResource("other:index:Thing", "x", {}),
@@ -275,8 +275,10 @@ def test_a_check_inside_apply_that_fails_fails_the_run(make_plan: MakePlan) -> N
     ],
     ids=["type", "call", "reading"],
 )
-def test_the_fake_engine_fails_on_what_it_does_not_know(program: Callable[[], object], said: str) -> None:
-    with pytest.raises(AssertionError, match=said):
+def test_the_fake_engine_fails_on_unknown_types_and_calls(
+    program: Callable[[], object], message: str
+) -> None:
+    with pytest.raises(AssertionError, match=message):
         run_program(program)
 
 
@@ -291,7 +293,7 @@ def identities(run: Run) -> dict[str, Registered]:
 
 
 def hashed(name: str) -> bool:
-    """Objects whose name carries their content: they are meant to be replaced when it changes."""
+    """Objects whose name has a hash of their content: they are replaced when it changes."""
     return name.startswith(("configmap-", "job-", "persistentvolumeclaim-tierup-test-models-shared-"))
 
 
@@ -314,8 +316,8 @@ def test_a_change_leaves_the_other_objects_their_identity(
 ) -> None:
     models: dict[str, object] = {"models": [{"id": "qwen2.5-7b", "cache": {"kind": "shared"}}]}
     before = {**models, "autoscaling": {"enabled": False}}
-    if isinstance(said := after.get("models"), list):
-        after = {"models": [{**model, "cache": {"kind": "shared"}} for model in said]}
+    if isinstance(planned := after.get("models"), list):
+        after = {"models": [{**model, "cache": {"kind": "shared"}} for model in planned]}
     old, new = (
         identities(run_tier(make_plan(**before))),
         identities(run_tier(make_plan(**{**before, **after}))),
@@ -324,8 +326,8 @@ def test_a_change_leaves_the_other_objects_their_identity(
     assert [item.name for urn, item in old.items() if urn not in new and not hashed(item.name)] == []
 
 
-def test_the_type_tokens_are_the_ones_that_state_files_hold() -> None:
-    """A token that changes replaces everything below it, so the list is spelled out once more."""
+def test_the_type_tokens_are_those_in_existing_state_files() -> None:
+    """A token that changes replaces everything below it, so the list is repeated here."""
     ours = {token for token in KNOWN_TYPES if token.startswith("tierup:")}
     assert ours == {
         "tierup:base:Foundation",

@@ -25,7 +25,7 @@ def test_the_smallest_file_is_hardware_model_and_users() -> None:
 
 
 def test_a_configuration_has_every_section_once_and_in_order() -> None:
-    """The table of sections is the one place; the typed configuration must follow it."""
+    """The table of sections is the only list; the typed configuration must match it."""
     fields = {field.name: field for field in dataclasses.fields(TierConfig)}
     assert list(fields) == ["stack", *SECTIONS, "secrets"]
     kinds = get_type_hints(TierConfig)

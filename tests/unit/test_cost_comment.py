@@ -30,7 +30,7 @@ def fake(request: pytest.FixtureRequest) -> Iterator[FakeCommentApi]:
 
 
 def variables(fake: FakeCommentApi, **changes: str | None) -> dict[str, str]:
-    """What the forge's CI sets, with changes; None unsets."""
+    """What the forge's CI sets, with changes; None removes a variable."""
     names: dict[str, str | None] = {
         "TIERUP_COMMENT_TOKEN": TOKEN,
         "GITHUB_API_URL": fake.root,
@@ -49,7 +49,7 @@ def name(fake: FakeCommentApi) -> str:
 
 
 class Script:
-    """Runs the script as a job does, and looks for the token in all it says."""
+    """Runs the script as a job does, and checks that its output does not contain the token."""
 
     def __init__(self, fake: FakeCommentApi, folder: Path) -> None:
         self.fake, self.file = fake, folder / "comment.md"
@@ -58,12 +58,12 @@ class Script:
     def __call__(self, text: str, **changes: str | None) -> int:
         self.file.write_bytes(text.encode())
         env = {"PATH": os.environ["PATH"], "no_proxy": "127.0.0.1", **variables(self.fake, **changes)}
-        words = [sys.executable, str(SCRIPT), name(self.fake), str(self.file)]
-        ended = subprocess.run(words, env=env, capture_output=True, text=True, check=False)
-        self.output = ended.stdout + ended.stderr
+        command = [sys.executable, str(SCRIPT), name(self.fake), str(self.file)]
+        result = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+        self.output = result.stdout + result.stderr
         assert TOKEN not in self.output
         assert "Traceback" not in self.output
-        return ended.returncode
+        return result.returncode
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ def script(fake: FakeCommentApi, tmp_path: Path) -> Script:
 
 
 class Upsert:
-    """The same in this process, with the waits noted instead of waited for."""
+    """The same in this process; waits are recorded instead of waited for."""
 
     def __init__(self, fake: FakeCommentApi, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("no_proxy", "127.0.0.1")
@@ -137,10 +137,10 @@ def test_of_two_comments_with_the_marker_the_first_is_updated_and_no_third_is_ma
     assert bodies(fake) == [f"{MARKER}\nnew\n", f"{MARKER}\nolder"]
 
 
-def test_a_strangers_comment_with_the_marker_or_one_that_quotes_it_is_left_alone(
+def test_another_users_comment_with_the_marker_or_one_that_quotes_it_is_left_alone(
     fake: FakeCommentApi, script: Script
 ) -> None:
-    """Who owns a comment can edit it: the cost must not stand in a stranger's."""
+    """The owner of a comment can edit it: the cost must not be in another user's comment."""
     strange = ["stranger", None] if name(fake) == "github" else [9]
     theirs = [fake.add(author, f"{MARKER}\nfree of charge", system=False) for author in strange]
     theirs.append(fake.add(fake.us, f"> see\n{MARKER}", system=False))
@@ -159,13 +159,15 @@ def test_every_kind_of_character_arrives_as_it_is(fake: FakeCommentApi, script: 
     assert bodies(fake) == [f"{text}\n"]
 
 
-def test_a_long_comment_is_no_command_line(fake: FakeCommentApi, script: Script) -> None:
+def test_a_long_comment_is_not_passed_on_a_command_line(fake: FakeCommentApi, script: Script) -> None:
     text = f"{MARKER}\n" + "$" * (65_536 - len(MARKER) - 1)
     assert script(text) == 0
     assert bodies(fake) == [text]
 
 
-def test_a_token_that_may_not_comment_is_told_so_at_once(fake: FakeCommentApi, script: Script) -> None:
+def test_a_token_without_permission_to_comment_is_reported_at_once(
+    fake: FakeCommentApi, script: Script
+) -> None:
     answer = Answer(403, {"message": "Resource not accessible\n::warning::by integration"})
     fake.trouble.append(Trouble("POST", answer))
     assert script(f"{MARKER}\n$20\n") == 1
@@ -178,7 +180,7 @@ def test_a_token_that_may_not_comment_is_told_so_at_once(fake: FakeCommentApi, s
 @pytest.mark.parametrize(
     ("status", "hint"), [(401, "wrong or has expired"), (404, "no such pull request"), (422, "422 no")]
 )
-def test_what_asking_again_would_not_help_ends_the_job_with_the_reason(
+def test_an_error_that_a_retry_cannot_fix_ends_the_job_with_the_reason(
     fake: FakeCommentApi, script: Script, status: int, hint: str
 ) -> None:
     fake.trouble.append(Trouble("GET", Answer(status, {"message": "no"})))
@@ -187,7 +189,7 @@ def test_what_asking_again_would_not_help_ends_the_job_with_the_reason(
     assert len(fake.calls) == 1
 
 
-def test_too_many_requests_is_waited_out_as_long_as_the_api_says(
+def test_after_too_many_requests_the_retry_waits_as_long_as_the_api_says(
     fake: FakeCommentApi, upsert: Upsert
 ) -> None:
     second_limit = Answer(403, {"message": "You have exceeded a secondary rate limit"}, {"Retry-After": "60"})
@@ -207,7 +209,7 @@ def test_retry_after_may_be_a_date_and_an_hour_is_not_waited(fake: FakeCommentAp
     assert upsert.waits == []
 
 
-def test_a_server_in_trouble_is_asked_again_with_growing_pauses_and_then_given_up(
+def test_server_errors_are_retried_with_growing_pauses_and_then_reported(
     fake: FakeCommentApi, upsert: Upsert
 ) -> None:
     fake.trouble += [Trouble("GET", DOWN)] * 4
@@ -227,7 +229,7 @@ def test_a_comment_that_was_created_though_the_answer_was_an_error_is_not_create
     assert bodies(fake) == [f"{MARKER}\n$20\n"]
 
 
-def test_an_api_that_is_not_there_is_asked_again_and_then_told(upsert: Upsert, fake: FakeCommentApi) -> None:
+def test_an_unreachable_api_is_retried_and_then_reported(upsert: Upsert, fake: FakeCommentApi) -> None:
     fake.close()
     with pytest.raises(comment_api.RequestRefused, match="Connection refused"):
         upsert(f"{MARKER}\n$20\n")
@@ -235,7 +237,7 @@ def test_an_api_that_is_not_there_is_asked_again_and_then_told(upsert: Upsert, f
 
 
 @pytest.mark.parametrize("status", [301, 302, 307])
-def test_the_token_goes_nowhere_else(fake: FakeCommentApi, script: Script, status: int) -> None:
+def test_the_token_is_sent_to_the_api_only(fake: FakeCommentApi, script: Script, status: int) -> None:
     elsewhere = FakeGitHub()
     try:
         fake.trouble.append(Trouble("GET", Answer(status, {}, {"Location": f"{elsewhere.root}/user"})))

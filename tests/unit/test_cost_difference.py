@@ -1,4 +1,4 @@
-"""What a change costs: now - past in every figure, parts that add up, and nothing unpriced at zero."""
+"""The cost of a change: now - past in every figure, parts that add up, and no unpriced item at zero."""
 
 import dataclasses
 import random
@@ -56,18 +56,18 @@ def test_one_server_more_worked_by_hand() -> None:
     assert changes.total.complete
 
 
-def test_nothing_changes_where_nothing_does() -> None:
+def test_equal_resources_have_no_difference() -> None:
     changes = between(
         bill(standby=1, standby_mode=StandbyMode.COLD), bill(standby=1, standby_mode=StandbyMode.COLD)
     )
     for row in (changes.total, *changes.components, *changes.lines):
         assert {row.usd_per_hour, row.usd_per_month, row.purchase_usd} == {Decimal(0)}
         assert not row.changed
-        assert row.complete, "what has no price is the same on both sides"
+        assert row.complete, "unpriced resources are the same on both sides"
     assert changes.total.past.unpriced_lines > 0
 
 
-def test_what_is_deleted_costs_nothing_any_more_and_what_is_created_cost_nothing_before() -> None:
+def test_deleted_resources_cost_nothing_afterwards_and_created_ones_nothing_before() -> None:
     there = bill(quotes=EVERYTHING, volumes=(Volume("data", 100, None),), load_balancers=1)
     gone, new = between(there, NOTHING), between(NOTHING, there)
     assert gone.total.now == new.total.past == Amount()
@@ -76,7 +76,7 @@ def test_what_is_deleted_costs_nothing_any_more_and_what_is_created_cost_nothing
     assert all(row.changed and row.complete for row in (*gone.lines, *new.lines))
 
 
-def test_more_of_what_has_no_price_is_a_change_that_is_not_complete() -> None:
+def test_a_change_of_unpriced_resources_is_incomplete() -> None:
     past = bill(
         "entry-2x-rtx-4090", quotes={name: value for name, value in EVERYTHING.items() if name != "labour"}
     )
@@ -119,7 +119,7 @@ def amounts(row: Row) -> tuple[Amount, Amount]:
 
 
 @pytest.mark.parametrize("seed", range(60))
-def test_differences_are_now_less_past_and_parts_add_up(seed: int) -> None:
+def test_differences_are_now_minus_past_and_parts_add_up(seed: int) -> None:
     chance = random.Random(seed)
     past, now = (price(random_bill(chance), load_prices()) for _ in range(2))
     changes = difference(past, now)
@@ -154,7 +154,7 @@ def planned_of(name: str) -> PlanCost:
     return PlanCost.of(read_plan(str(GOLDEN / f"{name}.json")), load_prices())
 
 
-def test_the_engines_plans_change_what_they_say() -> None:
+def test_the_engines_plans_have_the_expected_differences() -> None:
     assert not planned_of("no_op").cost.total.changed
     assert not planned_of("secrets").cost.total.changed, "a secret costs nothing"
     assert not planned_of("state").cost.total.changed
@@ -169,7 +169,7 @@ def test_the_engines_plans_change_what_they_say() -> None:
     assert of(tier.cost, "standby").purchase_usd == 60000
 
 
-def test_a_resource_that_nobody_can_price_is_told_only_where_it_changes() -> None:
+def test_an_unpriced_resource_is_reported_only_if_it_changes() -> None:
     def database(size: str) -> Resource:
         return Resource("urn:pulumi:s::p::acme:db:Db::orders", "acme:db:Db", "orders", None, {"size": size})
 

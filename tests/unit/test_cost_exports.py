@@ -1,4 +1,4 @@
-"""Other tools count what the preview shows: FOCUS rows add up to it, OpenCost's own formula gives it back."""
+"""Exports have the cost of the preview: FOCUS rows add up to it, and OpenCost's own formula computes it."""
 
 import datetime
 from dataclasses import replace
@@ -22,7 +22,7 @@ CENT = dec("0.01")
 
 
 def quotes(**values: str) -> dict[str, Price]:
-    """Prices for what the catalogue has none."""
+    """Prices for the items that have none in the catalogue."""
     units = {name: item.unit for name, item in load_prices().by_id.items()}
     named = {name.replace("_", "-"): dec(value) for name, value in values.items()}
     return {
@@ -43,7 +43,7 @@ def quoted(bill: Bill) -> TierCost:
 # FOCUS
 
 
-def test_a_node_is_one_purchase_and_hours_that_carry_its_worn_out_part() -> None:
+def test_a_node_is_one_purchase_and_hours_with_its_depreciation() -> None:
     rows = read(focus_table(H100, "premium", datetime.date(2026, 11, 25)))
     purchases = [row for row in rows if row["ChargeCategory"] == "Purchase"]
     assert [(row["BilledCost"], row["EffectiveCost"]) for row in purchases] == [("310000", "0")]
@@ -87,13 +87,13 @@ def test_hours_follow_each_other_through_the_whole_month() -> None:
     assert starts == [row["ChargePeriodEnd"] for row in hours[:-1]]
 
 
-def test_what_is_not_priced_has_no_row_instead_of_a_zero() -> None:
+def test_an_unpriced_item_has_no_row_instead_of_a_zero() -> None:
     cost = cost_of(paid("1.50"), paid(None, "labour", "labour"), unpriced=("labour",))
     rows = read(focus_table(cost, "entry", DAY))
     assert {row["ResourceType"] for row in rows} == {"power"}
 
 
-def test_a_bought_thing_without_a_life_has_no_row_either() -> None:
+def test_a_purchase_without_a_lifetime_has_no_row_either() -> None:
     assert read(focus_table(cost_of(bought("4000", None), unpriced=("life",)), "entry", DAY)) == []
 
 
@@ -114,7 +114,7 @@ def test_any_cost_is_valid_focus() -> None:
         ("BillingCurrency", "usd"),
     ],
 )
-def test_the_column_list_sees_a_wrong_cell(column: str, text: str) -> None:
+def test_the_column_list_detects_a_wrong_cell(column: str, text: str) -> None:
     assert not COLUMNS[column].fits(text)
 
 
@@ -124,7 +124,7 @@ def test_the_column_list_sees_a_wrong_cell(column: str, text: str) -> None:
 def opencost_hour(
     pricing: dict[str, str], nodes: list[tuple[int, int, int]], gib: int, balancers: int
 ) -> float:
-    """What OpenCost's custom provider counts for an hour: nodes are (cores, GiB of memory, GPUs).
+    """The cost of an hour by OpenCost's custom provider: nodes are (cores, GiB of memory, GPUs).
 
     pkg/costmodel: cores x CPU + GiB x RAM + GPUs x GPU for each node, GiB x storage for each volume;
     customprovider.go: one forwarding rule, under the first five, for each load balancer.
@@ -138,7 +138,7 @@ def opencost_hour(
 
 @every_variant
 @pytest.mark.parametrize("warm", [False, True], ids=["as-it-is", "warm-spares"])
-def test_opencost_counts_at_run_time_what_the_preview_has_said(plan: Plan, warm: bool) -> None:
+def test_opencost_computes_the_cost_that_the_preview_shows(plan: Plan, warm: bool) -> None:
     if warm:
         plan = replace(plan, nodes=replace(plan.nodes, standby_mode=StandbyMode.WARM))
     server, nodes = plan.nodes.server, plan.nodes.schedulable
@@ -151,7 +151,7 @@ def test_opencost_counts_at_run_time_what_the_preview_has_said(plan: Plan, warm:
     assert Decimal(counted * 730).quantize(CENT) == (cost.usd_per_hour * HOURS_PER_MONTH).quantize(CENT)
 
 
-def test_a_model_pays_for_the_gpus_that_its_pods_hold() -> None:
+def test_a_model_is_charged_for_the_gpus_of_its_pods() -> None:
     # By hand: 10.063093 USD for 8 GPUs.
     pricing = custom_pricing(H100, "premium", gpus=8, gib=0)
     assert dec(pricing["GPU"]) == dec("1.257886620434")

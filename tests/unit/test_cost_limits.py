@@ -56,12 +56,12 @@ def test_no_increase_at_all_is_a_limit() -> None:
     assert list(increase(budget(max_increase_usd_per_month="0"), BEFORE, BEFORE + Decimal("0.01")))
 
 
-def test_what_is_made_first_is_no_increase() -> None:
+def test_a_first_deployment_is_no_increase() -> None:
     assert list(increase(budget(max_increase_usd_per_month="0"), Decimal(0), BEFORE)) == []
 
 
 @pytest.mark.parametrize("mode", BudgetMode)
-def test_the_mode_decides_how_far_it_goes(mode: BudgetMode) -> None:
+def test_the_mode_decides_the_severity(mode: BudgetMode) -> None:
     severity = Severity.ERROR if mode is BudgetMode.MANDATORY else Severity.WARNING
     cost = price(bill(), load_prices(), TODAY)
     (month,) = over_month(budget(mode, monthly_usd="1"), cost)

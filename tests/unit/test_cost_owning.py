@@ -63,7 +63,7 @@ def test_three_years_cost_what_their_hours_cost_whatever_the_life() -> None:
         assert total.unpriced == cost.unpriced
 
 
-def test_what_has_no_price_is_in_no_sum_and_named() -> None:
+def test_unpriced_items_are_named_and_in_no_sum() -> None:
     total = total_cost(cost_of(bought("4000", None), paid("1"), unpriced=("life",)), life=dec(48))
     assert (total.purchase_usd, total.total_usd) == (dec(0), dec(26_280))
     assert total.unpriced == ("life",)

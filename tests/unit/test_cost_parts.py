@@ -1,4 +1,4 @@
-"""How a cost is split, what is asked of a cluster, and what the same GPUs cost rented."""
+"""The bill of a plan, the division of its cost, and the cost of the same GPUs rented."""
 
 import dataclasses
 from decimal import Decimal
@@ -23,7 +23,7 @@ FOUR = NODES | {"server": "standard-4x-a100-80g-pcie"}
 # The bill
 
 
-def test_the_standard_tier_asks_for_its_servers_and_two_volumes() -> None:
+def test_the_standard_tier_has_its_servers_and_two_volumes() -> None:
     tier_bill = bill_of(plan_of("standard"))
     assert (tier_bill.server, tier_bill.in_service, tier_bill.standby) == ("standard-2x-a100-80g-pcie", 1, 2)
     assert tier_bill.standby_mode is StandbyMode.COLD
@@ -63,7 +63,7 @@ def test_quotes_are_on_the_bill_in_the_catalogue_s_unit() -> None:
 
 
 @pytest.mark.parametrize("case", VARIANTS, ids="-".join)
-def test_the_models_parts_add_up_to_the_whole(case: tuple[str, str]) -> None:
+def test_the_models_parts_add_up_to_the_total(case: tuple[str, str]) -> None:
     plan = plan_of(*case)
     tier_bill = bill_of(plan)
     cost = price(tier_bill, PRICES, TODAY)
@@ -84,7 +84,7 @@ def test_gpus_that_no_replica_holds_are_named() -> None:
     assert abs(parts[IDLE].usd_per_hour - quarter) < Decimal("1e-20")
 
 
-def test_more_gpus_than_there_are_share_what_there_is() -> None:
+def test_models_with_more_gpus_than_there_are_share_them() -> None:
     tier_bill = bill(models={"a": 4, "b": 4})
     cost = price(tier_bill, PRICES, TODAY)
     assert [part.gpus for part in by_model(cost, tier_bill, PRICES)] == [4, 4]
@@ -129,7 +129,7 @@ def test_the_same_gpus_rented_worked_by_hand() -> None:
     assert (dear.machines, dear.usd_per_month) == (8, Decimal("4.29") * 8 * 730)
 
 
-def test_a_machine_of_eight_is_paid_whole_by_who_needs_four() -> None:
+def test_a_machine_of_eight_is_paid_in_full_for_four_gpus() -> None:
     machine = next(rent for rent in rented(bill(), PRICES) if rent.offer.gpus == 8)
     assert (machine.machines, machine.gpus, machine.usd_per_hour) == (1, 8, Decimal("31.92"))
 

@@ -86,7 +86,7 @@ def test_every_line_worked_by_hand() -> None:
     assert cost.stale == ()
 
 
-def test_a_cold_spare_costs_what_it_was_bought_for_and_nothing_more() -> None:
+def test_a_cold_spare_costs_its_purchase_only() -> None:
     alone, spare = (
         price(bill(STANDARD, standby=count, standby_mode=StandbyMode.COLD, quotes=ROUND), PRICES)
         for count in (0, 1)
@@ -108,7 +108,7 @@ def test_cold_is_less_than_warm_is_less_than_in_service(server: str) -> None:
     assert cold.purchase_usd == warm.purchase_usd == used.purchase_usd
 
 
-def test_what_has_no_price_is_listed_once_and_in_no_sum() -> None:
+def test_unpriced_items_are_listed_once_and_in_no_sum() -> None:
     tier_bill = bill("premium-4x-h100-80g-sxm", in_service=2, standby=1, standby_mode=StandbyMode.WARM)
     tier_bill = dataclasses.replace(
         tier_bill, volumes=(Volume("m", 59, "shared"), Volume("p", 20, None)), unknown=("aws:s3 b",)
@@ -128,7 +128,7 @@ def test_what_has_no_price_is_listed_once_and_in_no_sum() -> None:
     assert cost.usd_per_hour == sum(item.usd_per_hour for item in cost.lines if item.usd_per_hour is not None)
 
 
-def test_a_server_that_the_catalogue_does_not_know_is_not_priced() -> None:
+def test_a_server_outside_the_catalogue_is_not_priced() -> None:
     cost = price(bill("a-server-of-yours"), PRICES, TODAY)
     assert "a-server-of-yours" in cost.unpriced
     assert "load-watts-a-server-of-yours" in cost.unpriced
@@ -164,14 +164,14 @@ def test_a_price_is_stale_after_ninety_days(days: int, old: bool) -> None:
     assert price(tier_bill, PRICES).stale == ()
 
 
-def test_what_has_no_value_has_no_age() -> None:
+def test_a_price_without_a_value_has_no_age() -> None:
     assert not is_stale(PRICES.by_id["labour"], datetime.date(2036, 1, 1))
     stale = price(bill(), PRICES, datetime.date(2036, 1, 1)).stale
     assert "electricity" in stale
     assert "labour" not in stale
 
 
-def drawn(seed: int) -> Bill:
+def random_bill(seed: int) -> Bill:
     """Some bill: any server, any mode, any volumes, some quotes."""
     pick = random.Random(seed)
     names = [name for name in PRICES.by_id if name not in PRICES.offers]
@@ -197,7 +197,7 @@ def drawn(seed: int) -> Bill:
 
 @pytest.mark.parametrize("seed", range(60))
 def test_laws_that_hold_for_every_bill(seed: int) -> None:
-    tier_bill = drawn(seed)
+    tier_bill = random_bill(seed)
     cost = price(tier_bill, PRICES, TODAY)
     figures = [
         figure

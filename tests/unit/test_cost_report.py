@@ -1,4 +1,4 @@
-"""The page of a cost report: it loads nothing, its pictures have words, and a hostile name stays text."""
+"""The page of a cost report: it loads nothing, its charts have text alternatives, and a hostile name stays text."""
 
 import re
 import xml.etree.ElementTree as ET
@@ -38,13 +38,13 @@ def test_it_loads_nothing_and_runs_nothing(page: str) -> None:
     assert page.startswith("<!doctype html>")
 
 
-def test_every_picture_has_a_title_and_is_told_in_words(page: str) -> None:
+def test_every_chart_has_a_title_and_a_description(page: str) -> None:
     bars, curves = pictures(page)
     for picture in (bars, curves):
         assert picture.get("role") == "img"
         named = {item.get("id"): item.text for item in picture if item.tag in ("title", "desc")}
-        words = [named[name] for name in str(picture.get("aria-labelledby")).split()]
-        assert all(words)
+        labels = [named[name] for name in str(picture.get("aria-labelledby")).split()]
+        assert all(labels)
     for name in TIERS:
         assert name in str(bars[1].text)
         assert name in str(curves[1].text)
@@ -74,7 +74,7 @@ def test_the_same_component_has_the_same_colour_in_every_bar(page: str) -> None:
     assert len({component for component, _ in hues}) == len({hue for _, hue in hues}) == len(hues)
 
 
-def test_curves_fall_and_the_dot_stands_on_the_tiers_own(page: str) -> None:
+def test_curves_fall_and_the_dot_is_at_the_tiers_utilisation(page: str) -> None:
     curves = pictures(page)[1]
     for name in TIERS:
         _, outlook = tier(name)
@@ -93,7 +93,7 @@ def test_curves_fall_and_the_dot_stands_on_the_tiers_own(page: str) -> None:
             assert dec(str(dot.get("data-usd-per-million"))) == here.quantize(dec("0.0001"), "ROUND_HALF_UP")
 
 
-def test_the_break_even_line_is_there_only_where_owning_can_break_even(page: str) -> None:
+def test_the_break_even_line_is_drawn_only_if_owning_breaks_even(page: str) -> None:
     shown = {item.get("data-name") for item in pictures(page)[1].iter("path") if item.get("class") == "even"}
     expected = {
         f"{name}, {model}"
@@ -106,7 +106,7 @@ def test_the_break_even_line_is_there_only_where_owning_can_break_even(page: str
     assert len(expected) < len(TIERS)
 
 
-def test_without_an_api_price_there_is_no_line_of_one() -> None:
+def test_without_an_api_price_there_is_no_line_for_it() -> None:
     curves = pictures(render([tier("entry", api=None)]))[1]
     kinds = {item.get("class") for item in curves.iter("path")}
     assert "curve" in kinds
@@ -114,7 +114,7 @@ def test_without_an_api_price_there_is_no_line_of_one() -> None:
     assert not kinds & {"api", "even"}
 
 
-def test_an_unknown_throughput_is_said_and_not_drawn() -> None:
+def test_an_unknown_throughput_is_stated_and_not_drawn() -> None:
     report, outlook = tier("entry")
     blind = replace(outlook, tokens=dict.fromkeys(outlook.tokens))
     page = render([(report, blind)])
@@ -122,7 +122,7 @@ def test_an_unknown_throughput_is_said_and_not_drawn() -> None:
     assert "unknown: no capacity figure, or nothing is priced" in page
 
 
-def test_every_price_stands_with_where_it_comes_from(page: str) -> None:
+def test_every_price_has_its_source(page: str) -> None:
     for name in TIERS:
         for item in tier(name)[0].prices:
             assert f"<td>{item.id}</td>" in page

@@ -1,4 +1,4 @@
-"""The committed dashboard is what its builder makes, and asks only for series that exist."""
+"""The committed dashboard equals its builder's output, and queries only series that exist."""
 
 import importlib.util
 import json
@@ -87,7 +87,7 @@ def test_the_committed_dashboard_is_a_fresh_build() -> None:
     assert builder.build() == committed, f"run `python {BUILDER.relative_to(ROOT)}`"
 
 
-def test_every_query_asks_for_series_that_exist(board: dict[str, Any]) -> None:
+def test_every_query_uses_series_that_exist(board: dict[str, Any]) -> None:
     for expression in queries(board):
         named = series_of(expression)
         assert named, expression
@@ -101,7 +101,7 @@ def test_every_rule_reads_series_that_exist() -> None:
 
 
 def test_every_question_of_the_guide_has_a_panel(board: dict[str, Any]) -> None:
-    asked = "\n".join(queries(board))
+    expressions = "\n".join(queries(board))
     for name in (
         "vllm:num_requests_running",
         "vllm:num_requests_waiting",
@@ -118,7 +118,7 @@ def test_every_question_of_the_guide_has_a_panel(board: dict[str, Any]) -> None:
         "node_cpu_seconds_total",
         "node_network_receive_bytes_total",
     ):
-        assert name in asked
+        assert name in expressions
 
 
 def test_panels_have_a_unit_an_explanation_and_the_provisioned_source(board: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ STATUS = re.compile(r"Status: (accepted|proposed|superseded by (?P<by>\d{4})), 2
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.name))
-def test_a_decision_has_a_status_and_stands_in_the_index(page: Path) -> None:
+def test_a_decision_has_a_status_and_is_in_the_index(page: Path) -> None:
     title, gap, status, *_ = page.read_text().splitlines()
     number, _, name = title.removeprefix("# ").partition(" ")
     assert page.name.startswith(f"{number}-")

@@ -74,7 +74,7 @@ def test_every_missing_value_is_printed_as_a_default(path: str) -> None:
     assert noted(path, {default.path for default in defaults})
 
 
-def test_every_default_has_a_reason_and_a_value_and_stands_once() -> None:
+def test_every_default_has_a_reason_and_a_value_and_is_listed_once() -> None:
     for plan in [small_plan(), *(plan_of(*case) for case in VARIANTS)]:
         for default in plan.defaults:
             assert len(default.why) > 8, default
@@ -256,7 +256,7 @@ SHARES = [
 
 
 @pytest.mark.parametrize("mode", ["none", "cold", "warm"])
-def test_models_without_replicas_share_the_gpus_that_there_are(mode: str) -> None:
+def test_models_without_replicas_share_the_gpus(mode: str) -> None:
     for server, count, sizes in SHARES:
         models = [
             MODEL | {"name": f"m{at}", "parallelism": {"tensor": size}} for at, size in enumerate(sizes)
@@ -269,7 +269,7 @@ def test_models_without_replicas_share_the_gpus_that_there_are(mode: str) -> Non
         assert all(1 <= model.replicas <= model.max_replicas for model in plan.models), case
 
 
-def test_a_model_without_replicas_takes_what_the_others_leave() -> None:
+def test_a_model_without_replicas_gets_the_remaining_gpus() -> None:
     plan = small_plan(nodes=NODES | {"server": FOUR}, models=[MODEL | {"name": "a", "replicas": 3}, MODEL])
     assert [model.replicas for model in plan.models] == [3, 1]
     assert [model.max_replicas for model in plan.models] == [3, 1]

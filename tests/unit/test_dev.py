@@ -1,4 +1,4 @@
-"""What `tierup dev up` decides before and beside its processes: plan, folder, port, page, news, changes, refusals."""
+"""`tierup dev up` without its processes: plan, folder, port, page, log lines, file changes, errors."""
 
 import json
 import os
@@ -36,7 +36,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def state(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Where runs have their folders; not tmp_path, which is too long for sockets."""
+    """The folder of runs; not tmp_path, which is too long for sockets."""
     with tempfile.TemporaryDirectory(prefix="dev-") as folder:
         monkeypatch.setenv("XDG_STATE_HOME", folder)
         yield Path(folder)
@@ -58,7 +58,7 @@ def test_callers_and_tls_need_no_secret_here_and_one_gateway_runs(tmp_path: Path
     assert not [finding for finding in plan.findings if "secret" in str(finding)]
 
 
-def test_what_cannot_work_is_refused_as_everywhere(tmp_path: Path) -> None:
+def test_a_plan_with_errors_is_refused(tmp_path: Path) -> None:
     with pytest.raises(TierError, match="queueLength"):
         dev_plan(stack_file(tmp_path, gateway={"queueLength": -1}))
 
@@ -78,7 +78,7 @@ def test_one_run_of_a_stack_at_a_time_in_a_folder_of_its_owner() -> None:
             pass
         with run_folder("b") as other:
             assert other != folder
-    assert (folder / "log").exists(), "for whoever wants to know why it ended"
+    assert (folder / "log").exists(), "the logs remain after the run"
     with run_folder("a") as again:
         assert list(again.iterdir()) == []
 
@@ -106,7 +106,7 @@ def test_a_port_that_another_program_has_is_refused() -> None:
 
 
 @pytest.mark.usefixtures("state")
-def test_a_missing_engine_is_told_with_the_command_that_installs_it(
+def test_a_missing_engine_is_reported_with_the_command_that_installs_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(ROOT)
@@ -120,7 +120,7 @@ def test_a_missing_engine_is_told_with_the_command_that_installs_it(
     assert "run `make engine-env`" in ended.err
 
 
-def test_the_page_names_models_keys_and_two_ways_to_ask(tmp_path: Path) -> None:
+def test_the_page_names_models_keys_and_two_example_requests(tmp_path: Path) -> None:
     sections: dict[str, Any] = {
         "gateway": {
             "keys": {"web": {}, "batch": {}},
@@ -149,7 +149,7 @@ def test_a_page_without_callers_needs_no_key(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "told"),
+    ("line", "sentence"),
     [
         (
             {"event": "taken", "changed": ["template"], "engines": {"m": ["a:1"]}, "limits": {"m": 12}},
@@ -161,11 +161,11 @@ def test_a_page_without_callers_needs_no_key(tmp_path: Path) -> None:
         ("Traceback (most recent call last):", "Traceback (most recent call last):"),
     ],
 )
-def test_the_reloaders_lines_are_told_in_words(line: object, told: str | None) -> None:
-    assert describe_event(line if isinstance(line, str) else json.dumps(line)) == told
+def test_the_reloaders_log_lines_become_sentences(line: object, sentence: str | None) -> None:
+    assert describe_event(line if isinstance(line, str) else json.dumps(line)) == sentence
 
 
-def test_a_changed_file_is_noticed_once_and_a_touch_is_none(tmp_path: Path) -> None:
+def test_a_changed_file_is_reported_once_and_a_touch_is_ignored(tmp_path: Path) -> None:
     folder, single = tmp_path / "folder", tmp_path / "single"
     folder.mkdir()
     (folder / "a").write_text("1")
@@ -181,20 +181,20 @@ def test_a_changed_file_is_noticed_once_and_a_touch_is_none(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("text", "line", "words"),
+    ("text", "line", "message"),
     [("a\n{{ nosuch }}\n", 2, "'nosuch' is undefined"), ("a\nb\n{% if %}\n", 3, "Expected an expression")],
 )
-def test_a_template_that_cannot_be_rendered_is_told_with_its_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, line: int, words: str
+def test_a_template_that_cannot_be_rendered_is_reported_with_its_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, line: int, message: str
 ) -> None:
     (tmp_path / "x.j2").write_text(text)
     monkeypatch.setattr(dev, "TEMPLATES", tmp_path)
     with pytest.raises(dev._EDIT_ERRORS) as caught:
         TEMPLATES.overlay(loader=FileSystemLoader(tmp_path)).get_template("x.j2").render()
-    assert dev.describe(caught.value).startswith(f"templates/x.j2:{line}: {words}")
+    assert dev.describe(caught.value).startswith(f"templates/x.j2:{line}: {message}")
 
 
-def test_prometheus_measures_the_given_addresses_and_nothing_by_name() -> None:
+def test_prometheus_scrapes_the_given_addresses_and_nothing_by_name() -> None:
     plan = small_plan(monitoring={"gpuExporter": "dcgm.gpus.svc:9400"})
     engines = {plan.models[0].slug: ["127.0.0.1:1", "127.0.0.1:2"]}
     own, model = yaml.safe_load(prometheus_yml(plan, port=9999, engines=engines))["scrape_configs"]
@@ -222,7 +222,7 @@ time.sleep(600)
 @pytest.mark.parametrize(
     ("order", "ended"), [("keep", [False, True, True]), ("release", [False, False, False])]
 )
-def test_the_guard_ends_what_it_was_told_of_last_when_its_owner_is_killed(
+def test_the_guard_ends_the_processes_of_the_last_message_when_its_owner_is_killed(
     order: str, ended: list[bool]
 ) -> None:
     command = [sys.executable, "-c", GUARDED, order]

@@ -1,4 +1,4 @@
-"""The page for developers lists the rooms that there are, and sends nobody to a file that is gone."""
+"""The page for developers lists every package, and names only files that exist."""
 
 import re
 from pathlib import Path
@@ -17,12 +17,12 @@ def test_the_table_lists_every_room_once() -> None:
     assert sorted(listed) == sorted(rooms)
 
 
-def test_every_file_that_it_names_exists() -> None:
+def test_every_named_file_exists() -> None:
     named = set(PATHS.findall(PAGE))
     assert len(named) > 20
     assert [path for path in sorted(named) if not (ROOT / path).exists()] == []
 
 
-def test_every_target_that_it_names_exists() -> None:
+def test_every_named_make_target_exists() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     assert set(re.findall(r"`(?:\w+=\w+ )?make ([a-z-]+)", PAGE)) <= targets

@@ -85,14 +85,14 @@ class Project:
             facts.write(ROW)
         (folder / "tierup/manifests/engines/maple_serve.py").write_text(MODULE, encoding="utf-8")
 
-    def python(self, script: str, *words: str) -> subprocess.CompletedProcess[str]:
-        """A script of the copy; it must not meet the original."""
+    def python(self, script: str, *args: str) -> subprocess.CompletedProcess[str]:
+        """Run a script in the copy; it must not import the original."""
         done = subprocess.run(
             [
                 sys.executable,
                 "-c",
                 f"import sys, tierup; print(tierup.__file__, file=sys.stderr); {script}",
-                *words,
+                *args,
             ],
             cwd=self.folder,
             env={**os.environ, "PYTHONPATH": str(self.folder)},
@@ -103,7 +103,7 @@ class Project:
         assert str(self.folder) in done.stderr, done.stderr
         return done
 
-    def run(self, *words: str, good: bool = True, **sections: Any) -> str:
+    def run(self, *args: str, good: bool = True, **sections: Any) -> str:
         """The output of one `tierup` command on a stack of the sections given."""
         values = {
             "workload": {"users": 16},
@@ -113,7 +113,7 @@ class Project:
         }
         config = {f"tierup:{key}": value for key, value in values.items()}
         (self.folder / "stacks/Pulumi.third.yaml").write_text(yaml.safe_dump({"config": config}))
-        done = self.python("import tierup.cli; tierup.cli.main()", *words, "--stack", "third")
+        done = self.python("import tierup.cli; tierup.cli.main()", *args, "--stack", "third")
         assert (done.returncode == 0) is good, done.stderr
         return done.stdout if good else done.stdout + done.stderr
 
@@ -146,27 +146,27 @@ def test_it_is_planned_with_its_own_image_and_without_an_autoscaler(plan: dict[s
     assert defaults["autoscaling.enabled"] == ("false", "no series of Maple is recorded")
 
 
-def test_the_rules_speak_of_it_and_of_no_other_engine(plan: dict[str, Any]) -> None:
+def test_the_rules_name_it_and_no_other_engine(plan: dict[str, Any]) -> None:
     reported = {item["code"]: item for item in plan["findings"]}
     assert reported["TIER101"]["problem"] == "no test ever ran Maple"
     assert reported["TIER079"]["problem"].startswith("is not a bucket bound of maple_token_seconds")
     assert "vllm:" not in json.dumps(plan["findings"])
 
 
-def test_what_it_cannot_do_is_refused(project: Project) -> None:
+def test_features_that_it_does_not_have_are_refused(project: Project) -> None:
     model = {"id": "qwen2.5-7b", "engine": "maple-serve", "name": "acme/qwen", "precision": "fp8"}
     images = {"maple": "registry.example.com/maple:latest"}
     output = project.run("plan", good=False, models=[model], images=images, autoscaling={"enabled": True})
-    for words in (
+    for message in (
         "TIER100 models[0].precision: Maple does not load this variant (got fp8; allowed bf16, awq)",
         "TIER104 models[0].name: Maple takes a slash for a folder",
         "TIER103 autoscaling.enabled: acme/qwen would be scaled by requests in flight, and maple-serve",
         "TIER042 images.maple: a floating tag",
     ):
-        assert words in " ".join(output.split())
+        assert message in " ".join(output.split())
 
 
-def test_an_engine_without_facts_is_still_no_choice(project: Project) -> None:
+def test_an_engine_without_facts_is_not_a_choice(project: Project) -> None:
     output = project.run("plan", good=False, models=[{"id": "qwen2.5-7b", "engine": "oak-serve"}])
     assert "allowed vllm, tensorrt-llm, maple-serve" in " ".join(output.split())
 
@@ -182,7 +182,7 @@ def test_its_pods_run_its_command(objects: list[dict[str, Any]]) -> None:
     assert not [item for item in objects if item["kind"] == "HorizontalPodAutoscaler"]
 
 
-def test_the_gateway_sends_priorities_by_its_sign_and_watches_its_metrics(
+def test_the_gateway_sends_priorities_in_its_order_and_watches_its_metrics(
     objects: list[dict[str, Any]],
 ) -> None:
     (target,) = json.loads(data(objects, "policy.json"))["models"].values()
@@ -192,7 +192,7 @@ def test_the_gateway_sends_priorities_by_its_sign_and_watches_its_metrics(
     assert reloader_rules.read_metrics(text, config.models[0]) == reloader_rules.Reading(2, (8,))
 
 
-def test_prometheus_reads_it_where_it_tells(objects: list[dict[str, Any]]) -> None:
+def test_prometheus_scrapes_its_metrics_path(objects: list[dict[str, Any]]) -> None:
     jobs = yaml.safe_load(data(objects, "prometheus.yml"))["scrape_configs"]
     paths = {job["job_name"]: job.get("metrics_path") for job in jobs}
     assert paths["model-server/qwen2-5-7b"] == "/metrics"

@@ -1,4 +1,4 @@
-"""The environment of vLLM's CPU build: from a complete lock, whole or not at all, once for all who ask."""
+"""The environment of vLLM's CPU build: from a complete lock, complete or not at all, once for concurrent callers."""
 
 import platform
 import re
@@ -73,7 +73,7 @@ def test_it_is_installed_once(tmp_path: Path) -> None:
         ("", "./absent-1-py3-none-any.whl\n", r"could not be installed: .*absent-1-py3-none-any\.whl"),
     ],
 )
-def test_what_does_not_work_is_not_installed(tmp_path: Path, check: str, lock: str, message: str) -> None:
+def test_a_failed_install_is_not_used(tmp_path: Path, check: str, lock: str, message: str) -> None:
     env = environment(tmp_path, check, lock)
     with pytest.raises(ToolchainError, match=message):
         env.ensure(lambda line: None)
@@ -116,7 +116,7 @@ def test_another_lock_is_another_environment(tmp_path: Path) -> None:
     assert environment(tmp_path).folder == first
 
 
-def test_a_machine_without_wheels_is_told_and_nothing_is_installed(
+def test_a_machine_without_wheels_is_reported_and_nothing_is_installed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("TIERUP_CACHE", str(tmp_path))
@@ -137,7 +137,7 @@ LOCKS = sorted((REPO / "requirements").glob("*.txt"))
 
 @pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.stem)
 def test_each_pin_of_a_lock_has_the_hashes_of_its_files(lock: Path) -> None:
-    """One hash in a file, and pip takes nothing without: so all have them."""
+    """If one requirement has a hash, pip refuses those without."""
     text = " ".join(line.removesuffix("\\") for line in lines_of(lock))
     pins = re.split(r" (?=[\w.-]+==)", text)
     assert len(pins) > 20
@@ -165,7 +165,7 @@ def test_the_lock_pins_the_engine_that_a_stack_runs_and_all_it_needs() -> None:
     )
 
 
-def test_a_processor_that_no_kernel_is_for_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_processor_without_a_kernel_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(platform, "machine", lambda: "x86_64")
     for flags, reason in [({"avx"}, "needs the processor flag avx2"), ({"avx2"}, None), (set[str](), None)]:
         monkeypatch.setattr(engine_env, "cpu_flags", lambda flags=flags: flags)

@@ -1,4 +1,4 @@
-"""What is known of each engine is one row, and a mistake in it names its place; no other module knows an engine."""
+"""The facts of each engine are one row, and a mistake in it names its path; no other module compares engines' names."""
 
 import ast
 import importlib
@@ -31,11 +31,11 @@ def test_a_latency_limit_can_be_looked_up_between_two_bounds() -> None:
     assert engine_facts("tensorrt-llm").metrics.bounds("tpotMs") is None
 
 
-def test_the_default_engine_loads_whatever_the_catalogue_has() -> None:
+def test_the_default_engine_loads_every_format_of_the_catalogue() -> None:
     assert set(engine_facts(DEFAULT_ENGINE).loads.value) == set(Precision)
 
 
-def test_a_stack_file_can_say_exactly_the_engines_that_have_facts() -> None:
+def test_a_stack_file_can_name_exactly_the_engines_that_have_facts() -> None:
     assert [str(engine) for engine in Engine] == list(load_engines())
 
 
@@ -59,13 +59,13 @@ def names_of_engines(path: Path) -> Iterator[str]:
             yield f"{path.relative_to(ROOT)}:{node.lineno}"
 
 
-def test_no_module_but_an_engine_s_own_asks_which_engine_it_is() -> None:
-    """A comparison with a name would have to be found and extended for the next engine."""
+def test_only_an_engine_s_own_module_compares_its_name() -> None:
+    """Every comparison with a name would have to be found and extended for another engine."""
     paths = [
         path for folder in ("tierup", "components", "loadtest") for path in (ROOT / folder).rglob("*.py")
     ]
     assert ROOT / "tierup/plan/capacity.py" in paths
-    named = {place.partition(":")[0] for path in paths for place in names_of_engines(path)}
+    named = {location.partition(":")[0] for path in paths for location in names_of_engines(path)}
     assert {path for path in named if not path.startswith("tierup/manifests/engines/")} == NAMED
 
 
@@ -95,7 +95,7 @@ def test_no_module_but_an_engine_s_own_asks_which_engine_it_is() -> None:
         ('release:{version}"', 'release:1.2.1"', "tensorrt-llm.image.name: String should match"),
     ],
 )
-def test_a_mistake_names_its_place(old: str, new: str, message: str) -> None:
+def test_a_mistake_names_its_path(old: str, new: str, message: str) -> None:
     assert old in TEXT
     with pytest.raises(CatalogError) as caught:
         parse_engines(TEXT.replace(old, new, 1))

@@ -17,7 +17,7 @@ def test_every_step_of_urgency_is_one_step_to_the_front() -> None:
     assert len(set(sent)) == 101
 
 
-def test_chat_goes_before_a_request_that_says_nothing_and_long_jobs_after() -> None:
+def test_chat_goes_before_a_request_without_a_priority_and_long_jobs_after() -> None:
     chat, longform = (engine_priority("vllm", CLASSES[name].priority) for name in ("chat", "longform"))
     assert chat is not None
     assert longform is not None

@@ -18,7 +18,7 @@ from tierup.findings.model import Code, Finding, FindingsError, TierError
 from tierup.local.cluster.folders import LocalClusterError
 from tierup.local.toolchain import ToolMissing
 
-# Never shown to a user, with who turns it into what.
+# Never shown to a user, with the code that handles it.
 INTERNAL = {
     "loadtest.stream.BadAnswer": "the sending process says it in a line, which becomes a LoadTestError",
     "tierup.local.toolchain.install_run.InstallMethodFailed": "the next method is tried, or it is a ToolchainError",
@@ -101,15 +101,15 @@ def test_an_error_ends_a_command_with_its_message_and_exit_code(
         raise error
 
     monkeypatch.setattr("tierup.local.cluster.cluster.list_clusters", fail)
-    ended = Command(monkeypatch, capsys)("local", "status")
-    assert (ended.code, ended.out, ended.err) == (code, "", message)
+    result = Command(monkeypatch, capsys)("local", "status")
+    assert (result.code, result.out, result.err) == (code, "", message)
 
 
 def test_a_file_that_cannot_be_written_is_one_message(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    ended = Command(monkeypatch, capsys)(
+    result = Command(monkeypatch, capsys)(
         "render", "--stack", "entry", "--out", str(tmp_path / "no" / "x.yaml")
     )
-    assert ended.code == 1
-    assert ended.err == f"error: [Errno 2] No such file or directory: '{tmp_path}/no/x.yaml'\n"
+    assert result.code == 1
+    assert result.err == f"error: [Errno 2] No such file or directory: '{tmp_path}/no/x.yaml'\n"

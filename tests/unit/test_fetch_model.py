@@ -15,9 +15,9 @@ import pytest
 Wanted = dict[str, str | int | None]
 SCRIPT = Path(__file__).parents[2] / "templates" / "fetch_model.py"
 DEADLINE_SECONDS = 20
-# Only what the script may say; anything else is a TypeError or an AssertionError, and the script fails.
+# Only the calls that the script may make; anything else is a TypeError or an AssertionError, and the script fails.
 FAKE_HUB = '''
-"""A fake huggingface_hub: notes each download, fails on arguments and repositories it does not know."""
+"""A fake huggingface_hub: records each download, fails on unknown arguments and repositories."""
 import os, time
 from pathlib import Path
 
@@ -58,11 +58,11 @@ def start(hub: Path) -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
     """Starts the script as a pod does; what is still running at the end is killed."""
     running: list[subprocess.Popen[str]] = []
 
-    def run(*wanted: Wanted, stay: bool = False) -> "subprocess.Popen[str]":
+    def run(*configs: Wanted, stay: bool = False) -> "subprocess.Popen[str]":
         env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(hub), "FAKE_HUB": str(hub)}
         process = subprocess.Popen(
             [sys.executable, str(SCRIPT), *(["--stay"] if stay else [])],
-            env={**env, "MODELS": json.dumps(wanted)},
+            env={**env, "MODELS": json.dumps(configs)},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -77,12 +77,12 @@ def start(hub: Path) -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
         process.communicate()
 
 
-def ended(process: "subprocess.Popen[str]") -> tuple[int, str]:
+def result_of(process: "subprocess.Popen[str]") -> tuple[int, str]:
     out, _ = process.communicate(timeout=DEADLINE_SECONDS)
     return process.returncode, out
 
 
-def wanted(folder: Path, repo: str = "acme/plain", **more: str | int | None) -> Wanted:
+def model_config(folder: Path, repo: str = "acme/plain", **more: str | int | None) -> Wanted:
     plain: Wanted = {"files": None, "parts": 1, "tokenizer": None, "tokenizer_revision": None}
     return {"repo": repo, "revision": "a" * 40, "folder": str(folder), **plain, **more}
 
@@ -105,7 +105,7 @@ Start = Callable[..., "subprocess.Popen[str]"]
 
 def test_files_are_fetched_and_marked_complete(hub: Path, start: Start, tmp_path: Path) -> None:
     folder = tmp_path / "models" / "deep" / "acme"
-    code, out = ended(start(wanted(folder)))
+    code, out = result_of(start(model_config(folder)))
     assert (code, out) == (0, f"{folder}: complete\n")
     assert (folder / ".complete").is_file()
     assert (folder / "model.safetensors").read_text() == "model.safetensors"
@@ -114,45 +114,43 @@ def test_files_are_fetched_and_marked_complete(hub: Path, start: Start, tmp_path
 
 def test_a_complete_folder_is_left_alone(hub: Path, start: Start, tmp_path: Path) -> None:
     for _ in range(2):
-        code, out = ended(start(wanted(tmp_path / "m")))
+        code, out = result_of(start(model_config(tmp_path / "m")))
         assert code == 0
     assert out == f"{tmp_path / 'm'}: complete already\n"
     assert len(downloads(hub)) == 1
 
 
 def test_several_models_each_get_their_folder(hub: Path, start: Start, tmp_path: Path) -> None:
-    models = [wanted(tmp_path / "a"), wanted(tmp_path / "b", "acme/tokens")]
-    assert ended(start(*models))[0] == 0
+    models = [model_config(tmp_path / "a"), model_config(tmp_path / "b", "acme/tokens")]
+    assert result_of(start(*models))[0] == 0
     assert downloads(hub) == ["acme/plain None", "acme/tokens None"]
     assert (tmp_path / "a/.complete").exists()
     assert (tmp_path / "b/.complete").exists()
 
 
-def test_a_download_that_breaks_leaves_no_mark_and_is_tried_again(
-    hub: Path, start: Start, tmp_path: Path
-) -> None:
+def test_a_failed_download_leaves_no_marker_and_is_retried(hub: Path, start: Start, tmp_path: Path) -> None:
     (hub / "broken").touch()
-    code, out = ended(start(wanted(tmp_path / "m")))
+    code, out = result_of(start(model_config(tmp_path / "m")))
     assert code != 0
     assert "the line went dead" in out
     assert (tmp_path / "m/config.json").exists()
     assert not (tmp_path / "m/.complete").exists()
     (hub / "broken").unlink()
-    assert ended(start(wanted(tmp_path / "m")))[0] == 0
+    assert result_of(start(model_config(tmp_path / "m")))[0] == 0
     assert (tmp_path / "m/.complete").exists()
     assert len(downloads(hub)) == 2
 
 
 def test_two_fetches_that_meet_on_one_folder_download_once(hub: Path, start: Start, tmp_path: Path) -> None:
     (hub / "slow").touch()
-    first = start(wanted(tmp_path / "m"))
+    first = start(model_config(tmp_path / "m"))
     eventually(lambda: len(downloads(hub)) == 1, first)
-    second = start(wanted(tmp_path / "m"))
+    second = start(model_config(tmp_path / "m"))
     eventually(lambda: waits_for_a_lock(second.pid), second)
     assert downloads(hub) == ["acme/plain None"]
     (hub / "slow").unlink()
-    assert ended(first) == (0, f"{tmp_path / 'm'}: complete\n")
-    assert ended(second) == (0, f"{tmp_path / 'm'}: complete already\n")
+    assert result_of(first) == (0, f"{tmp_path / 'm'}: complete\n")
+    assert result_of(second) == (0, f"{tmp_path / 'm'}: complete already\n")
     assert len(downloads(hub)) == 1
 
 
@@ -166,22 +164,22 @@ def test_a_fetch_killed_in_the_middle_frees_the_folder_for_the_next(
     hub: Path, start: Start, tmp_path: Path
 ) -> None:
     (hub / "slow").touch()
-    first = start(wanted(tmp_path / "m"))
+    first = start(model_config(tmp_path / "m"))
     eventually(lambda: len(downloads(hub)) == 1, first)
     first.kill()
     first.wait(DEADLINE_SECONDS)
     assert not (tmp_path / "m/.complete").exists()
     (hub / "slow").unlink()
-    assert ended(start(wanted(tmp_path / "m")))[0] == 0
+    assert result_of(start(model_config(tmp_path / "m")))[0] == 0
     assert len(downloads(hub)) == 2
 
 
-def test_the_parts_of_a_gguf_model_get_the_names_that_the_engine_finds_them_by(
+def test_the_parts_of_a_gguf_model_get_the_names_that_the_engine_expects(
     hub: Path, start: Start, tmp_path: Path
 ) -> None:
     folder = tmp_path / "m"
     base = {"tokenizer": "acme/tokens", "tokenizer_revision": "b" * 40}
-    assert ended(start(wanted(folder, "acme/split", files="q5*.gguf", parts=2, **base)))[0] == 0
+    assert result_of(start(model_config(folder, "acme/split", files="q5*.gguf", parts=2, **base)))[0] == 0
     for part in ("00001-of-00002", "00002-of-00002"):
         link = folder / f"model-{part}.gguf"
         assert link.read_text() == f"q5-{part}.gguf"
@@ -193,39 +191,39 @@ def test_the_parts_of_a_gguf_model_get_the_names_that_the_engine_finds_them_by(
     ]
 
 
-def test_a_gguf_model_that_lacks_a_part_is_not_complete(start: Start, tmp_path: Path) -> None:
-    code, out = ended(start(wanted(tmp_path / "m", "acme/split", files="q5*.gguf", parts=3)))
+def test_a_gguf_model_without_all_its_parts_is_not_complete(start: Start, tmp_path: Path) -> None:
+    code, out = result_of(start(model_config(tmp_path / "m", "acme/split", files="q5*.gguf", parts=3)))
     assert code != 0
     assert f"2 files match q5*.gguf in {tmp_path}/m, where there must be 3" in out
     assert not (tmp_path / "m/.complete").exists()
 
 
-def test_a_tokenizer_that_breaks_leaves_no_mark(hub: Path, start: Start, tmp_path: Path) -> None:
-    gguf = wanted(
+def test_a_failed_tokenizer_download_leaves_no_marker(hub: Path, start: Start, tmp_path: Path) -> None:
+    gguf = model_config(
         tmp_path / "m", "acme/split", files="q8*.gguf", tokenizer="acme/gone", tokenizer_revision="b" * 40
     )
-    code, out = ended(start(gguf))
+    code, out = result_of(start(gguf))
     assert code != 0
     assert "unknown repository acme/gone" in out
     assert not (tmp_path / "m/.complete").exists()
     again = {**gguf, "tokenizer": "acme/tokens"}
-    assert ended(start(again))[0] == 0  # the name of the first try is in the way of nobody
+    assert result_of(start(again))[0] == 0  # the link of the first attempt does not block the next
     assert (tmp_path / "m/model.gguf").read_text() == "q8.gguf"
 
 
 def test_a_pattern_that_matches_nothing_is_an_error(start: Start, tmp_path: Path) -> None:
-    code, out = ended(start(wanted(tmp_path / "m", "acme/split", files="q4*.gguf")))
+    code, out = result_of(start(model_config(tmp_path / "m", "acme/split", files="q4*.gguf")))
     assert code != 0
     assert "0 files match q4*.gguf" in out
     assert not (tmp_path / "m/.complete").exists()
 
 
-def test_with_stay_the_pod_stays_until_it_is_told_to_go(start: Start, tmp_path: Path) -> None:
-    process = start(wanted(tmp_path / "m"), stay=True)
-    said = lines(process, 2)
-    assert said[-1] == "this node has its models\n"
+def test_with_stay_the_pod_runs_until_sigterm(start: Start, tmp_path: Path) -> None:
+    process = start(model_config(tmp_path / "m"), stay=True)
+    output = lines(process, 2)
+    assert output[-1] == "this node has its models\n"
     with pytest.raises(subprocess.TimeoutExpired):
-        process.wait(0.2)  # it stays: nothing to wait for can tell so earlier
+        process.wait(0.2)  # it keeps running: no event shows this earlier
     process.send_signal(signal.SIGTERM)
     # By its own exit and not by the signal, which the first process of a container does not get.
     assert process.wait(DEADLINE_SECONDS) == 0
@@ -236,16 +234,16 @@ def lines(process: "subprocess.Popen[str]", count: int) -> list[str]:
     found = []
     for _ in range(count):
         ready, _, _ = select.select([process.stdout], [], [], DEADLINE_SECONDS)
-        assert ready, "said nothing"
+        assert ready, "no output"
         found.append(os.read(process.stdout.fileno(), 4096).decode())
         if "".join(found).count("\n") >= count:
             break
     return "".join(found).splitlines(keepends=True)
 
 
-def test_sigterm_ends_a_download_without_a_mark(hub: Path, start: Start, tmp_path: Path) -> None:
+def test_sigterm_ends_a_download_without_a_marker(hub: Path, start: Start, tmp_path: Path) -> None:
     (hub / "slow").touch()
-    process = start(wanted(tmp_path / "m"))
+    process = start(model_config(tmp_path / "m"))
     eventually(lambda: len(downloads(hub)) == 1, process)
     process.send_signal(signal.SIGTERM)
     assert process.wait(DEADLINE_SECONDS) == 143

@@ -64,7 +64,7 @@ def relabel(spec: Manifest) -> None:
 
 
 @pytest.mark.parametrize("spoil", [drop_security, drop_volume, rename_port, relabel])
-def test_the_check_of_objects_sees_what_is_wrong(
+def test_the_check_of_objects_detects_mistakes(
     make_plan: MakePlan, well_formed: Callable[[list[Manifest]], None], spoil: Callable[[Manifest], None]
 ) -> None:
     manifests = copy.deepcopy(gateway.objects(make_plan()))
@@ -74,14 +74,14 @@ def test_the_check_of_objects_sees_what_is_wrong(
 
 
 def test_config_name_changes_with_the_content_and_only_then(make_plan: MakePlan) -> None:
-    def name(**said: int) -> str:
-        return str(of_kind(gateway.objects(make_plan(gateway=said)), "ConfigMap")["metadata"]["name"])
+    def name(**settings: int) -> str:
+        return str(of_kind(gateway.objects(make_plan(gateway=settings)), "ConfigMap")["metadata"]["name"])
 
     assert name() == name() == name(keepaliveTimeoutSeconds=60)
     assert name(keepaliveTimeoutSeconds=61) != name()
 
 
-def test_pods_mount_the_config_that_is_there(make_plan: MakePlan) -> None:
+def test_pods_mount_existing_configs(make_plan: MakePlan) -> None:
     manifests = gateway.objects(make_plan())
     volumes = of_kind(manifests, "Deployment")["spec"]["template"]["spec"]["volumes"]
     config = of_kind(manifests, "ConfigMap")["metadata"]["name"]
@@ -134,10 +134,10 @@ def test_the_reloader_watches_the_metrics_that_each_engine_has(make_plan: MakePl
         "None 1\n 1\n",
     ],
 )
-def test_an_engine_without_a_progress_metric_leaves_by_its_health_alone(
+def test_an_engine_without_a_progress_metric_is_judged_by_its_health_alone(
     make_plan: MakePlan, answer: str
 ) -> None:
-    """Whatever its server answers at /metrics: nothing in it is taken for progress, or for the lack of it."""
+    """Nothing that its server returns at /metrics counts as progress or as a stall."""
     plan = make_plan(models=[{"id": "qwen2.5-7b", "engine": "tensorrt-llm"}])
     config = reloader_rules.parse_config(gateway_files.reloader_config(plan))
     assert reloader_rules.read_metrics(answer, config.models[0]) is None
@@ -174,13 +174,15 @@ def test_the_guides_numbers_are_the_defaults(make_plan: MakePlan) -> None:
 
 
 def test_a_load_balancer_lets_in_only_its_ranges(make_plan: MakePlan) -> None:
-    said = {"serviceType": "LoadBalancer", "sourceRanges": ["10.0.0.0/8", "192.0.2.0/24"]}
-    manifests = gateway.objects(make_plan(gateway=said))
+    settings = {"serviceType": "LoadBalancer", "sourceRanges": ["10.0.0.0/8", "192.0.2.0/24"]}
+    manifests = gateway.objects(make_plan(gateway=settings))
     service = named(manifests, "Service", "gateway")["spec"]
-    assert service["loadBalancerSourceRanges"] == said["sourceRanges"]
+    assert service["loadBalancerSourceRanges"] == settings["sourceRanges"]
     assert service["externalTrafficPolicy"] == "Local"
     clients = of_kind(manifests, "NetworkPolicy")["spec"]["ingress"][0]
-    assert [peer["ipBlock"]["cidr"] for peer in clients["from"] if "ipBlock" in peer] == said["sourceRanges"]
+    assert [peer["ipBlock"]["cidr"] for peer in clients["from"] if "ipBlock" in peer] == settings[
+        "sourceRanges"
+    ]
 
 
 def test_inside_the_cluster_nothing_is_exposed(make_plan: MakePlan) -> None:
@@ -202,7 +204,7 @@ def test_keys_reach_the_reloader_only_and_under_their_callers_names(make_plan: M
     assert named(manifests, "Secret", "gateway-tls")["type"] == "kubernetes.io/tls"
 
 
-def test_without_callers_there_is_no_secret_and_no_question_for_a_key(make_plan: MakePlan) -> None:
+def test_without_callers_there_is_no_secret_and_no_key_is_required(make_plan: MakePlan) -> None:
     manifests = gateway.objects(make_plan())
     assert "Secret" not in [item["kind"] for item in manifests]
     assert "return 401;" not in gateway_files.nginx_conf(make_plan())
@@ -218,7 +220,7 @@ def test_a_number_is_bounded_by_text_alone(number: int) -> None:
         assert not pattern.match(text)
 
 
-def test_classes_are_told_apart_by_the_tokens_asked_for(make_plan: MakePlan) -> None:
+def test_classes_are_divided_by_the_requested_tokens(make_plan: MakePlan) -> None:
     """Midway by factor between answers of 200 and 1500 tokens: 548 is 2.74 times the one and 1 / 2.74 of the other."""
     rules = make_plan().gateway.classes
     assert [(rule.name, rule.match.max_tokens_from, rule.capped) for rule in rules] == [

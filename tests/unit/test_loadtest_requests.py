@@ -1,4 +1,4 @@
-"""The requests of a load test and how it reads answers: lengths, shares, arrivals, prompts, streams, faults."""
+"""The requests of a load test and how it parses answers: lengths, shares, arrivals, prompts, streams, faults."""
 
 import itertools
 import json

@@ -114,7 +114,7 @@ def test_the_report_holds_the_file_itself() -> None:
     assert read(inside) == RUN
 
 
-def test_the_report_fetches_nothing_and_escapes_what_a_server_said() -> None:
+def test_the_report_loads_nothing_and_escapes_a_server_s_text() -> None:
     shown = REPORT.partition("<script")[0]
     assert not re.search(r"(?:src|href|@import|url\()", REPORT)
     assert "<b>" not in shown
@@ -148,11 +148,15 @@ def test_the_tables_of_the_report_are_the_files_numbers() -> None:
             item.failures,
         ]
         assert min(int(refused), int(failed)) > 0
-    for (name, figure, *_, word), said in zip(cells("Promises"), RUN.verdict, strict=True):
-        assert (name, figure.lower(), word == "kept") == (said.workload_class, said.figure, said.kept)
+    for (name, figure, *_, word), promise in zip(cells("Promises"), RUN.verdict, strict=True):
+        assert (name, figure.lower(), word == "kept") == (
+            promise.workload_class,
+            promise.figure,
+            promise.kept,
+        )
 
 
-def test_the_prediction_stands_beside_the_measurement_with_their_ratio() -> None:
+def test_the_prediction_is_beside_the_measurement_with_their_ratio() -> None:
     rows = cells("Prediction")
     assert [row[:2] for row in rows[-2:]] == [["all", "requests/s"], ["all", "tokens out/s"]]
     assert RUN.prediction is not None
@@ -170,7 +174,7 @@ def points(plot: str, name: str) -> list[tuple[float, float]]:
     return [(float(x), float(y)) for x, y in (pair.split() for pair in path.split(" L"))]
 
 
-def test_every_point_of_the_plots_stands_where_the_files_number_is() -> None:
+def test_every_point_of_the_plots_is_at_the_files_figure() -> None:
     time = LinearAxis(120, plots.LEFT, plots.RIGHT)
     item = RUN.classes["chat"]
     most = max(part.out_tokens_per_second for found in RUN.classes.values() for part in found.timeline)

@@ -1,4 +1,4 @@
-"""What a run's requests come to: which count, how times are spread, and what a verdict says at its boundary."""
+"""Statistics of a run: which requests count, distributions of times, and verdicts at their boundaries."""
 
 import json
 import random
@@ -31,7 +31,7 @@ def sample(sent: float, outcome: Outcome = Outcome.ANSWERED, **more: Any) -> Sam
     ("values", "percent", "expected"),
     [(range(1, 101), 95, 95), (range(1, 21), 95, 19), (range(1, 20), 95, 19), ([7], 50, 7), ([1, 2], 50, 1)],
 )
-def test_a_percentile_is_a_value_that_was_seen(values: Any, percent: float, expected: float) -> None:
+def test_a_percentile_is_a_measured_value(values: Any, percent: float, expected: float) -> None:
     assert percentile(list(values), percent) == expected
 
 
@@ -77,7 +77,7 @@ def test_the_warm_up_is_not_counted_but_its_answers_still_take_time() -> None:
     assert figures.in_tokens_per_second == 50  # of the one whose first token came within it
 
 
-def test_refusals_failures_and_what_was_cut_stand_apart() -> None:
+def test_refused_failed_and_cut_requests_are_counted_separately() -> None:
     figures = measure(
         CHAT,
         [
@@ -97,7 +97,7 @@ def test_refusals_failures_and_what_was_cut_stand_apart() -> None:
     assert figures.ttft_ms.max == 200  # of the answer only
 
 
-def test_the_timeline_adds_up_to_the_whole() -> None:
+def test_the_timeline_adds_up_to_the_total() -> None:
     rng = random.Random(1)
     sent = [sample(rng.uniform(8, 22)) for _ in range(300)]
     figures = measure(CHAT, sent, WINDOW)
@@ -123,7 +123,7 @@ def test_a_promise_is_kept_up_to_its_last_millisecond(part: float, word: bool) -
     assert results(STANDARD, tpot={"longform": part}).kept is word
 
 
-def test_a_promise_of_which_nothing_was_measured_is_not_kept() -> None:
+def test_a_promise_without_measurements_is_not_kept() -> None:
     classes = {"chat": measure(CHAT, [sample(12, Outcome.REFUSED)], WINDOW)}
     figures = promises(classes)
     assert [(item.figure, item.measured_p95_ms, item.kept) for item in figures] == [
@@ -138,7 +138,7 @@ def test_failures_break_the_verdict_and_refusals_do_not() -> None:
     assert not results(STANDARD, failed={"chat": 1}).kept
 
 
-def test_few_answers_are_said() -> None:
+def test_few_answers_are_noted() -> None:
     assert all(item.enough for item in results(STANDARD, answered=20).verdict)
     assert not any(item.enough for item in results(STANDARD, answered=19).verdict)
 

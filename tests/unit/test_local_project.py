@@ -1,4 +1,4 @@
-"""A lock that Pulumi left behind is cancelled, unless the very process that took it still runs."""
+"""A lock that Pulumi left behind is cancelled, unless the process that took it still runs."""
 
 import datetime
 import json
@@ -17,16 +17,16 @@ from tierup.local.cluster.project import LocalProject
 
 
 @pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
-    """What pulumi is asked to do, which does nothing."""
-    words: list[tuple[str, ...]] = []
+def pulumi_calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
+    """The calls of pulumi, which do nothing."""
+    calls: list[tuple[str, ...]] = []
 
     def pulumi(_project: LocalProject, *arguments: str, quiet: bool = False) -> str:
-        words.append(arguments)
+        calls.append(arguments)
         return ""
 
     monkeypatch.setattr(LocalProject, "pulumi", pulumi)
-    return words
+    return calls
 
 
 def locked(folder: Path, pid: int, hours_ago: int = 0) -> LocalProject:
@@ -39,38 +39,38 @@ def locked(folder: Path, pid: int, hours_ago: int = 0) -> LocalProject:
     return LocalProject(folder, "entry", cast(Any, SimpleNamespace(folder=folder)))
 
 
-def test_the_lock_of_a_process_that_runs_is_an_error(tmp_path: Path, asked: list[tuple[str, ...]]) -> None:
+def test_the_lock_of_a_process_that_runs_is_an_error(
+    tmp_path: Path, pulumi_calls: list[tuple[str, ...]]
+) -> None:
     project = locked(tmp_path, os.getpid())
     with pytest.raises(LocalClusterError, match=f"is being updated by process {os.getpid()} on "):
         project.clear_dead_lock(pytest.fail)
-    assert asked == []
+    assert pulumi_calls == []
 
 
-def test_the_lock_of_a_process_that_has_gone_is_cancelled(
-    tmp_path: Path, asked: list[tuple[str, ...]]
+def test_the_lock_of_an_exited_process_is_cancelled(
+    tmp_path: Path, pulumi_calls: list[tuple[str, ...]]
 ) -> None:
-    told: list[str] = []
+    messages: list[str] = []
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
-    locked(tmp_path, gone.pid).clear_dead_lock(told.append)
-    assert told == [f"cancelling an earlier update: its process {gone.pid} died"]
-    assert asked == [("cancel", "--yes")]
+    locked(tmp_path, gone.pid).clear_dead_lock(messages.append)
+    assert messages == [f"cancelling an earlier update: its process {gone.pid} died"]
+    assert pulumi_calls == [("cancel", "--yes")]
 
 
-def test_a_process_that_was_not_waited_for_holds_no_lock(
-    tmp_path: Path, asked: list[tuple[str, ...]]
-) -> None:
+def test_a_zombie_process_holds_no_lock(tmp_path: Path, pulumi_calls: list[tuple[str, ...]]) -> None:
     with subprocess.Popen([sys.executable, "-c", ""], stdout=subprocess.PIPE) as zombie:
         assert zombie.stdout is not None
         assert zombie.stdout.read() == b""  # it has ended
         os.waitid(os.P_PID, zombie.pid, os.WEXITED | os.WNOWAIT)
         locked(tmp_path, zombie.pid).clear_dead_lock(lambda line: None)
-    assert asked == [("cancel", "--yes")]
+    assert pulumi_calls == [("cancel", "--yes")]
 
 
-def test_a_process_that_got_the_number_later_does_not_hold_the_lock(
-    tmp_path: Path, asked: list[tuple[str, ...]]
+def test_a_later_process_with_the_same_pid_does_not_hold_the_lock(
+    tmp_path: Path, pulumi_calls: list[tuple[str, ...]]
 ) -> None:
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as later:
         locked(tmp_path, later.pid, hours_ago=1).clear_dead_lock(lambda line: None)
-    assert asked == [("cancel", "--yes")]
+    assert pulumi_calls == [("cancel", "--yes")]

@@ -69,7 +69,7 @@ def test_a_path_has_a_line(path: str, line: int) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "a: [", "a: !strange {", "[" * 5000])
-def test_what_cannot_be_read_has_no_lines_but_those_named(text: str) -> None:
+def test_an_unreadable_file_has_only_the_named_lines(text: str) -> None:
     assert lines_of(text, ["nodes.count", "Pulumi.x.yaml:1:5"]) == (None, 1)
 
 

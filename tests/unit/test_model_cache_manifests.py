@@ -1,4 +1,4 @@
-"""Where model files live: claims, volumes and fetches per cache kind, fetched once and pinned by revision."""
+"""Storage of model files: claims, volumes and downloads per cache kind, once and pinned by revision."""
 
 import json
 from collections.abc import Callable
@@ -30,8 +30,8 @@ def rules(pod: Manifest) -> dict[str, list[str]]:
     return {rule["key"]: rule["values"] for rule in term["matchExpressions"]}
 
 
-def told(manifest: Manifest) -> list[dict[str, Any]]:
-    """What the fetch script is told, as it reads it."""
+def fetch_config(manifest: Manifest) -> list[dict[str, Any]]:
+    """The fetch script's configuration, as it parses it."""
     (item,) = manifest["spec"]["template"]["spec"]["containers"]
     (value,) = [entry["value"] for entry in item["env"] if entry["name"] == "MODELS"]
     models: list[dict[str, Any]] = json.loads(value)
@@ -51,7 +51,7 @@ def test_each_model_is_fetched_into_the_folder_its_server_reads(plan: Plan) -> N
         volumes = {volume["name"]: volume for volume in pod["volumes"]}
         claim = volumes["models"]["persistentVolumeClaim"]
         assert not claim.get("readOnly", False)
-        for wanted in told(fetch):
+        for wanted in fetch_config(fetch):
             by_claim[claim["claimName"], wanted["folder"]] = wanted
     assert len(by_claim) == len(plan.models)
     for model in plan.models:
@@ -69,9 +69,9 @@ def test_each_model_is_fetched_into_the_folder_its_server_reads(plan: Plan) -> N
 
 
 @every_variant
-def test_what_is_fetched_is_pinned_by_commit(plan: Plan) -> None:
+def test_downloads_are_pinned_by_commit(plan: Plan) -> None:
     for fetch in fetches(model_cache.objects(plan)):
-        for model in told(fetch):
+        for model in fetch_config(fetch):
             pins = [model["revision"], *([model["tokenizer_revision"]] if model["tokenizer"] else [])]
             for pin in pins:
                 assert len(pin) == 40
@@ -117,7 +117,7 @@ def test_a_shared_cache_is_one_claim_and_one_job_per_model(make_plan: MakePlan) 
     assert of_kind(manifests, "PersistentVolume") == of_kind(manifests, "DaemonSet") == []
 
 
-def test_a_shared_claim_names_the_class_that_was_asked_for(make_plan: MakePlan) -> None:
+def test_a_shared_claim_names_the_configured_class(make_plan: MakePlan) -> None:
     model = {"id": "qwen2.5-7b", "cache": {"kind": "shared", "storageClass": "nfs"}}
     (claim,) = of_kind(model_cache.objects(make_plan(models=[model])), "PersistentVolumeClaim")
     assert claim["spec"]["storageClassName"] == "nfs"
@@ -207,7 +207,7 @@ def test_the_volumes_of_two_stacks_do_not_meet(make_plan: MakePlan) -> None:
 
 
 def test_a_node_that_appears_later_needs_no_new_object(make_plan: MakePlan) -> None:
-    """Volume and fetch go by labels, never by node names, so labelling a node is all there is to do."""
+    """Volume and fetch go by labels, never by node names, so a new node only needs its labels."""
     before, after = (
         node_cache(make_plan(models=[cache("node")], nodes={**COLD, "count": count})) for count in (1, 3)
     )
@@ -219,7 +219,7 @@ def test_a_node_that_appears_later_needs_no_new_object(make_plan: MakePlan) -> N
 
 
 @pytest.mark.parametrize("mode", ["cold", "warm"])
-def test_a_spare_fetches_as_soon_as_it_is_up(make_plan: MakePlan, mode: str) -> None:
+def test_a_spare_downloads_as_soon_as_it_is_up(make_plan: MakePlan, mode: str) -> None:
     nodes = {**COLD, "standby": {"mode": mode, "count": 1}}
     _, _, daemon_set = node_cache(make_plan(models=[cache("node")], nodes=nodes))
     found = rules(daemon_set["spec"]["template"])
@@ -233,13 +233,13 @@ def test_a_spare_that_is_off_does_not_hold_up_the_rollout(make_plan: MakePlan) -
     assert daemon_set["spec"]["updateStrategy"]["rollingUpdate"] == {"maxUnavailable": "100%"}
 
 
-def test_both_kinds_stand_side_by_side(make_plan: MakePlan) -> None:
+def test_both_kinds_work_side_by_side(make_plan: MakePlan) -> None:
     plan = make_plan(models=[cache("shared"), cache("node", precision="awq")])
     manifests = model_cache.objects(plan)
     assert len(of_kind(manifests, "PersistentVolumeClaim")) == 2
     (job,), (daemon_set,) = of_kind(manifests, "Job"), of_kind(manifests, "DaemonSet")
-    assert [model["repo"] for model in told(job)] == ["Qwen/Qwen2.5-7B-Instruct"]
-    assert [model["repo"] for model in told(daemon_set)] == ["Qwen/Qwen2.5-7B-Instruct-AWQ"]
+    assert [model["repo"] for model in fetch_config(job)] == ["Qwen/Qwen2.5-7B-Instruct"]
+    assert [model["repo"] for model in fetch_config(daemon_set)] == ["Qwen/Qwen2.5-7B-Instruct-AWQ"]
 
 
 # --- both
@@ -270,7 +270,7 @@ def test_the_hubs_token_reaches_the_fetch_alone_and_by_reference(make_plan: Make
 def test_a_gguf_model_is_its_files_and_its_base_models_tokenizer(make_plan: MakePlan) -> None:
     images = {"gguf": "registry.example.com/vllm-gguf:v0.32.0"}
     plan = make_plan(models=[cache("shared", precision="q5_k_m")], images=images)
-    (model,) = told(*of_kind(model_cache.objects(plan), "Job"))
+    (model,) = fetch_config(*of_kind(model_cache.objects(plan), "Job"))
     assert (model["files"], model["parts"]) == ("*q5_k_m*.gguf", 2)
     assert model["tokenizer"] == "Qwen/Qwen2.5-7B-Instruct"
     assert model["tokenizer_revision"] == make_plan().models[0].revision

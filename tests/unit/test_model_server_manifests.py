@@ -113,14 +113,14 @@ def test_each_precision_has_its_arguments(
     make_plan: MakePlan, precision: str, dtype: str, quantization: str | None
 ) -> None:
     args = engine(plan_with(make_plan, precision=precision))["args"]
-    said = dict(pairs(args))
-    assert said["--dtype"] == dtype
-    assert said.get("--quantization") == quantization
+    options = dict(pairs(args))
+    assert options["--dtype"] == dtype
+    assert options.get("--quantization") == quantization
     gguf = {"q8_0": "model-00001-of-00003.gguf", "q5_k_m": "model-00001-of-00002.gguf"}.get(precision)
-    assert args[0].endswith(".gguf") is ("--tokenizer" in said) is (gguf is not None)
+    assert args[0].endswith(".gguf") is ("--tokenizer" in options) is (gguf is not None)
     if gguf is not None:
         assert args[0].endswith(f"/{gguf}")
-        assert said["--tokenizer"] == args[0].replace(f"/{gguf}", "/tokenizer")
+        assert options["--tokenizer"] == args[0].replace(f"/{gguf}", "/tokenizer")
 
 
 def test_every_precision_of_the_catalogue_is_tested(make_plan: MakePlan) -> None:
@@ -144,7 +144,7 @@ def test_every_flag_and_value_is_one_of_the_pinned_vllm(
         assert set(ours) <= allowed.keys()
 
 
-def test_a_model_with_code_of_its_own_says_so(make_plan: MakePlan) -> None:
+def test_only_a_model_with_code_of_its_own_has_trust_remote_code(make_plan: MakePlan) -> None:
     args = engine(make_plan(models=[{"id": "qwen-7b"}]))["args"]
     assert "--trust-remote-code" in args
     assert "--trust-remote-code" in known()
@@ -152,34 +152,36 @@ def test_a_model_with_code_of_its_own_says_so(make_plan: MakePlan) -> None:
 
 
 @every_variant
-def test_priorities_slots_and_the_name_are_always_said(plan: Plan) -> None:
+def test_priorities_slots_and_the_name_are_always_set(plan: Plan) -> None:
     for model in plan.models:
-        said = dict(pairs(engine(plan, model)["args"]))
-        assert said["--scheduling-policy"] == "priority"
-        assert said["--max-num-seqs"] == str(model.slots)
-        assert said["--served-model-name"] == model.name
-        assert said["--max-model-len"] == str(model.context)
-        assert "--api-key" not in said  # it would stand in the process list, and guards only some paths
+        options = dict(pairs(engine(plan, model)["args"]))
+        assert options["--scheduling-policy"] == "priority"
+        assert options["--max-num-seqs"] == str(model.slots)
+        assert options["--served-model-name"] == model.name
+        assert options["--max-model-len"] == str(model.context)
+        assert (
+            "--api-key" not in options
+        )  # it would be visible in the process list, and protects only some paths
         for name in ("VLLM_MAX_N_SEQUENCES", "VLLM_MAX_COMPLETION_PROMPTS"):
             assert 1 <= int(environment(plan, model)[name]) <= 16
-        # Else its first process ends the pod before the startup probe would.
+        # Otherwise its first process ends the pod before the startup probe does.
         assert int(environment(plan, model)["VLLM_ENGINE_READY_TIMEOUT_S"]) >= model.startup_seconds
 
 
 @every_variant
-def test_the_last_replica_takes_all_that_the_gateways_let_in(plan: Plan) -> None:
+def test_the_last_replica_accepts_all_requests_that_the_gateways_admit(plan: Plan) -> None:
     for model in plan.models:
         bound = int(str(dict(pairs(engine(plan, model)["args"]))["--max-num-queued-reqs"]))
         gateways = plan.gateway.replicas
         let_in = model.slots * model.max_replicas + plan.gateway.queue_length
-        # Each has its part of it, rounded up, and while one is replaced there is one more.
+        # Each gateway has its share of it, rounded up, and there is one more while one is replaced.
         assert bound >= (gateways + 1) * -(-let_in // gateways)
         assert bound in (1024, 2048, 4096)
 
 
-def test_a_longer_queue_does_not_restart_engines_unless_it_outgrows_the_net(make_plan: MakePlan) -> None:
+def test_a_longer_queue_does_not_restart_engines_unless_it_exceeds_their_limit(make_plan: MakePlan) -> None:
     (model,) = make_plan().models
-    largest = 512 - model.slots * model.max_replicas  # twice what is let in is 1024
+    largest = 512 - model.slots * model.max_replicas  # twice the admitted requests is 1024
 
     def bound(queue: int) -> str:
         args = engine(make_plan(gateway={"queueLength": queue}))["args"]
@@ -190,7 +192,7 @@ def test_a_longer_queue_does_not_restart_engines_unless_it_outgrows_the_net(make
 
 
 @pytest.mark.parametrize(("queue", "gateways"), [(0, 1), (0, 2), (1, 2), (1, 20)])
-def test_a_short_queue_leaves_the_net_above_what_gateways_round_up_to(
+def test_a_short_queue_keeps_the_limit_above_the_rounded_up_sum_of_the_gateways(
     make_plan: MakePlan, queue: int, gateways: int
 ) -> None:
     plan = make_plan(
@@ -220,7 +222,7 @@ def test_cards_without_peer_access_do_not_try_it(
     assert (environment(plan).get("NCCL_P2P_DISABLE") == "1") is without_p2p
 
 
-# --- what it runs in
+# --- the container
 
 
 @every_variant
@@ -248,11 +250,11 @@ def test_it_serves_offline_and_writes_only_to_its_own_volume(plan: Plan) -> None
 
 
 @every_variant
-def test_it_asks_for_exactly_the_gpus_it_is_spread_over(plan: Plan) -> None:
+def test_it_requests_exactly_the_gpus_of_its_parallelism(plan: Plan) -> None:
     for model in plan.models:
         item = engine(plan, model)
-        said = dict(pairs(item["args"]))
-        spread = int(str(said["--tensor-parallel-size"])) * int(str(said["--pipeline-parallel-size"]))
+        options = dict(pairs(item["args"]))
+        spread = int(str(options["--tensor-parallel-size"])) * int(str(options["--pipeline-parallel-size"]))
         assert item["resources"]["requests"] == item["resources"]["limits"]
         assert item["resources"]["limits"]["nvidia.com/gpu"] == str(spread)
         assert spread <= plan.nodes.gpus_per_server
@@ -273,7 +275,7 @@ def test_shared_memory_grows_with_the_cards_and_counts(make_plan: MakePlan, tens
 
 
 @every_variant
-def test_what_is_asked_for_fits_the_server(plan: Plan) -> None:
+def test_the_requests_fit_the_server(plan: Plan) -> None:
     server = plan.nodes.server
     for model in plan.models:
         limits = engine(plan, model)["resources"]["limits"]
@@ -317,8 +319,8 @@ def test_variants_side_by_side_are_served_each_under_its_own_name(
         slug = name.replace(".", "-").replace("_", "-")
         kinds = ("Deployment", "Service", "PodDisruptionBudget", "HorizontalPodAutoscaler")
         assert {(kind, f"model-{slug}") for kind in kinds} <= rendered
-    told = json.dumps([item for item in render(plan) if item["metadata"]["name"].startswith("prometheus-")])
-    assert all(f"model-server/{name.replace('.', '-').replace('_', '-')}" in told for name in names)
+    text = json.dumps([item for item in render(plan) if item["metadata"]["name"].startswith("prometheus-")])
+    assert all(f"model-server/{name.replace('.', '-').replace('_', '-')}" in text for name in names)
 
 
 def test_the_gguf_image_is_the_pinned_engine_with_pinned_plugins_and_the_pods_user() -> None:
@@ -415,12 +417,12 @@ def test_the_engine_starts_once_its_files_are_complete(make_plan: MakePlan, tmp_
     done = tmp_path / plan.models[0].path / ".complete"
     done.parent.mkdir(parents=True)
     done.touch()
-    ended = subprocess.run(wait_command(plan, tmp_path), capture_output=True, timeout=20, check=False)
-    assert (ended.returncode, ended.stdout) == (0, b"")
+    result = subprocess.run(wait_command(plan, tmp_path), capture_output=True, timeout=20, check=False)
+    assert (result.returncode, result.stdout) == (0, b"")
 
 
-def test_a_pod_that_waits_for_weights_goes_when_it_is_told_to(make_plan: MakePlan, tmp_path: Path) -> None:
-    """By its own exit: the first process of a container is not ended by a signal that it does not handle."""
+def test_a_pod_that_waits_for_weights_ends_at_sigterm(make_plan: MakePlan, tmp_path: Path) -> None:
+    """It handles the signal: the first process of a container ignores signals without a handler."""
     process = subprocess.Popen(wait_command(make_plan(), tmp_path), stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
@@ -439,11 +441,11 @@ def test_waiting_takes_no_gpu(make_plan: MakePlan) -> None:
     assert "nvidia.com/gpu" not in item["resources"]["limits"]
 
 
-# --- leaving and being replaced
+# --- shutdown and rollout
 
 
 @every_variant
-def test_a_leaving_pod_finishes_what_it_began(plan: Plan) -> None:
+def test_a_terminating_pod_finishes_its_requests(plan: Plan) -> None:
     longest = max(item.answer_tokens * item.tpot_ms / 1000 for item in plan.classes.values())
     for model in plan.models:
         item, pod = engine(plan, model), deployment(plan, model)["spec"]["template"]["spec"]
@@ -466,7 +468,7 @@ def test_a_rollout_may_take_as_long_as_its_parts(plan: Plan) -> None:
 
 @every_variant
 def test_a_rollout_with_every_gpu_busy_frees_one_first(plan: Plan) -> None:
-    """Either a whole replica fits beside the running ones, or at full size at least one leaves first."""
+    """Either another replica fits beside the running ones, or at full size at least one stops first."""
     at_full_size = sum(model.max_replicas * model.gpus for model in plan.models)
     for model in plan.models:
         strategy = deployment(plan, model)["spec"]["strategy"]

@@ -1,4 +1,4 @@
-"""Prometheus's and Grafana's objects: safe pods, references that resolve, data kept, nothing let in."""
+"""Prometheus's and Grafana's objects: safe pods, references that resolve, data retained, no ingress."""
 
 import configparser
 from collections.abc import Callable
@@ -35,13 +35,13 @@ def test_objects_are_well_formed(
     well_formed(monitoring.objects(make_plan(secrets=secrets)))
 
 
-def test_an_operator_in_the_cluster_leaves_nothing_to_do(make_plan: MakePlan) -> None:
+def test_with_an_operator_in_the_cluster_nothing_is_created(make_plan: MakePlan) -> None:
     assert monitoring.objects(make_plan(monitoring={"mode": "operator"})) == []
 
 
 def test_config_names_change_with_the_content_and_only_then(make_plan: MakePlan) -> None:
-    def names(**said: object) -> set[str]:
-        manifests = monitoring.objects(make_plan(monitoring=said))
+    def names(**settings: object) -> set[str]:
+        manifests = monitoring.objects(make_plan(monitoring=settings))
         return {item["metadata"]["name"] for item in manifests if item["kind"] == "ConfigMap"}
 
     assert names() == names() == names(scrapeIntervalSeconds=15)
@@ -61,7 +61,7 @@ def test_the_metrics_volume_is_marked_to_be_kept(make_plan: MakePlan, retain: bo
     assert "storageClassName" not in claim["spec"]
 
 
-def test_a_storage_class_is_used_when_it_is_said(make_plan: MakePlan) -> None:
+def test_a_storage_class_is_used_if_it_is_set(make_plan: MakePlan) -> None:
     manifests = monitoring.objects(make_plan(monitoring={"storageClass": "fast", "storageGib": 7}))
     spec = named(manifests, "PersistentVolumeClaim", "prometheus-data")["spec"]
     assert (spec["storageClassName"], spec["resources"]["requests"]["storage"]) == ("fast", "7Gi")
@@ -84,8 +84,8 @@ def test_two_prometheus_never_write_to_one_volume(make_plan: MakePlan) -> None:
 
 def test_every_model_and_exporter_is_a_target(make_plan: MakePlan) -> None:
     models = [{"id": "qwen2.5-7b"}, {"id": "qwen2.5-7b", "precision": "awq"}]
-    said = {"gpuExporter": "dcgm.gpus.svc:9401", "nodeExporter": "node.metrics.svc:9100"}
-    text = monitoring.prometheus_yml(make_plan(models=models, monitoring=said))
+    settings = {"gpuExporter": "dcgm.gpus.svc:9401", "nodeExporter": "node.metrics.svc:9100"}
+    text = monitoring.prometheus_yml(make_plan(models=models, monitoring=settings))
     jobs = {job["job_name"]: job for job in yaml.safe_load(text)["scrape_configs"]}
     assert jobs.keys() == {
         "prometheus",
@@ -148,7 +148,7 @@ def test_the_admin_secret_is_a_reference_that_the_pod_reads(make_plan: MakePlan)
     assert value.name == "grafana-admin"
 
 
-def test_grafana_calls_nobody(make_plan: MakePlan) -> None:
+def test_grafana_sends_no_telemetry_and_loads_nothing(make_plan: MakePlan) -> None:
     ini = settings(make_plan())
     assert not any(ini.getboolean("analytics", key) for key in ini["analytics"])
     assert ini.getboolean("plugins", "preinstall_disabled")
@@ -156,6 +156,8 @@ def test_grafana_calls_nobody(make_plan: MakePlan) -> None:
     assert not ini.getboolean("news", "news_feed_enabled")
 
 
-def test_rooms_do_not_share_names(make_plan: MakePlan, well_formed: Callable[[list[Manifest]], None]) -> None:
+def test_components_do_not_share_names(
+    make_plan: MakePlan, well_formed: Callable[[list[Manifest]], None]
+) -> None:
     plan = make_plan(secrets=ADMIN)
     well_formed([*gateway.objects(plan), *monitoring.objects(plan)])

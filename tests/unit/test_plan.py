@@ -38,7 +38,7 @@ def unchecked(**sections: Any) -> Plan:
 
 @every_variant
 def test_a_plan_holds_no_section_of_the_stack_file(plan: Plan) -> None:
-    """A reader could take what is written there for what holds, and miss the defaults."""
+    """A reader of a section would miss the defaults."""
     sections = tuple(kind for name, kind in SECTIONS.items() if name != "accept")  # which have no defaults
     found = parts(plan)
     assert plan.models[0] in found
@@ -66,7 +66,7 @@ def test_a_model_that_fits_no_gpu_has_no_capacity_and_the_others_keep_theirs() -
     assert [model.capacity is not None for model in plan.models] == [True, False]
 
 
-def test_other_users_make_no_other_model() -> None:
+def test_a_change_of_users_changes_no_model() -> None:
     """`tierup dev` asks for a new start when the models change, and follows every other edit."""
     few, many = (
         small_plan(workload={"users": users}, models=[MODEL | {"maxNumSeqs": 16}]) for users in (4, 8)
@@ -89,9 +89,7 @@ def test_other_users_make_no_other_model() -> None:
         {"mode": "cold", "count": 2},
     ],
 )
-def test_as_many_names_are_asked_for_as_the_plan_has_servers(
-    count: int | None, standby: dict[str, Any] | None
-) -> None:
+def test_the_plan_needs_a_name_for_each_server(count: int | None, standby: dict[str, Any] | None) -> None:
     nodes = {"server": NODES["server"], "count": count, "standby": standby}
     planned = small_plan(nodes=nodes).nodes
     names = [f"rack-{number}" for number in range(len(planned.in_service) + len(planned.standby))]

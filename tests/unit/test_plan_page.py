@@ -1,4 +1,4 @@
-"""What `tierup plan` shows a person and hands to a program: the same figures, from the plan."""
+"""`tierup plan` as text and JSON: the same figures, from the plan."""
 
 import dataclasses
 import io
@@ -52,7 +52,7 @@ def test_the_bar_is_the_gpu_s_memory_in_proportion(plan: Plan) -> None:
         assert bar.count("▒") + bar.count("░") == pytest.approx(40 * room.kv / room.visible, abs=1.01)
 
 
-def test_every_kind_of_rollout_says_what_it_takes_away() -> None:
+def test_every_kind_of_rollout_shows_its_loss_of_capacity() -> None:
     warm = NODES | {"standby": {"mode": "warm", "count": 1}}
     calm = {"users": 10, "thinkSeconds": 20}
     for sections, expected in (
@@ -66,14 +66,14 @@ def test_every_kind_of_rollout_says_what_it_takes_away() -> None:
         assert f"  rollout   {expected}" in page_of(small_plan(workload=calm, **sections))
 
 
-def test_nothing_to_warn_about_is_said() -> None:
+def test_a_plan_without_warnings_says_so() -> None:
     quiet = dataclasses.replace(small_plan(), findings=())
     assert "nothing to warn about" in page_of(quiet)
     assert "nothing to warn about" not in page_of(small_plan())
 
 
 @every_variant
-def test_a_program_reads_what_a_person_sees(plan: Plan) -> None:
+def test_json_has_the_figures_of_the_text(plan: Plan) -> None:
     data = json.loads(json.dumps(summary(plan)))
     for shown, model in zip(data["models"], plan.models, strict=True):
         capacity = model.capacity

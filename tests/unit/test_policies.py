@@ -79,14 +79,14 @@ TEMPLATE = {"spec": {"template": {"spec": pod(BAD)}}}
         ),
     ],
 )
-def test_a_pod_is_found_in_whatever_makes_it(token: str, inputs: dict[str, Any], path: str) -> None:
+def test_a_pod_is_found_in_every_kind_that_creates_it(token: str, inputs: dict[str, Any], path: str) -> None:
     found = refused(resource(token, inputs))
     assert {name for name, _ in found} == OF_THE_CONTAINER
-    assert all(place.startswith(f"{path}.containers[0]") for _, place in found)
+    assert all(found_path.startswith(f"{path}.containers[0]") for _, found_path in found)
 
 
 @pytest.mark.parametrize("list_", ["initContainers", "ephemeralContainers"])
-def test_containers_that_come_earlier_or_later_count(list_: str) -> None:
+def test_init_and_ephemeral_containers_count(list_: str) -> None:
     found = refused(deployment({"containers": [container()], list_: [BAD]}))
     expected = OF_THE_CONTAINER - ({"requests-and-limits"} if list_ == "ephemeralContainers" else set())
     assert {name for name, _ in found} == expected
@@ -96,7 +96,7 @@ def test_containers_that_come_earlier_or_later_count(list_: str) -> None:
     "token",
     ["kubernetes:apps/v1:DeploymentPatch", "aws:ec2/instance:Instance", "tierup:index:InferenceTier", "x"],
 )
-def test_what_makes_no_pods_is_nobodys_business(token: str) -> None:
+def test_kinds_without_pods_are_ignored(token: str) -> None:
     assert refused(resource(token, TEMPLATE)) == []
 
 
@@ -121,11 +121,11 @@ GOOD: list[Resource] = [
 
 @pytest.mark.parametrize("good", GOOD)
 @pytest.mark.parametrize("value", [UNKNOWN, SECRET])
-def test_what_a_plan_does_not_tell_is_no_violation(good: Resource, value: str) -> None:
+def test_unknown_values_of_a_plan_are_no_violation(good: Resource, value: str) -> None:
     assert refused(good) == []
     kept = (
         {"command", "env"} if value == SECRET else set()
-    )  # a secret there is one in clear, and that is known
+    )  # a secret there is in plain text, and that is known
     cases = 0
     for inputs in variants(copy.deepcopy(dict(good.inputs)), value):
         found = refused(resource(good.type, inputs))
@@ -138,21 +138,21 @@ ODD: list[Any] = [None, "", "x", 0, -1, 2.5, True, [], [None], [[]], ["x"], {}, 
 
 
 @pytest.mark.parametrize("good", [*GOOD, deployment(pod(BAD)), deployment(pod(BAD, hostNetwork=True))])
-def test_no_manifest_however_odd_breaks_a_rule(good: Resource) -> None:
+def test_no_malformed_manifest_makes_a_rule_raise(good: Resource) -> None:
     for value in ODD:
         for inputs in variants(copy.deepcopy(dict(good.inputs)), value):
             messages(resource(good.type, inputs))
 
 
-def test_policies_have_names_of_their_own_and_say_what_to_do() -> None:
+def test_policies_have_unique_names_and_a_fix() -> None:
     names = [policy.name for policy in RESOURCE_POLICIES]
     assert len(set(names)) == len(names)
     assert all(policy.rule.endswith(".") and policy.fix for policy in RESOURCE_POLICIES)
-    told = [policy.name for policy in RESOURCE_POLICIES if policy.level is Level.ADVISORY]
-    assert told == ["pod-security-exception"], "whatever else is refused stops the deployment"
+    advisory = [policy.name for policy in RESOURCE_POLICIES if policy.level is Level.ADVISORY]
+    assert advisory == ["pod-security-exception"], "every other violation stops the deployment"
 
 
-def test_a_message_says_where_what_and_how_to_mend_it() -> None:
+def test_a_message_has_path_problem_and_fix() -> None:
     assert messages(deployment(pod(container(image="nginx")))) == [
         (
             "spec.template.spec.containers[0].image: a floating tag: the next pod may run another version (got nginx) "
@@ -161,12 +161,12 @@ def test_a_message_says_where_what_and_how_to_mend_it() -> None:
     ]
 
 
-def test_no_secret_is_told() -> None:
+def test_no_secret_is_shown() -> None:
     token = "hf_abcdefghijklmnopqrstuvwxyz"
     bad = container(
         image=f"app:{token}", command=["run", token], env=[{"name": "HF_TOKEN", "value": "open-sesame"}]
     )
-    said = " ".join(messages(deployment(pod(bad, volumes=[{"name": "a", token: {}}]))))
-    assert "HF_TOKEN: has the name of a secret" in said
-    assert token not in said
-    assert "open-sesame" not in said
+    message = " ".join(messages(deployment(pod(bad, volumes=[{"name": "a", token: {}}]))))
+    assert "HF_TOKEN: has the name of a secret" in message
+    assert token not in message
+    assert "open-sesame" not in message

@@ -1,4 +1,4 @@
-"""A tier's budget against all that its program holds, before and after a change."""
+"""A tier's budget against the cost of all resources of its program, before and after a change."""
 
 import dataclasses
 from collections.abc import Callable
@@ -34,8 +34,8 @@ def run_tier(plan: Plan, before: Decimal | None = None) -> Run:
     return run_program(program, stack=plan.stack)
 
 
-def as_told(run: Run) -> list[Resource]:
-    """The resources as a policy over the whole stack is told of them: of a component, what it registered."""
+def as_received(run: Run) -> list[Resource]:
+    """The resources as a stack policy receives them: a component has its registered inputs."""
     return [
         Resource(
             item.urn,
@@ -51,10 +51,10 @@ def as_told(run: Run) -> list[Resource]:
 
 def tier(make_plan: MakePlan, *, before: Decimal | None = None, **budget: str) -> list[Resource]:
     plan = make_plan(cost={"quotes": QUOTE}, **({"budget": budget} if budget else {}))
-    return as_told(run_tier(plan, before))
+    return as_received(run_tier(plan, before))
 
 
-def told(now: list[Resource], past: list[Resource] | None = None) -> list[tuple[str, str]]:
+def violated(now: list[Resource], past: list[Resource] | None = None) -> list[tuple[str, str]]:
     return [
         (item.policy.name, item.problem.path) for item in over_budget(now, past if past is not None else [])
     ]
@@ -62,14 +62,14 @@ def told(now: list[Resource], past: list[Resource] | None = None) -> list[tuple[
 
 @pytest.fixture
 def month(make_plan: MakePlan) -> Decimal:
-    """What the tier costs a month by itself."""
+    """The tier's monthly cost alone."""
     return usd_per_month(tier(make_plan))
 
 
 def test_what_components_register_is_billed_as_the_plan_is(make_plan: MakePlan) -> None:
     plan = make_plan(cost={"quotes": QUOTE})
     run = run_tier(plan)
-    assert bill_of_resources(as_told(run)) == bill_of(plan)
+    assert bill_of_resources(as_received(run)) == bill_of(plan)
     for item in run.resources.values():
         if item.type.startswith("tierup:"):
             assert item.inputs.items() <= run.outputs[item.urn].items(), item.type
@@ -83,20 +83,18 @@ def test_the_past_read_from_the_state_costs_what_the_resources_did(
     assert usd_per_month(resources_of({})) == 0
 
 
-def test_without_a_budget_nothing_is_too_much(make_plan: MakePlan) -> None:
-    assert told([*tier(make_plan), CLAIM]) == []
+def test_without_a_budget_nothing_is_violated(make_plan: MakePlan) -> None:
+    assert violated([*tier(make_plan), CLAIM]) == []
 
 
 @pytest.mark.parametrize(
     ("mode", "policy"), [("mandatory", "budget"), ("advisory", "budget-advisory"), (None, "budget")]
 )
-def test_other_peoples_resources_count(
-    make_plan: MakePlan, month: Decimal, mode: str | None, policy: str
-) -> None:
-    said = {"mode": mode} if mode is not None else {}
-    alone = tier(make_plan, before=None, monthlyUsd=str(month), **said)
-    assert told(alone) == []
-    assert told([*alone, CLAIM]) == [(policy, "budget.monthlyUsd")]
+def test_foreign_resources_count(make_plan: MakePlan, month: Decimal, mode: str | None, policy: str) -> None:
+    settings = {"mode": mode} if mode is not None else {}
+    alone = tier(make_plan, before=None, monthlyUsd=str(month), **settings)
+    assert violated(alone) == []
+    assert violated([*alone, CLAIM]) == [(policy, "budget.monthlyUsd")]
     (found,) = over_budget([*alone, CLAIM])
     assert (found.policy.level is Level.MANDATORY) is (mode != "advisory")
     assert "raise it to" in found.message
@@ -106,18 +104,18 @@ def test_an_increase_is_judged_by_the_past_of_a_plan(make_plan: MakePlan) -> Non
     """The claim is 100 USD a month."""
     for limit, expected in (("99.99", [("budget", "budget.maxIncreaseUsdPerMonth")]), ("100", [])):
         before = tier(make_plan, maxIncreaseUsdPerMonth=limit)
-        assert told([*before, CLAIM], before) == expected
-        assert told(before, [*before, CLAIM]) == [], "a decrease"
+        assert violated([*before, CLAIM], before) == expected
+        assert violated(before, [*before, CLAIM]) == [], "a decrease"
 
 
-def test_in_a_preview_the_tier_itself_tells_what_was_before(make_plan: MakePlan, month: Decimal) -> None:
+def test_in_a_preview_the_tier_has_its_past_cost(make_plan: MakePlan, month: Decimal) -> None:
     for before, expected in ((month, [("budget", "budget.maxIncreaseUsdPerMonth")]), (month + 100, [])):
-        assert told([*tier(make_plan, before=before, maxIncreaseUsdPerMonth="50"), CLAIM]) == expected
+        assert violated([*tier(make_plan, before=before, maxIncreaseUsdPerMonth="50"), CLAIM]) == expected
 
 
 @pytest.mark.parametrize("before", [None, Decimal(0)])
-def test_what_is_made_first_is_no_increase(make_plan: MakePlan, before: Decimal | None) -> None:
-    assert told(tier(make_plan, before=before, maxIncreaseUsdPerMonth="0")) == []
+def test_a_first_deployment_is_no_increase(make_plan: MakePlan, before: Decimal | None) -> None:
+    assert violated(tier(make_plan, before=before, maxIncreaseUsdPerMonth="0")) == []
 
 
 @pytest.mark.parametrize(
@@ -129,12 +127,12 @@ def test_a_budget_that_cannot_be_read_is_none(make_plan: MakePlan, value: object
         return dataclasses.replace(item, inputs=inputs) if item.type.endswith("InferenceTier") else item
 
     limited = tier(make_plan, before=Decimal(1), maxIncreaseUsdPerMonth="0")
-    assert len(told(limited)) == 1
-    assert told([changed(item, "budget") for item in limited]) == []
-    assert told([changed(item, BEFORE) for item in limited]) == []
+    assert len(violated(limited)) == 1
+    assert violated([changed(item, "budget") for item in limited]) == []
+    assert violated([changed(item, BEFORE) for item in limited]) == []
 
 
-def test_only_what_is_limited_is_told_in_the_plan(make_plan: MakePlan) -> None:
+def test_the_plan_has_the_budget_and_past_cost_only_if_the_month_is_limited(make_plan: MakePlan) -> None:
     def of_tier(run: Run) -> tuple[dict[str, Any], dict[str, Any]]:
         item = run.one("tierup:index:InferenceTier")
         return item.inputs, run.outputs[item.urn]

@@ -1,4 +1,4 @@
-"""The parallelism that an engine is started with, in all the ways people write it, against the GPUs of its pods."""
+"""The parallelism that an engine is started with, in the common notations, against the GPUs of its pods."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ def sh(text: str) -> tuple[str, ...]:
     return ("/bin/sh", "-c", text)
 
 
-# Words of the command, and the GPUs that it takes.
+# Arguments of the command, and the GPUs that it uses.
 WRITTEN: list[tuple[tuple[str, ...], int]] = [
     (VLLM, 1),
     ((*VLLM, "--tensor-parallel-size", "2"), 2),
@@ -41,12 +41,12 @@ WRITTEN: list[tuple[tuple[str, ...], int]] = [
 
 
 @pytest.mark.parametrize(
-    ("words", "takes"), WRITTEN, ids=lambda value: " ".join(value) if isinstance(value, tuple) else str(value)
+    ("args", "takes"), WRITTEN, ids=lambda value: " ".join(value) if isinstance(value, tuple) else str(value)
 )
-def test_an_engine_takes_what_its_pod_has(words: tuple[str, ...], takes: int) -> None:
-    assert refused(deployment(pod(engine(*words, gpus=takes)))) == []
+def test_an_engine_uses_all_gpus_of_its_pod(args: tuple[str, ...], takes: int) -> None:
+    assert refused(deployment(pod(engine(*args, gpus=takes)))) == []
     for other in (takes + 1, str(2 * takes)):
-        found = messages(deployment(pod(engine(*words, gpus=other))))
+        found = messages(deployment(pod(engine(*args, gpus=other))))
         assert len(found) == 1
         assert f"= {takes} GPUs (got {other} GPUs)" in found[0]
 
@@ -60,21 +60,21 @@ def test_the_image_starts_the_engine_where_no_command_does() -> None:
 
     assert run(2) == []
     assert run(4) == [("gpu-parallelism", "spec.template.spec.containers[0].resources")]
-    assert run(4, image="registry.example.com/other:1") == [], "nobody knows what it starts"
-    assert run(4, command=["/start.sh"]) == [], "nor here"
+    assert run(4, image="registry.example.com/other:1") == [], "it is unknown what it starts"
+    assert run(4, command=["/start.sh"]) == [], "unknown here too"
 
 
 def test_variables_of_the_pod_are_filled_in() -> None:
     env = [{"name": "TP", "value": "2"}]
-    for words in ((*VLLM, "-tp", "$(TP)"), sh("vllm serve m -tp $TP"), sh('vllm serve m -tp "${TP}"')):
-        assert refused(deployment(pod(engine(*words, env=env, gpus=2)))) == []
-        assert len(refused(deployment(pod(engine(*words, env=env, gpus=4))))) == 1
+    for args in ((*VLLM, "-tp", "$(TP)"), sh("vllm serve m -tp $TP"), sh('vllm serve m -tp "${TP}"')):
+        assert refused(deployment(pod(engine(*args, env=env, gpus=2)))) == []
+        assert len(refused(deployment(pod(engine(*args, env=env, gpus=4))))) == 1
         from_elsewhere = [{"name": "TP", "valueFrom": {"configMapKeyRef": {"name": "a", "key": "b"}}}]
-        assert refused(deployment(pod(engine(*words, env=from_elsewhere, gpus=4)))) == []
+        assert refused(deployment(pod(engine(*args, env=from_elsewhere, gpus=4)))) == []
 
 
 @pytest.mark.parametrize(
-    "words",
+    "args",
     [
         (*VLLM, "--config", "vllm.yaml"),
         ("trtllm-serve", "m", "--extra_llm_api_options", "options.yaml"),
@@ -87,11 +87,11 @@ def test_variables_of_the_pod_are_filled_in() -> None:
         ("echo", "vllm"),
     ],
 )
-def test_what_cannot_be_told_is_passed_over(words: tuple[str, ...]) -> None:
-    assert refused(deployment(pod(engine(*words, gpus=4)))) == []
+def test_command_lines_that_cannot_be_parsed_are_ignored(args: tuple[str, ...]) -> None:
+    assert refused(deployment(pod(engine(*args, gpus=4)))) == []
 
 
-def test_an_engine_without_gpus_of_the_pod_is_passed_over() -> None:
+def test_an_engine_without_gpus_of_the_pod_is_ignored() -> None:
     """It runs on the CPU, or has its GPUs by a claim."""
     assert refused(deployment(pod(container(command=[*VLLM, "-tp", "2"])))) == []
 
@@ -124,12 +124,12 @@ def test_a_leader_without_a_template_is_a_worker() -> None:
     assert len(refused(group(None, every, 1))) == 1
 
 
-def test_ranks_of_a_group_may_stand_alone() -> None:
+def test_ranks_of_a_group_may_be_independent() -> None:
     rank = pod(engine(*VLLM, "-tp", "4", "-dp", "4", "-dpl", "2", gpus=8))
     assert refused(group(None, rank, 2)) == []
 
 
-def test_nodes_without_a_group_share_what_the_engine_takes() -> None:
-    words = (*VLLM, "-tp", "4", "--nnodes", "2")
-    assert refused(deployment(pod(engine(*words, gpus=2)))) == []
-    assert "(got 2 pods of 4 GPUs)" in messages(deployment(pod(engine(*words, gpus=4))))[0]
+def test_nodes_without_a_group_share_the_engines_gpus() -> None:
+    args = (*VLLM, "-tp", "4", "--nnodes", "2")
+    assert refused(deployment(pod(engine(*args, gpus=2)))) == []
+    assert "(got 2 pods of 4 GPUs)" in messages(deployment(pod(engine(*args, gpus=4))))[0]

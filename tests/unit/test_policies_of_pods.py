@@ -35,7 +35,7 @@ def test_a_pinned_image_passes(image: str) -> None:
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_pod_security_restricted(case: Case) -> None:
-    expected = [] if case.place is None else [("pod-security", f"{AT}.{case.place}")]
+    expected = [] if case.path is None else [("pod-security", f"{AT}.{case.path}")]
     violations = refused(deployment(case.spec))
     assert [item for item in violations if "allowPrivilegeEscalation" not in item[1]] == [
         item for item in expected if "allowPrivilegeEscalation" not in item[1]
@@ -57,7 +57,7 @@ def test_an_exception_needs_a_reason(reason: str) -> None:
     assert refused(excepted) == [("pod-security", f"metadata.annotations[{EXCEPTION}]")]
 
 
-def test_an_exception_that_nothing_needs_is_not_reported() -> None:
+def test_an_unneeded_exception_is_not_reported() -> None:
     assert refused(deployment(pod(), annotations={EXCEPTION: "RDMA needs the node's network"})) == []
 
 

@@ -57,7 +57,7 @@ def quoted(name: str = "electricity", value: float = 0.11, **more: Any) -> dict[
 
 
 def a_month(**changes: Any) -> int:
-    """What the small stack costs a month, in whole dollars that suffice."""
+    """The monthly cost of the small stack, rounded up to dollars."""
     return math.ceil(price(bill_of(small_plan(**changes)), load_prices()).usd_per_month)
 
 
@@ -86,7 +86,7 @@ def two_classes(second: dict[str, Any]) -> dict[str, Any]:
     return {"workload": stack["workload"] | {"classes": {"chat": same, "other": same | second}}}
 
 
-# code, what is just right, what is just wrong
+# code, the last valid value, the first invalid value
 BOUNDARIES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("UNKNOWN_SERVER", nodes(TWO), nodes(TWO + "x")),
     ("UNKNOWN_MODEL", model(), model(id="qwen2.5-7")),
@@ -182,7 +182,7 @@ BOUNDARIES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
         {"autoscaling": {"enabled": True}},
         {"models": [MODEL, MODEL | TRT | {"name": "b"}], "autoscaling": {"enabled": True}},
     ),
-    # GGUF's image and vLLM's version are nothing to another engine.
+    # GGUF's image and vLLM's version do not matter for another engine.
     ("GGUF_IMAGE", model(**TRT, precision="q8_0"), model(precision="q8_0")),
     ("ENGINE_TOO_NEW", model(**V1, **TRT), model(**V1)),
     ("KV_FP8_BACKEND", model(**TRT, kvCacheDtype="fp8"), model(kvCacheDtype="fp8")),
@@ -278,7 +278,7 @@ BOUNDARIES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ),
     ("SLO_BUCKET", chat(ttftMs=500, tpotMs=50), chat(ttftMs=501, tpotMs=50)),
     ("SLO_BUCKET", chat(ttftMs=750, tpotMs=25), chat(ttftMs=750, tpotMs=40)),
-    # vLLM's histograms are nothing to an engine that has none.
+    # vLLM's histograms do not matter for an engine without any.
     ("SLO_BUCKET", chat(ttftMs=501) | model(**TRT), chat(ttftMs=501)),
     (
         "SLO_BUCKET",
@@ -407,7 +407,7 @@ def test_tensor_sizes_that_split_no_quantization_group(
     assert [size for size in (1, 2, 4) if not splits_group(spec, precision, size)] == sizes
 
 
-def test_warnings_stand_in_the_plan_and_stop_nothing() -> None:
+def test_warnings_are_in_the_plan_and_stop_nothing() -> None:
     plan = small_plan(**nodes(ENTRY), **model(**tensor(2)))
     assert {finding.severity for finding in plan.findings} == {Severity.WARNING, Severity.NOTE}
     assert {"TP_WITHOUT_P2P", "ROLLOUT_RECREATE", "ONE_FAILURE_DOMAIN"} <= {
@@ -426,7 +426,7 @@ def test_every_image_that_a_stack_file_can_name_is_pinned(key: str) -> None:
     assert "FLOATING_IMAGE" not in codes(images={key: "registry.example.com/some/image:v1.2.3"})
 
 
-def test_a_promise_between_two_bounds_is_told_once_for_models_of_one_engine() -> None:
+def test_a_promise_between_two_bounds_is_reported_once_for_models_of_one_engine() -> None:
     two = {"models": [MODEL, MODEL | {"name": "b"}]}
     reported = [item for item in findings(**chat(ttftMs=501) | two) if item.code is Code.SLO_BUCKET]
     assert [item.path for item in reported] == ["workload.classes.chat.ttftMs"]
@@ -438,13 +438,13 @@ def test_an_engine_that_no_model_uses_has_no_findings() -> None:
     assert not [item for item in reported if "vllm:" in item.problem]
 
 
-def test_an_error_is_told_without_the_warnings() -> None:
+def test_an_error_is_raised_without_the_warnings() -> None:
     with pytest.raises(FindingsError) as caught:
         small_plan(**nodes(ENTRY, provider="metal3"), **model(**tensor(2)))
     assert [finding.code for finding in caught.value.findings] == [Code.PROVIDER_NOT_BUILT]
 
 
-# A section that cannot be read, and a mistake in each other section: only what needs the broken one is not reported.
+# An unreadable section, and a mistake in each other section: only findings that need the unreadable one are missing.
 MISTAKES: dict[str, Any] = {
     "workload": {"users": 40, "classes": chat(share=0.5)["workload"]["classes"]},
     "nodes": NODES | {"provider": "metal3"},
@@ -469,7 +469,7 @@ CODES_BY_SECTION = {
 }
 
 
-def test_all_mistakes_are_told_together() -> None:
+def test_all_mistakes_are_reported_together() -> None:
     assert codes(**MISTAKES) - {"ONE_FAILURE_DOMAIN"} == set().union(*CODES_BY_SECTION.values())
 
 
@@ -479,7 +479,7 @@ def test_a_broken_section_hides_only_what_needs_it(broken: str) -> None:
     assert codes(**MISTAKES | {broken: 5}) == expected | {"WRONG_TYPE"}
 
 
-def test_a_broken_model_leaves_the_others_at_their_place() -> None:
+def test_a_broken_model_leaves_the_others_at_their_index() -> None:
     models = [MODEL | {"nonsense": 1}, MODEL | {"id": "nothing"}, MODEL | {"context": 65536}]
     with pytest.raises(FindingsError) as caught:
         small_plan(models=models)

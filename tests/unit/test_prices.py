@@ -81,14 +81,14 @@ def test_the_guide_s_ranges_are_its_cards_and_the_rest() -> None:
         "premium-4x-h100-80g-sxm": (200_000, 300_000, 4),
     }
     for name, (low, high, cards) in guide.items():
-        whole, card = PRICES.by_id[name], PRICES.by_id[f"card-{CATALOG.servers[name].gpu}"]
-        assert (whole.low, whole.high) == (Decimal(low), Decimal(high))
+        server, card = PRICES.by_id[name], PRICES.by_id[f"card-{CATALOG.servers[name].gpu}"]
+        assert (server.low, server.high) == (Decimal(low), Decimal(high))
         assert CATALOG.servers[name].gpus.value == cards
         assert card.low is not None
         assert card.high is not None
-        assert whole.value is not None
+        assert server.value is not None
         assert card.value is not None
-        rest = [low - cards * card.low, whole.value - cards * card.value, high - cards * card.high]
+        rest = [low - cards * card.low, server.value - cards * card.value, high - cards * card.high]
         assert all(0 < item < high for item in rest), (name, rest)
 
 

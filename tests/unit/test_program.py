@@ -1,4 +1,4 @@
-"""The program from the engine's configuration to exports, and every user's mistake as one message."""
+"""The program from the engine's configuration to exports, and every user error as one message."""
 
 import json
 import subprocess
@@ -25,7 +25,7 @@ SECRET = "tierup:secret-hub-token"
 
 
 class FakeCluster:
-    """Stands for a cluster's API; it fails on a path that it was not told about."""
+    """Replaces a cluster's API; an unknown path is an error."""
 
     there: ClassVar[dict[str, Manifest | None]] = {}
 
@@ -67,7 +67,7 @@ def test_the_program_imports_nothing_that_an_up_does_not_use() -> None:
 
 
 def fresh_cluster(stack: str, variant: str | None = None) -> dict[str, Manifest | None]:
-    """A cluster with the plan's nodes and nothing else: exactly what the program has to ask."""
+    """A cluster with the plan's nodes and nothing else: exactly the program's requests."""
     plan = plan_of(stack, variant)
     names = (*plan.nodes.in_service, *plan.nodes.standby)
     labels = {"nvidia.com/gpu.product": plan.nodes.gpu.product_label.value}
@@ -101,7 +101,7 @@ def run_main(
 
 @pytest.fixture
 def answers(monkeypatch: pytest.MonkeyPatch) -> dict[str, Manifest | None]:
-    """What the fake cluster of the entry tier answers; tests change it."""
+    """The responses of the entry tier's fake cluster; tests change them."""
     known = fresh_cluster("entry")
     monkeypatch.setattr(FakeCluster, "there", known)
     monkeypatch.setattr(program, "Cluster", FakeCluster)
@@ -149,10 +149,10 @@ def test_the_ambient_cluster_is_named_in_the_preview() -> None:
 
 
 @pytest.mark.usefixtures("answers")
-def test_the_cluster_that_was_asked_is_the_one_that_is_changed() -> None:
-    said = {"kubeconfig": "/etc/kube", "context": "prod"}
-    run = run_main({**engine_config("entry"), "tierup:cluster": json.dumps(said)})
-    assert run.one(PROVIDER_TYPE).inputs.items() >= said.items()
+def test_the_checked_cluster_is_the_one_that_is_changed() -> None:
+    settings = {"kubeconfig": "/etc/kube", "context": "prod"}
+    run = run_main({**engine_config("entry"), "tierup:cluster": json.dumps(settings)})
+    assert run.one(PROVIDER_TYPE).inputs.items() >= settings.items()
 
 
 @pytest.mark.usefixtures("answers")
@@ -208,21 +208,23 @@ def refused(config: dict[str, str], secrets: frozenset[str] = frozenset()) -> st
 )
 @pytest.mark.usefixtures("answers")
 def test_a_mistake_is_one_message(key: str, value: str, parts: list[str]) -> None:
-    said = refused({**engine_config("entry"), key: value})
+    message = refused({**engine_config("entry"), key: value})
     for part in ["stack 'entry'", *parts]:
-        assert part in said
-    assert "hf_clear" not in said
+        assert part in message
+    assert "hf_clear" not in message
 
 
 @pytest.mark.usefixtures("answers")
-def test_all_mistakes_are_told_at_once() -> None:
-    said = refused({"tierup:nodes": '{"server": "nope", "cont": 1}', "tierup:autoscaling": '{"enabled": 3}'})
+def test_all_mistakes_are_reported_at_once() -> None:
+    message = refused(
+        {"tierup:nodes": '{"server": "nope", "cont": 1}', "tierup:autoscaling": '{"enabled": 3}'}
+    )
     for part in ("nodes.cont", "autoscaling.enabled", "workload", "models"):
-        assert part in said
+        assert part in message
 
 
 @pytest.mark.usefixtures("answers")
-def test_an_empty_configuration_is_told() -> None:
+def test_an_empty_configuration_is_reported() -> None:
     assert "TIER" in refused({})
 
 
@@ -232,23 +234,23 @@ def test_other_projects_configuration_is_left_alone() -> None:
 
 
 @pytest.mark.usefixtures("answers")
-def test_a_cluster_that_cannot_be_asked_is_told() -> None:
-    said = refused({**engine_config("entry"), "tierup:cluster": '{"kubeconfig": "/nowhere"}'})
-    assert "kubeconfig /nowhere cannot be used" in said
+def test_an_unusable_kubeconfig_is_reported() -> None:
+    message = refused({**engine_config("entry"), "tierup:cluster": '{"kubeconfig": "/nowhere"}'})
+    assert "kubeconfig /nowhere cannot be used" in message
 
 
-def test_what_is_in_the_way_is_told_at_once(answers: dict[str, Manifest | None]) -> None:
+def test_all_problems_of_the_cluster_are_reported_at_once(answers: dict[str, Manifest | None]) -> None:
     answers["/api/v1/nodes"] = {"items": []}
     answers["/apis/scheduling.k8s.io/v1/priorityclasses/tierup-entry-model-server"] = {
         "metadata": {"name": "x"}
     }
-    said = refused(engine_config("entry"))
-    assert "the cluster of stack 'entry' has 2 problems:" in said
-    assert "TIER082 nodes.names[0]" in said
-    assert "TIER081 priorityclass/tierup-entry-model-server" in said
+    message = refused(engine_config("entry"))
+    assert "the cluster of stack 'entry' has 2 problems:" in message
+    assert "TIER082 nodes.names[0]" in message
+    assert "TIER081 priorityclass/tierup-entry-model-server" in message
 
 
-def test_what_stops_nothing_is_shown_and_what_does_is_an_error(
+def test_warnings_of_the_cluster_are_shown_and_errors_stop_the_program(
     answers: dict[str, Manifest | None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A spare that the autoscaler may grow into, in a cluster where it has no metrics to grow by."""
@@ -259,27 +261,27 @@ def test_what_stops_nothing_is_shown_and_what_does_is_an_error(
     nodes: Any = answers["/api/v1/nodes"]
     (one,) = nodes["items"]
     nodes["items"].append({**one, "metadata": {**one["metadata"], "name": "entry-gpu-2"}})
-    told: list[str] = []
-    monkeypatch.setattr(pulumi.log, "warn", told.append)
+    warnings: list[str] = []
+    monkeypatch.setattr(pulumi.log, "warn", warnings.append)
     assert run_main(config).exports
-    (warning,) = [line for line in told if "TIER014" in line]
+    (warning,) = [line for line in warnings if "TIER014" in line]
     assert warning.startswith("TIER014 autoscaling: no adapter serves custom.metrics.k8s.io in this cluster")
     accepted = {**config, "tierup:accept": json.dumps([{"code": "TIER014", "reason": "we scale by hand"}])}
-    told.clear()
+    warnings.clear()
     assert any(
         "TIER014" in line and "accepted: we scale by hand" in line for line in run_main(accepted).messages
     )
-    assert [line for line in told if "TIER014" in line or "acceptance" in line] == []
+    assert [line for line in warnings if "TIER014" in line or "acceptance" in line] == []
     answers["/version"] = {"gitVersion": "v1.29.9"}
-    told.clear()
-    said = refused(config)
-    assert "the cluster of stack 'entry' has 1 problem:" in said
-    assert "TIER087 cluster: " in said
-    assert "TIER014" not in said
-    assert any("TIER014" in line for line in told)
+    warnings.clear()
+    message = refused(config)
+    assert "the cluster of stack 'entry' has 1 problem:" in message
+    assert "TIER087 cluster: " in message
+    assert "TIER014" not in message
+    assert any("TIER014" in line for line in warnings)
 
 
-def test_what_the_state_vouches_for_is_taken_up_again(answers: dict[str, Manifest | None]) -> None:
+def test_objects_of_the_state_are_adopted(answers: dict[str, Manifest | None]) -> None:
     ours = {"metadata": {"name": "x", "uid": "left-behind", "labels": {STACK_LABEL: "entry"}}}
     answers["/apis/scheduling.k8s.io/v1/priorityclasses/tierup-entry-model-server"] = ours
     assert "TIER081 priorityclass/tierup-entry-model-server" in refused(engine_config("entry"))
@@ -290,6 +292,6 @@ def test_what_the_state_vouches_for_is_taken_up_again(answers: dict[str, Manifes
     assert run_main(engine_config("entry"), state=held).exports
 
 
-def test_there_is_something_to_run() -> None:
+def test_tiers_and_variants_are_found() -> None:
     assert {"entry", "standard", "premium"} <= set(TIERS)
     assert len(VARIANTS) >= 10

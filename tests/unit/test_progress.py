@@ -1,4 +1,4 @@
-"""What a reader sees of `pulumi up`, from lines as pulumi prints them."""
+"""The progress of `pulumi up`, from lines as pulumi prints them."""
 
 from tierup.local.cluster.progress import Progress
 
@@ -18,42 +18,42 @@ def waiting(seconds: int, why: str) -> str:
     return f" +  kubernetes:apps/v1:Deployment deployment-a creating ({seconds}s) {why}\n"
 
 
-def told(*lines: str) -> list[str]:
-    said: list[str] = []
-    progress = Progress(said.append)
+def printed(*lines: str) -> list[str]:
+    lines_out: list[str] = []
+    progress = Progress(lines_out.append)
     for line in lines:
         progress.read(line)
-    return said
+    return lines_out
 
 
-def test_what_is_done_is_told_once_it_is_done() -> None:
+def test_a_finished_resource_is_printed_once() -> None:
     begun = " +  kubernetes:core/v1:Namespace namespace-a creating (0s) \n"
-    assert told("Updating (entry):\n", begun, CREATED, "@ updating....\n") == [
+    assert printed("Updating (entry):\n", begun, CREATED, "@ updating....\n") == [
         "  namespace-a created (0.02s) "
     ]
 
 
-def test_a_failure_is_told_when_it_happens() -> None:
-    assert told(FAILED) == ["  deployment-a **creating failed** error: no gateway today"]
+def test_a_failure_is_printed_when_it_happens() -> None:
+    assert printed(FAILED) == ["  deployment-a **creating failed** error: no gateway today"]
 
 
-def test_a_long_wait_is_told_with_its_reason_and_again_when_that_changes() -> None:
+def test_a_long_wait_is_printed_with_its_reason_and_again_when_that_changes() -> None:
     lines = [
         waiting(1, "early"),
         waiting(11, "0/1 ready"),
         waiting(12, "0/1 ready"),
         waiting(13, "1/2 ready"),
     ]
-    assert told(*lines) == [
+    assert printed(*lines) == [
         "  deployment-a waits (11 s): 0/1 ready",
         "  deployment-a waits (13 s): 1/2 ready",
     ]
 
 
-def test_the_ending_is_kept_and_only_its_count_is_told() -> None:
-    said: list[str] = []
-    progress = Progress(said.append)
+def test_the_diagnostics_are_kept_and_only_their_count_is_printed() -> None:
+    lines_out: list[str] = []
+    progress = Progress(lines_out.append)
     for line in ENDING:
         progress.read(f"{line}\n")
     assert progress.summary == ENDING
-    assert said == ["2 errored"]
+    assert lines_out == ["2 errored"]

@@ -1,4 +1,4 @@
-"""A plan is read as the engine wrote it: all of it, without secrets, or not at all and with a reason."""
+"""A plan of the engine is read completely and without secrets, or refused with a reason."""
 
 import io
 import json
@@ -26,8 +26,8 @@ def read(plan: object, before: str = "", after: str = "") -> tuple[Change, ...]:
 
 
 def step(operation: str, urn: str = "urn:pulumi:s::p::a:b:C::x", **states: dict[str, Any]) -> dict[str, Any]:
-    whole = {side: {"urn": urn, "type": "a:b:C", "custom": True, **state} for side, state in states.items()}
-    return {"op": operation, "urn": urn, **whole}
+    sides = {side: {"urn": urn, "type": "a:b:C", "custom": True, **state} for side, state in states.items()}
+    return {"op": operation, "urn": urn, **sides}
 
 
 def preview(*steps: dict[str, Any], **summary: int) -> dict[str, Any]:
@@ -37,15 +37,15 @@ def preview(*steps: dict[str, Any], **summary: int) -> dict[str, Any]:
 @pytest.mark.parametrize("name", sorted(path.stem for path in GOLDEN.glob("*.json")))
 def test_every_resource_of_a_real_plan_is_read(name: str) -> None:
     changes = read_plan(str(GOLDEN / f"{name}.json"))
-    told = golden(name)
-    urns = [item["urn"] for item in told.get("steps") or told["deployment"]["resources"]]
+    document = golden(name)
+    urns = [item["urn"] for item in document.get("steps") or document["deployment"]["resources"]]
     assert len(changes) == len(urns)
     for change in changes:
         assert change.past is not None or change.now is not None
         for side in (change.past, change.now):
             assert side is None or (side.urn in urns and side.urn.endswith(f"::{side.name}"))
-    if "steps" in told:
-        assert Counter(change.operation for change in changes) == told["changeSummary"]
+    if "steps" in document:
+        assert Counter(change.operation for change in changes) == document["changeSummary"]
 
 
 @pytest.mark.parametrize(
@@ -59,18 +59,18 @@ def test_every_resource_of_a_real_plan_is_read(name: str) -> None:
         ("foreign", 3, 11),
     ],
 )
-def test_each_side_holds_what_is_there_then(name: str, past: int, now: int) -> None:
+def test_each_side_has_the_resources_of_its_time(name: str, past: int, now: int) -> None:
     changes = read_plan(str(GOLDEN / f"{name}.json"))
     assert sum(change.past is not None for change in changes) == past
     assert sum(change.now is not None for change in changes) == now
 
 
-def test_what_destroy_keeps_has_a_now() -> None:
+def test_resources_that_destroy_retains_remain() -> None:
     kept = [change.now.name for change in read_plan(str(GOLDEN / "delete.json")) if change.now is not None]
     assert sorted(kept) == ["namespace-tierup-entry", "persistentvolumeclaim-tierup-entry-prometheus-data"]
 
 
-def test_what_is_only_known_later_and_what_is_secret_are_markers() -> None:
+def test_unknown_and_secret_values_are_markers() -> None:
     resources = [change.now for change in read_plan(str(GOLDEN / "foreign.json")) if change.now is not None]
     plan = {item.name: item for item in resources if item.custom}
     assert [item.type for item in resources if not item.custom] == ["acme:shop:Shop", "pulumi:pulumi:Stack"]
@@ -84,7 +84,7 @@ def test_what_is_only_known_later_and_what_is_secret_are_markers() -> None:
     assert state.inputs["data"] == SECRET
 
 
-def test_a_state_exported_with_its_secrets_in_clear_gives_none_away() -> None:
+def test_a_state_exported_with_plain_text_secrets_shows_none() -> None:
     clear = {"4dabf18193072939515e22adb298388d": "1b47061264138c4ac30d75fd1eb44270", "plaintext": PASSWORD}
     state = {"urn": "urn:pulumi:s::p::a:b:C::x", "type": "a:b:C", "custom": True}
     resources = [{**state, "inputs": {"list": [{"password": clear}], "size": 3}}]
@@ -94,7 +94,7 @@ def test_a_state_exported_with_its_secrets_in_clear_gives_none_away() -> None:
     assert change.now.inputs == {"list": [{"password": SECRET}], "size": 3}
 
 
-def test_lines_around_the_plan_are_passed_over() -> None:
+def test_lines_around_the_plan_are_ignored() -> None:
     alone = read(golden("scale"))
     noisy = read(
         golden("scale"), "Installing plugins...\nwarning: {not json\n{}\n", "\nResources: 8 updated\n"
@@ -103,7 +103,7 @@ def test_lines_around_the_plan_are_passed_over() -> None:
     assert read(golden("scale"), "\ufeff") == alone
 
 
-def test_a_stream_of_events_says_the_same_as_the_preview() -> None:
+def test_a_stream_of_events_has_the_changes_of_the_preview() -> None:
     plan = golden("scale")
     events: list[dict[str, Any]] = [{"preludeEvent": {"config": {}}}]
     for item in plan["steps"]:
@@ -143,7 +143,7 @@ def test_a_refresh_before_the_preview_is_no_change_of_its_own() -> None:
     assert (change.operation, change.past, change.now) == ("update", _sized(1), _sized(2))
 
 
-def test_what_is_somebody_elses_or_already_replaced_is_left_out() -> None:
+def test_external_and_already_replaced_resources_are_left_out() -> None:
     plan = preview(
         step("read", "urn:pulumi:s::p::a:b:C::theirs", newState={"external": True}),
         step("delete", "urn:pulumi:s::p::a:b:C::old", oldState={"delete": True}),
@@ -158,9 +158,9 @@ def test_a_preview_of_an_empty_stack_changes_nothing() -> None:
     assert read({"version": 3, "deployment": {"manifest": {}}}) == ()
 
 
-def test_a_preview_without_the_unchanged_is_refused() -> None:
+def test_a_preview_without_unchanged_resources_is_refused() -> None:
     plan = golden("no_op")
-    # As the engine leaves them out: only the stack itself stays.
+    # As the engine leaves them out: only the stack itself remains.
     plan["steps"] = [item for item in plan["steps"] if item["urn"].endswith("::tierup-entry")]
     with pytest.raises(PlanError, match=r"leaves out 45 unchanged resources.*--show-sames"):
         read(plan)
@@ -177,7 +177,7 @@ def test_a_preview_that_failed_is_refused_with_its_reason() -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (b"", "is not a Pulumi plan"),
         (b"resources:\n  x: 1\n", "is not a Pulumi plan"),
@@ -191,10 +191,10 @@ def test_a_preview_that_failed_is_refused_with_its_reason() -> None:
         (b'{"a":' * 100_000, "is not a Pulumi plan"),
     ],
 )
-def test_what_is_no_plan_is_one_message_with_a_way_out(content: bytes, said: str) -> None:
+def test_a_file_that_is_not_a_plan_is_one_message_with_a_fix(content: bytes, message: str) -> None:
     with pytest.raises(PlanError) as caught:
         parse_plan(content, "x.json")
-    assert str(caught.value).startswith(f"x.json {said}")
+    assert str(caught.value).startswith(f"x.json {message}")
     assert "pulumi preview --json --show-sames" in str(caught.value)
 
 
@@ -205,7 +205,7 @@ def test_a_file_that_cannot_be_read_is_one_message(tmp_path: Path) -> None:
         read_plan(str(tmp_path))
 
 
-def test_a_plan_comes_through_a_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_plan_is_read_from_a_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
     content = (GOLDEN / "scale.json").read_bytes()
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
     assert read_plan("-") == read_plan(str(GOLDEN / "scale.json"))

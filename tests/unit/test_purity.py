@@ -1,6 +1,6 @@
-"""The core decides and talks to nobody: it asks no clock, opens, writes and prints nothing.
+"""The core has no side effects: it reads no clock, opens no file, writes and prints nothing.
 
-What it may import is held by import-linter: [tool.importlinter] in pyproject.toml.
+import-linter checks what it imports: [tool.importlinter] in pyproject.toml.
 """
 
 import ast
@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-WORLD = {"cli", "io", "local"}  # the parts of tierup that touch the world
+WORLD = {"cli", "io", "local"}  # the parts of tierup with side effects
 CORE = [
     path
     for path in sorted((ROOT / "tierup").rglob("*.py"))
@@ -26,7 +26,7 @@ BUILT_IN = {"open", "print", "input", "__import__", "exec", "eval"}
 WAIVED = {
     "tierup/sizing/shape.py": {"open"},  # reads its own data
     "tierup/sizing/measurements.py": {"open"},  # reads its own data
-    "tierup/sizing/calibrate.py": {"write_text"},  # as a program it writes the calibration that is committed
+    "tierup/sizing/calibrate.py": {"write_text"},  # as a program it writes the committed calibration
 }
 
 
@@ -42,7 +42,7 @@ def offences(source: str) -> set[str]:
 
 
 @pytest.mark.parametrize("path", CORE, ids=lambda path: str(path.relative_to(ROOT)))
-def test_a_core_module_keeps_to_itself(path: Path) -> None:
+def test_a_core_module_has_no_side_effects(path: Path) -> None:
     waived: set[str] = WAIVED.get(str(path.relative_to(ROOT)), set())
     assert offences(path.read_text(encoding="utf-8")) == waived
 
@@ -55,19 +55,21 @@ def test_a_core_module_keeps_to_itself(path: Path) -> None:
         "from pathlib import Path\nPath('x').write_text('y')",
     ],
 )
-def test_the_rule_sees(source: str) -> None:
+def test_the_check_detects_side_effects(source: str) -> None:
     assert offences(source)
 
 
-def test_the_contract_of_imports_names_every_room_of_the_core() -> None:
+def test_the_import_contract_names_every_package_of_the_core() -> None:
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]
     named = [
         set(item["source_modules"])
         for item in settings["contracts"]
         if "pulumi" in item.get("forbidden_modules", ())
     ]
-    rooms = {path.relative_to(ROOT / "tierup").parts[0].removesuffix(".py") for path in CORE} - {"__init__"}
-    assert named == [{f"tierup.{room}" for room in rooms}]
+    packages = {path.relative_to(ROOT / "tierup").parts[0].removesuffix(".py") for path in CORE} - {
+        "__init__"
+    }
+    assert named == [{f"tierup.{name}" for name in packages}]
 
 
 def test_importing_the_core_loads_no_pulumi_and_no_client() -> None:

@@ -1,4 +1,4 @@
-"""The reloader's rounds, with a made-up clock and made-up answers, and its process's beginning and end."""
+"""The reloader's rounds with a fake clock and fake engines, and the start and end of its process."""
 
 import asyncio
 import hashlib
@@ -54,7 +54,7 @@ def test_keys_that_cannot_be_used_are_named_once_and_skipped(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "alice").write_text("secret-of-alice")
-    (tmp_path / "bob").write_text("secret-of-alice other")  # whose it is would be a guess
+    (tmp_path / "bob").write_text("secret-of-alice other")  # its owner is ambiguous
     (tmp_path / "empty").write_text(" \n")
     (tmp_path / "folder").mkdir()
     (tmp_path / "binary").write_bytes(b"\xff\xfe")
@@ -62,19 +62,19 @@ def test_keys_that_cannot_be_used_are_named_once_and_skipped(
     log = Log()
     for _ in range(3):
         assert list(read_keys(tmp_path, log).values()) == ["alice"]
-    said = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [line["about"] for line in said] == [
+    events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["about"] for line in events] == [
         "key binary",
         "key bob",
         "key empty",
         "key folder",
         'key x" "root',
     ]
-    assert "secret" not in json.dumps(said)
+    assert "secret" not in json.dumps(events)
 
 
 class Site:
-    """Made-up engines: what each answers, by address and path; an address or path that is not there is a mistake."""
+    """Fake engines: their responses by address and path; an unknown address or path is an error."""
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.engines, self.gateways = folder / "engines", folder / "gateways"
@@ -82,7 +82,7 @@ class Site:
         (folder / "template").write_text("@SERVERS:tiny@ @LIMIT:tiny@")
         self.answers: dict[tuple[str, str], str | None] = {}
         self.now = 0.0
-        self.place(A, B)
+        self.set_engines(A, B)
         self.gateways.write_text('["gateway:80"]')
         self.raw: dict[str, Any] = {
             "template": str(folder / "template"),
@@ -102,7 +102,7 @@ class Site:
         clock = SimpleNamespace(monotonic=lambda: self.now, strftime=time.strftime, gmtime=time.gmtime)
         monkeypatch.setattr(reloader, "time", clock)
 
-    def place(self, *addresses: str) -> None:
+    def set_engines(self, *addresses: str) -> None:
         self.engines.write_text(json.dumps(addresses))
         for address in addresses:
             self.answers |= {
@@ -113,12 +113,12 @@ class Site:
     def reloader(self) -> Reloader:
         return Reloader(parse_config(self.raw))
 
-    def look(self, reloader: Reloader, rounds: int = 1) -> tuple[list[str], int]:
+    def observe_rounds(self, reloader: Reloader, rounds: int = 1) -> tuple[list[str], int]:
         """Engines and gateways after so many rounds, a second each."""
         for _ in range(rounds):
             self.now += 1
-            seen = asyncio.run(reloader.observe())
-        return seen.engines["tiny"], seen.gateways
+            observed = asyncio.run(reloader.observe())
+        return observed.engines["tiny"], observed.gateways
 
 
 @pytest.fixture
@@ -128,45 +128,43 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
 
 def test_engines_are_followed(site: Site) -> None:
     one = site.reloader()
-    assert site.look(one) == ([A, B], 1)
-    site.place(B)
-    assert site.look(one) == ([B], 1)
-    site.place(A, B)
-    assert site.look(one) == ([A, B], 1)
-    site.place()
-    assert site.look(one) == ([], 1)
+    assert site.observe_rounds(one) == ([A, B], 1)
+    site.set_engines(B)
+    assert site.observe_rounds(one) == ([B], 1)
+    site.set_engines(A, B)
+    assert site.observe_rounds(one) == ([A, B], 1)
+    site.set_engines()
+    assert site.observe_rounds(one) == ([], 1)
 
 
 def test_a_failed_look_up_leaves_the_last_good_answer_also_to_the_next_reloader(
     site: Site, capsys: pytest.CaptureFixture[str]
 ) -> None:
     one = site.reloader()
-    assert site.look(one) == ([A, B], 1)
+    assert site.observe_rounds(one) == ([A, B], 1)
     site.engines.unlink()
     site.gateways.write_text("[1]")
-    assert site.look(one, 3) == ([A, B], 1)
+    assert site.observe_rounds(one, 3) == ([A, B], 1)
     assert capsys.readouterr().out.count("using the last good answer") == 2, "once for each, not each round"
-    assert site.look(site.reloader()) == ([A, B], 1)
-    site.place(B)
-    assert site.look(one) == ([B], 1)
+    assert site.observe_rounds(site.reloader()) == ([A, B], 1)
+    site.set_engines(B)
+    assert site.observe_rounds(one) == ([B], 1)
 
 
 def test_without_any_answer_there_are_no_engines_and_as_many_gateways_as_planned(site: Site) -> None:
     site.engines.unlink()
     site.gateways.unlink()
-    assert site.look(site.reloader()) == ([], 2)
+    assert site.observe_rounds(site.reloader()) == ([], 2)
     site.gateways.write_text("[]")
-    assert site.look(site.reloader()) == ([], 2)
+    assert site.observe_rounds(site.reloader()) == ([], 2)
 
 
-def test_a_look_up_that_takes_long_goes_on_beside_the_rounds(
-    site: Site, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_slow_look_up_continues_across_rounds(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     site.raw["probe"]["timeout_seconds"] = 0.01
-    asked = []
+    resolved = []
 
     def slow(source: str) -> list[str]:
-        asked.append(source)
+        resolved.append(source)
         os.read(pipe[0], 1)
         return [A]
 
@@ -175,46 +173,46 @@ def test_a_look_up_that_takes_long_goes_on_beside_the_rounds(
 
     async def rounds() -> list[list[str]]:
         source = reloader.Source("dns:engines:80", [B])
-        log, seen = Log(), []
+        log, observed = Log(), []
         for number in range(3):
             if number == 2:
                 os.write(pipe[1], b"x")
             await source.update(0.01 if number < 2 else DEADLINE, log)
-            seen.append(source.known)
-        return seen
+            observed.append(source.known)
+        return observed
 
     assert asyncio.run(rounds()) == [[B], [B], [A]]
-    assert asked == ["dns:engines:80"], "one look-up at a time"
+    assert resolved == ["dns:engines:80"], "one look-up at a time"
     os.close(pipe[0])
     os.close(pipe[1])
 
 
 def test_a_silent_engine_leaves_and_one_good_probe_brings_it_back(site: Site) -> None:
     one = site.reloader()
-    site.look(one)
+    site.observe_rounds(one)
     site.answers[B, "/health"] = None
-    assert [site.look(one)[0] for _ in range(3)] == [[A, B], [A], [A]]
+    assert [site.observe_rounds(one)[0] for _ in range(3)] == [[A, B], [A], [A]]
     site.answers[B, "/health"] = ""
-    assert site.look(one)[0] == [A, B]
+    assert site.observe_rounds(one)[0] == [A, B]
 
 
 def test_a_stalled_engine_leaves_until_a_counter_moves(site: Site) -> None:
     one = site.reloader()
     site.answers[A, "/metrics"] = "running 2\ntokens 5\nprompts 1\n"
-    assert site.look(one, 31)[0] == [A, B]
-    assert site.look(one)[0] == [B]
+    assert site.observe_rounds(one, 31)[0] == [A, B]
+    assert site.observe_rounds(one)[0] == [B]
     site.answers[A, "/metrics"] = "running 2\ntokens 6\nprompts 1\n"
-    assert site.look(one)[0] == [A, B]
+    assert site.observe_rounds(one)[0] == [A, B]
 
 
-def test_when_all_fail_all_are_kept_and_it_is_said(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+def test_when_all_fail_all_are_kept_and_it_is_logged(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
     one = site.reloader()
-    site.look(one)
+    site.observe_rounds(one)
     site.answers[A, "/health"] = site.answers[B, "/health"] = None
-    assert site.look(one, 5)[0] == [A, B]
+    assert site.observe_rounds(one, 5)[0] == [A, B]
     assert capsys.readouterr().out.count("no engine passes its probe, all are kept") == 1
     site.answers[A, "/health"] = ""
-    assert site.look(one)[0] == [A]
+    assert site.observe_rounds(one)[0] == [A]
 
 
 def test_metrics_that_cannot_be_read_leave_the_engine_to_its_health(
@@ -223,36 +221,36 @@ def test_metrics_that_cannot_be_read_leave_the_engine_to_its_health(
     one = site.reloader()
     site.answers[A, "/metrics"] = None
     site.answers[B, "/metrics"] = "another_engine_runs 1\n"
-    assert site.look(one, 40)[0] == [A, B]
+    assert site.observe_rounds(one, 40)[0] == [A, B]
     assert capsys.readouterr().out.count("not readable, using only /health") == 2
 
 
-def test_an_engine_without_metrics_of_progress_is_asked_for_its_health_only(
+def test_an_engine_without_metrics_of_progress_is_probed_at_health_only(
     site: Site, capsys: pytest.CaptureFixture[str]
 ) -> None:
     site.raw["models"][0] |= {"metrics": None, "running": None, "progress": []}
     for address in (A, B):
         del site.answers[address, "/metrics"]  # to ask for it would be a mistake
     one = site.reloader()
-    assert site.look(one, 40)[0] == [A, B]
+    assert site.observe_rounds(one, 40)[0] == [A, B]
     assert "metrics" not in capsys.readouterr().out
     site.answers[A, "/health"] = None
-    assert site.look(one, 2)[0] == [B]
+    assert site.observe_rounds(one, 2)[0] == [B]
 
 
-def test_an_engine_that_was_gone_starts_with_a_clean_slate(site: Site) -> None:
+def test_an_engine_that_returns_has_no_history(site: Site) -> None:
     one = site.reloader()
-    site.look(one)
+    site.observe_rounds(one)
     site.answers[B, "/health"] = None
-    assert site.look(one, 2)[0] == [A]
-    site.place(A)
-    site.look(one)
-    site.place(A, B)  # a new pod with an old address
-    assert site.look(one)[0] == [A, B]
+    assert site.observe_rounds(one, 2)[0] == [A]
+    site.set_engines(A)
+    site.observe_rounds(one)
+    site.set_engines(A, B)  # a new pod with an old address
+    assert site.observe_rounds(one)[0] == [A, B]
 
 
 async def answer(shared: Path, take: bool) -> str:
-    """What gateway-run.sh does with one offer, made up; the text."""
+    """A fake of gateway-run.sh that handles one offer; returns the text."""
     offered = shared / "next" / "nginx.conf"
     while not offered.exists():
         await asyncio.sleep(0.001)
@@ -268,18 +266,18 @@ def offer(site: Site, one: Reloader, take: bool | None) -> str | None:
     """One round's offer; with None nothing may be offered."""
 
     async def both() -> str | None:
-        seen = await one.observe()
+        observed = await one.observe()
         if take is None:
-            await one.offer(seen)
+            await one.offer(observed)
             return None
-        _, text = await asyncio.gather(one.offer(seen), answer(site.shared, take))
+        _, text = await asyncio.gather(one.offer(observed), answer(site.shared, take))
         return text
 
     site.now += 2
     return asyncio.run(asyncio.wait_for(both(), DEADLINE))
 
 
-def test_only_a_new_text_is_offered_and_each_change_is_told(
+def test_only_a_new_text_is_offered_and_each_change_is_logged(
     site: Site, capsys: pytest.CaptureFixture[str]
 ) -> None:
     one = site.reloader()
@@ -291,11 +289,11 @@ def test_only_a_new_text_is_offered_and_each_change_is_told(
     site.gateways.write_text('["gateway:80", "other:80"]')
     assert str(offer(site, one, True)).endswith(" 5")
     offer(site, site.reloader(), None)
-    said = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [line["event"] for line in said] == ["taken", "taken"]
-    assert said[1]["changed"] == ["gateways"]
-    assert (said[1]["engines"], said[1]["gateways"]) == ({"tiny": [A, B]}, 2)
-    assert said[1]["limits"] == {"tiny": 5, "tiny:longform": 2}
+    events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["event"] for line in events] == ["taken", "taken"]
+    assert events[1]["changed"] == ["gateways"]
+    assert (events[1]["engines"], events[1]["gateways"]) == ({"tiny": [A, B]}, 2)
+    assert events[1]["limits"] == {"tiny": 5, "tiny:longform": 2}
 
 
 def test_a_refused_text_is_not_offered_again_until_it_changes(
@@ -304,15 +302,15 @@ def test_a_refused_text_is_not_offered_again_until_it_changes(
     one = site.reloader()
     offer(site, one, True)
     capsys.readouterr()
-    site.place(A)
+    site.set_engines(A)
     refused = offer(site, one, False)
     (line,) = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert line["trouble"] == "refused, changed engines: nginx: [emerg] made up"
     offer(site, one, None)
-    site.place(A, B)
+    site.set_engines(A, B)
     offer(site, one, None)  # what serves already
-    site.place(A)
-    assert offer(site, one, True) == refused, "it changed in between, so it may be good now"
+    site.set_engines(A)
+    assert offer(site, one, True) == refused, "it changed in between, so it may be valid now"
 
 
 def test_before_anything_serves_a_refused_text_is_offered_again(site: Site) -> None:
@@ -320,7 +318,7 @@ def test_before_anything_serves_a_refused_text_is_offered_again(site: Site) -> N
     assert offer(site, one, False) == offer(site, one, True)
 
 
-def test_a_bad_round_is_told_once_and_the_next_one_tries_again(
+def test_a_failed_round_is_logged_once_and_the_next_one_tries_again(
     site: Site, capsys: pytest.CaptureFixture[str]
 ) -> None:
     template = Path(site.raw["template"])
@@ -341,9 +339,9 @@ def test_a_bad_round_is_told_once_and_the_next_one_tries_again(
         running.cancel()
 
     asyncio.run(asyncio.wait_for(rounds(), DEADLINE))
-    said = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [line["event"] for line in said] == ["trouble", "taken", "over"]
-    assert "unknown marker @NONSENSE@" in said[0]["trouble"]
+    events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["event"] for line in events] == ["trouble", "taken", "over"]
+    assert "unknown marker @NONSENSE@" in events[0]["trouble"]
 
 
 @pytest.fixture
@@ -383,21 +381,21 @@ def test_a_wrong_config_is_one_message(
     site: Site, config: Path, change: dict[str, object], message: str
 ) -> None:
     config.write_text(json.dumps(site.raw | change))
-    ended = run(config)
-    assert ended.returncode == 1
-    assert ended.stderr.startswith(f"error: {config}: ")
-    assert message in ended.stderr
-    assert len(ended.stderr.splitlines()) == 1
+    result = run(config)
+    assert result.returncode == 1
+    assert result.stderr.startswith(f"error: {config}: ")
+    assert message in result.stderr
+    assert len(result.stderr.splitlines()) == 1
 
 
-def test_a_config_that_is_not_there_or_no_json_is_one_message(config: Path) -> None:
+def test_a_config_that_is_missing_or_not_json_is_one_message(config: Path) -> None:
     for text in ("{", "[]"):
         config.write_text(text)
         assert run(config).returncode == 1
     config.unlink()
-    ended = run(config)
-    assert (ended.returncode, len(ended.stderr.splitlines())) == (1, 1)
-    assert "No such file" in ended.stderr
+    result = run(config)
+    assert (result.returncode, len(result.stderr.splitlines())) == (1, 1)
+    assert "No such file" in result.stderr
 
 
 def test_sigterm_ends_it_at_once_also_while_it_waits_for_an_answer(site: Site, config: Path) -> None:

@@ -39,7 +39,7 @@ def view(template: str, *engines: str, gateways: int = 1, keys: dict[str, str] |
         (4, 2, 1, 1, 6),
         (4, 2, 3, 1, 14),
         (4, 2, 1, 2, 3),
-        (4, 3, 1, 2, 4),  # 3.5: a place more rather than less
+        (4, 3, 1, 2, 4),  # 3.5, rounded up
         (1, 0, 1, 20, 1),
         (1000, 100_000, 1, 1, 65_535),
     ],
@@ -81,7 +81,7 @@ def test_markers_are_filled_line_by_line() -> None:
     )
 
 
-def test_without_an_engine_the_upstream_has_a_server_that_is_never_asked() -> None:
+def test_without_an_engine_the_upstream_has_a_server_that_is_never_used() -> None:
     assert render(view("@SERVERS:tiny@"), [MODEL]) == "server 127.0.0.1:1 down;"
 
 
@@ -104,7 +104,7 @@ def test_an_unknown_marker_is_refused_by_name(marker: str) -> None:
 
 
 def test_the_rules_can_be_loaded_by_their_path() -> None:
-    """As the project does, which has no package around its templates."""
+    """As the project does, because its templates are not a package."""
     spec = importlib.util.spec_from_file_location("rules_by_path", reloader_rules.__file__)
     assert spec is not None
     assert spec.loader is not None
@@ -113,7 +113,7 @@ def test_the_rules_can_be_loaded_by_their_path() -> None:
     assert rules.render(rules.View("@LIMIT:tiny@", {"tiny": [A]}, 1, {}), [MODEL]) == "6"
 
 
-def test_what_is_no_marker_stays() -> None:
+def test_other_text_is_unchanged() -> None:
     text = "error_page 429 = @busy; location @too_large { return 200 'a@b.c @ D@'; }"
     assert render(view(text), [MODEL]) == text
 
@@ -121,7 +121,7 @@ def test_what_is_no_marker_stays() -> None:
 @pytest.mark.parametrize(
     "raw", ["a:1", {"a": 1}, [1], ["a"], ["a:1; }"], ["a:1\nb:2"], ["a b:1"], ["[::1:80"], [""], ["a:123456"]]
 )
-def test_what_is_no_address_never_reaches_nginx(raw: object) -> None:
+def test_an_invalid_address_never_reaches_nginx(raw: object) -> None:
     with pytest.raises(ValueError, match="must be a JSON list of host:port"):
         check_addresses(raw)
 
@@ -145,19 +145,19 @@ def test_counts_are_summed_over_labels() -> None:
 
 
 @pytest.mark.parametrize("gone", ["running", "tokens{", "prompts"])
-def test_metrics_that_are_not_all_there_are_no_reading(gone: str) -> None:
+def test_incomplete_metrics_are_no_reading(gone: str) -> None:
     text = "\n".join(line for line in METRICS.splitlines() if not line.startswith(gone))
     assert read_metrics(text, MODEL) is None
     assert read_metrics("prompts NaN\nrunning 1\ntokens 1\n", MODEL) is None
 
 
-def judged(*steps: tuple[float, bool, Reading | None]) -> list[str | None]:
-    """What is said of an engine after each (clock, healthy, reading)."""
-    said, before = [], Engine()
+def hung_reasons(*steps: tuple[float, bool, Reading | None]) -> list[str | None]:
+    """The reason that an engine is hung, or None, after each (clock, healthy, reading)."""
+    reasons, before = [], Engine()
     for now, healthy, reading in steps:
         before = after_probe(before, healthy, reading, now, PROBE)
-        said.append(hung_reason(before, PROBE))
-    return said
+        reasons.append(hung_reason(before, PROBE))
+    return reasons
 
 
 def busy(tokens: float) -> Reading:
@@ -170,7 +170,7 @@ IDLE = Reading(0, (9, 9))
 def test_failures_in_a_row_make_it_silent_and_one_good_probe_brings_it_back() -> None:
     bad, good = (False, None), (True, IDLE)
     steps = [(0, *good), (1, *bad), (2, *good), (3, *bad), (4, *bad), (5, *bad), (6, *good)]
-    assert judged(*steps) == [None, None, None, None, "silent", "silent", None]
+    assert hung_reasons(*steps) == [None, None, None, None, "silent", "silent", None]
 
 
 def test_counters_that_stand_still_while_requests_run_make_it_stalled() -> None:
@@ -181,11 +181,11 @@ def test_counters_that_stand_still_while_requests_run_make_it_stalled() -> None:
         (31, True, busy(1)),
         (32, True, busy(2)),
     ]
-    assert judged(*steps) == [None, None, "stalled", "stalled", None]
+    assert hung_reasons(*steps) == [None, None, "stalled", "stalled", None]
 
 
 def test_a_stalled_engine_is_back_when_nothing_runs_any_more() -> None:
-    assert judged((0, True, busy(1)), (30, True, busy(1)), (31, True, Reading(0, (1, 0)))) == [
+    assert hung_reasons((0, True, busy(1)), (30, True, busy(1)), (31, True, Reading(0, (1, 0)))) == [
         None,
         "stalled",
         None,
@@ -193,24 +193,24 @@ def test_a_stalled_engine_is_back_when_nothing_runs_any_more() -> None:
 
 
 def test_a_restarted_engine_whose_counters_fell_has_moved() -> None:
-    assert judged((0, True, busy(9)), (30, True, busy(0)), (59, True, busy(0))) == [None, None, None]
+    assert hung_reasons((0, True, busy(9)), (30, True, busy(0)), (59, True, busy(0))) == [None, None, None]
 
 
 def test_the_time_of_an_idle_engine_starts_with_its_first_request() -> None:
     steps = [(0, True, busy(1)), (1, True, IDLE), (100, True, IDLE), (101, True, Reading(1, (9, 9)))]
-    assert judged(*steps, (129, True, Reading(1, (9, 9))), (130, True, Reading(1, (9, 9)))) == [None] * 5 + [
-        "stalled"
-    ]
+    assert hung_reasons(*steps, (129, True, Reading(1, (9, 9))), (130, True, Reading(1, (9, 9)))) == [
+        None
+    ] * 5 + ["stalled"]
 
 
 def test_unreadable_metrics_stop_no_clock_but_start_none_either() -> None:
-    assert judged((0, True, None), (100, True, None)) == [None, None]
-    assert judged((0, True, busy(1)), (29, True, None), (30, True, None)) == [None, None, "stalled"]
+    assert hung_reasons((0, True, None), (100, True, None)) == [None, None]
+    assert hung_reasons((0, True, busy(1)), (29, True, None), (30, True, None)) == [None, None, "stalled"]
 
 
 def test_one_missed_probe_does_not_give_a_stalled_engine_new_time() -> None:
     steps = [(0, True, busy(1)), (10, False, None), (20, True, busy(1)), (30, True, busy(1))]
-    assert judged(*steps) == [None, None, None, "stalled"]
+    assert hung_reasons(*steps) == [None, None, None, "stalled"]
 
 
 def test_an_engine_that_was_paused_as_a_whole_gets_new_time() -> None:
@@ -221,7 +221,7 @@ def test_an_engine_that_was_paused_as_a_whole_gets_new_time() -> None:
         (100, True, busy(1)),
         (101, True, busy(2)),
     ]
-    assert judged(*steps) == [None, None, "silent", None, None]
+    assert hung_reasons(*steps) == [None, None, "silent", None, None]
 
 
 def test_a_stalled_engine_that_was_silent_too_stays_out_until_it_moves() -> None:
@@ -232,13 +232,20 @@ def test_a_stalled_engine_that_was_silent_too_stays_out_until_it_moves() -> None
         (32, False, None),
         (33, True, busy(1)),
     ]
-    assert judged(*steps, (34, True, busy(2))) == [None, "stalled", "stalled", "silent", "stalled", None]
+    assert hung_reasons(*steps, (34, True, busy(2))) == [
+        None,
+        "stalled",
+        "stalled",
+        "silent",
+        "stalled",
+        None,
+    ]
 
 
 @pytest.mark.parametrize("probe", [PROBE, Probe(1, 1, 5), Probe(0.5, 4, 10)])
 @pytest.mark.parametrize("interval", [0.2, 1.0, 20.0])
 @pytest.mark.parametrize("silent", [True, False])
-def test_no_hang_outlives_the_bound_and_the_bound_is_near(
+def test_every_hang_is_detected_within_the_bound_and_the_bound_is_tight(
     probe: Probe, interval: float, silent: bool
 ) -> None:
     """Rounds of every length that the limits allow, a hang at every moment between two of them."""

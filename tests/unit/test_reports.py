@@ -187,12 +187,12 @@ def test_a_result_names_rule_level_file_line_and_path() -> None:
     assert [result["level"] for result in results] == ["error", "warning", "note", "warning"]
     for result in results:
         assert run["tool"]["driver"]["rules"][result["ruleIndex"]]["id"] == result["ruleId"]
-    place = results[0]["locations"][0]
-    assert place["physicalLocation"] == {
+    location = results[0]["locations"][0]
+    assert location["physicalLocation"] == {
         "artifactLocation": {"uri": "stacks/Pulumi.standard.yaml", "uriBaseId": "%SRCROOT%"},
         "region": {"startLine": 13},
     }
-    assert place["logicalLocations"] == [{"fullyQualifiedName": "models[0]"}]
+    assert location["logicalLocations"] == [{"fullyQualifiedName": "models[0]"}]
     assert results[0]["message"]["text"] == (
         "models[0]: the weights do not fit (got 14 GiB; allowed 12 GiB) - use fewer"
     )

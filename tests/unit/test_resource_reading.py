@@ -1,4 +1,4 @@
-"""Reading a manifest that nobody has checked: a policy goes on with what is there, a cost refuses to guess."""
+"""Reading unchecked manifests: policies use what can be read, costs refuse to guess."""
 
 from decimal import Decimal
 from typing import Any
@@ -43,7 +43,7 @@ def test_a_pod_whose_containers_cannot_be_read_is_judged_for_the_rest_and_not_pr
     assert bill_of_resources([item]).unknown == ("kubernetes:apps/v1:Deployment web",)
 
 
-def test_what_is_missing_is_no_error_in_either() -> None:
+def test_missing_fields_are_no_error_for_policies_or_costs() -> None:
     tree: dict[str, Any] = {"spec": {}, "nothing": None}
     for key in ("absent", "nothing"):
         assert dig(tree, "spec", key) is dig(tree, key) is None
@@ -55,7 +55,7 @@ def test_what_is_missing_is_no_error_in_either() -> None:
 
 
 @pytest.mark.parametrize("value", MALFORMED)
-def test_what_is_malformed_is_missing_to_the_one_and_refused_by_the_other(value: Any) -> None:
+def test_malformed_fields_are_missing_for_policies_and_refused_for_costs(value: Any) -> None:
     tree = {"spec": value}
     assert dig(tree, "spec", "replicas") is None
     assert (list(elements(value)), list(mappings(value)), fields(value)) == ([], [], {})
@@ -65,16 +65,16 @@ def test_what_is_malformed_is_missing_to_the_one_and_refused_by_the_other(value:
 
 
 @pytest.mark.parametrize("value", HIDDEN)
-def test_what_is_hidden_stays_unknown_to_the_one_and_is_refused_by_the_other(value: str) -> None:
+def test_hidden_fields_are_unknown_for_policies_and_refused_for_costs(value: str) -> None:
     tree = {"spec": value}
     assert dig(tree, "spec", "replicas") == UNKNOWN
-    assert not is_other_than(value, "allowed"), "nobody can say that it is wrong"
+    assert not is_other_than(value, "allowed"), "an unknown value is not a violation"
     for read in (checked_mapping, checked_list, checked_text):
         with pytest.raises(Unreadable, match="spec"):
             read(tree, "spec")
 
 
-def test_the_good_elements_of_a_list_keep_their_places() -> None:
+def test_the_valid_elements_of_a_list_keep_their_index() -> None:
     assert list(mappings([7, {"name": "second"}, SECRET])) == [(1, {"name": "second"})]
     with pytest.raises(Unreadable):
         checked_list({"containers": [7, {"name": "second"}]}, "containers")

@@ -1,4 +1,4 @@
-"""Exactly one autoscaler per workload, and a word when it would have nothing to go by."""
+"""Exactly one autoscaler per workload, and a warning if it has no metrics."""
 
 from collections.abc import Callable
 
@@ -27,7 +27,7 @@ def scaler(name: str, target: str, kind: str | None = "Deployment", **metadata: 
     return {"metadata": {"name": name, **metadata}, "spec": {"scaleTargetRef": reference}}
 
 
-def asked(cluster: Cluster, plan: Plan, groups: set[str] | None = None) -> list[Finding]:
+def findings_of(cluster: Cluster, plan: Plan, groups: set[str] | None = None) -> list[Finding]:
     return scaler_findings(cluster, plan, OURS, render(plan), groups if groups is not None else set())
 
 
@@ -38,7 +38,7 @@ def test_an_autoscaler_of_others_for_one_of_ours_is_refused(
 ) -> None:
     """With autoscaling off as with it on: then `up` writes the replicas itself."""
     api.has(HPAS, scaler("theirs", target))
-    (found,) = asked(cluster, make_plan(autoscaling={"enabled": enabled}))
+    (found,) = findings_of(cluster, make_plan(autoscaling={"enabled": enabled}))
     assert (found.code, found.path) == (Code.SECOND_SCALER, "horizontalpodautoscaler/theirs")
     assert found.got == f"deployment/{target}"
     assert found.fix.startswith("delete it; autoscaling.enabled: false does not help")
@@ -55,11 +55,11 @@ def test_an_autoscaler_of_others_for_one_of_ours_is_refused(
     ],
     ids=["other-target", "other-kind", "ours", "our-name", "of-keda"],
 )
-def test_what_does_not_fight_with_us_is_left_alone(
+def test_autoscalers_of_other_workloads_are_left_alone(
     api: FakeApi, cluster: Cluster, make_plan: MakePlan, harmless: Manifest
 ) -> None:
     api.has(HPAS, harmless)
-    assert asked(cluster, make_plan()) == []
+    assert findings_of(cluster, make_plan()) == []
 
 
 def test_an_autoscaler_that_only_looks_like_ours_is_refused(
@@ -77,37 +77,35 @@ def test_an_autoscaler_that_only_looks_like_ours_is_refused(
 def test_a_scaled_object_for_one_of_ours_is_refused_once(
     api: FakeApi, cluster: Cluster, make_plan: MakePlan, kind: str | None
 ) -> None:
-    """KEDA's default target is a Deployment; its own autoscaler for it is not told a second time."""
+    """KEDA's default target is a Deployment; its own autoscaler for it is not reported twice."""
     api.has(HPAS, scaler("keda-hpa-x", MODEL, ownerReferences=[{"kind": "ScaledObject", "name": "x"}]))
     api.has(SCALED, scaler("x", MODEL, kind), scaler("y", "their-own-deployment", kind))
-    (found,) = asked(cluster, make_plan(), {"keda.sh"})
+    (found,) = findings_of(cluster, make_plan(), {"keda.sh"})
     assert (found.code, found.path) == (Code.SECOND_SCALER, "scaledobject/x")
     assert found.got == f"deployment/{MODEL}"
 
 
-def test_without_keda_nothing_is_asked_of_it(api: FakeApi, cluster: Cluster, make_plan: MakePlan) -> None:
+def test_without_keda_its_api_is_not_requested(api: FakeApi, cluster: Cluster, make_plan: MakePlan) -> None:
     api.has(HPAS)
-    assert asked(cluster, make_plan()) == []
-    assert api.asked == [HPAS]
+    assert findings_of(cluster, make_plan()) == []
+    assert api.requested == [HPAS]
 
 
-def test_keda_on_its_way_out_or_in_is_no_obstacle(
-    api: FakeApi, cluster: Cluster, make_plan: MakePlan
-) -> None:
-    """Its group is there and this kind is not."""
+def test_a_half_installed_keda_is_no_error(api: FakeApi, cluster: Cluster, make_plan: MakePlan) -> None:
+    """Its API group exists, but this kind does not."""
     api.has(HPAS)
     api.missing.add(SCALED)
-    assert asked(cluster, make_plan(), {"keda.sh"}) == []
+    assert findings_of(cluster, make_plan(), {"keda.sh"}) == []
 
 
-def test_a_user_who_may_not_look_at_keda_is_told(api: FakeApi, cluster: Cluster, make_plan: MakePlan) -> None:
+def test_missing_permission_for_keda_is_reported(api: FakeApi, cluster: Cluster, make_plan: MakePlan) -> None:
     api.has(HPAS)
     api.responses[SCALED] = (403, b"{}")
     with pytest.raises(ClusterError, match=f"answers 403 to {SCALED}"):
-        asked(cluster, make_plan(), {"keda.sh"})
+        findings_of(cluster, make_plan(), {"keda.sh"})
 
 
-def test_the_whole_check_asks_for_second_scalers_in_a_namespace_that_is_there(
+def test_the_complete_check_covers_second_scalers_in_an_existing_namespace(
     api: FakeApi, cluster: Cluster, make_plan: MakePlan
 ) -> None:
     plan = make_plan(autoscaling={"enabled": False})
@@ -135,14 +133,14 @@ def growing(make_plan: MakePlan, **autoscaling: object) -> Plan:
     return make_plan(nodes=servers, autoscaling=autoscaling)
 
 
-def test_an_autoscaler_without_metrics_is_told_and_stops_nothing(make_plan: MakePlan) -> None:
+def test_an_autoscaler_without_metrics_is_only_a_warning(make_plan: MakePlan) -> None:
     (found,) = metrics_findings(growing(make_plan), {"apps", "external.metrics.k8s.io", "metrics.k8s.io"})
     assert (found.code, found.severity) == (Code.NO_CUSTOM_METRICS, Severity.WARNING)
     assert "no adapter serves custom.metrics.k8s.io" in found.problem
     assert "install a metrics adapter" in found.fix
 
 
-def test_metrics_are_missed_only_by_who_needs_them(make_plan: MakePlan) -> None:
+def test_missing_metrics_are_reported_only_if_they_are_needed(make_plan: MakePlan) -> None:
     assert metrics_findings(growing(make_plan), {"custom.metrics.k8s.io"}) == []
     assert metrics_findings(growing(make_plan, enabled=False), set()) == []
     fixed = make_plan()  # two cards, two replicas: no metric could change anything

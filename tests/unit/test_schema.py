@@ -16,7 +16,7 @@ from tierup.stack.schema import json_schema
 STACKS = sorted((ROOT / "stacks").glob("Pulumi.*.yaml"))
 VARIANTS = [(path, name) for path in STACKS for name in variants(path.read_text(encoding="utf-8"))]
 BAD = Path(__file__).parent / "bad_stacks"
-# Codes of mistakes that need more than a schema: text forms, the catalogue's sizes, what goes together.
+# Codes of errors that a schema cannot find: text formats, the catalogue's sizes, combinations.
 FORM_CODES = {"TIER003", "TIER004", "TIER005", "TIER006", "TIER007", "TIER020", "TIER021", "TIER022"}
 # Infinity is a number for a validator, and NaN passes every bound.
 BEYOND = {"not-a-number"}
@@ -64,12 +64,12 @@ def test_stack_files_with_invalid_values_are_rejected(validator: jsonschema.Draf
 
 
 def base(**sections: Any) -> dict[str, Any]:
-    whole = {
+    sections = {
         "workload": {"users": 1},
         "nodes": {"server": "entry-2x-rtx-4090"},
         "models": [{"id": "qwen2.5-7b"}],
     } | sections
-    return {"config": {f"tierup:{key}": value for key, value in whole.items()}}
+    return {"config": {f"tierup:{key}": value for key, value in sections.items()}}
 
 
 def test_pulumi_s_own_keys_other_namespaces_and_secrets_are_legal(

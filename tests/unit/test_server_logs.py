@@ -106,7 +106,7 @@ def test_a_log_without_a_fatal_error_is_shown_by_its_end_and_its_first_error() -
     assert lines[2:] == BUSY.splitlines()[-10:]
 
 
-def test_a_failed_test_tells_of_a_server_that_has_failed_and_of_no_other(tmp_path: Path) -> None:
+def test_a_failed_test_reports_a_failed_server_and_no_other(tmp_path: Path) -> None:
     codes = {"failed": 3, "left": 0}
     for name, code in codes.items():
         log = tmp_path / name
@@ -118,7 +118,7 @@ def test_a_failed_test_tells_of_a_server_that_has_failed_and_of_no_other(tmp_pat
     assert list(server_logs.causes()) == [
         (f"server that ended with 3, from {tmp_path / 'failed'}", "Error: failed")
     ]
-    assert list(server_logs.causes()) == [], "told once"
+    assert list(server_logs.causes()) == [], "reported once"
 
 
 def test_no_two_callers_get_the_same_port() -> None:
@@ -136,7 +136,7 @@ def test_no_two_callers_get_the_same_port() -> None:
     assert not given & ours
 
 
-def test_a_port_is_none_that_an_outgoing_connection_may_take(
+def test_a_port_is_outside_the_range_of_outgoing_connections(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kernel = tmp_path / "range"

@@ -205,7 +205,7 @@ ROWS = [
 
 
 @pytest.mark.parametrize(("tier", "kind", "where", "value"), ROWS)
-def test_what_the_guide_asks_is_visible(tier: str, kind: str, where: str, value: Any) -> None:
+def test_the_guides_requirements_are_visible(tier: str, kind: str, where: str, value: Any) -> None:
     if kind == "choice":
         assert value in json_schema()["$defs"][where]["enum"]
     else:
@@ -250,7 +250,7 @@ def test_an_unknown_variant_is_refused() -> None:
 
 
 @pytest.mark.parametrize("tier", TIERS)
-def test_a_tier_is_small_enough_to_read_aloud(tier: str) -> None:
+def test_a_stack_file_is_short(tier: str) -> None:
     lines = stack_text(tier).splitlines()
     assert len([line for line in lines if line.strip() and not line.lstrip().startswith("#")]) <= 45
     assert max(map(len, lines)) <= 130

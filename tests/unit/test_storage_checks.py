@@ -27,7 +27,7 @@ def shared(make_plan: MakePlan, nodes: int = 2, kind: str = "shared") -> Plan:
     return make_plan(nodes=servers, models=[{"id": "qwen2.5-7b", "cache": cache}])
 
 
-def asked(api: FakeApi, cluster: Cluster, plan: Plan, provisioner: str) -> list[Finding]:
+def findings_of(api: FakeApi, cluster: Cluster, plan: Plan, provisioner: str) -> list[Finding]:
     api.has(CLASSES, storage_class("models", provisioner))
     return storage_findings(cluster, plan, render(plan))
 
@@ -74,7 +74,7 @@ def test_a_shared_cache_on_a_disk_of_one_node_is_refused(
 ) -> None:
     api.has(VOLUMES)
     plan = shared(make_plan)
-    (found,) = asked(api, cluster, plan, provisioner)
+    (found,) = findings_of(api, cluster, plan, provisioner)
     assert (found.code, found.path) == (Code.ONE_WRITER, f"persistentvolumeclaim/{claim_name(plan)}")
     assert found.got == provisioner
     assert (
@@ -97,15 +97,15 @@ def test_a_shared_cache_on_a_disk_of_one_node_is_refused(
 def test_a_class_that_serves_many_nodes_or_is_unknown_passes(
     api: FakeApi, cluster: Cluster, make_plan: MakePlan, provisioner: str
 ) -> None:
-    assert asked(api, cluster, shared(make_plan), provisioner) == []
-    assert api.asked == [CLASSES]
+    assert findings_of(api, cluster, shared(make_plan), provisioner) == []
+    assert api.requested == [CLASSES]
 
 
 def test_a_spare_counts_as_a_node_that_shares(api: FakeApi, cluster: Cluster, make_plan: MakePlan) -> None:
     api.has(VOLUMES)
     servers = {"server": "entry-2x-rtx-4090", "count": 1, "standby": {"mode": "cold", "count": 1}}
     plan = make_plan(nodes=servers, models=[{"id": "qwen2.5-7b", "cache": {"storageClass": "models"}}])
-    (found,) = asked(api, cluster, plan, "k8s.io/minikube-hostpath")
+    (found,) = findings_of(api, cluster, plan, "k8s.io/minikube-hostpath")
     assert "which 2 nodes need" in found.problem
 
 
@@ -113,19 +113,19 @@ def test_a_spare_counts_as_a_node_that_shares(api: FakeApi, cluster: Cluster, ma
 def test_one_node_may_share_a_folder_with_itself(
     api: FakeApi, cluster: Cluster, make_plan: MakePlan, provisioner: str
 ) -> None:
-    assert asked(api, cluster, shared(make_plan, nodes=1), provisioner) == []
+    assert findings_of(api, cluster, shared(make_plan, nodes=1), provisioner) == []
 
 
-def test_a_claim_that_is_never_served_is_refused_on_one_node_too(
+def test_a_claim_that_is_never_bound_is_refused_on_one_node_too(
     api: FakeApi, cluster: Cluster, make_plan: MakePlan
 ) -> None:
     api.has(VOLUMES)
-    (found,) = asked(api, cluster, shared(make_plan, nodes=1), "ebs.csi.aws.com")
+    (found,) = findings_of(api, cluster, shared(make_plan, nodes=1), "ebs.csi.aws.com")
     assert found.problem.endswith("serves ReadWriteMany, which a shared cache asks for")
 
 
-def test_a_cache_on_each_node_asks_no_class(api: FakeApi, cluster: Cluster, make_plan: MakePlan) -> None:
-    assert asked(api, cluster, shared(make_plan, kind="node"), "ebs.csi.aws.com") == []
+def test_a_cache_on_each_node_needs_no_class(api: FakeApi, cluster: Cluster, make_plan: MakePlan) -> None:
+    assert findings_of(api, cluster, shared(make_plan, kind="node"), "ebs.csi.aws.com") == []
 
 
 @pytest.mark.parametrize("provisioner", [BY_HAND, "rancher.io/local-path"])
@@ -139,7 +139,7 @@ def test_a_volume_made_by_hand_serves_what_the_class_cannot(
         volume(plan, ours, "ReadWriteMany"),  # bound to us by an earlier `up`
     ):
         api.has(VOLUMES, served)
-        assert asked(api, cluster, plan, provisioner) == []
+        assert findings_of(api, cluster, plan, provisioner) == []
     used_up = volume(plan, ours, "ReadWriteMany")
     used_up["status"]["phase"] = "Released"
     for useless in (
@@ -149,21 +149,21 @@ def test_a_volume_made_by_hand_serves_what_the_class_cannot(
         used_up,
     ):
         api.has(VOLUMES, useless)
-        (found,) = asked(api, cluster, plan, provisioner)
+        (found,) = findings_of(api, cluster, plan, provisioner)
         assert found.code is Code.ONE_WRITER
 
 
-def test_a_class_without_a_provisioner_is_told_to_lack_a_volume(
+def test_a_class_without_a_provisioner_or_a_volume_is_reported(
     api: FakeApi, cluster: Cluster, make_plan: MakePlan
 ) -> None:
     api.has(VOLUMES)
-    (found,) = asked(api, cluster, shared(make_plan), BY_HAND)
+    (found,) = findings_of(api, cluster, shared(make_plan), BY_HAND)
     assert found.problem == (
         "storage class models has no free volume that serves ReadWriteMany, which 2 nodes need"
     )
 
 
-def test_what_is_known_of_a_provisioner_has_a_dated_document() -> None:
+def test_facts_about_a_provisioner_have_a_dated_source() -> None:
     table = load_provisioners()
     assert len(table) >= 30
     for name, entry in table.items():

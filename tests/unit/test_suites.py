@@ -1,4 +1,4 @@
-"""The run of all suites: none hides another, and its table says what became of each."""
+"""The run of all suites: no failure hides another suite, and the table has every result."""
 
 import re
 import signal
@@ -55,7 +55,7 @@ def test_a_failed_suite_hides_no_other(
     assert out.splitlines()[-1] == "tests: 2 passed, 2 failed, 1 skipped"
 
 
-def test_a_step_that_cannot_be_had_fails_the_run_unless_it_is_optional(
+def test_a_failed_installation_fails_the_run_unless_it_is_optional(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for number, (optional, code) in enumerate([(False, 1), (True, 0)]):
@@ -76,16 +76,16 @@ def test_the_share_of_statements_that_ran_is_printed(
     assert 0 < int(share[1]) < 100
 
 
-def test_one_suite_runs_alone_and_a_name_nobody_knows_is_refused(
+def test_one_suite_runs_alone_and_an_unknown_name_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(suites, "SUITES", (suite(tmp_path, "bad", BAD), suite(tmp_path, "good", GOOD)))
     assert main(["good"]) == 0
     assert rows(capfd.readouterr().out).keys() == {"good", "tests:"}
     assert main(["good", "--only", str(tmp_path / "bad")]) == 1
-    with pytest.raises(SystemExit) as ended:
+    with pytest.raises(SystemExit) as result:
         main(["godo"])
-    assert ended.value.code == 2
+    assert result.value.code == 2
 
 
 def test_an_interrupted_run_prints_what_it_has(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The second engine behind the same pod: what differs, and that the rest holds. Nothing of it is run here."""
+"""The second engine behind the same pod: differences and common properties. It is not run here."""
 
 from collections.abc import Callable
 from typing import Any
@@ -97,7 +97,7 @@ def test_the_kv_cache_gets_what_was_planned_and_no_more(
     found = options(plan)["kv_cache_config"]
     assert found["dtype"] == dtype
     room = memory(sizing_input(plan, plan.models[0]), load_calibration().values)
-    # The engine takes this share of what weights and buffers leave of the whole GPU.
+    # The engine takes this share of the GPU's memory that weights and buffers leave free.
     left = room.visible - room.weights - room.overhead
     assert 0.97 * room.kv <= found["free_gpu_memory_fraction"] * left <= room.kv
 
@@ -119,7 +119,7 @@ def test_the_model_is_found_under_the_name_it_is_served_by(make_plan: MakePlan) 
     assert f"/models/{model.path}/.complete" in wait["command"][2]
 
 
-def test_it_serves_offline_without_a_word_of_vllm(make_plan: MakePlan) -> None:
+def test_it_serves_offline_without_options_of_vllm(make_plan: MakePlan) -> None:
     plan = plan_with(make_plan, "entry-2x-rtx-4090", parallelism={"tensor": 2})
     env = {item["name"]: item["value"] for item in container(plan)["env"]}
     assert (env["HF_HUB_OFFLINE"], env["NCCL_P2P_DISABLE"]) == ("1", "1")
@@ -127,8 +127,8 @@ def test_it_serves_offline_without_a_word_of_vllm(make_plan: MakePlan) -> None:
     assert env["HOME"] == "/scratch"
 
 
-def test_a_leaving_pod_finishes_what_it_began_before_it_is_told_to_end(make_plan: MakePlan) -> None:
-    """There is no drain to ask for, so that the pod goes on in its preStop; the gateway has left it by then."""
+def test_a_terminating_pod_finishes_its_requests_before_sigterm(make_plan: MakePlan) -> None:
+    """The engine has no drain, so the pod keeps serving in its preStop hook; the gateway sends nothing new by then."""
     plan = plan_with(make_plan)
     longest = max(item.answer_tokens * item.tpot_ms / 1000 for item in plan.classes.values())
     sleep = container(plan)["lifecycle"]["preStop"]["sleep"]["seconds"]
@@ -155,14 +155,14 @@ def test_a_change_of_an_option_rolls_the_pods(make_plan: MakePlan) -> None:
     assert config().startswith("model-qwen2-5-7b-options-")
 
 
-def test_nothing_scales_it_and_its_replicas_stand(make_plan: MakePlan) -> None:
+def test_it_has_no_autoscaler_and_fixed_replicas(make_plan: MakePlan) -> None:
     plan = plan_with(make_plan)
     assert plan.autoscaling.enabled is False
     assert deployment(plan)["spec"]["replicas"] == plan.models[0].replicas == plan.models[0].max_replicas == 4
     assert not [item for item in render(plan) if item["kind"] == "HorizontalPodAutoscaler"]
 
 
-def test_prometheus_looks_where_each_engine_tells(make_plan: MakePlan) -> None:
+def test_prometheus_scrapes_each_engines_own_path(make_plan: MakePlan) -> None:
     plan = make_plan(
         models=[{"id": "qwen2.5-7b"}, {"id": "qwen2.5-7b", "name": "second", "engine": "tensorrt-llm"}]
     )
@@ -171,7 +171,7 @@ def test_prometheus_looks_where_each_engine_tells(make_plan: MakePlan) -> None:
     assert paths == {"model-server/qwen2-5-7b": "/metrics", "model-server/second": "/prometheus/metrics"}
 
 
-def test_both_engines_stand_side_by_side(
+def test_both_engines_run_side_by_side(
     make_plan: MakePlan, well_formed: Callable[[list[Manifest]], None]
 ) -> None:
     plan = make_plan(

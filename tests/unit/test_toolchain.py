@@ -1,4 +1,4 @@
-"""The toolchain installer: which way wins, what a failure says, and that no half tool is ever left."""
+"""The toolchain installer: the order of sources, error messages, and no partial installation."""
 
 import functools
 import hashlib
@@ -27,7 +27,7 @@ from tierup.plan.resolve import IMAGES
 REPO = Path(__file__).parents[2]
 DEADLINE_SECONDS = 20
 
-# Knows exactly the commands the installer may use. It counts its builds and, while $HOLD exists and its
+# Accepts exactly the commands that the installer may use. It counts its builds and, while $HOLD exists and its
 # parent lives, stays in the middle of one, with half of the result written.
 FAKE_GO = """#!/bin/sh
 case "$1 $2" in
@@ -162,7 +162,7 @@ def test_download_comes_before_a_build_when_path_is_off_the_pin(bench: Bench) ->
     assert "download" in bench.lines[-1]
 
 
-def test_build_is_the_last_way_and_announced(bench: Bench) -> None:
+def test_build_is_the_last_resort_and_announced(bench: Bench) -> None:
     script(bench.path / "go", FAKE_GO)
     assert output(bench.install().tool("demo")) == "demo 1.2.3 by go"
     assert "building demo, about 20 s" in bench.lines[0]
@@ -193,7 +193,7 @@ def test_download_of_another_version_is_refused(bench: Bench) -> None:
         bench.install()
 
 
-def test_failure_names_the_tool_and_what_each_way_said(bench: Bench) -> None:
+def test_failure_names_the_tool_and_the_error_of_each_source(bench: Bench) -> None:
     says(bench.path / "demo", "demo 1.0.0")
     bench.entry["hint"] = "sudo apt-get install demo"
     bench.entry["download"] = {"url": "http://127.0.0.1:1/demo", "checksums": "http://127.0.0.1:1/sums"}
@@ -254,7 +254,7 @@ def test_what_only_benchmarks_need_is_installed_when_they_are_named(
 def test_the_debian_package_is_unpacked_with_package_lists_of_our_own(bench: Bench, file: str) -> None:
     del bench.entry["download"], bench.entry["go"]
     bench.entry["debian"] = {"package": "demo-pkg", "file": file}
-    # Knows no package until it was updated in a state folder that is not the system's.
+    # Has no package until it was updated in a state folder that is not the system's.
     script(
         bench.path / "apt-get",
         """#!/bin/sh
@@ -419,7 +419,7 @@ def test_rules_are_checked_by_the_prometheus_that_is_deployed() -> None:
         assert image.endswith(f":v{tools[name].version}")
 
 
-def test_every_committed_pin_has_a_way_that_needs_no_path() -> None:
+def test_every_committed_pin_can_be_installed_without_path() -> None:
     for tool in load_pins(REPO / "tierup/local/toolchain/pins.yaml").values():
         assert tool.download or tool.debian or tool.go, tool.name
         assert tool.go or tool.hint, f"{tool.name}: say how to install it"

@@ -1,4 +1,4 @@
-"""A cluster that is too old for the manifests is told before the first object, with both versions."""
+"""A cluster that is too old for the manifests is reported before the first object is created, with both versions."""
 
 import re
 from collections.abc import Callable
@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize(
-    "told",
+    "version",
     [
         {"gitVersion": "v1.30.0"},
         {"gitVersion": "v1.31.4-eks-abc1234"},
@@ -36,14 +36,14 @@ ROOT = Path(__file__).parents[2]
     ids=str,
 )
 def test_a_version_that_has_what_is_needed_passes(
-    api: FakeApi, cluster: Cluster, told: dict[str, str]
+    api: FakeApi, cluster: Cluster, version: dict[str, str]
 ) -> None:
-    api.holds(VERSION, told)
+    api.holds(VERSION, version)
     assert version_findings(cluster) == []
 
 
 @pytest.mark.parametrize(
-    ("told", "got"),
+    ("version", "got"),
     [
         ({"gitVersion": "v1.29.14"}, "v1.29.14"),
         ({"gitVersion": "v1.29.8-eks-abc1234", "major": "1", "minor": "29+"}, "v1.29.8-eks-abc1234"),
@@ -53,10 +53,10 @@ def test_a_version_that_has_what_is_needed_passes(
     ],
     ids=lambda item: item if isinstance(item, str) else "",
 )
-def test_an_older_version_is_told_with_the_oldest_that_would_do(
-    api: FakeApi, cluster: Cluster, told: dict[str, str], got: str
+def test_an_older_version_is_reported_with_the_minimum(
+    api: FakeApi, cluster: Cluster, version: dict[str, str], got: str
 ) -> None:
-    api.holds(VERSION, told)
+    api.holds(VERSION, version)
     (found,) = version_findings(cluster)
     assert (found.code, found.path, found.got) == (Code.CLUSTER_TOO_OLD, "cluster", got)
     assert found.allowed == "1.30 or newer"
@@ -78,12 +78,14 @@ def test_a_node_may_be_older_than_its_api_server_but_not_too_old(
     ] * count
 
 
-def test_the_reason_of_the_minimum_still_stands_in_every_tier() -> None:
+def test_the_reason_for_the_minimum_still_holds_in_every_tier() -> None:
     """Without a `sleep` hook the minimum could be lowered; with a younger field it would have to rise."""
     for case in VARIANTS:
         assert "'preStop': {'sleep': " in str(render(plan_of(*case)))
 
 
 def test_the_readme_names_the_same_minimum() -> None:
-    (said,) = re.findall(r"a Kubernetes cluster \((\d+)\.(\d+) or newer\)", (ROOT / "README.md").read_text())
-    assert tuple(int(part) for part in said) == MINIMUM
+    (minimum,) = re.findall(
+        r"a Kubernetes cluster \((\d+)\.(\d+) or newer\)", (ROOT / "README.md").read_text()
+    )
+    assert tuple(int(part) for part in minimum) == MINIMUM

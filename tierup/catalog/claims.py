@@ -41,10 +41,10 @@ class Setting(_Strict):
 
 
 class GuideClaim(_Strict):
-    """One figure of the guide; `claimed` is `said` in claims.yaml, `reading` is what we had to assume to compute it."""
+    """One figure of the guide; `reading` says what we had to assume to compute it."""
 
     what: Text
-    claimed: Annotated[Sourced[Amount], Field(alias="said")]
+    claimed: Sourced[Amount]
     figure: Annotated[Figure, Field(strict=False)]
     reading: Text
     setting: Setting

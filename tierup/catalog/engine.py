@@ -1,4 +1,4 @@
-"""What is known of each engine: one `EngineFacts` per row of engine.yaml, and all other modules read it.
+"""The facts of each engine: one `EngineFacts` per row of engine.yaml, read by all other modules.
 
 To add an engine: a row in engine.yaml, and a module in tierup/manifests/engines/ with a function `serving`.
 """
@@ -41,7 +41,7 @@ Promise = Literal["ttftMs", "tpotMs"]
 class Image(_Strict):
     """The engine's image: its key in the stack file's `images`, the default, and why it is the default.
 
-    `name` has `{version}` where the engine's version stands.
+    `name` has `{version}` in place of the engine's version.
     """
 
     key: ImageKey
@@ -54,7 +54,7 @@ class Image(_Strict):
 
 
 class FormatImage(_Strict):
-    """An image that stands in for the engine's own where the weights have another format; it has no default.
+    """An image that replaces the engine's own for weights of another format; it has no default.
 
     `about` describes the key, `why_none` says why there is no default, `problem` and `fix` are the finding for a
     model that needs the image while the stack file names none.
@@ -76,10 +76,10 @@ class Fp8KvCache(_Strict):
 
 
 class Overhead(_Strict):
-    """What the sizing model adds to a step beside memory and matrices.
+    """The time that the sizing model adds to a step besides memory access and matrix work.
 
     `step_ms`: milliseconds for 28 layers from which the fit of the engine's own coefficient starts; null: the
-    coefficient of the GPU's class. `per_sequence`: whether every running sequence adds some.
+    coefficient of the GPU's class. `per_sequence`: whether every running sequence adds time.
     """
 
     step_ms: Amount | None
@@ -87,13 +87,14 @@ class Overhead(_Strict):
 
 
 class CommandLine(_Strict):
-    """How a container's command line starts the engine, and which options say how many GPUs it takes.
+    """How a container's command line starts the engine, and the options from which its number of GPUs follows.
 
-    `starts` are the words that start it, `*` for any text; the engine's own arguments follow. `repository`: an image
-    with this in its repository's name starts the engine where the container has no command. `sizes` are the options
-    of each degree of parallelism, '_' as '-'; the first that is there counts. `files` are options that name a file
-    which may say any size, `split_files` those whose file may say tensor and pipeline only. `one_rank`: with one of
-    these the server is one of many alike. `ray`: options that may have the value `ray`.
+    `starts` are the beginnings of command lines that start it, `*` for any text; the engine's own arguments follow.
+    `repository`: an image with this in its repository's name starts the engine if the container has no command.
+    `sizes` are the options of each degree of parallelism, with '-' for '_'; the first one given counts. `files` are
+    options that name a file which may set any degree, `split_files` those whose file may set tensor and pipeline only.
+    `one_rank`: with one of these the server is one of several data-parallel ranks. `ray`: options that may have the
+    value `ray`.
     """
 
     starts: Words
@@ -106,12 +107,12 @@ class CommandLine(_Strict):
 
 
 class Metrics(_Strict):
-    """What the engine tells about itself.
+    """The engine's metrics.
 
-    `path` is where Prometheus reads. `running` is the metric that counts the requests the engine works on, and
-    `progress` are counters of which one moves while it does; null and empty: it has none, so only its health shows
-    whether it hangs. `histograms` names the metric behind each promise of a workload class, `buckets` has the upper
-    bounds of each histogram in seconds, rising, without +Inf.
+    `path` is the path that Prometheus scrapes. `running` is the metric of running requests, and `progress` are counters
+    of which at least one increases while requests run; null and empty: it has none, so only its health shows whether
+    it hangs. `histograms` names the metric behind each promise of a workload class, `buckets` has the upper
+    bounds of each histogram in seconds, ascending, without +Inf.
     """
 
     path: Sourced[Annotated[str, Field(pattern=r"^/")]]
@@ -129,7 +130,7 @@ class Metrics(_Strict):
         return self
 
     def bounds(self, promise: Promise) -> tuple[str, tuple[float, ...]] | None:
-        """The metric behind a promise and its upper bounds in seconds; None where the engine has none."""
+        """The metric behind a promise and its upper bounds in seconds; None if the engine has none."""
         metric = self.histograms.get(promise)
         return None if metric is None else (metric, self.buckets[metric].value)
 
@@ -139,14 +140,14 @@ class EngineFacts(_Strict):
 
     `title` is its name in sentences. `version` is the version that the image's default has.
     `versions_differ`: whether the catalogue knows differences between versions (a model's last version, memory).
-    `cpu_build`: whether `tierup dev` can run it. `unproven` says what was never tried; null: it is tested.
-    `loads` are the precisions it serves. `runs_repository_code`: whether it runs code that a model brings along.
-    `slash_problem` says what becomes of a served name with a slash; null: nothing, slashes are allowed.
-    `fp8_kv_cache`: null where nothing is known to differ between GPUs. `priority`: which of two requests goes first
-    by the number that they carry; null: requests carry none and go in the order of arrival. `bounds_queue`: whether
-    it refuses requests beyond a number. `autoscaling_problem` says why no autoscaler can follow it; null: one can,
-    by the series of monitoring/rules/recording.yml. `command_line`: null where nobody has read it; the policies then
-    pass over the engine's GPUs.
+    `cpu_build`: whether `tierup dev` can run it. `unproven` names what was never tested; null: nothing.
+    `loads` are the precisions it serves. `runs_repository_code`: whether it runs code from a model's repository.
+    `slash_problem` says what is wrong with a slash in a served name; null: slashes are allowed.
+    `fp8_kv_cache`: null if no difference between GPUs is known. `priority`: whether the highest or the lowest priority
+    of a request goes first; null: requests have none and are served in order of arrival. `bounds_queue`: whether it
+    refuses requests beyond a number. `autoscaling_problem` says why no autoscaler can scale it; null: one can,
+    by the series of monitoring/rules/recording.yml. `command_line`: null if it is unknown; the policies then do not
+    check the engine's GPUs.
     """
 
     title: Text
@@ -179,12 +180,12 @@ def load_engines() -> Mapping[str, EngineFacts]:
 
 
 def engine_facts(name: str) -> EngineFacts:
-    """The facts of one engine; KeyError for a name that no stack file can say."""
+    """The facts of one engine; KeyError for an unknown name."""
     return load_engines()[name]
 
 
 def format_images() -> Iterator[FormatImage]:
-    """Every image that stands in for an engine's own."""
+    """Every image that replaces an engine's own."""
     for facts in load_engines().values():
         yield from facts.format_images.values()
 
@@ -205,7 +206,7 @@ def parse_engines(text: str) -> Mapping[str, EngineFacts]:
 
 
 def _disagreements(engines: Mapping[str, EngineFacts]) -> Iterator[str]:
-    """What no row alone can show."""
+    """Problems between rows."""
     if DEFAULT_ENGINE not in engines:
         yield f"engine: the default engine {DEFAULT_ENGINE} is missing (got {', '.join(engines) or 'none'})"
     keys: dict[str, str] = {}

@@ -42,7 +42,7 @@ def _priority_class(plan: Plan) -> Manifest:
         COMPONENT,
         namespaced=False,
         value=100_000,
-        # A model server takes minutes to start: it goes first in the queue, but never throws another pod out.
+        # A model server takes minutes to start: it is scheduled first, but never preempts another pod.
         preemptionPolicy="Never",
         description=f"Model servers of the stack {plan.stack}",
     )

@@ -29,7 +29,7 @@ MODEL_SERVER, MODEL_FETCH, GATEWAY, PROMETHEUS, GRAFANA = (
 
 
 class SecretRef(str):
-    """The name of a stack secret, where the engine will put its value; prints as a reference."""
+    """The name of a stack secret, in place of which Pulumi's engine puts its value; prints as a reference."""
 
     __slots__ = ("name",)
     name: str
@@ -76,7 +76,7 @@ def content_hash(data: object) -> str:
 def config_map(
     plan: Plan, name: str, component: str, data: dict[str, str], instance: str | None = None
 ) -> Manifest:
-    """A config map whose name carries its content, so that a change rolls the pods and a no-op does not."""
+    """A config map whose name contains a hash of its content, so that a change rolls the pods and a no-op does not."""
     return obj(
         plan,
         "v1",
@@ -193,7 +193,7 @@ def tcp(*ports: int) -> list[Manifest]:
 
 
 def network_policy(plan: Plan, component: str, ingress: list[Manifest], egress: list[Manifest]) -> Manifest:
-    """What a component may be reached by and may reach; everything else stays denied."""
+    """The allowed ingress and egress of a component; everything else stays denied."""
     return obj(
         plan,
         "networking.k8s.io/v1",

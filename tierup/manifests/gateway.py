@@ -37,14 +37,14 @@ EXIT_SECONDS = 15  # Nginx's own exit after its last stream
 
 
 def objects(plan: Plan) -> list[Manifest]:
-    """Everything the gateway consists of."""
+    """All objects of the gateway."""
     config = config_map(plan, "gateway", GATEWAY, files(plan))
     return [
         service_account(plan, GATEWAY),
         config,
         *_secrets(plan),
         _service(plan),
-        # Ready gateways by address, for the reloaders: each lets in its part of what all may.
+        # Ready gateways by address, for the reloaders: each admits its share of the total limit.
         service(plan, "gateway-peers", GATEWAY, {"status": GATEWAY_STATUS_PORT}, headless=True),
         _deployment(plan, config["metadata"]["name"]),
         disruption_budget(plan, "gateway", GATEWAY),
@@ -116,7 +116,7 @@ def _nginx(plan: Plan) -> Manifest:
         startupProbe={**probe, "periodSeconds": 1, "failureThreshold": 120},
         readinessProbe={**probe, "periodSeconds": 5},
         livenessProbe={**probe, "periodSeconds": 10, "failureThreshold": 3},
-        # First every proxy in the cluster forgets the pod, then SIGTERM lets streams end.
+        # First the cluster's proxies remove the pod, then SIGTERM lets streams end.
         lifecycle={"preStop": {"sleep": {"seconds": PRESTOP_SECONDS}}},
         volumeMounts=mounts,
     )
@@ -133,7 +133,7 @@ def _reloader(plan: Plan) -> Manifest:
         plan.images.reloader,
         RELOADER_RESOURCES,
         command=["python3", f"{POD.files}/reloader.py", f"{POD.files}/gateway.json"],
-        # It watches until Nginx begins to end: a gateway that drains still balances.
+        # It watches until Nginx begins to shut down: a gateway that drains still balances.
         lifecycle={"preStop": {"sleep": {"seconds": PRESTOP_SECONDS}}},
         volumeMounts=mounts,
     )

@@ -25,9 +25,9 @@ LARGE_BODIES = 4  # at once, per gateway: parsing a body may take several times 
 class Environment:
     """The paths, ports and address sources of a gateway; the defaults are those of its pod.
 
-    `listen` and `status_listen` are parameters of Nginx's directive. `http2_directive`: Nginx is 1.25.1 or later
-    and has the directive `http2`. `engines` (by model slug) and `gateways` are sources of addresses for the reloader,
-    `dns:HOST:PORT` or `file:PATH`; None means the cluster's DNS.
+    `listen` and `status_listen` are parameters of Nginx's directive. `http2_directive`: it is Nginx 1.25.1 or
+    later, which has the directive `http2`. `engines` (by model slug) and `gateways` are sources of addresses for the
+    reloader, `dns:HOST:PORT` or `file:PATH`; None means the cluster's DNS.
     """
 
     files: str = "/etc/gateway"

@@ -1,4 +1,4 @@
-"""Grafana's objects: everything it shows is provisioned, so it keeps nothing."""
+"""Grafana's objects: everything it shows is provisioned, so it stores nothing."""
 
 from typing import Any
 
@@ -51,7 +51,7 @@ def objects(plan: Plan) -> list[Manifest]:
         *manifests,
         service(plan, "grafana", GRAFANA, {"http": GRAFANA_PORT}),
         _deployment(plan, settings["metadata"]["name"], dashboards["metadata"]["name"]),
-        # Nothing may come in over the network: `kubectl port-forward` arrives inside the pod, past all rules.
+        # No ingress: `kubectl port-forward` arrives inside the pod, where no network policy applies.
         network_policy(
             plan,
             GRAFANA,

@@ -39,7 +39,7 @@ def workload_name(model: ModelPlan) -> str:
 def shared_objects(plan: Plan) -> list[Manifest]:
     """What all models of a tier have in common."""
     ingress = [{"from": peers(plan, GATEWAY, PROMETHEUS), "ports": tcp(ENGINE_PORT)}]
-    # Weights are on the volume already: a serving pod needs nobody, not even DNS.
+    # Weights are on the volume already: a serving pod needs no egress, not even DNS.
     return [service_account(plan, MODEL_SERVER), network_policy(plan, MODEL_SERVER, ingress, [])]
 
 
@@ -62,12 +62,12 @@ def _deployment(plan: Plan, model: ModelPlan, pod: Manifest) -> Manifest:
     spec: Manifest = {
         "selector": {"matchLabels": labels},
         "strategy": _strategy(model),
-        # Late only when the download, the start and the drain of the old pod are all used up.
+        # Exceeded only if the download, the start and the drain of the old pod all take their maximum.
         "progressDeadlineSeconds": model.fetch_seconds + model.startup_seconds + model.grace_seconds,
         "revisionHistoryLimit": 3,
         "template": {"metadata": {"labels": labels}, "spec": pod},
     }
-    if not plan.autoscaling.enabled:  # else the autoscaler is the one owner of replicas
+    if not plan.autoscaling.enabled:  # otherwise the autoscaler owns the replicas
         spec["replicas"] = model.replicas
     return obj(
         plan, "apps/v1", "Deployment", workload_name(model), MODEL_SERVER, instance=model.slug, spec=spec
@@ -108,7 +108,7 @@ def _pod(plan: Plan, model: ModelPlan, engine: Serving, options: list[Manifest])
 
 
 def _spread(plan: Plan, model: ModelPlan) -> Manifest:
-    """Softly over servers. With warm spares all nodes count as one place: spreading, the scheduler's own default too,
+    """A soft spread over servers. With warm spares all nodes are one domain: spreading, also the scheduler's default,
     weighs as much as the preference for servers in service and would put replicas on the spare.
     """
     warm = plan.nodes.standby_mode is StandbyMode.WARM
@@ -126,7 +126,7 @@ def _planned_gpu(plan: Plan) -> Manifest:
 
 
 def _wait_for_weights(model: ModelPlan, image: str) -> Manifest:
-    """Holds the engine back until the files are complete, so that a slow download is not a crash loop."""
+    """Waits until the files are complete before the engine starts, so that a slow download is not a crash loop."""
     wait = f'until [ -f "{marker_path(model)}" ]; do echo "waiting for {model.path}"; sleep 2; done'
     # The first process of a container ignores SIGTERM: a pod that waits would hold its GPUs to the end.
     script = f"trap 'exit 1' TERM; {wait}"
@@ -160,7 +160,7 @@ def _engine(model: ModelPlan, engine: Serving) -> Manifest:
         # The engine answers /health before it lists the model: ready means that this name is served.
         readinessProbe={"exec": {"command": _served_check(model)}, "periodSeconds": 10, "timeoutSeconds": 5},
         livenessProbe=_http_probe("/health", period=10, failures=6),
-        # Gateways stop sending before the engine stops taking.
+        # Gateways stop sending before the engine stops accepting requests.
         lifecycle={"preStop": {"sleep": {"seconds": engine.prestop_seconds}}},
         volumeMounts=[
             *engine.mounts,

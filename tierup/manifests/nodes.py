@@ -11,7 +11,7 @@ from tierup.resources.identity import ROLE_LABEL, STACK_LABEL
 
 
 def objects(plan: Plan) -> list[Manifest]:
-    """One patch per node; removing it takes only these labels away."""
+    """One patch per node; removing it removes only these labels."""
     spare = standby_role(plan.nodes.standby_mode)
     roles = [(name, SERVING) for name in plan.nodes.in_service] + [
         (name, spare) for name in plan.nodes.standby

@@ -88,8 +88,8 @@ def fits(replicas: Iterable[tuple[ModelPlan, int]], servers: int, gpus_per_serve
     """Whether the servers can hold these replicas of each model, placed largest first, each inside one server."""
     free = [gpus_per_server] * servers
     for size in sorted((model.gpus for model, count in replicas for _ in range(count)), reverse=True):
-        place = next((at for at, left in enumerate(free) if left >= size), None)
-        if place is None:
+        index = next((at for at, left in enumerate(free) if left >= size), None)
+        if index is None:
             return False
-        free[place] -= size
+        free[index] -= size
     return True

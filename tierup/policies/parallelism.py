@@ -88,16 +88,16 @@ def _default(value: Any, default: Any) -> Any:
 
 def engine_of(item: Part) -> Engine | None:
     """The engine that a container starts; None if there is none, or its command line is unknown."""
-    words = _words(item)
-    if words is None:
+    args = _args(item)
+    if args is None:
         return None
-    starts = list(_starts(words))
+    starts = list(_starts(args))
     if not starts and not elements(item.spec.get("command")):  # the image starts it
         starts = [(0, line) for line in _lines() if line.repository and line.repository in _repository(item)]
     if len(starts) != 1:
         return None
-    place, line = starts[0]
-    options = _options(words[place:])
+    index, line = starts[0]
+    options = _options(args[index:])
     split = [_size(options, line.sizes.get(name, ()), *line.files, *line.split_files) for name in _SPLIT]
     split += [_size(options, line.sizes.get(name, ()), *line.files) for name in _COPIES]
     if None in split:
@@ -115,26 +115,26 @@ def _lines() -> list[CommandLine]:
     return [line for line in lines if line is not None]
 
 
-def _starts(words: Sequence[str]) -> Iterator[tuple[int, CommandLine]]:
+def _starts(args: Sequence[str]) -> Iterator[tuple[int, CommandLine]]:
     """Each index at which an engine's own arguments begin, with that engine's command line."""
-    for place, word in enumerate(words):
+    for index, arg in enumerate(args):
         for line in _lines():
             for start in line.starts:
                 patterns = start.split()
-                given = [PurePosixPath(word).name, *words[place + 1 : place + len(patterns)]]
+                given = [PurePosixPath(arg).name, *args[index + 1 : index + len(patterns)]]
                 if len(given) == len(patterns) and all(map(fnmatchcase, given, patterns)):
-                    yield place + len(patterns), line
+                    yield index + len(patterns), line
 
 
-def _options(words: Sequence[str]) -> dict[str, str]:
+def _options(args: Sequence[str]) -> dict[str, str]:
     """Options with their values, up to the end of the command; the value of a switch is the next option."""
     options: dict[str, str] = {}
-    for place, word in enumerate(words):
-        if word in _ENDS:
+    for index, arg in enumerate(args):
+        if arg in _ENDS:
             break
-        if word.startswith("-"):
-            name, equals, value = word.partition("=")
-            following = words[place + 1] if place + 1 < len(words) else ""
+        if arg.startswith("-"):
+            name, equals, value = arg.partition("=")
+            following = args[index + 1] if index + 1 < len(args) else ""
             plain = name.replace("_", "-") if name.startswith("--") else name
             options[plain] = value if equals else following
     return options
@@ -148,24 +148,24 @@ def _size(options: Mapping[str, str], names: Sequence[str], *files: str) -> int 
     return None if any(name in options for name in files) else 1
 
 
-def _words(item: Part) -> list[str] | None:
+def _args(item: Part) -> list[str] | None:
     """The command line that the engine receives, with variables filled in; None if a part of it is unknown."""
-    words = [*elements(item.spec.get("command")), *elements(item.spec.get("args"))]
-    if any(not isinstance(word, str) or is_hidden(word) for word in words):
+    args = [*elements(item.spec.get("command")), *elements(item.spec.get("args"))]
+    if any(not isinstance(arg, str) or is_hidden(arg) for arg in args):
         return None
     values = {
         str(variable.get("name")): str(variable["value"])
         for _, variable in mappings(item.spec.get("env"))
         if variable.get("value") is not None and not is_hidden(variable["value"])
     }
-    words = [_fill_variables(word, values) for word in words]
-    if len(words) > 2 and PurePosixPath(words[0]).name in _SHELLS and re.fullmatch(r"-\w*c", words[1]):
-        return _script(words[2])
-    return words
+    args = [_fill_variables(arg, values) for arg in args]
+    if len(args) > 2 and PurePosixPath(args[0]).name in _SHELLS and re.fullmatch(r"-\w*c", args[1]):
+        return _script(args[2])
+    return args
 
 
-def _fill_variables(word: str, values: Mapping[str, str]) -> str:
-    return _VARIABLE.sub(lambda match: values.get(next(filter(None, match.groups())), match[0]), word)
+def _fill_variables(arg: str, values: Mapping[str, str]) -> str:
+    return _VARIABLE.sub(lambda match: values.get(next(filter(None, match.groups())), match[0]), arg)
 
 
 def _script(text: str) -> list[str] | None:

@@ -36,10 +36,10 @@ def log(category: str, rules: Sequence[Any], results: Sequence[Any], version: st
 def location(file: str, name: str, line: int | None = None) -> dict[str, Any]:
     """A SARIF location: a file relative to the project, its line if known, and a logical name."""
     uri = PurePosixPath("/", redacted(file)).as_uri().removeprefix("file:///")
-    place: dict[str, Any] = {"artifactLocation": {"uri": uri, "uriBaseId": _ROOT}}
+    physical: dict[str, Any] = {"artifactLocation": {"uri": uri, "uriBaseId": _ROOT}}
     if line is not None:
-        place["region"] = {"startLine": line}
-    return {"physicalLocation": place, "logicalLocations": [{"fullyQualifiedName": name}]}
+        physical["region"] = {"startLine": line}
+    return {"physicalLocation": physical, "logicalLocations": [{"fullyQualifiedName": name}]}
 
 
 def _rule(code: Code) -> dict[str, Any]:

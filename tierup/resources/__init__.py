@@ -1,1 +1,1 @@
-"""What Pulumi plans or holds, as costs, policies and checks of the cluster read it."""
+"""The resources of Pulumi's plans and states, as costs, policies and checks of the cluster read them."""

@@ -1,10 +1,10 @@
-"""What Pulumi plans or holds, as costs and policies read it."""
+"""The resources of Pulumi's plans and states, as costs and policies read them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-# What stands in inputs for values that a plan hides.
+# Placeholders in inputs for values that a plan hides.
 SECRET = "[secret]"
 UNKNOWN = "[unknown]"
 

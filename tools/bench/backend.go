@@ -90,8 +90,8 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case "GET /fake/counts":
 		f.lock.Lock()
 		defer f.lock.Unlock()
-		told, _ := json.Marshal(map[string]any{"answered": f.answered, "unknown": f.unknown})
-		reply(w, told)
+		report, _ := json.Marshal(map[string]any{"answered": f.answered, "unknown": f.unknown})
+		reply(w, report)
 	default:
 		f.refuse(w, r.Method+" "+r.URL.Path)
 	}
@@ -102,27 +102,27 @@ func (f *fake) chat(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		return // the client went away
 	}
-	var asked chat
+	var parsed chat
 	decoder := json.NewDecoder(bytes.NewReader(body))
 	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&asked); err != nil {
+	if err := decoder.Decode(&parsed); err != nil {
 		f.refuse(w, fmt.Sprintf("body: %v", err))
 		return
 	}
-	if asked.Model != f.model || len(asked.Messages) == 0 || asked.MaxTokens < 1 {
-		f.refuse(w, fmt.Sprintf("model %q, %d messages, %d max_tokens", asked.Model, len(asked.Messages), asked.MaxTokens))
+	if parsed.Model != f.model || len(parsed.Messages) == 0 || parsed.MaxTokens < 1 {
+		f.refuse(w, fmt.Sprintf("model %q, %d messages, %d max_tokens", parsed.Model, len(parsed.Messages), parsed.MaxTokens))
 		return
 	}
 	if f.slots != nil {
-		if !f.slots.take(asked.Priority, r.Context().Done()) {
+		if !f.slots.take(parsed.Priority, r.Context().Done()) {
 			return
 		}
 		defer f.slots.leave()
 	}
 	f.running.Add(1)
 	defer f.running.Add(-1)
-	if asked.Stream {
-		f.stream(w, r, asked.MaxTokens)
+	if parsed.Stream {
+		f.stream(w, r, parsed.MaxTokens)
 	} else {
 		f.tokens.Add(1)
 		reply(w, fmt.Appendf(nil, `{"id":"chatcmpl-fake","object":"chat.completion","created":0,"model":%q,"choices":[{"index":0,`+

@@ -45,9 +45,9 @@ func newRequest(address string, headers map[string]string, body []byte, tokens i
 	return request{text.Bytes(), tokens}
 }
 
-// ask sends a request and reads its whole answer.
-func (c *client) ask(asked request) answer {
-	got, err := c.exchange(asked)
+// ask sends a request and reads its complete answer.
+func (c *client) ask(req request) answer {
+	got, err := c.exchange(req)
 	if err != nil {
 		got.failure = "connection: " + err.Error()
 	}
@@ -64,7 +64,7 @@ func (c *client) close() {
 	}
 }
 
-func (c *client) exchange(asked request) (answer, error) {
+func (c *client) exchange(req request) (answer, error) {
 	if c.conn == nil {
 		conn, err := net.Dial("tcp", c.address)
 		if err != nil {
@@ -73,7 +73,7 @@ func (c *client) exchange(asked request) (answer, error) {
 		c.conn, c.reader = conn, bufio.NewReader(conn)
 	}
 	sent := time.Now()
-	if _, err := c.conn.Write(asked.bytes); err != nil {
+	if _, err := c.conn.Write(req.bytes); err != nil {
 		return answer{}, err
 	}
 	response, err := http.ReadResponse(c.reader, nil)
@@ -87,8 +87,8 @@ func (c *client) exchange(asked request) (answer, error) {
 		seconds, _ := strconv.Atoi(response.Header.Get("Retry-After"))
 		got.retryAfter = time.Duration(seconds) * time.Second
 	}
-	if got.status == http.StatusOK && asked.tokens > 0 {
-		err = got.events(response.Body, sent, asked.tokens)
+	if got.status == http.StatusOK && req.tokens > 0 {
+		err = got.events(response.Body, sent, req.tokens)
 	} else {
 		_, err = io.Copy(io.Discard, response.Body)
 	}
@@ -103,7 +103,7 @@ func (c *client) exchange(asked request) (answer, error) {
 func (a *answer) events(body io.Reader, sent time.Time, tokens int) error {
 	lines := bufio.NewReader(body)
 	var last int64
-	seen, done := 0, false
+	received, done := 0, false
 	for {
 		line, err := lines.ReadString('\n')
 		if err == io.EOF {
@@ -119,15 +119,15 @@ func (a *answer) events(body io.Reader, sent time.Time, tokens int) error {
 			continue
 		}
 		now := time.Since(sent).Microseconds()
-		if seen++; seen == 1 {
+		if received++; received == 1 {
 			a.first = now
 		} else {
 			a.gaps = append(a.gaps, now-last)
 		}
 		last = now
 	}
-	if seen != tokens || !done {
-		a.failure = fmt.Sprintf("stream of %d events, not %d and an end", seen, tokens)
+	if received != tokens || !done {
+		a.failure = fmt.Sprintf("stream of %d events, not %d and an end", received, tokens)
 	}
 	return nil
 }

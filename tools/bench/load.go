@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// setting is what the three clients are told on standard input.
+// setting is the configuration of the three clients on standard input.
 type setting struct {
 	Addresses   []string          `json:"addresses"` // connections are dealt to them in turn
 	Headers     map[string]string `json:"headers"`
@@ -26,27 +26,27 @@ type job struct {
 }
 
 func readSetting() (setting, error) {
-	var told setting
+	var config setting
 	decoder := json.NewDecoder(os.Stdin)
 	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&told); err != nil {
-		return told, fmt.Errorf("setting: %w", err)
+	if err := decoder.Decode(&config); err != nil {
+		return config, fmt.Errorf("setting: %w", err)
 	}
-	if len(told.Addresses) == 0 {
-		return told, errors.New("setting: no addresses")
+	if len(config.Addresses) == 0 {
+		return config, errors.New("setting: no addresses")
 	}
-	return told, nil
+	return config, nil
 }
 
 // request makes the bytes for one address; a stream must bring as many events as it asks for tokens.
 func (s setting) request(address string, body []byte) (request, error) {
-	var asked chat
-	if err := json.Unmarshal(body, &asked); err != nil {
+	var parsed chat
+	if err := json.Unmarshal(body, &parsed); err != nil {
 		return request{}, fmt.Errorf("setting: body: %w", err)
 	}
 	tokens := 0
-	if asked.Stream {
-		tokens = asked.MaxTokens
+	if parsed.Stream {
+		tokens = parsed.MaxTokens
 	}
 	return newRequest(address, s.Headers, body, tokens), nil
 }
@@ -63,25 +63,25 @@ type loaded struct {
 // load keeps `connections` requests running for `seconds`, each followed at once by the next of its connection.
 // Connections that stream start spread over 200 ms, as people do, so that their tokens do not come in step.
 func load([]string) error {
-	told, err := readSetting()
+	config, err := readSetting()
 	if err != nil {
 		return err
 	}
-	perConnection := make([]loaded, told.Connections)
+	perConnection := make([]loaded, config.Connections)
 	started := time.Now()
-	end := started.Add(time.Duration(told.Seconds * float64(time.Second)))
+	end := started.Add(time.Duration(config.Seconds * float64(time.Second)))
 	var all sync.WaitGroup
-	for n := range told.Connections {
-		address := told.Addresses[n%len(told.Addresses)]
-		asked, err := told.request(address, told.Body)
+	for n := range config.Connections {
+		address := config.Addresses[n%len(config.Addresses)]
+		req, err := config.request(address, config.Body)
 		if err != nil {
 			return err
 		}
 		all.Go(func() {
-			if asked.tokens > 0 {
-				time.Sleep(200 * time.Millisecond * time.Duration(n) / time.Duration(told.Connections))
+			if req.tokens > 0 {
+				time.Sleep(200 * time.Millisecond * time.Duration(n) / time.Duration(config.Connections))
 			}
-			perConnection[n] = keepAsking(&client{address: address}, asked, end)
+			perConnection[n] = keepRequesting(&client{address: address}, req, end)
 		})
 	}
 	all.Wait()
@@ -92,11 +92,11 @@ func load([]string) error {
 	return json.NewEncoder(os.Stdout).Encode(total)
 }
 
-func keepAsking(c *client, asked request, end time.Time) loaded {
+func keepRequesting(c *client, req request, end time.Time) loaded {
 	defer c.close()
 	counted := loaded{Failures: map[string]int{}}
 	for time.Now().Before(end) {
-		got := c.ask(asked)
+		got := c.ask(req)
 		if got.failure != "" {
 			counted.Failures[got.failure]++
 			time.Sleep(10 * time.Millisecond) // a gateway that is down is not to be hammered
@@ -104,7 +104,7 @@ func keepAsking(c *client, asked request, end time.Time) loaded {
 		}
 		counted.Answers++
 		counted.TookUs = append(counted.TookUs, got.took)
-		if asked.tokens > 0 {
+		if req.tokens > 0 {
 			counted.FirstUs = append(counted.FirstUs, got.first)
 			counted.GapsUs = append(counted.GapsUs, got.gaps...)
 		}
@@ -124,18 +124,18 @@ func (l *loaded) add(one loaded) {
 
 // idle opens `connections`, uses each once, prints how many are open and holds them until standard input ends.
 func idle([]string) error {
-	told, err := readSetting()
+	config, err := readSetting()
 	if err != nil {
 		return err
 	}
-	for n := range told.Connections {
-		address := told.Addresses[n%len(told.Addresses)]
-		asked, err := told.request(address, told.Body)
+	for n := range config.Connections {
+		address := config.Addresses[n%len(config.Addresses)]
+		req, err := config.request(address, config.Body)
 		if err != nil {
 			return err
 		}
 		held := &client{address: address}
-		if got := held.ask(asked); got.failure != "" {
+		if got := held.ask(req); got.failure != "" {
 			return fmt.Errorf("connection %d: %s", n+1, got.failure)
 		}
 		if held.conn == nil {
@@ -143,7 +143,7 @@ func idle([]string) error {
 		}
 		defer held.close()
 	}
-	fmt.Println(told.Connections)
+	fmt.Println(config.Connections)
 	_, err = io.Copy(io.Discard, os.Stdin)
 	return err
 }
@@ -157,23 +157,23 @@ type jobDone struct {
 // jobs sends each job at its time on a connection of its own. A job that is refused with 429 comes again when the
 // answer says so; anything else that fails ends the run.
 func jobs([]string) error {
-	told, err := readSetting()
+	config, err := readSetting()
 	if err != nil {
 		return err
 	}
-	done := make([]jobDone, len(told.Jobs))
-	failed := make([]error, len(told.Jobs))
+	done := make([]jobDone, len(config.Jobs))
+	failed := make([]error, len(config.Jobs))
 	started := time.Now()
 	var all sync.WaitGroup
-	for n, one := range told.Jobs {
-		address := told.Addresses[n%len(told.Addresses)]
-		asked, err := told.request(address, one.Body)
+	for n, one := range config.Jobs {
+		address := config.Addresses[n%len(config.Addresses)]
+		req, err := config.request(address, one.Body)
 		if err != nil {
 			return err
 		}
 		all.Go(func() {
 			time.Sleep(time.Until(started.Add(time.Duration(one.At * float64(time.Second)))))
-			done[n], failed[n] = untilServed(&client{address: address}, asked, started)
+			done[n], failed[n] = untilServed(&client{address: address}, req, started)
 		})
 	}
 	all.Wait()
@@ -183,22 +183,22 @@ func jobs([]string) error {
 	return json.NewEncoder(os.Stdout).Encode(done)
 }
 
-func untilServed(c *client, asked request, started time.Time) (jobDone, error) {
+func untilServed(c *client, req request, started time.Time) (jobDone, error) {
 	defer c.close()
-	var told jobDone
+	var result jobDone
 	for sent := time.Now(); ; {
 		again := time.Now()
-		got := c.ask(asked)
+		got := c.ask(req)
 		if got.status == 429 && got.retryAfter > 0 {
-			told.Refusals++
+			result.Refusals++
 			time.Sleep(got.retryAfter)
 			continue
 		}
 		if got.failure != "" {
-			return told, errors.New(got.failure)
+			return result, errors.New(got.failure)
 		}
-		told.FirstUs = again.Sub(sent).Microseconds() + got.first
-		told.DoneUs = time.Since(started).Microseconds()
-		return told, nil
+		result.FirstUs = again.Sub(sent).Microseconds() + got.first
+		result.DoneUs = time.Since(started).Microseconds()
+		return result, nil
 	}
 }

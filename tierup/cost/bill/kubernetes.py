@@ -122,8 +122,8 @@ def _scaled(autoscaler: Resource) -> tuple[tuple[str | None, str], object]:
 
 
 def _volume(name: str, spec: Tree, count: int = 1) -> Volume:
-    asked = quantity(checked_mapping(spec, "resources", "requests").get("storage"))
-    return Volume(name, math.ceil(asked / _GIB), checked_text(spec, "storageClassName"), count)
+    requested = quantity(checked_mapping(spec, "resources", "requests").get("storage"))
+    return Volume(name, math.ceil(requested / _GIB), checked_text(spec, "storageClassName"), count)
 
 
 def _group_gpus(group: Tree) -> int:

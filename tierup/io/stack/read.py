@@ -79,7 +79,10 @@ def parse_stack(text: str, stack: str, file: str) -> RawStack:
         return _unreadable(stack, _syntax(error, file))
     findings = [
         Finding(
-            Code.DUPLICATE_KEY, f"{file}:{line}:{column}", f"the key '{key}' stands twice", "keep one of them"
+            Code.DUPLICATE_KEY,
+            f"{file}:{line}:{column}",
+            f"the key '{key}' is duplicated",
+            "keep one of them",
         )
         for key, line, column in sorted(duplicates, key=lambda duplicate: duplicate[1:])
     ]
@@ -161,13 +164,15 @@ _KEYS = f"{PROJECT}:{SECRET_PREFIX}NAME (NAME one of {_NAMES})"
 
 def _in_clear(path: str, keys: str) -> Finding:
     fix = f"revoke it, then `pulumi config set --secret` a new one as {keys}"
-    return Finding(Code.SECRET_IN_CLEAR, path, "a secret stands in clear", fix)
+    return Finding(Code.SECRET_IN_CLEAR, path, "a secret is in plain text", fix)
 
 
 def _clear_tokens(value: object, path: str) -> list[Finding]:
     if _is_secure(value):
         problem = "a secret inside a section makes the whole section secret"
-        return [Finding(Code.SECRET_IN_CLEAR, path, problem, f"write it in clear, or keep it as {_KEYS}")]
+        return [
+            Finding(Code.SECRET_IN_CLEAR, path, problem, f"write it in plain text, or keep it as {_KEYS}")
+        ]
     if isinstance(value, dict):
         return [finding for key, item in value.items() for finding in _clear_tokens(item, f"{path}.{key}")]
     if isinstance(value, list):
