@@ -1,38 +1,59 @@
 """A local cluster's real node runs pods as any Kubernetes node does, and leaves nothing on the machine."""
 
+import contextlib
 import os
 import signal
-import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 import pytest
-from conftest import NAMESPACE, Pods
+from pods import NAMESPACE, Pods
 from polling import until
 
 from tierup.local.cluster.cluster import Cluster, LocalClusterError, down, status
 from tierup.local.machine import processes
 from tierup.local.node import COMPONENTS, Node, cgroups
-from tierup.local.node.namespaces import SYSCTLS
+from tierup.local.node.namespaces import HOLDER, SYSCTLS
+from tierup.local.node.node import Record
 
 WEB = ("sh", "-c", "echo hello >/tmp/index.html && exec httpd -f -p 8080 -h /tmp")
 
 
-def machine() -> dict[str, set[str]]:
-    """What a node could leave on this machine."""
-    links = subprocess.run(["ip", "-brief", "link"], capture_output=True, text=True, check=True).stdout
-    return {
-        "interfaces": {line.split()[0].split("@")[0] for line in links.splitlines()},
-        "mounts": set(Path("/proc/self/mounts").read_text().splitlines()),
-        "groups": {str(path) for root in cgroups.hierarchies() for path in root.glob("tierup-*")},
-        "namespaces": {path.name for path in Path("/run/netns").glob("*")},
-        "sysctls": {f"{name}={Path('/proc/sys', name).read_text().strip()}" for name in SYSCTLS},
-        "programs": {
-            name
-            for process in psutil.process_iter(["name"])
-            if (name := process.info["name"]).startswith(("containerd", "kube", "runc", "etcd"))
-        },
-    }
+@dataclass(frozen=True)
+class Traces:
+    """What one node makes on this machine; other clusters may come and go meanwhile."""
+
+    folder: Path
+    record: Record
+    networks: set[str]  # network namespaces of the node and its pods
+
+    @classmethod
+    def of(cls, cluster: Cluster) -> "Traces":
+        assert cluster.node is not None
+        holder = processes.recorded(cluster.folder)[HOLDER].pid
+        pods = cgroups.processes_of(cluster.node.record.cgroup)
+        networks = {str(Path(f"/proc/{pid}/ns/net").readlink()) for pid in (holder, *pods)}
+        return cls(cluster.folder, cluster.node.record, networks)
+
+    def left(self) -> list[str]:
+        """What of it is still there."""
+        found = [
+            line for line in Path("/proc/self/mounts").read_text().splitlines() if str(self.folder) in line
+        ]
+        found += [str(root) for root in cgroups.hierarchies() if (root / self.record.cgroup).exists()]
+        found += [
+            str(path) for path in (self.folder, Path("/sys/class/net", self.record.link)) if path.exists()
+        ]
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.NoSuchProcess, OSError):  # it has ended, or is not for us to see
+                if str(Path(f"/proc/{process.pid}/ns/net").readlink()) in self.networks:
+                    found.append(str(process))
+        return found
+
+
+def kernel_settings() -> list[str]:
+    return [Path("/proc/sys", name).read_text() for name in SYSCTLS]
 
 
 def test_a_pod_runs_without_privileges_and_its_log_can_be_read(cluster: Cluster, pods: Pods) -> None:
@@ -89,7 +110,7 @@ def test_pods_outlive_a_killed_component(cluster: Cluster, pods: Pods, component
     cluster.kill(component)
     assert status(cluster.name, cluster.folder.parent).pids[component] is None
     cluster.restart(component)
-    until(lambda: cluster.node_ready(), "the node")
+    until(cluster.node_ready, "the node")
     pods.create("next", ["sleep", "1000"])
     pods.wait_ready("next")
     assert pods.run("steady", "echo", "here").stdout == "here\n"
@@ -97,27 +118,30 @@ def test_pods_outlive_a_killed_component(cluster: Cluster, pods: Pods, component
 
 
 def test_two_clusters_run_side_by_side_and_nothing_is_left(cluster: Cluster, tmp_path: Path) -> None:
-    before = machine()
+    settings = kernel_settings()
     other = Cluster.up("other", root=tmp_path, real_node=True)
     pods = Pods(other)
     pods.create("web", WEB)
     pods.wait_ready("web")
-    assert machine()["interfaces"] > before["interfaces"]
-    other.down()
-    assert machine() == before
+    traces = Traces.of(other)
+    assert len(traces.networks) == 2
+    assert other.down()
+    assert traces.left() == []
     assert list(tmp_path.iterdir()) == []
+    assert kernel_settings() == settings
     assert cluster.status().ready
 
 
-def test_a_crash_leaves_nothing_after_down(real_node_root: Path, tmp_path: Path) -> None:
-    before = machine()
+def test_nothing_is_left_after_a_crash(real_node_root: Path, tmp_path: Path) -> None:
     cluster = Cluster.up("crash", root=tmp_path, real_node=True)
     Pods(cluster).create("web", WEB)
     Pods(cluster).wait_ready("web")
+    traces = Traces.of(cluster)
     for process in processes.recorded(cluster.folder).values():
         os.kill(process.pid, signal.SIGKILL)
+    assert traces.left(), "the pod outlives its node's processes"
     assert down("crash", tmp_path)
-    assert machine() == before
+    assert traces.left() == []
 
 
 def test_a_simulated_cluster_of_the_same_name_is_not_taken_for_a_real_one(cluster: Cluster) -> None:

@@ -53,7 +53,8 @@ def remove_cluster(folder: Path) -> bool:
     """Kill the recorded processes and remove the folder, also one left by an interrupted removal; False: no folder."""
     removing = folder.with_name(f".{folder.name}.removing")
     removed = False
-    for _ in range(2):  # first the rest of an interrupted removal, then the folder itself
+    # First the rest of an interrupted removal, then the folder itself, then what its last processes wrote meanwhile.
+    for _ in range(3):
         if removing.exists():
             removed = True
             for process in processes.recorded(removing).values():

@@ -45,7 +45,7 @@ def kill_all(name: str) -> None:
     Raises TimeoutError if some do not end.
     """
     deadline = time.monotonic() + _KILL_TIMEOUT_S
-    while pids := set(_pids(name)):
+    while pids := processes_of(name):
         for pid in pids:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -61,10 +61,13 @@ def remove(name: str) -> None:
             group.rmdir()
 
 
-def _pids(name: str) -> Iterator[int]:
+def processes_of(name: str) -> set[int]:
+    """Pids of the processes in the group and its subgroups, in any hierarchy."""
+    pids: set[int] = set()
     for group in _groups(name):
         with contextlib.suppress(OSError):  # it has been removed meanwhile
-            yield from map(int, (group / "cgroup.procs").read_text().split())
+            pids.update(map(int, (group / "cgroup.procs").read_text().split()))
+    return pids
 
 
 def _groups(name: str) -> Iterator[Path]:

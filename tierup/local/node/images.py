@@ -17,7 +17,22 @@ from tierup.local.node.config import SANDBOX_IMAGE, NodePlaces
 from tierup.local.toolchain import tool
 
 _START_TIMEOUT_S = 60.0
-_APPLETS = ("sh", "cat", "echo", "grep", "httpd", "ls", "nc", "id", "nslookup", "rm", "sleep", "stat", "touch", "wget")
+_APPLETS = (
+    "sh",
+    "cat",
+    "echo",
+    "grep",
+    "httpd",
+    "ls",
+    "nc",
+    "id",
+    "nslookup",
+    "rm",
+    "sleep",
+    "stat",
+    "touch",
+    "wget",
+)
 _MEDIA = "application/vnd.oci.image"
 
 
@@ -84,7 +99,9 @@ def import_images(folder: Path, places: NodePlaces) -> None:
 
 def _tar(files: Mapping[str, bytes], links: Mapping[str, str]) -> bytes:
     out = io.BytesIO()
-    folders = sorted({str(parent) for path in (*files, *links) for parent in PurePosixPath(path).parents} - {"."})
+    folders = sorted(
+        {str(parent) for path in (*files, *links) for parent in PurePosixPath(path).parents} - {"."}
+    )
     with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as tar:
         for path in folders:  # without an entry of its own, a folder is open to root only
             info = tarfile.TarInfo(path)
