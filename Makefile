@@ -98,6 +98,10 @@ engine: setup ## tests against a real vLLM server on the CPU
 data-path: setup ## tests of requests on their way through a real Nginx
 	$(suites) data-path
 
+.PHONY: local-cluster
+local-cluster: setup ## tests on a real node that runs pods on this machine; needs root
+	$(suites) local-cluster
+
 .PHONY: control-plane
 control-plane: setup ## tests against a real API server, scheduled on simulated nodes
 	$(suites) control-plane

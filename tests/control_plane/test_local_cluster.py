@@ -21,6 +21,7 @@ from tierup.local.cluster.cluster import Cluster, LocalClusterError, down, list_
 from tierup.local.cluster.commands import COMPONENTS, command
 from tierup.local.cluster.fake_nodes import VOLUME_LABEL, FakeNode, apply_nodes, delete_node, ensure_volumes
 from tierup.local.machine import processes
+from tierup.local.node import Node
 from tierup.local.toolchain import toolchain_dir
 
 NODE = FakeNode("gpu-0", 64, 512, gpus=4, gpu_product="NVIDIA-L40S", gpu_memory_mib=46068)
@@ -299,9 +300,9 @@ def test_a_port_that_is_taken_meanwhile_is_replaced(
 def test_a_component_that_does_not_start_is_reported_with_its_log_and_leaves_nothing_behind(
     cluster_root: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def with_bad_flag(component: str, folder: Path, ports: dict[str, int]) -> list[str]:
+    def with_bad_flag(component: str, folder: Path, ports: dict[str, int], node: Node | None) -> list[str]:
         extra = ["--no-such-flag"] if component == "kube-controller-manager" else []
-        return [*command(component, folder, ports), *extra]
+        return [*command(component, folder, ports, node), *extra]
 
     monkeypatch.setattr(cluster_module, "command", with_bad_flag)
     with pytest.raises(LocalClusterError, match=r"kube-controller-manager ended(.|\n)*no-such-flag"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import ipaddress
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from cryptography import x509
@@ -46,13 +47,15 @@ class Authority:
         builder = builder.add_extension(_usage(sign_certificates=True), critical=True)
         self._write(name, builder.sign(self._key, hashes.SHA256()))
 
-    def issue(self, file: str, user: str, group: str | None = None) -> None:
+    def issue(self, file: str, user: str, group: str | None = None, addresses: Sequence[str] = ()) -> None:
         """Write `<file>.crt` and `<file>.key` for `user`; Kubernetes reads the user from CN and the group from O.
 
-        Each is a server certificate for loopback and a client certificate: etcd connects to itself with its own.
+        Each is a server certificate for loopback and `addresses`, and a client certificate: etcd connects to itself.
         """
         key = ec.generate_private_key(ec.SECP256R1())
-        names: list[x509.GeneralName] = [x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+        names: list[x509.GeneralName] = [
+            x509.IPAddress(ipaddress.ip_address(address)) for address in ("127.0.0.1", *addresses)
+        ]
         names += [x509.DNSName(name) for name in ("localhost", "kubernetes", "kubernetes.default.svc")]
         purposes = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
         builder = _builder(_subject(user, group), self._name, key.public_key())

@@ -14,7 +14,13 @@ from pathlib import Path
 
 from tierup.local.cluster.api import WAIT_TIMEOUT_S, Api
 from tierup.local.cluster.certs import write_private
-from tierup.local.cluster.commands import COMPONENTS, KWOK_ROLE, command, write_identities
+from tierup.local.cluster.commands import (
+    COMPONENTS,
+    KUBELET_CLIENT_ROLE,
+    KWOK_ROLE,
+    command,
+    write_identities,
+)
 from tierup.local.cluster.folders import (
     Echo,
     LocalClusterError,
@@ -27,6 +33,8 @@ from tierup.local.cluster.folders import (
 from tierup.local.machine import processes
 from tierup.local.machine.logs import root_cause
 from tierup.local.machine.ports import free_port
+from tierup.local.node import COMPONENTS as NODE_COMPONENTS
+from tierup.local.node import Node, problems
 from tierup.local.toolchain import tool
 
 __all__ = ["Cluster", "LocalClusterError", "Status", "down", "list_clusters", "state_root", "status"]
@@ -54,12 +62,14 @@ def status(name: str, root: Path | None = None) -> Status:
     """The state of the cluster `name`; one that does not exist has no server and no pids."""
     folder = cluster_folder(name, root)
     running = {c: p.pid for c, p in processes.recorded(folder).items() if processes.alive(p)}
+    expected = _components(Node.load(folder))
+    pids = {component: running.get(component) for component in expected}
     try:
         cluster = Cluster.load(name, root=root)
     except LocalClusterError:
-        return Status(name, False, None, None, {c: running.get(c) for c in COMPONENTS})
-    ready = len(running) == len(COMPONENTS) and cluster.api.ready()
-    return Status(name, ready, cluster.server, cluster.kubeconfig, {c: running.get(c) for c in COMPONENTS})
+        return Status(name, False, None, None, pids)
+    ready = None not in pids.values() and cluster.api.ready()
+    return Status(name, ready, cluster.server, cluster.kubeconfig, pids)
 
 
 def down(name: str, root: Path | None = None, echo: Echo = print) -> bool:
@@ -72,21 +82,27 @@ def down(name: str, root: Path | None = None, echo: Echo = print) -> bool:
 class Cluster:
     """One running local cluster."""
 
-    def __init__(self, name: str, folder: Path, ports: dict[str, int], token: str) -> None:
+    def __init__(self, name: str, folder: Path, ports: dict[str, int], token: str, node: Node | None) -> None:
         """Use `Cluster.up` or `Cluster.load`: the cluster's folder must be complete."""
         self.name = name
         self.folder = folder
         self.kubeconfig = folder / "kubeconfig"
         self.context = f"tierup-{name}"
-        self.server = f"https://127.0.0.1:{ports['kube-apiserver']}"
+        self.node = node
+        self.components = _components(node)
+        address = "127.0.0.1" if node is None else node.address
+        self.server = f"https://{address}:{ports['kube-apiserver']}"
         self.api = Api(self.server, folder / "pki" / "ca.crt", token)
         self._ports = ports
         self._token = token
 
     @classmethod
-    def up(cls, name: str, *, root: Path | None = None, echo: Echo = print) -> Cluster:
+    def up(
+        cls, name: str, *, root: Path | None = None, echo: Echo = print, real_node: bool = False
+    ) -> Cluster:
         """The cluster `name`, started if it does not run; a broken one is removed and created again.
 
+        With `real_node`, it has a node that runs pods, which needs root; else its nodes are simulated.
         Raises LocalClusterError with the log of the component that did not start; nothing is left behind.
         """
         folder = cluster_folder(name, root)
@@ -96,15 +112,22 @@ class Cluster:
             raise LocalClusterError(
                 "the local cluster needs Linux, because it identifies its processes by /proc"
             )
+        if real_node and (reasons := problems()):
+            raise LocalClusterError("a real node cannot run here:\n" + "\n".join(reasons))
         with lock(folder, echo):
             running = cls._running(name, root)
             if running is not None:
+                if (running.node is not None) != real_node:
+                    kind = "simulated nodes" if real_node else "a real node"
+                    raise LocalClusterError(
+                        f"local cluster {name}: it runs with {kind} - `tierup local down --stack {name}` first"
+                    )
                 return running
             if remove_cluster(folder):
                 echo(f"local cluster {name}: removed a broken cluster of an earlier run")
             for _ in range(_PORT_ATTEMPTS):
                 try:
-                    return cls._make(name, folder, echo)
+                    return cls._make(name, folder, echo, real_node)
                 except _PortTaken:
                     remove_cluster(folder)
                 except BaseException:
@@ -122,7 +145,7 @@ class Cluster:
             state = json.loads((folder / "cluster.json").read_text())
         except FileNotFoundError:
             raise LocalClusterError(f"no local cluster {name} - start it with `tierup local up`") from None
-        return cls(name, folder, state["ports"], state["token"])
+        return cls(name, folder, state["ports"], state["token"], Node.load(folder))
 
     def down(self, echo: Echo = print) -> bool:
         """Kill this cluster's processes and remove its data."""
@@ -155,28 +178,35 @@ class Cluster:
         """The cluster if all its components run; waits for an API server that restarts."""
         try:
             cluster = cls.load(name, root=root)
-            cluster._wait(COMPONENTS)  # noqa: SLF001 - of the same class
+            cluster._wait(cluster.components)  # noqa: SLF001 - of the same class
         except LocalClusterError:
             return None
         return cluster
 
     @classmethod
-    def _make(cls, name: str, folder: Path, echo: Echo) -> Cluster:
+    def _make(cls, name: str, folder: Path, echo: Echo, real_node: bool) -> Cluster:
         started = time.monotonic()
-        echo(f"local cluster {name}: starting {', '.join(COMPONENTS)}")
         folder.mkdir(mode=0o700)
         processes.make_folders(folder)
-        cluster = cls(name, folder, _free_ports(), secrets.token_urlsafe(32))
-        write_identities(folder, cluster.server, cluster._token, cluster.context)
+        try:
+            node = Node.create(folder, f"{name}-node") if real_node else None
+        except OSError as error:
+            raise LocalClusterError(f"local cluster {name}: no node can be made: {error}") from error
+        cluster = cls(name, folder, _free_ports(), secrets.token_urlsafe(32), node)
+        echo(f"local cluster {name}: starting {', '.join(cluster.components)}")
+        write_identities(folder, cluster.server, cluster._token, cluster.context, node)
         for component in COMPONENTS[:2]:
             cluster._start(component)
         cluster._wait(COMPONENTS[:2])
         cluster.api.apply(*KWOK_ROLE)
         for component in COMPONENTS[2:]:
             cluster._start(component)
+        if node is not None:
+            cluster.api.apply(*KUBELET_CLIENT_ROLE)
+            cluster._start_node(node)
         # The controllers work once the default namespace has its service account, which pods need.
         cluster._wait(
-            COMPONENTS,
+            cluster.components,
             until=lambda: cluster.api.get("v1", "ServiceAccount", "default", "default") is not None,
         )
         # Written last: a folder without it is an unfinished cluster.
@@ -186,7 +216,25 @@ class Cluster:
         return cluster
 
     def _start(self, component: str) -> None:
-        processes.start(component, command(component, self.folder, self._ports), self.folder)
+        if self.node is not None and component in NODE_COMPONENTS:
+            self.node.start_component(component)
+        else:
+            processes.start(component, command(component, self.folder, self._ports, self.node), self.folder)
+
+    def _start_node(self, node: Node) -> None:
+        """Start the node's components and wait until it is ready for pods."""
+        try:
+            node.start()
+        except OSError as error:
+            raise LocalClusterError(f"local cluster {self.name}: {error}") from error
+        self._wait(self.components, until=self.node_ready)
+
+    def node_ready(self) -> bool:
+        """Whether the real node takes pods; the cluster has one."""
+        assert self.node is not None
+        node = self.api.get("v1", "Node", self.node.record.name)
+        conditions = node["status"].get("conditions", ()) if node is not None else ()
+        return any(item["type"] == "Ready" and item["status"] == "True" for item in conditions)
 
     def _wait(
         self,
@@ -219,6 +267,11 @@ class Cluster:
         raise LocalClusterError(
             f"local cluster {self.name}: {component} ended; from {file}:\n{root_cause(log)}"
         )
+
+
+def _components(node: Node | None) -> tuple[str, ...]:
+    """The components of a cluster, in starting order."""
+    return COMPONENTS if node is None else (*COMPONENTS, *NODE_COMPONENTS)
 
 
 def _free_ports() -> dict[str, int]:

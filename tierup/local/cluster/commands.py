@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tierup.local.cluster.certs import Authority, write_key_pair, write_private
+from tierup.local.node import Node
 from tierup.local.toolchain import tool
 
 # In starting order; they are stopped in reverse order.
@@ -19,12 +20,26 @@ _USERS = {
     "kwok": "tierup:kwok",
 }
 _SERVICE_NETWORK = "10.96.0.0/16"
+SERVICE_ADDRESS = "10.96.0.1"  # of the `kubernetes` Service: the first of the network
 _POD_NETWORK = "10.244.0.0/16"
 _NODE_ADDRESS = "192.0.2.10"  # TEST-NET-1 (RFC 5737): nothing can connect to a fake node's address
 _ISSUER = "https://kubernetes.default.svc"
 
 # KWOK simulates every kubelet, so Node authorisation, which knows one node per user, cannot authorise it. This role
 # has the kubelet permissions that KWOK uses, for all nodes; secrets and config maps are not among them.
+KUBELET_CLIENT_ROLE: tuple[dict[str, Any], ...] = (
+    {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "ClusterRoleBinding",
+        "metadata": {"name": "tierup:kubelet-client"},
+        "roleRef": {
+            "apiGroup": "rbac.authorization.k8s.io",
+            "kind": "ClusterRole",
+            "name": "system:kubelet-api-admin",
+        },
+        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "kube-apiserver"}],
+    },
+)
 KWOK_ROLE: tuple[dict[str, Any], ...] = (
     {
         "apiVersion": "rbac.authorization.k8s.io/v1",
@@ -56,36 +71,45 @@ KWOK_ROLE: tuple[dict[str, Any], ...] = (
 )
 
 
-def write_identities(folder: Path, server: str, token: str, context: str) -> None:
+def write_identities(folder: Path, server: str, token: str, context: str, node: Node | None) -> None:
     """Write keys, certificates, the admin's token and every kubeconfig, readable only by their owner."""
     pki = folder / "pki"
     pki.mkdir(mode=0o700)
     # etcd has its own authority: otherwise any client certificate of the API would also give access to etcd.
     Authority(pki, "etcd-ca").issue("etcd", "etcd")
     authority = Authority(pki, "ca")
-    authority.issue("kube-apiserver", "kube-apiserver")
+    addresses = () if node is None else (node.address, SERVICE_ADDRESS)
+    authority.issue("kube-apiserver", "kube-apiserver", addresses=addresses)
     write_key_pair(pki, "service-accounts")
-    for component, user in _USERS.items():
-        authority.issue(component, user)
+    users: dict[str, tuple[str, str | None]] = {name: (user, None) for name, user in _USERS.items()}
+    if node is not None:
+        users["kubelet"] = (f"system:node:{node.record.name}", "system:nodes")
+        users["kube-proxy"] = ("system:kube-proxy", None)
+    for component, (user, group) in users.items():
+        authority.issue(component, user, group, addresses)
         files = {"client-certificate": f"{pki}/{component}.crt", "client-key": f"{pki}/{component}.key"}
         _write_kubeconfig(pki / f"{component}.kubeconfig", server, pki, component, files)
     write_private(pki / "tokens.csv", f"{token},admin,admin,system:masters\n".encode())
     _write_kubeconfig(folder / "kubeconfig", server, pki, context, {"token": token})
 
 
-def command(component: str, folder: Path, ports: dict[str, int]) -> list[str]:
-    """The command line of `component`; `ports` has the keys "etcd", "etcd-peer" and "kube-apiserver"."""
+def command(component: str, folder: Path, ports: dict[str, int], node: Node | None) -> list[str]:
+    """The command line of `component`; `ports` has the keys "etcd", "etcd-peer" and "kube-apiserver".
+
+    A cluster with a real node runs in the node's network, whose pods must reach the API server.
+    """
     pki = folder / "pki"
     kubeconfig = f"--kubeconfig={pki}/{component}.kubeconfig"
     flags = {
         "etcd": lambda: _etcd(folder, pki, ports),
-        "kube-apiserver": lambda: _api_server(pki, ports),
+        "kube-apiserver": lambda: [*_api_server(pki, ports), *_api_address(pki, node)],
         "kube-controller-manager": lambda: [kubeconfig, *_controller_manager(folder, pki)],
         # There is one replica of each, so no leader election; nothing scrapes them, so no port.
         "kube-scheduler": lambda: [kubeconfig, "--leader-elect=false", "--secure-port=0"],
         "kwok": lambda: [kubeconfig, *_kwok()],
     }
-    return [str(tool(component)), *flags[component]()]
+    inside = [] if node is None else node.network()
+    return [*inside, str(tool(component)), *flags[component]()]
 
 
 def _etcd(folder: Path, pki: Path, ports: dict[str, int]) -> list[str]:
@@ -108,11 +132,7 @@ def _etcd(folder: Path, pki: Path, ports: dict[str, int]) -> list[str]:
 
 def _api_server(pki: Path, ports: dict[str, int]) -> list[str]:
     return [
-        "--bind-address=127.0.0.1",
-        "--advertise-address=127.0.0.1",
         f"--secure-port={ports['kube-apiserver']}",
-        # Endpoints may not be loopback addresses, and no pod here uses the `kubernetes` Service.
-        "--endpoint-reconciler-type=none",
         f"--etcd-servers=https://127.0.0.1:{ports['etcd']}",
         f"--etcd-cafile={pki}/etcd-ca.crt",
         f"--etcd-certfile={pki}/etcd.crt",
@@ -132,6 +152,25 @@ def _api_server(pki: Path, ports: dict[str, int]) -> list[str]:
         f"--service-account-signing-key-file={pki}/service-accounts.key",
         f"--service-cluster-ip-range={_SERVICE_NETWORK}",
         "--profiling=false",
+    ]
+
+
+def _api_address(pki: Path, node: Node | None) -> list[str]:
+    if node is None:
+        # Endpoints may not be loopback addresses, and no pod here uses the `kubernetes` Service.
+        loopback = "127.0.0.1"
+        return [
+            f"--bind-address={loopback}",
+            f"--advertise-address={loopback}",
+            "--endpoint-reconciler-type=none",
+        ]
+    return [
+        f"--bind-address={node.address}",
+        f"--advertise-address={node.address}",
+        "--kubelet-preferred-address-types=InternalIP",
+        f"--kubelet-certificate-authority={pki}/ca.crt",
+        f"--kubelet-client-certificate={pki}/kube-apiserver.crt",
+        f"--kubelet-client-key={pki}/kube-apiserver.key",
     ]
 
 

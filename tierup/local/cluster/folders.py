@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tierup.findings.model import TierError
+from tierup.local import node
 from tierup.local.machine import processes
 
 Echo = Callable[[str], None]
@@ -52,11 +53,13 @@ def remove_cluster(folder: Path) -> bool:
     """Kill the recorded processes and remove the folder, also one left by an interrupted removal; False: no folder."""
     removing = folder.with_name(f".{folder.name}.removing")
     removed = False
-    for _ in range(2):  # first the rest of an interrupted removal, then the folder itself
+    # First the rest of an interrupted removal, then the folder itself, then what its last processes wrote meanwhile.
+    for _ in range(3):
         if removing.exists():
             removed = True
             for process in processes.recorded(removing).values():
                 processes.kill(process)
+            node.remove(removing)
             shutil.rmtree(removing)
         if folder.exists():
             # Rename first: a process that is just starting can then no longer write its record, so it never starts.

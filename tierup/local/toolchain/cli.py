@@ -14,7 +14,7 @@ __all__ = ["ToolMissing", "ToolchainError", "cache_root", "ensure", "tool", "too
 
 _PINS = Path(__file__).with_name("pins.yaml")
 _MODULES = Path(__file__).parents[3] / "tools"
-_ON_DEMAND = "benchmarks"  # this group is installed only on request
+_ON_DEMAND = ("benchmarks", "node")  # these groups are installed only on request
 
 
 def cache_root() -> Path:
@@ -43,7 +43,7 @@ def ensure(names: Iterable[str], echo: Callable[[str], None]) -> Path:
 
 
 def _selected(group: str, requested: str | None) -> bool:
-    return group == requested if requested is not None else group != _ON_DEMAND
+    return group == requested if requested is not None else group not in _ON_DEMAND
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -52,9 +52,9 @@ def main(arguments: list[str] | None = None) -> int:
     commands.add_parser("path", help="print the folder that holds the tools")
     install = commands.add_parser("install", help="install the missing tools")
     install.add_argument(
-        "tools", nargs="*", help="install only these (default: all groups except benchmarks)"
+        "tools", nargs="*", help="install only these (default: the groups cluster and checks)"
     )
-    install.add_argument("--group", help="install only this group: cluster, checks or benchmarks")
+    install.add_argument("--group", help="install only this group: cluster, checks, node or benchmarks")
     options = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:

@@ -1,0 +1,33 @@
+"""One local cluster with a real node; where the machine cannot run one, all tests here skip with the reasons."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pods import NAMESPACE, Pods
+from polling import until
+
+from tierup.local.cluster.cluster import Cluster
+from tierup.local.node import problems
+
+
+@pytest.fixture(scope="session")
+def real_node_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for clusters with a real node; skips where none can run."""
+    if reasons := problems():
+        pytest.skip(f"NOT PROVEN, no real node can run here: {'; '.join(reasons)}")
+    return tmp_path_factory.mktemp("nodes")
+
+
+@pytest.fixture(scope="session")
+def cluster(real_node_root: Path) -> Iterator[Cluster]:
+    cluster = Cluster.up("real", root=real_node_root, real_node=True)
+    yield cluster
+    cluster.down()
+
+
+@pytest.fixture
+def pods(cluster: Cluster) -> Iterator[Pods]:
+    yield Pods(cluster)
+    cluster.api.request("DELETE", f"/api/v1/namespaces/{NAMESPACE}/pods", {"gracePeriodSeconds": 0})
+    until(lambda: not cluster.api.list_all("v1", "Pod", NAMESPACE), "no pods")

@@ -1,0 +1,150 @@
+"""A local cluster's real node runs pods as any Kubernetes node does, and leaves nothing on the machine."""
+
+import contextlib
+import os
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+from pods import NAMESPACE, Pods
+from polling import until
+
+from tierup.local.cluster.cluster import Cluster, LocalClusterError, down, status
+from tierup.local.machine import processes
+from tierup.local.node import COMPONENTS, Node, cgroups
+from tierup.local.node.namespaces import HOLDER, SYSCTLS
+from tierup.local.node.node import Record
+
+WEB = ("sh", "-c", "echo hello >/tmp/index.html && exec httpd -f -p 8080 -h /tmp")
+
+
+@dataclass(frozen=True)
+class Traces:
+    """What one node makes on this machine; other clusters may come and go meanwhile."""
+
+    folder: Path
+    record: Record
+    networks: set[str]  # network namespaces of the node and its pods
+
+    @classmethod
+    def of(cls, cluster: Cluster) -> "Traces":
+        assert cluster.node is not None
+        holder = processes.recorded(cluster.folder)[HOLDER].pid
+        pods = cgroups.processes_of(cluster.node.record.cgroup)
+        networks = {str(Path(f"/proc/{pid}/ns/net").readlink()) for pid in (holder, *pods)}
+        return cls(cluster.folder, cluster.node.record, networks)
+
+    def left(self) -> list[str]:
+        """What of it is still there."""
+        found = [
+            line for line in Path("/proc/self/mounts").read_text().splitlines() if str(self.folder) in line
+        ]
+        found += [str(root) for root in cgroups.hierarchies() if (root / self.record.cgroup).exists()]
+        found += [
+            str(path) for path in (self.folder, Path("/sys/class/net", self.record.link)) if path.exists()
+        ]
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.NoSuchProcess, OSError):  # it has ended, or is not for us to see
+                if str(Path(f"/proc/{process.pid}/ns/net").readlink()) in self.networks:
+                    found.append(str(process))
+        return found
+
+
+def kernel_settings() -> list[str]:
+    return [Path("/proc/sys", name).read_text() for name in SYSCTLS]
+
+
+def test_a_pod_runs_without_privileges_and_its_log_can_be_read(cluster: Cluster, pods: Pods) -> None:
+    cluster.api.merge(
+        f"/api/v1/namespaces/{NAMESPACE}",
+        {"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "restricted"}}},
+    )
+    pods.create("plain", ["sh", "-c", "id -u; touch /no || echo read-only; exec sleep 1000"])
+    pods.wait_ready("plain")
+    assert cluster.node is not None
+    assert pods.status("plain")["hostIP"] == cluster.node.address
+    until(lambda: "read-only" in pods.kubectl("logs", "plain").stdout, "the log")
+    assert pods.kubectl("logs", "plain").stdout.splitlines()[0] == "65534"
+    capabilities = pods.run("plain", "grep", "CapEff", "/proc/self/status").stdout
+    assert int(capabilities.split()[1], 16) == 0
+    assert "Seccomp:\t2" in pods.run("plain", "grep", "Seccomp:", "/proc/self/status").stdout
+
+
+def test_pods_reach_each_other_and_a_service(cluster: Cluster, pods: Pods) -> None:
+    pods.create("web", WEB, readinessProbe={"httpGet": {"path": "/", "port": 8080}, "periodSeconds": 1})
+    pods.create("client", ["sleep", "1000"])
+    pods.wait_ready("web")
+    pods.wait_ready("client")
+    address = pods.status("web")["podIP"]
+    assert pods.run("client", "wget", "-qO-", f"http://{address}:8080/").stdout == "hello\n"
+    service = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "web", "namespace": NAMESPACE},
+        "spec": {"selector": {"app": "web"}, "ports": [{"port": 80, "targetPort": 8080}]},
+    }
+    cluster.api.create(service)
+    made = cluster.api.get("v1", "Service", "web", NAMESPACE)
+    assert made is not None
+    url = f"http://{made['spec']['clusterIP']}/"
+    until(lambda: pods.run("client", "wget", "-qO-", url, check=False).stdout == "hello\n", "the Service")
+    cluster.api.delete("v1", "Service", "web", NAMESPACE)
+
+
+def test_a_container_that_fails_its_probe_is_restarted(pods: Pods) -> None:
+    command = ["sh", "-c", "touch /tmp/alive; sleep 1000"]
+    probe = {"exec": {"command": ["cat", "/tmp/alive"]}, "periodSeconds": 1, "failureThreshold": 2}
+    pods.create("fragile", command, livenessProbe=probe)
+    pods.wait_ready("fragile")
+    pods.run("fragile", "rm", "/tmp/alive")
+    until(lambda: pods.restarts("fragile") == 1, "a restart")
+    pods.wait_ready("fragile")
+
+
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_pods_outlive_a_killed_component(cluster: Cluster, pods: Pods, component: str) -> None:
+    pods.create("steady", ["sleep", "1000"])
+    pods.wait_ready("steady")
+    cluster.kill(component)
+    assert status(cluster.name, cluster.folder.parent).pids[component] is None
+    cluster.restart(component)
+    until(cluster.node_ready, "the node")
+    pods.create("next", ["sleep", "1000"])
+    pods.wait_ready("next")
+    assert pods.run("steady", "echo", "here").stdout == "here\n"
+    assert pods.restarts("steady") == 0
+
+
+def test_two_clusters_run_side_by_side_and_nothing_is_left(cluster: Cluster, tmp_path: Path) -> None:
+    settings = kernel_settings()
+    other = Cluster.up("other", root=tmp_path, real_node=True)
+    pods = Pods(other)
+    pods.create("web", WEB)
+    pods.wait_ready("web")
+    traces = Traces.of(other)
+    assert len(traces.networks) == 2
+    assert other.down()
+    assert traces.left() == []
+    assert list(tmp_path.iterdir()) == []
+    assert kernel_settings() == settings
+    assert cluster.status().ready
+
+
+def test_nothing_is_left_after_a_crash(real_node_root: Path, tmp_path: Path) -> None:
+    cluster = Cluster.up("crash", root=tmp_path, real_node=True)
+    Pods(cluster).create("web", WEB)
+    Pods(cluster).wait_ready("web")
+    traces = Traces.of(cluster)
+    for process in processes.recorded(cluster.folder).values():
+        os.kill(process.pid, signal.SIGKILL)
+    assert traces.left(), "the pod outlives its node's processes"
+    assert down("crash", tmp_path)
+    assert traces.left() == []
+
+
+def test_a_simulated_cluster_of_the_same_name_is_not_taken_for_a_real_one(cluster: Cluster) -> None:
+    with pytest.raises(LocalClusterError, match="runs with a real node"):
+        Cluster.up(cluster.name, root=cluster.folder.parent)
+    assert Node.load(cluster.folder) is not None

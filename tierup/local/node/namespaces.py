@@ -1,0 +1,111 @@
+"""The namespaces of a local node: what it mounts and configures in the network is gone when its last process ends."""
+
+import contextlib
+import ipaddress
+import json
+import secrets
+import subprocess
+import time
+from pathlib import Path
+
+from tierup.local.machine import processes
+
+HOLDER = "namespaces"  # the process that keeps the namespaces while nothing else runs in them
+_NETWORK = ipaddress.ip_network(
+    "198.18.0.0/15"
+)  # RFC 2544, for benchmarks: no real machine has such an address
+_START_TIMEOUT_S = 30.0
+# kubelet sets these of the kernel, for all of the machine; here it finds them already set, in its own mounts only.
+SYSCTLS = {
+    "vm/overcommit_memory": "1",
+    "vm/panic_on_oom": "0",
+    "kernel/panic": "10",
+    "kernel/panic_on_oops": "1",
+    "kernel/keys/root_maxkeys": "1000000",
+    "kernel/keys/root_maxbytes": "25000000",
+}
+_SETUP = """
+set -eu
+mount --make-rshared /  # a mount of kubelet must be visible in its pods
+mount -t tmpfs -o mode=755 tmpfs /run
+mount --bind "$0/log" /var/log
+for file in %s; do mount --bind "$0/sysctl/$file" "/proc/sys/$file"; done
+ip link set lo up
+echo 1 >/proc/sys/net/ipv4/ip_forward
+touch "$0/namespaces-made"
+exec sleep infinity
+"""
+
+
+def free_network() -> str:
+    """A /30 that no interface of this machine uses, as text; its two hosts are this machine and the node."""
+    used = [
+        ipaddress.ip_network(f"{address['local']}/{address['prefixlen']}", strict=False)
+        for link in json.loads(_run("ip", "-json", "-4", "address", "show"))
+        for address in link.get("addr_info", ())
+    ]
+    subnets = _NETWORK.num_addresses // 4
+    for _ in range(100):
+        first = _NETWORK.network_address + 4 * secrets.randbelow(subnets)
+        network = ipaddress.ip_network(f"{first}/30")
+        if not any(network.overlaps(other) for other in used):
+            return str(network)
+    raise OSError(f"no free network in {_NETWORK}")
+
+
+def hosts(network: str) -> tuple[str, str]:
+    """The addresses of this machine and of the node in a /30."""
+    machine, node = ipaddress.ip_network(network).hosts()
+    return str(machine), str(node)
+
+
+def create(folder: Path, link: str, network: str) -> None:
+    """Make the namespaces and their link to this machine; `folder` has the node's files.
+
+    Raises OSError with the reason if one cannot be made.
+    """
+    data = folder / "node"
+    for file, value in SYSCTLS.items():
+        (data / "sysctl" / file).parent.mkdir(parents=True, exist_ok=True)
+        (data / "sysctl" / file).write_text(value + "\n")
+    (data / "log").mkdir(exist_ok=True)
+    made = data / "namespaces-made"
+    made.unlink(missing_ok=True)
+    flags = ["--net", "--mount", "--ipc", "--uts", "--propagation", "private"]
+    script = _SETUP % " ".join(SYSCTLS)
+    holder = processes.start(HOLDER, ["unshare", *flags, "sh", "-c", script, str(data)], folder)
+    deadline = time.monotonic() + _START_TIMEOUT_S
+    while not made.exists():
+        if not processes.alive(holder) or time.monotonic() > deadline:
+            raise OSError(f"namespaces: {processes.log_text(folder, HOLDER).strip()}")
+        time.sleep(0.01)
+    machine, node = hosts(network)
+    length = ipaddress.ip_network(network).prefixlen
+    _run("ip", "link", "add", link, "type", "veth", "peer", "name", "eth0", "netns", str(holder.pid))
+    _run("ip", "address", "add", f"{machine}/{length}", "dev", link)
+    _run("ip", "link", "set", link, "up")
+    inside = enter(folder, "net")
+    _run(*inside, "ip", "address", "add", f"{node}/{length}", "dev", "eth0")
+    _run(*inside, "ip", "link", "set", "eth0", "up")
+    _run(*inside, "ip", "route", "add", "default", "via", machine)
+
+
+def enter(folder: Path, *kinds: str) -> list[str]:
+    """The command that starts another one in the node's namespaces of these kinds (`net`, `mnt`, `ipc`, `uts`)."""
+    holder = processes.recorded(folder)[HOLDER]
+    options = {"mnt": "mount"}
+    return ["nsenter", *(f"--{options.get(kind, kind)}=/proc/{holder.pid}/ns/{kind}" for kind in kinds)]
+
+
+def remove_link(link: str) -> None:
+    """Remove the link, unless it went with its namespace."""
+    with contextlib.suppress(OSError):
+        _run("ip", "link", "delete", link)
+
+
+def _run(*command: str) -> str:
+    """Standard output; raises OSError with standard error."""
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    if result.returncode:
+        raise OSError(f"`{' '.join(command)}`: {result.stderr.strip()}")
+    return result.stdout

@@ -1,0 +1,137 @@
+"""Start and remove the real node of a local cluster, and everything that it makes on this machine."""
+
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Self
+
+from tierup.local.machine import processes
+from tierup.local.machine.logs import root_cause
+from tierup.local.node import cgroups, namespaces
+from tierup.local.node.config import NodePlaces, commands, search_path, write_files
+from tierup.local.node.images import import_images
+from tierup.local.toolchain import ToolMissing, tool, toolchain_dir
+
+COMPONENTS = ("containerd", "kubelet", "kube-proxy")  # in starting order
+TOOLS = (*COMPONENTS, "runc", "ctr", "nft", "busybox")
+_RECORD = "node.json"
+# Unlike the cluster's own files, those of containers must be readable by the users in them.
+_IN_GROUP = 'umask 022 && echo $$ >"$0" && exec "$@"'
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a node makes outside of its cluster's folder; it is written before anything is made."""
+
+    name: str
+    network: str  # of the link between this machine and the node, in CIDR notation
+    link: str
+    cgroup: str
+
+
+class Node:
+    """The one real node of a cluster in `folder`; its namespaces also hold the control plane's network."""
+
+    def __init__(self, folder: Path, record: Record) -> None:
+        """Use `Node.create` or `Node.load`."""
+        self.folder, self.record = folder, record
+        self.machine_address, self.address = namespaces.hosts(record.network)
+        self.places = NodePlaces(folder, record.name, self.address, "10.244.1.0/24", record.cgroup)
+
+    @classmethod
+    def create(cls, folder: Path, name: str) -> Self:
+        """Make the namespaces and control groups of the node `name`; no component runs yet.
+
+        Raises OSError with what cannot be made.
+        """
+        tag = os.urandom(4).hex()
+        record = Record(name, namespaces.free_network(), f"tierup{tag}", f"tierup-{tag}")
+        (folder / "node").mkdir(mode=0o700)
+        (folder / _RECORD).write_text(json.dumps(asdict(record)))
+        cgroups.create(record.cgroup)
+        namespaces.create(folder, record.link, record.network)
+        return cls(folder, record)
+
+    @classmethod
+    def load(cls, folder: Path) -> Self | None:
+        """The node of the cluster in `folder`, running or not; None if it has none."""
+        record = _read(folder)
+        return cls(folder, record) if record is not None else None
+
+    def network(self) -> list[str]:
+        """The command that starts another one in the node's network."""
+        return namespaces.enter(self.folder, "net")
+
+    def start(self) -> None:
+        """Start every component; the API server runs and the kubeconfigs are written."""
+        write_files(self.places)
+        for component in COMPONENTS:
+            self.start_component(component)
+            if component == "containerd":
+                import_images(self.folder, self.places)
+
+    def start_component(self, component: str) -> None:
+        """Start one component in the node's namespaces and control groups."""
+        group = str(cgroups.members_file(self.record.cgroup))
+        inside = [*namespaces.enter(self.folder, "net", "mnt", "ipc", "uts"), f"--wd={self.folder}"]
+        environment = ["env", f"PATH={search_path()}", f"LD_LIBRARY_PATH={toolchain_dir()}"]
+        command = ["sh", "-c", _IN_GROUP, group, *inside, *environment, *commands(self.places)[component]]
+        processes.start(component, command, self.folder)
+
+    def ended(self) -> str | None:
+        """A component that does not run, with the root cause from its log; None if all run."""
+        recorded = processes.recorded(self.folder)
+        for component in (namespaces.HOLDER, *COMPONENTS):
+            process = recorded.get(component)
+            if process is None or not processes.alive(process):
+                log = processes.log_text(self.folder, component)
+                return f"{component} ended; from {processes.log_file(self.folder, component)}:\n{root_cause(log)}"
+        return None
+
+
+def problems() -> list[str]:
+    """Why this machine cannot run a real node, each with what to do; empty if it can."""
+    found = []
+    if os.geteuid() != 0:
+        found.append("it needs root - run the command with sudo, or leave out `--node real`")
+    missing = [name for name in ("unshare", "nsenter", "mount", "ip") if shutil.which(name) is None]
+    if missing:
+        found.append(f"missing {', '.join(missing)} - sudo apt-get install util-linux mount iproute2")
+    for name in TOOLS:
+        try:
+            tool(name)
+        except ToolMissing as error:
+            found.append(str(error))
+    if not found and (reason := _namespaces_refused()):
+        found.append(
+            f"this machine allows no new network and mount namespaces ({reason}) - use a virtual machine"
+        )
+    return found
+
+
+def remove(folder: Path) -> None:
+    """End what runs in the node's control groups and remove what the node made; does nothing without a node."""
+    record = _read(folder)
+    if record is None:
+        return
+    cgroups.kill_all(record.cgroup)
+    namespaces.remove_link(record.link)
+    cgroups.remove(record.cgroup)
+
+
+def _read(folder: Path) -> Record | None:
+    try:
+        return Record(**json.loads((folder / _RECORD).read_text()))
+    except FileNotFoundError:
+        return None
+
+
+def _namespaces_refused() -> str | None:
+    with tempfile.TemporaryDirectory() as folder:
+        command = ["unshare", "--net", "--mount", "mount", "-t", "tmpfs", "tmpfs", folder]
+        result = subprocess.run(command, capture_output=True, text=True, check=False)
+    return result.stderr.strip() if result.returncode else None
