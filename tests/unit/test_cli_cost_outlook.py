@@ -97,8 +97,8 @@ def test_text_has_the_figures_of_the_json(tierup: Command) -> None:
         (
             ("--report", "/nowhere/page.html"),
             (
-                "/nowhere/page.html cannot be written: No such file or directory - name a file in a folder that you can "
-                "write to"
+                "/nowhere/page.html cannot be written: No such file or directory"
+                " - name a file in a folder that you can write to"
             ),
         ),
     ],
