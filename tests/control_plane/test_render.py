@@ -40,9 +40,12 @@ def differences(wanted: Any, live: Any, path: str = "") -> list[str]:
     return [] if str(wanted) == str(live) else [f"{path}: {live!r} is not {wanted!r}"]
 
 
-def rendered(tier: Tier) -> list[dict[str, Any]]:
+EVERYTHING = ("--include", "secrets", "--include", "nodes")
+
+
+def rendered(tier: Tier, *options: str) -> list[dict[str, Any]]:
     """What the command prints, as a user runs it."""
-    command = [str(Path(sys.prefix) / "bin" / "tierup"), "render", "--stack", tier.project.stack]
+    command = [str(Path(sys.prefix) / "bin" / "tierup"), "render", "--stack", tier.project.stack, *options]
     done = subprocess.run(command, cwd=tier.project.source, text=True, capture_output=True, check=True)
     return list(yaml.safe_load_all(done.stdout))
 
@@ -50,7 +53,7 @@ def rendered(tier: Tier) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("stack", ["entry", "standard", "premium"])
 def test_render_and_up_make_the_same_objects(tier_of: Callable[..., Tier], stack: str) -> None:
     tier = tier_of(stack)
-    manifests = rendered(tier)
+    manifests = rendered(tier, *EVERYTHING)
     assert len(manifests) == len(render(tier.plan)) > 30
     tier.up()
     known = set()
@@ -69,11 +72,22 @@ def test_render_and_up_make_the_same_objects(tier_of: Callable[..., Tier], stack
         assert extra <= known
 
 
+def labels_of_nodes(tier: Tier) -> dict[str, dict[str, str]]:
+    """Labels of the stack's nodes by name."""
+    ours = {*tier.plan.nodes.in_service, *tier.plan.nodes.standby}
+    metadata = [node["metadata"] for node in tier.objects("v1", "Node", namespaced=False)]
+    return {item["name"]: item["labels"] for item in metadata if item["name"] in ours}
+
+
 def test_rendered_objects_come_up_with_kubectl_too(tier_of: Callable[..., Tier]) -> None:
-    tier = tier_of("standard")
+    """As the command's own example says; the nodes that exist are not touched, spares that do not exist not made."""
+    tier = tier_of("standard", lambda text: text + SECRET)
     tier.prepare()
+    before = labels_of_nodes(tier)
     text = yaml.safe_dump_all(rendered(tier))
     tier.kubectl("apply", "--server-side", "-f", "-", stdin=text)
+    assert labels_of_nodes(tier) == before
+    assert tier.objects("v1", "Secret") == []
     for deployment in tier.objects("apps/v1", "Deployment"):
         name = deployment["metadata"]["name"]
         tier.kubectl("rollout", "status", "--timeout=300s", "-n", tier.plan.namespace, f"deployment/{name}")
@@ -81,7 +95,7 @@ def test_rendered_objects_come_up_with_kubectl_too(tier_of: Callable[..., Tier])
 
 def test_a_secret_is_in_plain_text_only_in_the_cluster(tier_of: Callable[..., Tier]) -> None:
     tier = tier_of("standard", lambda text: text + SECRET)
-    (manifest,) = [m for m in rendered(tier) if m["kind"] == "Secret"]
+    (manifest,) = [m for m in rendered(tier, *EVERYTHING) if m["kind"] == "Secret"]
     assert manifest["stringData"] == {"admin-password": "${tierup:secret-grafana-admin}"}
     output = tier.up()
     live = tier.cluster.api.get("v1", "Secret", manifest["metadata"]["name"], tier.plan.namespace)

@@ -135,6 +135,7 @@ ALL_VALUES: dict[str, Any] = {
         "longformCap": 0.4,
         "serviceType": "LoadBalancer",
         "sourceRanges": ["10.0.0.0/8"],
+        "namespaces": ["chat-app"],
         "keys": {"web": {"classes": ["chat"], "requestsPerSecond": 5, "inFlight": 3, "setsPriority": True}},
         "aliases": {"y": {"weights": {"x": 1}}},
         "tls": True,

@@ -194,6 +194,29 @@ def test_inside_the_cluster_nothing_is_exposed(make_plan: MakePlan) -> None:
     assert metrics["from"][0]["podSelector"]["matchLabels"]["app.kubernetes.io/name"] == "prometheus"
 
 
+def test_only_the_named_namespaces_may_call(make_plan: MakePlan) -> None:
+    settings = {
+        "namespaces": ["chat-app", "batch"],
+        "serviceType": "LoadBalancer",
+        "sourceRanges": ["192.0.2.0/24"],
+    }
+    clients, metrics = of_kind(gateway.objects(make_plan(gateway=settings)), "NetworkPolicy")["spec"][
+        "ingress"
+    ]
+    inside, outside = clients["from"]
+    (names,) = inside["namespaceSelector"]["matchExpressions"]
+    assert (
+        names
+        == {
+            "key": "kubernetes.io/metadata.name",  # which Kubernetes sets itself, so that no one can give it another
+            "operator": "In",
+            "values": ["chat-app", "batch"],
+        }
+    )
+    assert outside == {"ipBlock": {"cidr": "192.0.2.0/24"}}
+    assert "namespaceSelector" not in metrics["from"][0], "the stack's own Prometheus scrapes it as before"
+
+
 def test_keys_reach_the_reloader_only_and_under_their_callers_names(make_plan: MakePlan) -> None:
     manifests = gateway.objects(make_plan(gateway=CALLERS, secrets=KEYS))
     data = named(manifests, "Secret", "gateway-keys")["stringData"]

@@ -17,7 +17,7 @@ from tierup.plan.summary import summary
 
 def page_of(plan: Plan) -> str:
     out = io.StringIO()
-    show(plan, Console(file=out, width=200))
+    show(plan, Console(file=out, width=200), why=True)
     return out.getvalue()
 
 

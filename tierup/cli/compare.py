@@ -108,7 +108,7 @@ def _write_to(comparison: Comparison, kind: Format, out: Path | None) -> None:
 def _write(comparison: Comparison, kind: Format, file: TextIO) -> None:
     match kind:
         case Format.TEXT:
-            _page(comparison, console() if file is sys.stdout else Console(file=file, color_system=None))
+            _page(comparison, console(file))
         case Format.JSON:
             file.write(json.dumps(summary(comparison), indent=2) + "\n")
         case Format.MARKDOWN:

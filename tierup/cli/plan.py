@@ -12,6 +12,7 @@ from tierup.plan.summary import summary
 
 EXAMPLES = examples(
     "tierup plan --stack standard",
+    "tierup plan --stack standard --why",
     "tierup plan --stack standard --json",
     "tierup plan --stack standard --format markdown > comment.md",
     "tierup plan --stack standard --format sarif > findings.sarif",
@@ -25,6 +26,7 @@ def plan(
         typer.Option("--format", help="The form of the output", show_default="text", case_sensitive=False),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Short for --format json")] = False,
+    why: Annotated[bool, typer.Option("--why", help="As text: the reason of every default")] = False,
 ) -> None:
     """Check a stack file and print its defaults with their reasons. Needs no cluster and decrypts nothing.
 
@@ -32,7 +34,7 @@ def plan(
     """
     kind = format_of(named, as_json)
     if kind is Format.TEXT:
-        show(load_plan(stack), console())
+        show(load_plan(stack), console(), why)
         return
     text, code = formatted(report(stack, summary, lambda tier: tuple(lines(tier))), kind)
     print(text, end="")

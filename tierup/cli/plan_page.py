@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 
 from rich.console import Console
-from rich.table import Table
 
 from tierup.catalog.prices import load_prices
+from tierup.cli.tables import print_table
 from tierup.cost import bill_of, price
 from tierup.cost.report.figures import NOT_PRICED, CurrencyOut
 from tierup.findings.model import open_warnings
@@ -15,20 +15,31 @@ from tierup.sizing import Range
 _BAR = 40  # characters
 
 
-def show(tier: Plan, out: Console) -> None:
-    """Print the tier on one page."""
+def show(tier: Plan, out: Console, why: bool = False) -> None:
+    """Print the tier on one page; `why` adds the reason of every default."""
     for line in lines(tier):
         out.print(line, highlight=False, markup=False, soft_wrap=True)
     for finding in tier.findings:
         out.print(f"{finding.severity}: {finding}", highlight=False, markup=False, soft_wrap=True)
     if not open_warnings(tier.findings):
         out.print("nothing to warn about")
-    table = Table(title="not set in the stack file", title_justify="left", box=None)
-    for column in ("setting", "default", "why"):
-        table.add_column(column, overflow="fold")
+    if why:
+        rows = [(default.path, default.value, default.why) for default in tier.defaults]
+        print_table("not set in the stack file", ("setting", "default", "why"), rows, out)
+    else:
+        out.print("not set in the stack file (--why: the reasons)", highlight=False)
+        for line in _defaults(tier):
+            out.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def _defaults(tier: Plan) -> Iterator[str]:
+    """The defaults of each section in one line."""
+    sections: dict[str, list[str]] = {}
     for default in tier.defaults:
-        table.add_row(default.path, default.value, default.why)
-    out.print(table)
+        section, _, key = default.path.partition(".")
+        sections.setdefault(section, []).append(f"{key} {default.value}")
+    for section, values in sections.items():
+        yield f"  {section}: {', '.join(values)}"
 
 
 def lines(tier: Plan) -> Iterator[str]:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from tierup.catalog import DEFAULT_PRECISION, Catalog, Precision, load_catalog
 from tierup.cli.exits import EXIT_FINDINGS, UsageError, console, examples
+from tierup.cli.tables import print_table
 from tierup.io.files import UnreadableFile, read_json
 from tierup.report import size_json
 from tierup.sizing import ModelShape, Range, ShapeError, Sizing, SizingInput, load_shapes
@@ -176,16 +176,15 @@ def _page(inputs: SizingInput, sizing: Sizing, out: Console) -> None:
         f"{sizing.kv_tokens:,} KV tokens per replica: {sizing.max_concurrent_sequences} full-length sequences"
     )
     out.print(f"  {capacity}, largest context {sizing.max_context:,}", **_PLAIN)
-    table = Table("", "expected", "low", "high", "", box=None)
-    for name, span, unit in (
+    spans = (
         ("time to the first token", sizing.ttft_ms, "ms"),
         ("time per output token", sizing.tpot_ms, "ms"),
         ("end to end", sizing.e2e_ms, "ms"),
         ("output", sizing.output_tok_s, "tokens/s"),
         ("requests", sizing.req_s, "per s"),
-    ):
-        table.add_row(name, *_cells(span), unit)
-    out.print(table)
+    )
+    rows = [(name, *_cells(span), unit) for name, span, unit in spans]
+    print_table(None, ("", "expected", "low", "high", ""), rows, out)
     out.print(f"  bottleneck: {sizing.bottleneck}", **_PLAIN)
     for line in sizing.basis:
         out.print(f"  {line}", **_PLAIN)
@@ -224,11 +223,14 @@ def _recommend(inputs: SizingInput, catalog: Catalog, target: tuple[float, float
 
 
 def _options(options: Iterable["Option"], out: Console) -> None:
-    table = Table("servers", "USD", "setting", "reason", box=None)
-    for option in options:
-        setting = f"{option.inputs.precision}, TP {option.inputs.tensor} x {option.inputs.replicas}"
-        table.add_row(
-            f"{option.servers} x {option.server}", f"{option.capex_usd:,.0f}", setting, option.reason
+    rows = [
+        (
+            f"{option.servers} x {option.server}",
+            f"{option.capex_usd:,.0f}",
+            f"{option.inputs.precision}, TP {option.inputs.tensor} x {option.inputs.replicas}",
+            option.reason,
         )
-    out.print(table)
+        for option in options
+    ]
+    print_table(None, ("servers", "USD", "setting", "reason"), rows, out)
     out.print("  --json has the stack file of each, which tierup plan accepts", **_PLAIN)

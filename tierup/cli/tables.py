@@ -1,17 +1,29 @@
-"""Tables as text: plain columns under a title, so that it can be read and cut."""
+"""Tables as text: plain columns under a title, so that it can be read and cut; numbers and ids are never broken."""
 
 from collections.abc import Iterable
 
 from rich.console import Console
 from rich.table import Table
 
+_GAP = 2  # spaces between two columns
 
-def print_table(title: str, columns: Iterable[str], rows: Iterable[Iterable[str]], out: Console) -> None:
-    """Print one table and a blank line."""
-    table = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0))
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    for row in rows:
+
+def print_table(
+    title: str | None, columns: Iterable[str], rows: Iterable[Iterable[str]], out: Console
+) -> None:
+    """Print one table and a blank line. Cells wrap between words; a table of long words is wider than the terminal."""
+    heads, cells = list(columns), [list(row) for row in rows]
+    widest = [max(map(_longest_word, column)) for column in zip(heads, *cells, strict=True)]
+    table = Table(title=title, title_justify="left", box=None, padding=(0, _GAP, 0, 0))
+    for head, width in zip(heads, widest, strict=True):
+        table.add_column(head, min_width=width)
+    for row in cells:
         table.add_row(*row)
-    out.print(table)
+    needed = sum(widest) + _GAP * len(widest)
+    out.print(table, width=max(out.width, needed), crop=False)
     out.print()
+
+
+def _longest_word(text: str) -> int:
+    """Its length in characters."""
+    return max(map(len, text.split()), default=0)

@@ -162,8 +162,16 @@ def _volumes(plan: Plan, config: str) -> list[Manifest]:
     return volumes
 
 
+def _callers(plan: Plan) -> Manifest:
+    """Selects the namespaces of the callers; an empty selector selects all."""
+    if not plan.gateway.namespaces:
+        return {}
+    names = list(plan.gateway.namespaces)
+    return {"matchExpressions": [{"key": "kubernetes.io/metadata.name", "operator": "In", "values": names}]}
+
+
 def _network_policy(plan: Plan) -> Manifest:
-    clients: Manifest = {"from": [{"namespaceSelector": {}}], "ports": tcp(GATEWAY_PORT)}
+    clients: Manifest = {"from": [{"namespaceSelector": _callers(plan)}], "ports": tcp(GATEWAY_PORT)}
     if plan.gateway.service_type is ServiceType.LOAD_BALANCER:
         ranges = plan.gateway.source_ranges if plan.gateway.source_ranges else ("0.0.0.0/0", "::/0")
         clients["from"] += [{"ipBlock": {"cidr": cidr}} for cidr in ranges]

@@ -29,6 +29,12 @@ def resolve_gateway(
     )
     if section.source_ranges is None:
         choose.note("gateway.sourceRanges", "none", "only a load balancer uses them, and it requires them")
+    if section.namespaces is None:
+        choose.note(
+            "gateway.namespaces",
+            "all",
+            "every pod of the cluster may call; name the callers' to refuse others",
+        )
     if section.aliases is None:
         choose.note("gateway.aliases", "none", "clients use the models' own names")
     return GatewayPlan(
@@ -54,6 +60,7 @@ def resolve_gateway(
         read_timeout_seconds=round_up(longest * turns + 30, 30),
         service_type=service_type,
         source_ranges=tuple(section.source_ranges) if section.source_ranges is not None else (),
+        namespaces=tuple(section.namespaces) if section.namespaces is not None else (),
         classes=_classes(classes, choose),
         keys=_keys(section.keys, tuple(classes), slots + queue, choose),
         aliases=dict(section.aliases) if section.aliases is not None else {},

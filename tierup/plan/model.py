@@ -275,6 +275,7 @@ class GatewayPlan:
     read_timeout_seconds: int
     service_type: ServiceType
     source_ranges: tuple[str, ...]
+    namespaces: tuple[str, ...]  # of the callers; empty: all
     classes: tuple[ClassRule, ...]
     keys: tuple[KeyPlan, ...]
     aliases: dict[str, Alias]

@@ -52,6 +52,7 @@ _FORMS = {
     "storageClass": "lower-case letters, digits, '-' and '.', as Kubernetes names a storage class",
     "clientBodyBufferSize": "a size such as 128k or 1m",
     "maxBodySize": "a size such as 128k or 16m",
+    "namespaces": "lower-case letters, digits and '-', at most 63 characters, as Kubernetes names a namespace",
     "sourceRanges": "networks with a prefix length, such as 10.0.0.0/8",
     "gpuExporter": "name:port",
     "nodeExporter": "name:port",

@@ -49,6 +49,7 @@ def _cidr(value: str) -> str:
 
 
 DnsName = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=40)]
+Namespace = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)]
 NodeName = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=253)]
 ModelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([-A-Za-z0-9._/]*[A-Za-z0-9])?$", max_length=45)]
 Number = Annotated[float, BeforeValidator(_number), Field(allow_inf_nan=False)]
@@ -415,6 +416,14 @@ class Gateway(Strict):
     ] = None
     source_ranges: Annotated[
         list[Cidr] | None, key("Networks from which a load balancer may be reached", ["192.0.2.0/24"])
+    ] = None
+    namespaces: Annotated[
+        list[Namespace] | None,
+        key(
+            "Namespaces of the cluster whose pods may call the gateway; all by default",
+            ["chat-app"],
+            min_length=1,
+        ),
     ] = None
     keys: Annotated[
         dict[DnsName, ApiKey] | None,

@@ -1,0 +1,67 @@
+"""What a command prints is the same words at every width: no number and no id is broken, cut or lost."""
+
+import os
+import pty
+import subprocess
+import sys
+from collections import Counter
+
+import pytest
+
+from tierup.templates import ROOT
+
+COMMANDS = (
+    "plan --stack standard",
+    "plan --stack premium --why",
+    "compare",
+    "cost --stack standard",
+    "cost --stack entry --utilisation 0.5 --api 0.10/0.40",
+    "size --model qwen2.5-7b --gpu a100-80g-pcie",
+    "size --recommend --model qwen2.5-7b --concurrency 8",
+    "catalog list servers",
+    "catalog show a100-80g-pcie",
+)
+
+
+def piped(command: str) -> str:
+    """The output in a pipe, which has no width."""
+    environment = {key: value for key, value in os.environ.items() if key != "COLUMNS"}
+    run = [sys.executable, "-c", "from tierup.cli import main; main()", *command.split()]
+    return subprocess.run(run, cwd=ROOT, env=environment, capture_output=True, text=True, check=True).stdout
+
+
+def on_a_terminal(command: str, columns: int) -> str:
+    """The output on a terminal of so many columns."""
+    ours, theirs = pty.openpty()
+    environment = {**os.environ, "COLUMNS": str(columns), "NO_COLOR": "1", "TERM": "xterm"}
+    run = [sys.executable, "-c", "from tierup.cli import main; main()", *command.split()]
+    with subprocess.Popen(run, cwd=ROOT, env=environment, stdout=theirs, stderr=theirs) as process:
+        os.close(theirs)
+        text = bytearray()
+        while True:
+            try:
+                chunk = os.read(ours, 65_536)
+            except OSError:  # the other side is closed
+                break
+            if not chunk:
+                break
+            text += chunk
+        assert process.wait() == 0, text.decode()
+    os.close(ours)
+    return text.decode()
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_no_word_is_broken_at_any_width(command: str) -> None:
+    words = Counter(piped(command).split())
+    assert len(words) > 20
+    for columns in (60, 80, 120):
+        shown = Counter(on_a_terminal(command, columns).split())
+        assert (words - shown, shown - words) == (Counter(), Counter()), columns
+
+
+def test_a_line_of_a_table_in_a_pipe_is_one_record() -> None:
+    """As `tierup cost | grep electricity` expects."""
+    (line,) = [line for line in piped("cost --stack standard").splitlines() if line.startswith("power ")]
+    assert "electricity" in line
+    assert line.count("$") >= 3
