@@ -44,6 +44,8 @@ def test_a_given_utilisation_replaces_the_plans(tierup: Command) -> None:
     (half,) = json_of(tierup, "--stack", "entry", "--utilisation", "0.5")["outlook"]["tokens"]
     assert (plan["utilisationFrom"], half["utilisationFrom"]) == ("plan", "stated")
     assert half["utilisation"] == "0.5000"
+    (percent,) = json_of(tierup, "--stack", "entry", "--utilisation", "50%")["outlook"]["tokens"]
+    assert percent == half
     assert half["usageBased"] == plan["usageBased"]
     full, spread = (half[name]["tokensOut"]["value"] for name in ("usageBased", "allocationBased"))
     assert abs(dec(spread) - 2 * dec(full)) <= dec("0.0002")  # both rounded
@@ -89,7 +91,7 @@ def test_text_has_the_figures_of_the_json(tierup: Command) -> None:
     [
         (("--utilisation", "0"), "--utilisation: utilisation is above 0 and at most 1 (got 0)"),
         (("--utilisation", "1.5"), "--utilisation: utilisation is above 0 and at most 1 (got 1.5)"),
-        (("--utilisation", "half"), "--utilisation: a number of 0 or more (got half) - such as 0.5"),
+        (("--utilisation", "half"), "--utilisation: a number of 0 or more (got half) - such as 0.5 or 50%"),
         (("--utilisation", "NaN"), "--utilisation: a number of 0 or more (got NaN) - such as 0.5"),
         (("--api", "0.4"), "--api: two prices with a slash between them (got 0.4) - such as 0.10/0.40"),
         (("--api", "0.1/-1"), "--api: a number of 0 or more (got -1) - such as 0.10/0.40"),

@@ -47,8 +47,11 @@ Month = Annotated[
 
 
 def fraction(text: str | None) -> Decimal | None:
-    """The utilisation as a number; None if none is given."""
-    return None if text is None else _number(text, "--utilisation", "0.5")
+    """The utilisation, written as `0.5` or `50%`; None if none is given."""
+    if text is None:
+        return None
+    share = _number(text.removesuffix("%"), "--utilisation", "0.5 or 50%")
+    return share / 100 if text.endswith("%") else share
 
 
 def api_price(text: str | None) -> ApiPrice | None:
