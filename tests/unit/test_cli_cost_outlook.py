@@ -92,7 +92,7 @@ def test_text_has_the_figures_of_the_json(tierup: Command) -> None:
         (("--utilisation", "0"), "--utilisation: utilisation is above 0 and at most 1 (got 0)"),
         (("--utilisation", "1.5"), "--utilisation: utilisation is above 0 and at most 1 (got 1.5)"),
         (("--utilisation", "half"), "--utilisation: a number of 0 or more (got half) - such as 0.5 or 50%"),
-        (("--utilisation", "NaN"), "--utilisation: a number of 0 or more (got NaN) - such as 0.5"),
+        (("--utilisation", "NaN"), "--utilisation: a number of 0 or more (got NaN) - such as 0.5 or 50%"),
         (("--api", "0.4"), "--api: two prices with a slash between them (got 0.4) - such as 0.10/0.40"),
         (("--api", "0.1/-1"), "--api: a number of 0 or more (got -1) - such as 0.10/0.40"),
         (("--beside", "premium"), "--beside adds to --report - give its file too"),
