@@ -14,12 +14,10 @@ from small_stack import MODEL, small_stack
 from tierup.catalog import Catalog, load_catalog
 from tierup.findings.explanations import EXPLAINED
 from tierup.findings.model import Code, Finding, Severity
-from tierup.io.stack.read import parse_stack
-from tierup.io.stack.starter import offered_models
 from tierup.plan.load import require
 from tierup.plan.model import ModelCapacity, Plan
 from tierup.plan.resolve import resolve
-from tierup.rules.preflight import check, examine
+from tierup.rules.preflight import check
 from tierup.rules.server import BUSY_NETWORK, PROMPT_BYTES, STREAM_BYTES
 from tierup.stack.parse import parse
 
@@ -178,10 +176,8 @@ def test_slots_beyond_the_kv_cache_are_warned_of() -> None:
 
 @reports("LONGFORM_DEMAND")
 def test_more_long_jobs_than_the_cap_lets_in_are_warned_of() -> None:
-    right, wrong = boundary(
-        "LONGFORM_DEMAND", lambda n: plan_of(**users(n), models=[SLOTS], gateway={"longformCap": 0.5}), 1, 400
-    )
-    left = 2 * round(128 * 0.5)  # as the gateway section says; the default cap would grow
+    right, wrong = boundary("LONGFORM_DEMAND", lambda n: plan_of(**users(n), models=[SLOTS]), 1, 400)
+    left = 2 * round(128 * 0.5)
     wanted = [
         {item.name: item.in_flight for item in first(plan).classes}["longform"] for plan in (right, wrong)
     ]
@@ -390,30 +386,3 @@ TINY = one_class(promptTokens=100, answerTokens=100, ttftMs=60_000, tpotMs=1000)
 
 def test_every_boundary_that_is_searched_has_a_test() -> None:
     assert REPORTS == SEARCHED
-
-
-@pytest.mark.parametrize("server", load_catalog().servers)
-def test_a_file_that_leaves_all_to_us_is_warned_about_nothing_but_its_load(server: str) -> None:
-    """Whatever default is wrong for a server and a model would be ours to mend, not the user's."""
-    about_load = {Code.SLOW_FIRST_TOKEN, Code.SLOW_TOKENS, Code.LITTLE_HEADROOM, Code.ROLLOUT_DIP}
-    checked = 0
-    for model in offered_models(server):
-        for users in (1, 5, 20, 50, 90, 130, 160, 200, 300, 400):
-            text = f"{{users: {users}}}\n  tierup:nodes: {{server: {server}}}\n  tierup:models: [{{id: {model}}}]\n"
-            parsed = parse(parse_stack(f"config:\n  tierup:workload: {text}", "mine", "mine.yaml"))
-            found = examine(parsed, load_catalog()).findings
-            warned = {item.code for item in found if item.severity is not Severity.NOTE}
-            if warned & about_load - {Code.ROLLOUT_DIP}:
-                continue  # the server is too small for so many users
-            assert warned <= about_load, (model, users, [str(item) for item in found])
-            checked += 1
-    assert checked > 0 or not offered_models(server)
-
-
-def test_the_default_cap_follows_the_long_jobs() -> None:
-    few, many = (plan_of(**users(count), models=[SLOTS]) for count in (20, 300))
-    assert few.gateway.longform_cap == 0.5
-    assert 0.5 < many.gateway.longform_cap <= 0.75
-    (default,) = [item for item in many.defaults if item.path == "gateway.longformCap"]
-    assert default.value == f"{many.gateway.longform_cap:g}"
-    assert default.why.startswith("long jobs use ")

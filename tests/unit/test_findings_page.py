@@ -42,7 +42,7 @@ def test_every_heading_has_a_code_under_it() -> None:
 def test_the_page_has_an_anchor_for_each_code_and_each_once() -> None:
     assert re.findall(r"^### (\S+)$", page(), re.MULTILINE) == [str(code) for code in Code]
     assert re.findall(r"^## (.+)$", page(), re.MULTILINE) == list(GROUPS.values())
-    assert "**One server carries everything** (warning or note)." in page()
+    assert "**One server carries everything** (warning)." in page()
 
 
 def test_findings_of_bad_stack_files_have_the_explained_severities() -> None:

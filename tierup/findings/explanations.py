@@ -256,9 +256,8 @@ EXPLAINED: dict[Code, Explanation] = {
     Code.ONE_FAILURE_DOMAIN: Explanation(
         "One server carries everything",
         "If it fails or is serviced, models, gateway and monitoring stop together.",
-        "`nodes: {count: 2}`. Accept the warning where an outage costs less than a second server, such as in tests. It "
-        "is a note where the stack file does not say how many servers there are.",
-        (WARNING, NOTE),
+        "`nodes: {count: 2}`. Accept the warning where an outage costs less than a second server, such as in tests.",
+        (WARNING,),
     ),
     Code.ROLLOUT_RECREATE: Explanation(
         "An update interrupts the model",

@@ -1,24 +1,13 @@
 """Resolves the gateway section: bounds, timeouts, callers, and the rules that assign a request to a class."""
 
-import dataclasses
 import math
 from collections.abc import Mapping
 from itertools import pairwise
 
 from tierup.plan.chooser import Chooser
-from tierup.plan.model import ClassRule, Default, GatewayPlan, KeyPlan, ModelPlan, Plan
+from tierup.plan.model import ClassRule, GatewayPlan, KeyPlan, ModelPlan
 from tierup.plan.times import round_up
 from tierup.stack.sections import NEUTRAL_PRIORITY, ApiKey, ClassMatch, Gateway, ServiceType, WorkloadClass
-
-LONGFORM_CAP = "gateway.longformCap"
-_CAPS = (
-    0.5,
-    0.55,
-    0.6,
-    0.65,
-    0.7,
-    0.75,
-)  # the default is the first that long jobs fit in; chat keeps a quarter
 
 
 def resolve_gateway(
@@ -66,7 +55,7 @@ def resolve_gateway(
         ),
         queue_length=queue,
         longform_cap=pick(
-            LONGFORM_CAP, section.longform_cap, _CAPS[0], "half of the slots stay free for chat"
+            "gateway.longformCap", section.longform_cap, 0.5, "half of the slots stay free for chat"
         ),
         read_timeout_seconds=round_up(longest * turns + 30, 30),
         service_type=service_type,
@@ -151,34 +140,3 @@ def _keys(
             )
         )
     return tuple(keys)
-
-
-def capped_demand(plan: Plan, model: ModelPlan) -> float:
-    """Slots of a model, of all replicas together, that requests of all classes but the most urgent use on average."""
-    if model.capacity is None:
-        return 0.0
-    first = max(item.priority for item in plan.classes.values())
-    return sum(item.in_flight for item in model.capacity.classes if plan.classes[item.name].priority < first)
-
-
-def capped_slots(model: ModelPlan, cap: float) -> int:
-    """The slots of a model, of all replicas together, that these requests may use under a cap."""
-    return round(model.slots * cap) * model.replicas
-
-
-def with_longform_cap(plan: Plan) -> Plan:
-    """The plan with a larger default cap, where long jobs need more than half of the slots of some model."""
-
-    def is_enough(cap: float) -> bool:
-        return all(capped_demand(plan, model) <= capped_slots(model, cap) for model in plan.models)
-
-    cap = next(filter(is_enough, _CAPS), _CAPS[-1])
-    if cap == _CAPS[0]:
-        return plan
-    needed = max(capped_demand(plan, model) / (model.slots * model.replicas) for model in plan.models)
-    why = f"long jobs use {needed:.0%} of the slots; the others stay free for chat"
-    defaults = tuple(
-        Default(item.path, f"{cap:g}", why) if item.path == LONGFORM_CAP else item for item in plan.defaults
-    )
-    gateway = dataclasses.replace(plan.gateway, longform_cap=cap)
-    return dataclasses.replace(plan, gateway=gateway, defaults=defaults)

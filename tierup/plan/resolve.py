@@ -10,7 +10,7 @@ from tierup.catalog.engine import format_images, load_engines
 from tierup.catalog.versions import load_versions
 from tierup.plan.capacity import with_capacity
 from tierup.plan.chooser import Chooser
-from tierup.plan.gateway import resolve_gateway, with_longform_cap
+from tierup.plan.gateway import resolve_gateway
 from tierup.plan.model import (
     DOLLARS,
     AutoscalingPlan,
@@ -96,8 +96,7 @@ def resolve(config: TierConfig, catalog: Catalog) -> Plan:
         secrets=config.secrets,
         defaults=_in_file_order(choose.defaults),
     )
-    plan = with_capacity(plan)
-    return plan if config.gateway.longform_cap is not None else with_longform_cap(plan)
+    return with_capacity(plan)
 
 
 def _in_file_order(defaults: list[Default]) -> tuple[Default, ...]:

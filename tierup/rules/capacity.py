@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from tierup.findings.model import Code, Finding, Severity, warning
-from tierup.plan.gateway import LONGFORM_CAP, capped_demand, capped_slots
 from tierup.plan.model import ClassCapacity, ModelCapacity, ModelPlan, Plan
 from tierup.sizing import Range
 
@@ -28,7 +27,7 @@ def capacity_rules(plan: Plan, model: ModelPlan, at: str) -> Iterator[Finding]:
         problem = f"{model.name} holds {int(capacity.most_users)} users; first limit: {limit}"
         yield warning(Code.LITTLE_HEADROOM, "workload.users", problem, _MORE, f"{capacity.users:.0f}")
     yield from _kv_cache(model, capacity, at)
-    yield from _long_jobs(plan, model)
+    yield from _long_jobs(plan, model, capacity)
     yield from _all_at_once(plan, model, capacity)
 
 
@@ -78,16 +77,19 @@ def _kv_cache(model: ModelPlan, capacity: ModelCapacity, at: str) -> Iterator[Fi
         yield warning(Code.KV_SLOTS, f"{at}.maxNumSeqs", problem, fix, str(model.slots))
 
 
-def _long_jobs(plan: Plan, model: ModelPlan) -> Iterator[Finding]:
+def _long_jobs(plan: Plan, model: ModelPlan, capacity: ModelCapacity) -> Iterator[Finding]:
     """The longform cap should leave enough slots for all classes but the most urgent one."""
-    wanted = capped_demand(plan, model)
-    left = capped_slots(model, plan.gateway.longform_cap)
+    first = max(item.priority for item in plan.classes.values())
+    wanted = sum(item.in_flight for item in capacity.classes if plan.classes[item.name].priority < first)
+    left = round(model.slots * plan.gateway.longform_cap) * model.replicas
     if wanted > left:
         problem = (
             f"long jobs need {math.ceil(wanted)} slots of {model.name} and may use {left}: the others get 429"
         )
         fix = "raise it, the model's maxNumSeqs or the replicas, or expect fewer long jobs (share)"
-        yield warning(Code.LONGFORM_DEMAND, LONGFORM_CAP, problem, fix, f"{plan.gateway.longform_cap:g}")
+        yield warning(
+            Code.LONGFORM_DEMAND, "gateway.longformCap", problem, fix, f"{plan.gateway.longform_cap:g}"
+        )
 
 
 def _all_at_once(plan: Plan, model: ModelPlan, capacity: ModelCapacity) -> Iterator[Finding]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from tierup.findings.model import Code, Finding, Severity, warning
+from tierup.findings.model import Code, Finding, warning
 from tierup.plan.model import ModelPlan, Plan
 from tierup.plan.replicas import fits
 from tierup.rules.images import FLOATING_FIX, FLOATING_PROBLEM, is_floating
@@ -117,17 +117,14 @@ def nodes(plan: Plan) -> Iterator[Finding]:
             Code.STANDBY, "nodes.standby.count", problem, "use 1 or more, or mode none", "0", "at least 1"
         )
     if len(section.in_service) == 1:
-        yield _one_failure_domain(plan)
-
-
-def _one_failure_domain(plan: Plan) -> Finding:
-    """A warning where the file says one server, a note where it says nothing."""
-    path = "nodes.count"
-    default = any(item.path == path for item in plan.defaults)
-    problem = "one server is one failure domain: gateway, monitoring and models stop together"
-    fix = "use 2 where an outage costs more than a server"
-    severity = Severity.NOTE if default else Severity.WARNING
-    return Finding(Code.ONE_FAILURE_DOMAIN, path, problem, fix, "1", severity=severity)
+        problem = "one server is one failure domain: gateway, monitoring and models stop together"
+        yield warning(
+            Code.ONE_FAILURE_DOMAIN,
+            "nodes.count",
+            problem,
+            "use 2 where an outage costs more than a server",
+            "1",
+        )
 
 
 def shares(plan: Plan) -> Iterator[Finding]:
