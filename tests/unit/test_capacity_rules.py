@@ -4,6 +4,8 @@ The boundaries move with the calibration, so each is found by search, and its fi
 """
 
 import functools
+import itertools
+import math
 from collections.abc import Callable
 from typing import Any, ParamSpec
 
@@ -13,11 +15,11 @@ from small_stack import MODEL, small_stack
 
 from tierup.catalog import Catalog, load_catalog
 from tierup.findings.explanations import EXPLAINED
-from tierup.findings.model import Code, Finding, Severity
+from tierup.findings.model import Code, Finding, Severity, open_warnings
 from tierup.plan.load import require
 from tierup.plan.model import ModelCapacity, Plan
 from tierup.plan.resolve import resolve
-from tierup.rules.preflight import check
+from tierup.rules.preflight import check, examine
 from tierup.rules.server import BUSY_NETWORK, PROMPT_BYTES, STREAM_BYTES
 from tierup.stack.parse import parse
 
@@ -176,12 +178,63 @@ def test_slots_beyond_the_kv_cache_are_warned_of() -> None:
 
 @reports("LONGFORM_DEMAND")
 def test_more_long_jobs_than_the_cap_lets_in_are_warned_of() -> None:
-    right, wrong = boundary("LONGFORM_DEMAND", lambda n: plan_of(**users(n), models=[SLOTS]), 1, 400)
-    left = 2 * round(128 * 0.5)
+    def make(count: int) -> Plan:
+        return plan_of(**users(count), models=[SLOTS], gateway={"longformCap": 0.45})
+
+    right, wrong = boundary("LONGFORM_DEMAND", make, 1, 400)
+    left = 2 * math.floor(2 * 128 * 0.45 / 2)  # each of the two gateways has its part, rounded down
     wanted = [
         {item.name: item.in_flight for item in first(plan).classes}["longform"] for plan in (right, wrong)
     ]
     assert wanted[0] <= left < wanted[1]
+    (finding,) = findings_of(wrong, "LONGFORM_DEMAND")
+    assert (finding.path, finding.got) == ("gateway.longformCap", "0.45")
+    assert f"need {math.ceil(wanted[1])} slots of qwen2.5-7b and may use {left}:" in finding.problem
+
+
+@reports("LONGFORM_DEMAND")
+def test_a_file_without_a_cap_gets_one_that_holds_its_long_jobs() -> None:
+    def make(count: int) -> Plan:
+        return plan_of(**users(count), models=[SLOTS])
+
+    right, wrong = boundary("LONGFORM_DEMAND", make, 1, 1000)
+    slots = 2 * 128
+    assert make(1).gateway.longform_cap == 0.5
+    assert right.gateway.longform_cap > 0.5
+    assert first(right).in_flight <= slots < first(wrong).in_flight, "only too many users are warned of"
+    (finding,) = findings_of(wrong, "LONGFORM_DEMAND")
+    assert (finding.path, finding.got) == ("workload.users", str(wrong.users))
+    assert [item.value for item in right.defaults if item.path == "gateway.longformCap"] == [
+        f"{right.gateway.longform_cap:g}"
+    ]
+
+
+def test_only_capped_classes_are_long_jobs() -> None:
+    item = {"promptTokens": 512, "answerTokens": 1500, "ttftMs": 10_000, "tpotMs": 100}
+    classes = {
+        "chat": item | {"share": 0.1, "priority": 80},
+        "mail": item | {"share": 0.9, "priority": 60},
+    }
+    plan = plan_of(workload={"users": 200, "classes": classes}, models=[SLOTS], gateway={"longformCap": 0.1})
+    assert not findings_of(plan, "LONGFORM_DEMAND")
+
+
+# One server is a decision of the user, who has not taken it yet; every other warning is about what the file says.
+DECISIONS = {"nodes.count"}
+
+
+def test_no_warning_of_a_minimal_file_is_about_a_default() -> None:
+    catalog, accepted = load_catalog(), 0
+    for server, model, count in itertools.product(catalog.servers, catalog.models, (1, 20, 100, 300, 1000)):
+        raw = small_stack(workload={"users": count}, nodes={"server": server}, models=[{"id": model}])
+        plan = examine(parse(raw), catalog).plan
+        if plan is None:
+            continue
+        accepted += 1
+        about = {finding.path for finding in open_warnings(plan.findings)}
+        defaults = {default.path for default in plan.defaults}
+        assert not about & defaults - DECISIONS, (server, model, count)
+    assert accepted > 50
 
 
 @reports("BURST_REFUSED")

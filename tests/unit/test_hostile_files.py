@@ -1,5 +1,6 @@
 """Files that nobody should have named: each command ends soon, with one message and its exit code, and no traceback."""
 
+import json
 import os
 import shutil
 import signal
@@ -69,6 +70,11 @@ def refused(*arguments: str, stdin: bytes | None = None, project: Path = ROOT) -
         (b"config: " + b"{a: " * 5000 + b"}" * 5000, "it is nested more than 50 deep"),
         ("".join(f"{' ' * n}a:\n" for n in range(1000)).encode(), "it is nested more than 50 deep"),
         (b"config:\n  " + b"- " * 5000 + b"1", "it is nested more than 50 deep"),
+        (b"config: [" + b"a," * 500_000 + b"]", "it has more than 20,000 values"),
+        (b"config:\n" + b"  - a\n" * 170_000, "it has more than 20,000 values"),
+        (b"? a\n" * 250_000, "it has more than 20,000 values"),
+        (b'config: {"tierup:workload": {"\\ud800": 1}}\n', "is not YAML: a value is not plain data"),
+        (b"config:\n  tierup:nodes: {server: " + b"s" * 500_000 + b"}", "(500,000 characters)"),
         (b"\xff\xfe\x00c\x00o", "is not UTF-8 text (byte 0)"),
         (b"config: a\x00b\n", "is not YAML"),
         (b"config: !!python/object/apply:os.system [ls]\n", "is not YAML"),
@@ -87,6 +93,11 @@ def refused(*arguments: str, stdin: bytes | None = None, project: Path = ROOT) -
         "5000 braces",
         "1000 levels",
         "5000 dashes",
+        "500,000 values in brackets",
+        "170,000 entries",
+        "250,000 keys",
+        "half a character",
+        "a very long name",
         "not UTF-8",
         "NUL",
         "a tag that runs a program",
@@ -115,6 +126,44 @@ def test_a_file_with_thousands_of_mistakes_lists_the_first_of_each_kind(tmp_path
     models = "".join("    - {id: qwen2.5-7b}\n" for _ in range(2000))
     file.write_text(STANDARD.read_text().replace("  tierup:models:\n", f"  tierup:models:\n{models}"))
     assert "TIER006 models: has too many entries (got 2,0" in refused("plan", "--stack", str(file))
+
+
+def minimal(rest: str) -> str:
+    """A stack file that plans, with more sections."""
+    return (
+        "config:\n  tierup:workload: {users: 4}\n  tierup:models: [{id: qwen2.5-7b}]\n"
+        f"  tierup:nodes: {{server: standard-2x-a100-80g-pcie}}\n  tierup:{rest}\n"
+    )
+
+
+def test_of_thousands_of_findings_of_a_rule_the_first_are_listed(tmp_path: Path) -> None:
+    """These files are well formed, so that rules report them one by one."""
+    file = tmp_path / "Pulumi.many.yaml"
+    many = ",".join(f"a{n}: {{weights: {{none: 1}}}}" for n in range(2000))
+    file.write_text(minimal(f"gateway: {{aliases: {{{many}}}}}"))
+    text = refused("plan", "--stack", str(file))
+    assert text.count("TIER115") == MOST_OF_A_KIND + 1
+    assert "TIER015 gateway: 1,950 more findings of the kind TIER115 - fix those above first" in text
+
+    ranges = ",".join(["0.0.0.0/0"] * 2000)
+    file.write_text(minimal(f"gateway: {{serviceType: LoadBalancer, sourceRanges: [{ranges}]}}"))
+    result = tierup("plan", "--stack", str(file), "--json")
+    assert result.returncode == 0, "a warning stays one"
+    more = [item for item in json.loads(result.stdout)["findings"] if item["code"] == "TIER015"]
+    assert [(item["severity"], item["path"]) for item in more] == [("warning", "gateway")]
+
+
+def test_a_key_cannot_write_to_the_terminal_or_command_a_ci_system(tmp_path: Path) -> None:
+    """CI systems take a line that begins with `::` or `##[` for a command, and terminals obey escapes."""
+    file = tmp_path / "Pulumi.key.yaml"
+    file.write_text(minimal('budget: {"\\e[2J\\n::stop-commands::x\\u202e\\u2028": 1}'))
+    for kind in ("text", "markdown", "sarif", "json"):
+        text = refused("plan", "--stack", str(file), "--format", kind)
+        assert not [line for line in text.splitlines() if line.lstrip().startswith("::")]
+        assert not set("\x1b\u202e\u2028") & set(text)
+    assert r"budget.\x1b[2J\n::stop-commands::x\u202e\u2028: there is no such key" in refused(
+        "plan", "--stack", str(file)
+    )
 
 
 def test_a_byte_order_mark_and_windows_line_ends_are_no_mistake(tmp_path: Path) -> None:
@@ -208,6 +257,39 @@ def test_a_hostile_plan_gives_one_message(content: bytes) -> None:
     assert len(text) < 2000
 
 
+def of_inputs(inputs: str) -> bytes:
+    """A state with one resource."""
+    urn = "urn:pulumi:s::p::kubernetes:core/v1:Pod::x"
+    resource = f'{{"urn": "{urn}", "type": "kubernetes:core/v1:Pod", "inputs": {inputs}}}'
+    return f'{{"deployment": {{"resources": [{resource}]}}}}'.encode()
+
+
+@pytest.mark.parametrize("command", ["policy", "cost"])
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        ('{"spec": ' + "[" * 150 + "]" * 150 + "}", "nested more than 100 deep"),
+        ('{"spec": ' + "[" * 900 + "]" * 900 + "}", "standard input"),
+        ("[1]", "the inputs of urn:pulumi:s::p::kubernetes:core/v1:Pod::x are not a mapping"),
+    ],
+    ids=["150 levels", "900 levels", "a list"],
+)
+def test_a_resource_of_a_wrong_form_is_no_plan(command: str, inputs: str, message: str) -> None:
+    assert message in refused(command, "--plan", "-", stdin=of_inputs(inputs))
+
+
+def test_of_thousands_of_violations_the_first_of_a_policy_are_listed() -> None:
+    pod = (
+        '{"urn": "urn:pulumi:s::p::kubernetes:core/v1:Pod::x%d\\n::error::", "type": "kubernetes:core/v1:Pod"'
+    )
+    pods = ",".join(pod % n + ', "inputs": {"spec": {"containers": [{"image": "a"}]}}}' for n in range(300))
+    text = refused("policy", "--plan", "-", stdin=f'{{"deployment": {{"resources": [{pods}]}}}}'.encode())
+    assert text.count(": spec.containers[0].image: a floating tag") == MOST_OF_A_KIND
+    assert "mandatory pinned-images: 250 more violations - fix those above first, or see --json" in text
+    assert not [line for line in text.splitlines() if line.startswith("::")]
+    assert text.endswith("mandatory, 0 advisory)\n")
+
+
 @pytest.mark.parametrize(
     "content",
     ["[" * 100_000, "{}", "[]", '{"hidden_size": NaN}', f'{{"hidden_size": {"9" * 5000}}}', "\x00", "hello"],
@@ -242,6 +324,17 @@ def test_a_full_disk_is_one_message(tmp_path: Path) -> None:
     assert result.returncode == 2
     assert result.stderr == "error: the output cannot be written: No space left on device\n"
     assert "/dev/full cannot be written" in refused("render", "--stack", "standard", "--out", "/dev/full")
+
+
+@pytest.mark.parametrize("streams", [">&-", "2>&-", ">&- 2>&-", "2>/dev/full"])
+def test_a_closed_output_does_not_change_the_exit_code(streams: str) -> None:
+    for arguments, code in (("plan --stack standard", 0), ("plan --stack none", 1), ("plan --bad", 2)):
+        command = f"'{sys.executable}' -c 'from tierup.cli import main; main()' {arguments} {streams}"
+        result = subprocess.run(
+            ["sh", "-c", command], cwd=ROOT, capture_output=True, timeout=ENDS, check=False
+        )
+        assert result.returncode == code
+        assert b"Traceback" not in result.stderr
 
 
 def test_a_file_is_replaced_in_one_step_or_left(tmp_path: Path) -> None:

@@ -1,8 +1,10 @@
 """The `tierup` command: its commands by name, and how an error ends it."""
 
+import contextlib
 import errno
 import os
 import sys
+from pathlib import Path
 
 from tierup.cli.exits import EXIT_CLOSED_PIPE, EXIT_CODES, EXIT_USAGE, examples, exit_code_of
 from tierup.cli.lazy import LazyGroup
@@ -35,18 +37,32 @@ def main() -> None:
 
     Typer turns Ctrl-C into exit code 130.
     """
+    _open_closed_outputs()
     code = _run()
     try:
         sys.stdout.flush()
     except BrokenPipeError:
         code = EXIT_CLOSED_PIPE
     except OSError as error:
-        print(f"error: the output cannot be written: {error.strerror}", file=sys.stderr)
+        _complain(f"error: the output cannot be written: {error.strerror}")
         code = EXIT_USAGE
     else:
         sys.exit(code)
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python's own flush fails again
     sys.exit(code)
+
+
+def _open_closed_outputs() -> None:
+    """Replace an output that the caller has closed (`>&-`), which Python has as None, by one that drops everything."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - until the end
+
+
+def _complain(text: str) -> None:
+    """Print a message on standard error; the exit code remains where that cannot be written either."""
+    with contextlib.suppress(OSError):
+        print(text, file=sys.stderr)
 
 
 def _run() -> int | str | None:
@@ -58,7 +74,7 @@ def _run() -> int | str | None:
         return EXIT_CLOSED_PIPE if type(sys.stdout).__name__ == "PacifyFlushWrapper" else ended.code
     except TierError as error:
         # A list of findings has a headline of its own.
-        print(error if isinstance(error, FindingsError) else f"error: {error}", file=sys.stderr)
+        _complain(str(error) if isinstance(error, FindingsError) else f"error: {error}")
         return exit_code_of(error)
     except BrokenPipeError:
         return EXIT_CLOSED_PIPE
@@ -66,6 +82,6 @@ def _run() -> int | str | None:
         no_space = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO) and error.filename is None
         about = "the output cannot be written" if no_space else error.filename
         what = error.strerror if error.strerror is not None else str(error)
-        print(f"error: {what if about is None else f'{about}: {what}'}", file=sys.stderr)
+        _complain(f"error: {what if about is None else f'{about}: {what}'}")
         return EXIT_USAGE
     return 0

@@ -445,6 +445,7 @@ EXPLAINED: dict[Code, Explanation] = {
         "The file has so many problems of one kind that only the first fifty are listed. Most often it is another "
         "program's file, or one that a tool has damaged.",
         "Fix those that are listed, and run the command again.",
+        (ERROR, WARNING, NOTE),
     ),
     Code.NO_CUSTOM_METRICS: Explanation(
         "The autoscaler has no metrics",

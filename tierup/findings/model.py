@@ -1,12 +1,15 @@
 """A finding: one problem with a stable code, a path, a message and a fix; it never shows a secret."""
 
 import re
+import unicodedata
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeVar
 
 MOST_OF_A_KIND = 50  # findings that are listed one by one
+_MOST_OF_A_TEXT = 2000  # characters; the longest list of allowed names has about 500
 T = TypeVar("T")
 
 
@@ -151,6 +154,14 @@ class Finding:
     severity: Severity = Severity.ERROR
     accepted: str | None = None
 
+    def __post_init__(self) -> None:
+        # Paths and values come from files of strangers: no message may move a terminal's cursor, start a line that a CI
+        # system takes for a command of its own, or fill a log.
+        for name in ("path", "problem", "fix", "got", "allowed", "accepted"):
+            text = getattr(self, name)
+            if text is not None:
+                object.__setattr__(self, name, on_one_line(text))
+
     @property
     def what(self) -> str:
         """What is wrong, with the given and the allowed values."""
@@ -206,18 +217,62 @@ class FindingsError(TierError):
 
     def __init__(self, findings: Iterable[Finding], subject: str = "the stack file") -> None:
         self.findings = tuple(findings)
-        count = len(self.findings)
-        head = f"{subject} has {count} problem{'' if count == 1 else 's'}:"
-        super().__init__("\n".join([head, *(f"  - {finding}" for finding in self.findings)]))
+        head = f"{on_one_line(subject)} has {counted(len(self.findings), 'problem')}:"
+        listed = (f"  - {finding}" for finding in without_excess(self.findings))
+        super().__init__("\n".join([head, *listed]))
 
 
 def limited(items: Sequence[T], finding: Callable[[T], Finding], path: str) -> list[Finding]:
     """A finding for each of the first `MOST_OF_A_KIND` items, and one for all others, which are not looked at."""
     findings = [finding(item) for item in items[:MOST_OF_A_KIND]]
     if rest := len(items) - len(findings):
-        problem = f"{rest:,} more problem{'' if rest == 1 else 's'} of this kind"
+        problem = f"{counted(rest, 'more problem')} of this kind"
         findings.append(Finding(Code.MORE_PROBLEMS, path, problem, "fix those above first"))
     return findings
+
+
+def without_excess(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """The first `MOST_OF_A_KIND` findings of each code and severity, and one finding for the others of that kind."""
+    listed: list[Finding] = []
+    kinds: Counter[tuple[Code, Severity, bool]] = Counter()
+    last: dict[tuple[Code, Severity, bool], Finding] = {}
+    for finding in findings:
+        kind = (finding.code, finding.severity, finding.accepted is None)
+        kinds[kind] += 1
+        if kinds[kind] <= MOST_OF_A_KIND:
+            listed.append(finding)
+        else:
+            last[kind] = finding
+    for kind, finding in last.items():
+        section = re.split(r"[.\[]", finding.path, maxsplit=1)[0]
+        problem = f"{counted(kinds[kind] - MOST_OF_A_KIND, 'more finding')} of the kind {finding.code}"
+        fix, severity, accepted = "fix those above first", finding.severity, finding.accepted
+        listed.append(
+            Finding(Code.MORE_PROBLEMS, section, problem, fix, severity=severity, accepted=accepted)
+        )
+    return tuple(listed)
+
+
+def counted(number: float, what: str) -> str:
+    """`1 server`, `2 servers`, `1,200 servers`: a number with its noun, which forms its plural with an s."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def on_one_line(text: str) -> str:
+    """The text with control characters and line ends as escapes, and without the middle of a very long one."""
+    if len(text) > _MOST_OF_A_TEXT:
+        text = f"{text[:80]}... ({len(text):,} characters) ...{text[-20:]}"
+    if text.isprintable():
+        return text
+    return "".join(
+        character.encode("unicode_escape").decode() if _is_control(character) else character
+        for character in text
+    )
+
+
+def _is_control(character: str) -> bool:
+    # Cc: control, Cf: direction of the text, Cs: half a character, Zl and Zp: ends of lines.
+    return unicodedata.category(character) in {"Cc", "Cf", "Cs", "Zl", "Zp"}
 
 
 def warning(code: Code, path: str, problem: str, fix: str, got: str | None = None) -> Finding:

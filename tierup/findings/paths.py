@@ -59,7 +59,7 @@ REPORTED_AT: dict[Code, tuple[str, ...]] = {
     Code.LITTLE_HEADROOM: ("workload.users",),
     Code.ABOVE_CLAIM: ("workload.users",),
     Code.KV_SLOTS: ("models[].maxNumSeqs",),
-    Code.LONGFORM_DEMAND: ("gateway.longformCap",),
+    Code.LONGFORM_DEMAND: ("gateway.longformCap", "workload.users"),
     Code.BURST_REFUSED: ("gateway.queueLength",),
     Code.AUTOSCALER_TARGET: ("autoscaling.maxReplicas", "autoscaling.inFlightTarget"),
     Code.SCALE_DOWN_WINDOW: ("autoscaling.scaleDownWindowSeconds",),

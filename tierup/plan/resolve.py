@@ -11,6 +11,7 @@ from tierup.catalog.versions import load_versions
 from tierup.plan.capacity import with_capacity
 from tierup.plan.chooser import Chooser
 from tierup.plan.gateway import resolve_gateway
+from tierup.plan.longform import with_longform_cap
 from tierup.plan.model import (
     DOLLARS,
     AutoscalingPlan,
@@ -96,7 +97,7 @@ def resolve(config: TierConfig, catalog: Catalog) -> Plan:
         secrets=config.secrets,
         defaults=_in_file_order(choose.defaults),
     )
-    return with_capacity(plan)
+    return with_longform_cap(with_capacity(plan))
 
 
 def _in_file_order(defaults: list[Default]) -> tuple[Default, ...]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from tierup.findings.model import MOST_OF_A_KIND, counted, on_one_line
 from tierup.policies.budget import BUDGETS
 from tierup.policies.pack import RESOURCE_POLICIES
 from tierup.policies.rule import Level, Policy, Violation
@@ -34,9 +35,17 @@ class PolicyReport:
 
 
 def lines(report: PolicyReport) -> Iterator[str]:
-    """One line per violation, then a line with the counts."""
+    """One line for each of the first violations of a policy, then one for its others, then a line with the counts."""
+    violations: Counter[Policy] = Counter()
     for item in report.ordered:
-        yield f"{item.policy.level} {item.policy.name}: {_kind(item)} {item.resource}: {item.message}"
+        violations[item.policy] += 1
+        if violations[item.policy] <= MOST_OF_A_KIND:
+            text = f"{item.policy.level} {item.policy.name}: {_kind(item)} {item.resource}: {item.message}"
+            yield on_one_line(text)
+    for policy, number in violations.items():
+        if number > MOST_OF_A_KIND:
+            more = counted(number - MOST_OF_A_KIND, "more violation")
+            yield f"{policy.level} {policy.name}: {more} - fix those above first, or see --json"
     counts = ", ".join(f"{report.count(level)} {level}" for level in (Level.MANDATORY, Level.ADVISORY))
     yield f"resources: {report.resources}, violations: {len(report.violations)} ({counts})"
 

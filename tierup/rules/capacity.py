@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from tierup.findings.model import Code, Finding, Severity, warning
+from tierup.plan.longform import CAP, allowed_slots, wanted_slots
 from tierup.plan.model import ClassCapacity, ModelCapacity, ModelPlan, Plan
 from tierup.sizing import Range
 
@@ -27,7 +28,7 @@ def capacity_rules(plan: Plan, model: ModelPlan, at: str) -> Iterator[Finding]:
         problem = f"{model.name} holds {int(capacity.most_users)} users; first limit: {limit}"
         yield warning(Code.LITTLE_HEADROOM, "workload.users", problem, _MORE, f"{capacity.users:.0f}")
     yield from _kv_cache(model, capacity, at)
-    yield from _long_jobs(plan, model, capacity)
+    yield from _long_jobs(plan, model)
     yield from _all_at_once(plan, model, capacity)
 
 
@@ -77,19 +78,19 @@ def _kv_cache(model: ModelPlan, capacity: ModelCapacity, at: str) -> Iterator[Fi
         yield warning(Code.KV_SLOTS, f"{at}.maxNumSeqs", problem, fix, str(model.slots))
 
 
-def _long_jobs(plan: Plan, model: ModelPlan, capacity: ModelCapacity) -> Iterator[Finding]:
-    """The longform cap should leave enough slots for all classes but the most urgent one."""
-    first = max(item.priority for item in plan.classes.values())
-    wanted = sum(item.in_flight for item in capacity.classes if plan.classes[item.name].priority < first)
-    left = round(model.slots * plan.gateway.longform_cap) * model.replicas
-    if wanted > left:
-        problem = (
-            f"long jobs need {math.ceil(wanted)} slots of {model.name} and may use {left}: the others get 429"
-        )
-        fix = "raise it, the model's maxNumSeqs or the replicas, or expect fewer long jobs (share)"
-        yield warning(
-            Code.LONGFORM_DEMAND, "gateway.longformCap", problem, fix, f"{plan.gateway.longform_cap:g}"
-        )
+def _long_jobs(plan: Plan, model: ModelPlan) -> Iterator[Finding]:
+    """The longform cap should leave enough slots for the classes that it holds for."""
+    wanted, left = wanted_slots(plan, model), allowed_slots(plan, model, plan.gateway.longform_cap)
+    if wanted <= left:
+        return
+    problem = (
+        f"long jobs need {math.ceil(wanted)} slots of {model.name} and may use {left}: the others get 429"
+    )
+    if any(default.path == CAP for default in plan.defaults):  # no other default holds them either
+        yield warning(Code.LONGFORM_DEMAND, "workload.users", problem, _MORE, str(plan.users))
+        return
+    fix = "raise it, the model's maxNumSeqs or the replicas, or expect fewer long jobs (share)"
+    yield warning(Code.LONGFORM_DEMAND, CAP, problem, fix, f"{plan.gateway.longform_cap:g}")
 
 
 def _all_at_once(plan: Plan, model: ModelPlan, capacity: ModelCapacity) -> Iterator[Finding]:

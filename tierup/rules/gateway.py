@@ -5,6 +5,7 @@ from ipaddress import ip_network
 
 from tierup.catalog.engine import Promise, engine_facts
 from tierup.findings.model import Code, Finding, warning
+from tierup.plan.longform import slots_of_replica
 from tierup.plan.model import Plan
 from tierup.stack.sections import ServiceType
 
@@ -16,7 +17,7 @@ def longform(plan: Plan) -> Iterator[Finding]:
     """The cap must leave at least one slot to long jobs, and one to all others."""
     cap, path = plan.gateway.longform_cap, "gateway.longformCap"
     for model in plan.models:
-        long_job_slots = round(model.slots * cap)
+        long_job_slots = slots_of_replica(model, cap)
         if long_job_slots < 1:
             problem = f"leaves long jobs none of the {model.slots} slots of {model.name}"
             fix, allowed = "raise it, or the model's maxNumSeqs", f"at least {1 / model.slots:.3g}"

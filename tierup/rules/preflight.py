@@ -11,7 +11,16 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from tierup.catalog import Catalog
-from tierup.findings.model import SECRET_CODES, Code, Finding, FindingsError, Severity, did_you_mean, errors
+from tierup.findings.model import (
+    SECRET_CODES,
+    Code,
+    Finding,
+    FindingsError,
+    Severity,
+    did_you_mean,
+    errors,
+    without_excess,
+)
 from tierup.plan.chooser import Chooser
 from tierup.plan.model import ModelPlan, Plan
 from tierup.plan.models import precision_of, served_name, slug_of
@@ -82,7 +91,10 @@ _TIER_RULES: tuple[tuple[Callable[[Plan], Iterator[Finding]], set[str]], ...] = 
 
 @dataclass(frozen=True, slots=True)
 class Examination:
-    """All findings of a stack file, and its plan; the plan is None if a finding is an error."""
+    """The findings of a stack file, and its plan; the plan is None if a finding is an error.
+
+    Of very many findings of a kind only the first are listed, as `without_excess` does.
+    """
 
     plan: Plan | None
     findings: tuple[Finding, ...]
@@ -92,9 +104,10 @@ def examine(parsed: Parsed, catalog: Catalog) -> Examination:
     """All findings of a stack file, and its plan; never raises for a user's mistake."""
     plan, findings = _checked(parsed, catalog)
     findings = _without_secrets(findings)
+    listed = without_excess(findings)
     if plan is None or errors(findings):
-        return Examination(None, findings)
-    return Examination(dataclasses.replace(plan, findings=findings), findings)
+        return Examination(None, listed)
+    return Examination(dataclasses.replace(plan, findings=listed), listed)
 
 
 def make_plan(parsed: Parsed, catalog: Catalog, allowed_errors: frozenset[Code] = frozenset()) -> Plan:
@@ -120,7 +133,7 @@ def _accepted(
     """The plan with these findings; raises `FindingsError` if an error among them is not allowed."""
     if plan is None or any(item.code not in allowed_errors for item in errors(findings)):
         raise FindingsError(errors(findings), f"stack '{stack}'")
-    return dataclasses.replace(plan, findings=findings)
+    return dataclasses.replace(plan, findings=without_excess(findings))
 
 
 def _without_secrets(findings: tuple[Finding, ...]) -> tuple[Finding, ...]:

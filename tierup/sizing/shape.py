@@ -155,6 +155,8 @@ def shape_from_config(config: Mapping[str, Any], name: str) -> ModelShape:
             f"{name}: missing or wrong in config.json: {', '.join(wrong)} (whole numbers, 1 to {_MOST:,})"
         )
     hidden, layers, q_heads, inter, vocab = (config[key] for key in needed)
+    if q_heads > hidden:
+        raise ShapeError(f"{name}: wrong in config.json: num_attention_heads (at most hidden_size, {hidden})")
     kv_heads = config.get("num_key_value_heads") or q_heads
     head_dim = config.get("head_dim") or hidden // q_heads
     if config.get("model_type") == "qwen":  # v1 counts gate and up together

@@ -22,6 +22,7 @@ _OLD_COPY = frozenset({"delete-replaced", "discard-replaced", "remove-pending-re
 _STACK = re.compile(r"urn:pulumi:([A-Za-z0-9._-]{1,100})::")  # as Pulumi names stacks
 _HINT = "make one with `pulumi preview --json --show-sames` or `pulumi stack export`"
 
+_MAX_DEPTH = 100  # of a resource's inputs; rules walk through them
 _MOST_OTHER_LINES = 1000  # that begin as a JSON object does and are none, as in a log
 
 Tree = Mapping[str, Any]
@@ -146,19 +147,23 @@ def _resource(state: Tree | None) -> Resource | None:
     urn = state["urn"]
     parent, custom = state.get("parent"), state.get("custom", False)
     inputs = state.get("inputs") or {}
+    if not isinstance(inputs, dict):
+        raise TypeError(f"the inputs of {urn} are not a mapping")
     return Resource(
         urn, state["type"], urn.rpartition("::")[2], parent if parent else None, _marked(inputs), custom
     )
 
 
-def _marked(value: Any) -> Any:
+def _marked(value: Any, depth: int = 0) -> Any:
     """The value with SECRET and UNKNOWN in place of secrets and of values that are not known yet."""
+    if depth > _MAX_DEPTH:
+        raise TypeError(f"inputs that are nested more than {_MAX_DEPTH} deep")
     if isinstance(value, dict):
         if value.get(_SIGNATURE) == _SECRET:
             return SECRET
-        return {key: _marked(item) for key, item in value.items()}
+        return {key: _marked(item, depth + 1) for key, item in value.items()}
     if isinstance(value, list):
-        return [_marked(item) for item in value]
+        return [_marked(item, depth + 1) for item in value]
     return UNKNOWN if value == _COMPUTED else value
 
 

@@ -31,6 +31,13 @@ class _Loader(yaml.SafeLoader):
     def __init__(self, text: str) -> None:
         super().__init__(text)
         self.duplicates: list[Duplicate] = []
+        self._composed = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        self._composed += 1  # counted on the way: composing all values of a large text takes half a minute
+        if self._composed > MAX_VALUES:
+            raise BoundExceeded(_TOO_MANY, self.get_mark())
+        return super().compose_node(parent, index)
 
     def fetch_more_tokens(self) -> Any:
         if self.flow_level + len(self.indents) > MAX_DEPTH:
@@ -57,6 +64,7 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+_TOO_MANY = f"it has more than {MAX_VALUES:,} values, with its aliases expanded"
 _TOO_DEEP = f"it is nested more than {MAX_DEPTH} deep"
 
 
@@ -81,9 +89,7 @@ class _Expanded:
         sizes = [self.measure(child) for child in children]
         size, depth = 1 + sum(size for size, _ in sizes), 1 + max((depth for _, depth in sizes), default=0)
         if size > MAX_VALUES:
-            raise BoundExceeded(
-                f"it has more than {MAX_VALUES:,} values, with its aliases expanded", node.start_mark
-            )
+            raise BoundExceeded(_TOO_MANY, node.start_mark)
         if depth > MAX_DEPTH:
             raise BoundExceeded(_TOO_DEEP, node.start_mark)
         self._measured[id(node)] = size, depth
@@ -132,7 +138,9 @@ def read_yaml(text: str) -> tuple[Any, list[Duplicate]]:
     loader = _Loader(text)
     try:
         document = loader.get_single_data()
-        json.dumps(document)  # raises for a value that contains itself
+        json.dumps(
+            document, ensure_ascii=False
+        ).encode()  # raises for what contains itself, and for half characters
     except (ValueError, TypeError, RecursionError) as error:
         raise yaml.YAMLError(f"a value is not plain data ({error})") from error
     finally:
