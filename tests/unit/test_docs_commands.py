@@ -150,3 +150,9 @@ def test_the_table_of_contents_has_every_page() -> None:
 
 def test_the_readme_is_short() -> None:
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) < 120
+
+
+@pytest.mark.parametrize("page", ["README.md", "README.zh.md"])
+def test_the_readme_s_message_is_a_real_one(page: str) -> None:
+    (block,) = re.findall(r"```text\n(stack '.*?)```", (ROOT / page).read_text(encoding="utf-8"), re.DOTALL)
+    assert block == (ROOT / "tests/unit/bad_stacks/tp-eight.expected").read_text(encoding="utf-8")

@@ -55,10 +55,23 @@ def kill_all(name: str) -> None:
 
 
 def remove(name: str) -> None:
-    """Remove the group and its subgroups from every hierarchy; they have no processes any more."""
+    """Remove the group and its subgroups from every hierarchy; they have no processes any more.
+
+    A group is busy until its last process is reaped. Raises OSError if one stays busy.
+    """
+    deadline = time.monotonic() + _KILL_TIMEOUT_S
     for group in _groups(name):
-        with contextlib.suppress(FileNotFoundError):
-            group.rmdir()
+        while True:
+            try:
+                group.rmdir()
+            except FileNotFoundError:
+                break
+            except OSError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.02)
+            else:
+                break
 
 
 def processes_of(name: str) -> set[int]:

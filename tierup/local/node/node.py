@@ -106,10 +106,8 @@ def problems() -> list[str]:
             tool(name)
         except ToolMissing as error:
             found.append(str(error))
-    if not found and (reason := _namespaces_refused()):
-        found.append(
-            f"this machine allows no new network and mount namespaces ({reason}) - use a virtual machine"
-        )
+    if not found and (reason := _refusal()):
+        found.append(f"this machine refuses what a node needs ({reason}) - use a virtual machine")
     return found
 
 
@@ -130,8 +128,31 @@ def _read(folder: Path) -> Record | None:
         return None
 
 
-def _namespaces_refused() -> str | None:
+# In namespaces of its own, so that nothing is left: what a node does, each step once.
+_PROBE = """
+set -eu
+cd "$0"
+mount --make-rshared /
+mount -t tmpfs tmpfs . && cd "$0" && mkdir lower upper work merged
+mount -t overlay overlay -o lowerdir=lower,upperdir=upper,workdir=work merged
+echo 1 >one && mount --bind one /proc/sys/vm/overcommit_memory
+ip link add probe0 type veth peer name probe1
+"$1/nft" 'table ip probe { chain out { type nat hook output priority -100; ip daddr 192.0.2.1 counter; }; }'
+"""
+
+
+def _refusal() -> str | None:
+    """What this machine refuses of all that a node does; None if it refuses nothing."""
+    for group in (root / f"tierup-probe-{os.getpid()}" for root in cgroups.hierarchies()):
+        try:
+            group.mkdir()
+            group.rmdir()
+        except OSError as error:
+            return f"{group}: {error.strerror}"
     with tempfile.TemporaryDirectory() as folder:
-        command = ["unshare", "--net", "--mount", "mount", "-t", "tmpfs", "tmpfs", folder]
-        result = subprocess.run(command, capture_output=True, text=True, check=False)
+        command = ["unshare", "--net", "--mount", "--propagation", "private", "sh", "-c", _PROBE, folder]
+        environment = {**os.environ, "LD_LIBRARY_PATH": str(toolchain_dir())}
+        result = subprocess.run(
+            [*command, str(toolchain_dir())], env=environment, capture_output=True, text=True, check=False
+        )
     return result.stderr.strip() if result.returncode else None
