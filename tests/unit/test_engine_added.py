@@ -204,3 +204,17 @@ def test_a_policy_counts_its_gpus(project: Project) -> None:
         "print(engine_of(Part('', {'command': ['maple'], 'args': ['--files', '/m', '--cards', '2']})))"
     )
     assert project.python(script).stdout == "tensor 2 x pipeline 1 = 2 GPUs\n"
+
+
+def test_an_overhead_that_was_not_calibrated_is_named_with_the_command_that_fits_it(tmp_path: Path) -> None:
+    project = Project(tmp_path)
+    facts = project.folder / "tierup/catalog/engine.yaml"
+    row = ROW.replace("step_ms: null", "step_ms: 1.2")
+    facts.write_text(facts.read_text(encoding="utf-8").replace(ROW, row), encoding="utf-8")
+    output = project.run("plan", good=False)
+    assert "engine.yaml: maple-serve.overhead.step_ms: measurements/coefficients.yaml has no" in output
+    assert "run `python -m tierup.sizing.calibrate`" in output
+    assert "Traceback" not in output
+    fitted = project.python("from tierup.sizing.calibrate import calibration_text; print(calibration_text())")
+    coefficients = yaml.safe_load(fitted.stdout)["coefficients"]
+    assert coefficients["overhead.maple-serve"]["value"] > 0, "the command can still make what is missing"

@@ -27,6 +27,14 @@ def test_every_tool_has_its_version_from_the_table_and_none_is_left_over() -> No
     assert {name: TOOLS[name].version for name in PINNED.tools} == PINNED.tools
 
 
+def test_a_tool_has_the_version_of_what_it_works_with() -> None:
+    """Plans are made by the engine of the Python packages, and rules checked by the Prometheus that is deployed."""
+    for tool, package in {"pulumi": "pulumi", "pulumi-resource-kubernetes": "pulumi-kubernetes"}.items():
+        assert PINNED.tools[tool] == PINNED.packages[package]
+    for tool in ("prometheus", "promtool"):
+        assert PINNED.tools[tool] == PINNED.images["prometheus"]
+
+
 def test_the_python_packages_are_those_of_the_table() -> None:
     wanted = tomllib.loads(text_of("pyproject.toml"))["project"]["dependencies"]
     for name in ("pulumi", "pulumi-kubernetes", "pulumi-policy"):

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tierup.catalog import Gpu, read_yaml
+from tierup.catalog import CatalogError, Gpu, read_yaml
+from tierup.catalog.engine import load_engines
 from tierup.sizing.shape import MEASUREMENTS
 
 Coefficients = Mapping[str, float]
@@ -46,9 +47,18 @@ class Calibration:
     anywhere: Mapping[str, float]
 
 
+def engine_overhead(engine: str) -> str:
+    """The name of an engine's own coefficient of overhead."""
+    return f"overhead.{engine}"
+
+
 @functools.cache
 def load_calibration() -> Calibration:
-    """The committed calibration."""
+    """The committed calibration.
+
+    Raises:
+        CatalogError: naming every engine with `overhead.step_ms` whose coefficient was not fitted yet.
+    """
     tree: dict[str, Any] = read_yaml(MEASUREMENTS / "coefficients.yaml")
     spreads = {
         (metric, chip): Spread(row["q"], row["rows"], tuple(row["groups"]), tuple(row["gpus"]))
@@ -56,4 +66,12 @@ def load_calibration() -> Calibration:
         for chip, row in classes.items()
     }
     values = {name: float(row["value"]) for name, row in tree["coefficients"].items()}
+    missing = [
+        f"engine.yaml: {name}.overhead.step_ms: measurements/coefficients.yaml has no {engine_overhead(name)} - "
+        "run `python -m tierup.sizing.calibrate`, or set null for the coefficient of the GPU's class"
+        for name, facts in load_engines().items()
+        if facts.overhead.step_ms is not None and engine_overhead(name) not in values
+    ]
+    if missing:
+        raise CatalogError(missing)
     return Calibration(values, spreads, tree["anywhere"])

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from tierup.catalog.engine import load_engines
-from tierup.sizing.coefficients import Coefficients
+from tierup.sizing.coefficients import Coefficients, engine_overhead
 from tierup.sizing.load import Replica
 from tierup.sizing.measurements import Measurement
 from tierup.sizing.memory import memory
@@ -38,7 +38,7 @@ TABLE = {
     "overhead.hopper": Coefficient(2.0, True, "ms a step for 28 layers, Hopper, vLLM"),
     "overhead.gddr": Coefficient(2.0, True, "ms a step for 28 layers, GDDR cards, vLLM"),
     **{
-        f"overhead.{name}": Coefficient(
+        engine_overhead(name): Coefficient(
             facts.overhead.step_ms, True, f"ms a step for 28 layers, {facts.title}"
         )
         for name, facts in load_engines().items()

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from tierup.catalog import Gpu, Precision
 from tierup.catalog.engine import engine_facts
-from tierup.sizing.coefficients import Coefficients, gpu_class, memory_kind
+from tierup.sizing.coefficients import Coefficients, engine_overhead, gpu_class, memory_kind
 from tierup.sizing.shape import GGUF_BITS
 from tierup.sizing.types import SizingInput
 
@@ -123,7 +123,7 @@ class Steps:
 
     def _overhead(self) -> str:
         if engine_facts(self.inputs.engine).overhead.step_ms is not None:
-            return f"overhead.{self.inputs.engine}"
+            return engine_overhead(self.inputs.engine)
         return f"overhead.{self.chip if self.chip in ('a100', 'hopper') else 'gddr'}"
 
     def prefill(self) -> Terms:
