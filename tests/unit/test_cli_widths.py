@@ -60,6 +60,13 @@ def test_no_word_is_broken_at_any_width(command: str) -> None:
         assert (words - shown, shown - words) == (Counter(), Counter()), columns
 
 
+@pytest.mark.parametrize("columns", [60, 80, 120])
+def test_no_line_of_a_plan_reaches_the_edge_of_the_terminal(columns: int) -> None:
+    """There the terminal itself would go on in the next line, in the middle of a number."""
+    for line in on_a_terminal("plan --stack standard", columns).splitlines():
+        assert len(line) <= columns or len(line.split()) == 1, line
+
+
 def test_a_line_of_a_table_in_a_pipe_is_one_record() -> None:
     """As `tierup cost | grep electricity` expects."""
     (line,) = [line for line in piped("cost --stack standard").splitlines() if line.startswith("power ")]

@@ -196,7 +196,7 @@ def test_inside_the_cluster_nothing_is_exposed(make_plan: MakePlan) -> None:
 
 def test_only_the_named_namespaces_may_call(make_plan: MakePlan) -> None:
     settings = {
-        "namespaces": ["chat-app", "batch"],
+        "namespaces": ["chat-app", "batch", "chat-app"],
         "serviceType": "LoadBalancer",
         "sourceRanges": ["192.0.2.0/24"],
     }

@@ -17,7 +17,7 @@ from tierup.plan.summary import summary
 
 def page_of(plan: Plan) -> str:
     out = io.StringIO()
-    show(plan, Console(file=out, width=200), why=True)
+    show(plan, Console(file=out, width=1000), why=True)
     return out.getvalue()
 
 

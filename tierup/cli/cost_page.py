@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from rich.console import Console
 
 from tierup.cli.exits import EXIT_UNPRICED, exit_code
-from tierup.cli.tables import print_table
+from tierup.cli.tables import print_line, print_table
 from tierup.cost.report.figures import FindingOut, Table
 from tierup.findings.model import Finding, Severity
 
@@ -14,7 +14,7 @@ from tierup.findings.model import Finding, Severity
 def page(lines: Iterable[str], tables: Iterable[Table], findings: Iterable[FindingOut], out: Console) -> None:
     """Print lines, tables and findings; errors go to standard error."""
     for line in lines:
-        out.print(line, highlight=False, markup=False, soft_wrap=True)
+        print_line(line, out)
     out.print()
     for table in tables:
         _show(table, out)
@@ -23,7 +23,7 @@ def page(lines: Iterable[str], tables: Iterable[Table], findings: Iterable[Findi
         if item.severity is Severity.ERROR:
             print(text, file=sys.stderr)
         else:
-            out.print(text, highlight=False, markup=False, soft_wrap=True)
+            print_line(text, out)
 
 
 def _show(table: Table, out: Console) -> None:
@@ -37,7 +37,7 @@ def _show(table: Table, out: Console) -> None:
         by_source.setdefault(row[-1], []).append(row[0])
     out.print("sources", highlight=False)
     for source, names in by_source.items():
-        out.print(f"  {', '.join(names)}: {source}", highlight=False, markup=False, soft_wrap=True)
+        print_line(f"  {', '.join(names)}: {source}", out)
     out.print()
 
 

@@ -9,7 +9,7 @@ from loadtest import rows
 from loadtest.profile import Profile
 from loadtest.run import Recording
 from loadtest.samples import Outcome
-from tierup.cli.tables import print_table
+from tierup.cli.tables import print_line, print_table
 from tierup.tuning.results import Results
 
 _EVERY_SECONDS = 10
@@ -37,7 +37,7 @@ def progress(profile: Profile, recording: Recording, out: Console) -> None:
 
 def show(results: Results, out: Console) -> None:
     """Print the results on one page, the verdict last."""
-    out.print(rows.title(results), style="bold", highlight=False, markup=False, soft_wrap=True)
+    print_line(rows.title(results), out, "bold")
     _table("requests", rows.COUNTS, rows.counts(results), out)
     _table("rates", rows.RATES, rows.rates(results), out)
     _table("times", rows.TIMES, rows.times(results), out)
@@ -45,7 +45,7 @@ def show(results: Results, out: Console) -> None:
     _table("failures", rows.FAILED, rows.failed(results), out)
     _table("promises", rows.VERDICT, rows.verdict(results), out)
     for line in rows.notes(results):
-        out.print(f"note: {line}", highlight=False, markup=False, soft_wrap=True)
+        print_line(f"note: {line}", out)
     out.print(f"verdict: {rows.summary(results)}", style="bold", highlight=False, markup=False)
 
 

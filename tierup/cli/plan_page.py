@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from rich.console import Console
 
 from tierup.catalog.prices import load_prices
-from tierup.cli.tables import print_table
+from tierup.cli.tables import print_line, print_table
 from tierup.cost import bill_of, price
 from tierup.cost.report.figures import NOT_PRICED, CurrencyOut
 from tierup.findings.model import open_warnings
@@ -18,9 +18,9 @@ _BAR = 40  # characters
 def show(tier: Plan, out: Console, why: bool = False) -> None:
     """Print the tier on one page; `why` adds the reason of every default."""
     for line in lines(tier):
-        out.print(line, highlight=False, markup=False, soft_wrap=True)
+        print_line(line, out)
     for finding in tier.findings:
-        out.print(f"{finding.severity}: {finding}", highlight=False, markup=False, soft_wrap=True)
+        print_line(f"{finding.severity}: {finding}", out)
     if not open_warnings(tier.findings):
         out.print("nothing to warn about")
     if why:
@@ -29,7 +29,7 @@ def show(tier: Plan, out: Console, why: bool = False) -> None:
     else:
         out.print("not set in the stack file (--why: the reasons)", highlight=False)
         for line in _defaults(tier):
-            out.print(line, highlight=False, markup=False, soft_wrap=True)
+            print_line(line, out)
 
 
 def _defaults(tier: Plan) -> Iterator[str]:

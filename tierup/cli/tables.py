@@ -1,10 +1,12 @@
 """Tables as text: plain columns under a title, so that it can be read and cut; numbers and ids are never broken."""
 
+import textwrap
 from collections.abc import Iterable
 
 from rich.console import Console
 from rich.table import Table
 
+_INDENT = 4  # of the rest of a long line
 _GAP = 2  # spaces between two columns
 
 
@@ -22,6 +24,19 @@ def print_table(
     needed = sum(widest) + _GAP * len(widest)
     out.print(table, width=max(out.width, needed), crop=False)
     out.print()
+
+
+def print_line(text: str, out: Console, style: str | None = None) -> None:
+    """Print one line; where it is longer than the terminal, it goes on below, between words and indented."""
+    lines = [text]
+    if len(text) > out.width:
+        indent = " " * (len(text) - len(text.lstrip()) + _INDENT)
+        wrapper = textwrap.TextWrapper(
+            out.width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+        )
+        lines = wrapper.wrap(text)
+    for line in lines:
+        out.print(line, style=style, highlight=False, markup=False, soft_wrap=True)
 
 
 def _longest_word(text: str) -> int:

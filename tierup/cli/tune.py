@@ -11,6 +11,7 @@ from rich.console import Console
 
 from tierup.cli.exits import EXIT_FINDINGS, UsageError, console, examples
 from tierup.cli.project import Stack, load_plan
+from tierup.cli.tables import print_line
 from tierup.io.files import MOST_OF_A_DOCUMENT, UnreadableFile, read_text
 from tierup.tuning.results import Results, read
 from tierup.tuning.tune import Incomparable, Tuning
@@ -71,7 +72,7 @@ def _plain(tuning: Tuning) -> dict[str, object]:
 
 def _page(tuning: Tuning, out: Console) -> None:
     def line(text: str) -> None:
-        out.print(text, highlight=False, markup=False, soft_wrap=True)
+        print_line(text, out)
 
     for text in tuning.compared:
         line(text)

@@ -60,7 +60,7 @@ def resolve_gateway(
         read_timeout_seconds=round_up(longest * turns + 30, 30),
         service_type=service_type,
         source_ranges=tuple(section.source_ranges) if section.source_ranges is not None else (),
-        namespaces=tuple(section.namespaces) if section.namespaces is not None else (),
+        namespaces=tuple(dict.fromkeys(section.namespaces)) if section.namespaces is not None else (),
         classes=_classes(classes, choose),
         keys=_keys(section.keys, tuple(classes), slots + queue, choose),
         aliases=dict(section.aliases) if section.aliases is not None else {},
