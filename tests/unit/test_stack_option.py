@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command import Command, commands, make_project
+from command import Command, Result, commands, make_project
 
 from tierup.cli.project import shown_path, stack_name
 
@@ -36,6 +36,11 @@ def tierup(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], 
     return Command(monkeypatch, capsys)
 
 
+def problems(result: Result) -> list[str]:
+    """Standard error without the objects that `render` leaves out."""
+    return [line for line in result.err.splitlines() if not line.startswith("left out: ")]
+
+
 def test_no_command_that_takes_a_stack_is_left_out() -> None:
     found = {
         " ".join(words)
@@ -49,7 +54,7 @@ def test_no_command_that_takes_a_stack_is_left_out() -> None:
 @pytest.mark.parametrize("words", PLAIN)
 def test_a_path_says_what_the_name_says(tierup: Command, words: tuple[str, ...]) -> None:
     named = tierup(*words, "--stack", "team")
-    assert (named.code, named.err) == (0, "")
+    assert (named.code, problems(named)) == (0, [])
     for path in ("Pulumi.team.yaml", "./Pulumi.team.yaml", str(Path.cwd() / "Pulumi.team.yaml")):
         assert tierup(*words, "-s", path) == named
 
@@ -61,7 +66,7 @@ def test_a_file_outside_of_the_project_is_read_too(
     file = tmp_path_factory.mktemp("elsewhere") / "mine.yaml"
     file.write_text(BASE)
     ended = tierup(*words, "-s", str(file))
-    assert (ended.code, ended.err) == (0, "")
+    assert (ended.code, problems(ended)) == (0, [])
     assert "mine" in ended.out or words == ("policy",), "which names no stack"
 
 
@@ -92,7 +97,7 @@ def test_a_path_is_shown_from_the_project_s_folder(tierup: Command, tmp_path: Pa
 @pytest.mark.parametrize("words", PLAIN)
 def test_a_plan_is_made_before_its_secrets_exist(tierup: Command, words: tuple[str, ...]) -> None:
     ended = tierup(*words, "--stack", "bare")
-    assert (ended.code, ended.err) == (0, "")
+    assert (ended.code, problems(ended)) == (0, [])
 
 
 def test_missing_secrets_are_warnings_of_a_plan_with_the_command_that_sets_them(tierup: Command) -> None:

@@ -160,7 +160,7 @@ class Finding:
         for name in ("path", "problem", "fix", "got", "allowed", "accepted"):
             text = getattr(self, name)
             if text is not None:
-                object.__setattr__(self, name, on_one_line(text))
+                object.__setattr__(self, name, on_one_line(redacted(text)))  # an escape would hide a secret
 
     @property
     def what(self) -> str:
