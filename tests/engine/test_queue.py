@@ -73,9 +73,12 @@ def test_every_request_of_a_burst_is_served_or_refused_and_counted(small: Served
     def send(number: int) -> str:
         return first_of(small.server.chat(f"{number}", headers_only=True, stream=True, **ENDLESS))
 
-    with ThreadPoolExecutor(48) as clients:
-        ends = Counter(clients.map(send, range(48)))
-    refused = ends["refused"] + ends["refused inside"]
+    ends = Counter[str]()
+    for _ in range(20):  # on a busy machine the clients may come one after the other
+        with ThreadPoolExecutor(48) as clients:
+            ends.update(clients.map(send, range(48)))
+        if refused := ends["refused"] + ends["refused inside"]:
+            break
     assert refused > 0
     assert ends["token"] >= 12
     assert small.server.counts(REFUSED) == before + refused
