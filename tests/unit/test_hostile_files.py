@@ -17,7 +17,7 @@ from tierup.io.files import MIB, MOST_OF_A_STACK_FILE, UnreadableFile, Unwritabl
 
 ROOT = Path(__file__).parents[2]
 STANDARD = ROOT / "stacks/Pulumi.standard.yaml"
-ENDS = 20  # seconds; each takes about one
+ENDS = 120  # seconds; each takes about one, on a machine that does nothing else
 BOMB = "a: &a [1,1,1,1,1,1,1,1,1]\n" + "".join(
     f"{now}: &{now} [{','.join([f'*{before}'] * 9)}]\n"
     for before, now in zip("abcdefgh", "bcdefghi", strict=True)
