@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -43,11 +44,21 @@ def differences(wanted: Any, live: Any, path: str = "") -> list[str]:
 EVERYTHING = ("--include", "secrets", "--include", "nodes")
 
 
-def rendered(tier: Tier, *options: str) -> list[dict[str, Any]]:
-    """What the command prints, as a user runs it."""
+def run_render(tier: Tier, *options: str) -> subprocess.CompletedProcess[str]:
+    """The command as a user runs it."""
     command = [str(Path(sys.prefix) / "bin" / "tierup"), "render", "--stack", tier.project.stack, *options]
-    done = subprocess.run(command, cwd=tier.project.source, text=True, capture_output=True, check=True)
-    return list(yaml.safe_load_all(done.stdout))
+    return subprocess.run(command, cwd=tier.project.source, text=True, capture_output=True, check=True)
+
+
+def rendered(tier: Tier, *options: str) -> list[dict[str, Any]]:
+    """The objects that the command prints."""
+    return list(yaml.safe_load_all(run_render(tier, *options).stdout))
+
+
+def label_commands(printed: str) -> dict[str, list[str]]:
+    """Arguments of the `kubectl label node` command that the command prints for each node left out, by node."""
+    lines = [line.partition(" - kubectl ") for line in printed.splitlines() if "left out: node " in line]
+    return {what.split()[-1]: shlex.split(command) for what, _, command in lines}
 
 
 @pytest.mark.parametrize("stack", ["entry", "standard", "premium"])
@@ -80,14 +91,18 @@ def labels_of_nodes(tier: Tier) -> dict[str, dict[str, str]]:
 
 
 def test_rendered_objects_come_up_with_kubectl_too(tier_of: Callable[..., Tier]) -> None:
-    """As the command's own example says; the nodes that exist are not touched, spares that do not exist not made."""
+    """The file alone touches no node; with the label commands that the command prints, every pod is ready."""
     tier = tier_of("standard", lambda text: text + SECRET)
     tier.prepare()
     before = labels_of_nodes(tier)
-    text = yaml.safe_dump_all(rendered(tier))
-    tier.kubectl("apply", "--server-side", "-f", "-", stdin=text)
+    done = run_render(tier)
+    tier.kubectl("apply", "--server-side", "-f", "-", stdin=done.stdout)
     assert labels_of_nodes(tier) == before
     assert tier.objects("v1", "Secret") == []
+    commands = label_commands(done.stderr)
+    assert set(commands) == {*tier.plan.nodes.in_service, *tier.plan.nodes.standby}
+    for name in set(commands) & set(before):
+        tier.kubectl(*commands[name])
     for deployment in tier.objects("apps/v1", "Deployment"):
         name = deployment["metadata"]["name"]
         tier.kubectl("rollout", "status", "--timeout=300s", "-n", tier.plan.namespace, f"deployment/{name}")

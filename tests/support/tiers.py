@@ -110,14 +110,18 @@ class Tier:
 
     def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
         """Run kubectl as the cluster's administrator."""
-        done = subprocess.run(
-            [str(toolchain_dir() / "kubectl"), "--kubeconfig", str(self.cluster.kubeconfig), *arguments],
-            input=stdin,
-            env={**os.environ, "KUBECONFIG": ""},
-            text=True,
-            capture_output=True,
-            check=True,
-        )
+        try:
+            done = subprocess.run(
+                [str(toolchain_dir() / "kubectl"), "--kubeconfig", str(self.cluster.kubeconfig), *arguments],
+                input=stdin,
+                env={**os.environ, "KUBECONFIG": ""},
+                text=True,
+                capture_output=True,
+                check=True,
+            )
+        except subprocess.CalledProcessError as error:
+            error.add_note(f"{error.stdout}{error.stderr}")
+            raise
         return done.stdout
 
     def objects(self, api_version: str, kind: str, namespaced: bool = True) -> list[dict[str, Any]]:
