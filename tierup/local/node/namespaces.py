@@ -71,7 +71,9 @@ def create(folder: Path, link: str, network: str, mounts: Mapping[str, Path]) ->
     Raises OSError with the reason if one cannot be made.
     """
     data = folder / "node"
-    if folder.is_relative_to("/var/lib"):  # the node sees it through an overlay, which its components may not share
+    if folder.is_relative_to(
+        "/var/lib"
+    ):  # the node sees it through an overlay, which its components may not share
         raise OSError(f"{folder} is below /var/lib - set XDG_STATE_HOME to another folder")
     all_mounts = {f"/proc/sys/{file}": data / "sysctl" / file for file in SYSCTLS} | dict(mounts)
     for file, value in SYSCTLS.items():

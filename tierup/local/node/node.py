@@ -19,6 +19,10 @@ from tierup.local.toolchain import ToolMissing, tool, toolchain_dir
 
 COMPONENTS = ("containerd", "kubelet", "kube-proxy")  # in starting order
 TOOLS = (*COMPONENTS, "runc", "ctr", "nft", "busybox")
+FOOTPRINT = (
+    "processes, control groups and an interface named tierup…, and its own namespaces, which hold all mounts, "
+    "rules and other interfaces"
+)
 _RECORD = "node.json"
 # Unlike the cluster's own files, those of containers must be readable by the users in them.
 _IN_GROUP = 'umask 022 && echo $$ >"$0" && exec "$@"'
