@@ -23,9 +23,7 @@ def up(
     stack: Stack,
     node: Annotated[
         NodeKind,
-        typer.Option(
-            help="Whether pods are only scheduled (simulated), or the first server runs them on this machine (real, needs root)"
-        ),
+        typer.Option(help="`simulated`: pods are only scheduled. `real`: this machine runs them, as root"),
     ] = NodeKind.SIMULATED,
 ) -> None:
     """Start a cluster with the stack's servers, run `pulumi up` on a copy of the project, and print the tier.
