@@ -11,6 +11,7 @@ from tierup.local.toolchain import tool, toolchain_dir
 POD_NETWORK = "10.244.0.0/16"
 DNS_ADDRESS = "10.96.0.10"
 SANDBOX_IMAGE = "tierup.local/busybox:1"  # the container that holds a pod's namespaces
+DNS_IMAGE = "tierup.local/coredns:1"
 _EVICTION = {"memory.available": "100Mi", "nodefs.available": "5%", "nodefs.inodesFree": "2%"}
 
 

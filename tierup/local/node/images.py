@@ -13,7 +13,7 @@ from typing import Any
 
 from tierup.local.machine.processes import log_text
 from tierup.local.node import namespaces
-from tierup.local.node.config import SANDBOX_IMAGE, NodePlaces
+from tierup.local.node.config import DNS_IMAGE, SANDBOX_IMAGE, NodePlaces
 from tierup.local.toolchain import tool
 
 _START_TIMEOUT_S = 60.0
@@ -54,6 +54,11 @@ def busybox() -> Image:
     return Image(SANDBOX_IMAGE, files, links, ("/bin/busybox", "sleep", "2147483647"))
 
 
+def coredns() -> Image:
+    """The cluster's DNS server, alone."""
+    return Image(DNS_IMAGE, {"bin/coredns": tool("coredns").read_bytes()}, command=("/bin/coredns",))
+
+
 def archive(image: Image) -> bytes:
     """The image as an OCI archive; the same input gives the same bytes."""
     layer = _tar(image.files, image.links)
@@ -91,10 +96,11 @@ def import_images(folder: Path, places: NodePlaces) -> None:
         if time.monotonic() > deadline:
             raise OSError(f"containerd does not respond: {log_text(folder, 'containerd')[-2000:]}")
         time.sleep(0.05)
-    data = archive(busybox())
-    result = subprocess.run([*ctr, "images", "import", "-"], input=data, capture_output=True, check=False)
-    if result.returncode:
-        raise OSError(f"containerd refuses {SANDBOX_IMAGE}: {result.stderr.decode().strip()}")
+    for image in (busybox(), coredns()):
+        data = archive(image)
+        result = subprocess.run([*ctr, "images", "import", "-"], input=data, capture_output=True, check=False)
+        if result.returncode:
+            raise OSError(f"containerd refuses {image.name}: {result.stderr.decode().strip()}")
 
 
 def _tar(files: Mapping[str, bytes], links: Mapping[str, str]) -> bytes:

@@ -18,7 +18,7 @@ from tierup.local.node.images import import_images
 from tierup.local.toolchain import ToolMissing, tool, toolchain_dir
 
 COMPONENTS = ("containerd", "kubelet", "kube-proxy")  # in starting order
-TOOLS = (*COMPONENTS, "runc", "ctr", "nft", "busybox")
+TOOLS = (*COMPONENTS, "runc", "ctr", "nft", "busybox", "coredns")
 FOOTPRINT = (
     "processes, control groups and an interface named tierup…, and its own namespaces, which hold all mounts, "
     "rules and other interfaces"
