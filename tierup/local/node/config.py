@@ -49,6 +49,11 @@ def commands(places: NodePlaces) -> dict[str, list[str]]:
     """The command line of each component, in starting order."""
     data = places.data
     return {
+        "network-policy-enforcer": [
+            str(tool("network-policy-enforcer")),
+            f"--kubeconfig={places.folder}/pki/network-policy-enforcer.kubeconfig",
+            f"--node={places.name}",
+        ],
         "containerd": [str(tool("containerd")), "--config", f"{data}/containerd.toml", "--log-level", "warn"],
         "kubelet": [
             str(tool("kubelet")),

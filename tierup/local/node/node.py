@@ -17,7 +17,8 @@ from tierup.local.node.config import NodePlaces, commands, search_path, write_fi
 from tierup.local.node.images import import_images
 from tierup.local.toolchain import ToolMissing, tool, toolchain_dir
 
-COMPONENTS = ("containerd", "kubelet", "kube-proxy")  # in starting order
+# In starting order: no pod runs before the enforcer has its rule.
+COMPONENTS = ("network-policy-enforcer", "containerd", "kubelet", "kube-proxy")
 TOOLS = (*COMPONENTS, "runc", "ctr", "nft", "busybox", "coredns")
 FOOTPRINT = (
     "processes, control groups and an interface named tierup…, and its own namespaces, which hold all mounts, "
