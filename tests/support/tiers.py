@@ -86,7 +86,7 @@ class Tier:
 
     def prepare(self) -> None:
         """Provide the stack file's servers and write the scratch project, as `tierup local up` does."""
-        provide(self.cluster, self.plan)
+        provide(self.cluster, self.plan, print)
         self.project.prepare()
 
     def up(self, *arguments: str) -> str:

@@ -46,7 +46,7 @@ def up(
     cluster = Cluster.up(name, echo=typer.echo, real_node=server)
     project = LocalProject(project_folder(), name, cluster, stack_source=stack_file(stack))
     project.clear_dead_lock(typer.echo)
-    provide(cluster, plan)
+    provide(cluster, plan, typer.echo)
     simulated = [
         n for n in (*plan.nodes.in_service, *plan.nodes.standby) if server is None or n != server.name
     ]

@@ -7,8 +7,9 @@ file, so that the tier's own objects fit it unchanged; there is no GPU behind th
 from tierup.local.cluster.api import Api
 from tierup.local.cluster.cluster import Cluster
 from tierup.local.cluster.fake_nodes import FakeNode, apply_nodes, ensure_volumes, gpu_labels
-from tierup.local.cluster.folders import LocalClusterError
+from tierup.local.cluster.folders import Echo, LocalClusterError
 from tierup.local.cluster.model_files import place_tiny_models
+from tierup.local.images import for_plan
 from tierup.local.node import Claims, NodeSpec
 from tierup.manifests.model_cache import NODE_FOLDER
 from tierup.plan.model import Plan
@@ -46,14 +47,18 @@ def real_server(plan: Plan) -> NodeSpec:
     return NodeSpec(server.name, Claims(server.cpu, server.memory_gib), (NODE_FOLDER,))
 
 
-def provide(cluster: Cluster, plan: Plan) -> None:
-    """Register the plan's servers, and ensure that there are free volumes and, on a real one, the models' files."""
+def provide(cluster: Cluster, plan: Plan, echo: Echo) -> None:
+    """Register the plan's servers and ensure that there are free volumes; a real one gets images and models' files.
+
+    Raises LocalClusterError, or another TierError, if this machine cannot make what a real server needs.
+    """
     servers = fake_servers(plan)
     if cluster.node is None:
         apply_nodes(cluster.api, servers)
         ensure_volumes(cluster.api)
         return
     place_tiny_models(cluster.node, plan)
+    cluster.node.import_images(for_plan(plan, echo), echo)
     claim_gpus(cluster.api, servers[0])
     apply_nodes(cluster.api, servers[1:])
 
