@@ -13,6 +13,7 @@ from tierup.local.images import for_plan
 from tierup.local.node import Claims, NodeSpec
 from tierup.manifests.model_cache import NODE_FOLDER
 from tierup.plan.model import Plan
+from tierup.stack.sections import CacheKind
 
 
 def fake_servers(plan: Plan) -> list[FakeNode]:
@@ -35,14 +36,21 @@ def fake_servers(plan: Plan) -> list[FakeNode]:
 def real_server(plan: Plan) -> NodeSpec:
     """The plan's one server as a real node.
 
-    Raises LocalClusterError if pods of the plan may run on several: only one can be real, and a simulated one would
-    report pods as ready that do not exist.
+    Raises LocalClusterError with what of the plan one real node cannot stand for.
     """
-    if len(plan.nodes.schedulable) > 1:
-        raise LocalClusterError(
-            f"a real node stands for one server, and pods of this stack run on {len(plan.nodes.schedulable)} - "
-            "lower nodes.count and have no warm spares, or leave out `--node real`"
+    problems = []
+    if len(plan.nodes.schedulable) > 1:  # a simulated one would report pods as ready that do not exist
+        problems.append(
+            f"nodes: pods of this stack run on {len(plan.nodes.schedulable)} servers, and only one can be real - "
+            "set count: 1 and have no warm spares"
         )
+    problems += [
+        f"models[{number}].cache.kind: {model.cache_kind} - a real node holds its files only with `node`"
+        for number, model in enumerate(plan.models)
+        if model.cache_kind is not CacheKind.NODE
+    ]
+    if problems:
+        raise LocalClusterError("\n".join([*problems, "or leave out `--node real`"]))
     server = fake_servers(plan)[0]
     return NodeSpec(server.name, Claims(server.cpu, server.memory_gib), (NODE_FOLDER,))
 
