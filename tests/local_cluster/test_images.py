@@ -5,10 +5,12 @@ import json
 import pytest
 from polling import until
 from tier_pods import TierPods
+from tierup.local.dev.tiny_model import make_tiny_model
 
 from tierup.local.cluster.cluster import Cluster
 from tierup.local.dev.plan import dev_plan
 from tierup.local.images import LocalImage, canonical, for_plan
+from tierup.manifests.model_server import workload_name
 from tierup.plan.model import Plan
 from tierup.templates import ROOT
 
@@ -57,6 +59,41 @@ def test_prometheus_is_ready_with_its_rendered_configuration(tier: TierPods) -> 
     answer = tier.run("prometheus", "wget", "-qO-", "http://127.0.0.1:9090/api/v1/rules").stdout
     assert json.loads(answer)["data"]["groups"]
     tier.remove("prometheus")
+
+
+def test_vllm_answers_on_the_cpu_with_its_rendered_arguments(
+    tier: TierPods, plan: Plan, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    (model,) = plan.models
+    models = tmp_path_factory.mktemp("models")
+    files = models / model.path
+    files.parent.mkdir(parents=True)
+    make_tiny_model(files, layers=4, hidden=128, q_heads=4, kv_heads=2)
+    (files / ".complete").touch()
+    for folder in (models, *(path for path in models.rglob("*") if path.is_dir())):
+        folder.chmod(0o755)
+    workload = workload_name(model)
+    spec = tier.start(workload, {"models": {"hostPath": {"path": str(models), "type": "Directory"}}})
+    took = until(lambda: tier.ready(workload), "vLLM", 300)
+    print(f"vLLM ready after {took:.0f} s")
+    container = spec["containers"][0]["name"]
+    assert user_and_root(tier, workload, container) == (spec["securityContext"]["runAsUser"], 1)
+    log = tier.kubectl("logs", workload).stdout
+    assert "vllm: local stand-in for the build for GPUs" in log
+    assert "vllm: without --tensor-parallel-size 1: it is for GPUs" in log
+    body = json.dumps({"model": model.name, "prompt": "hello", "max_tokens": 4, "ignore_eos": True})
+    ask = [
+        *("wget", "-qO-", "--header", "Content-Type: application/json", "--post-data", body),
+        "http://127.0.0.1:8000/v1/completions",
+    ]
+    answer = json.loads(tier.run(workload, *ask, container=container).stdout)
+    assert answer["usage"]["completion_tokens"] == 4
+    fetch = "import huggingface_hub, fcntl, threading"  # what fetch_model.py uses
+    assert tier.run(workload, "python3", "-c", fetch, container=container).returncode == 0
+    refused = tier.run(workload, "vllm", "serve", "/m", "--no-such-option", check=False, container=container)
+    assert refused.returncode == 2
+    assert "--no-such-option: not known how to run this on a CPU" in refused.stderr
+    tier.remove(workload)
 
 
 def test_an_image_says_what_it_stands_in_for(images: dict[str, LocalImage], plan: Plan) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tierup.findings.model import TierError
+from tierup.local.images import vllm
 from tierup.local.images.base import SEARCH_PATH, base
 from tierup.local.images.nginx import knows_http2_directive, nginx
 from tierup.local.images.oci import LocalImage
@@ -40,6 +41,12 @@ _PROMETHEUS = _Recipe(
     "Prometheus of the toolchain",
     {"User": _NOBODY, "Entrypoint": ["/bin/prometheus"]},
 )
+_VLLM = _Recipe(
+    "vllm",
+    (base, python, vllm.packages, vllm.command),
+    "vLLM's CPU build, which has random weights",
+    {"User": "2000:2000", "Entrypoint": ["vllm", "serve"]},
+)
 
 
 def for_plan(plan: Plan, echo: Echo) -> list[LocalImage]:
@@ -56,6 +63,7 @@ def for_plan(plan: Plan, echo: Echo) -> list[LocalImage]:
         plan.images.reloader: _RELOADER,
         plan.images.prometheus: _PROMETHEUS,
     }
+    images |= {plan.images.serving(model.engine, model.variant.format): _VLLM for model in plan.models}
     return [_image(canonical(name), recipe, echo) for name, recipe in images.items()]
 
 
