@@ -5,7 +5,7 @@ import json
 import pytest
 from polling import until
 from tier_pods import TierPods
-from tierup.local.dev.tiny_model import make_tiny_model
+from tierup.local.tiny_model import make_tiny_model
 
 from tierup.local.cluster.cluster import Cluster
 from tierup.local.dev.plan import dev_plan
