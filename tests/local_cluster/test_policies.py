@@ -11,7 +11,11 @@ from polling import until
 from tierup.local.cluster.cluster import Cluster
 
 POLICY = "networking.k8s.io/v1"
-TWO_PORTS = ("sh", "-c", "echo hello >/tmp/index.html && httpd -p 9090 -h /tmp && exec httpd -f -p 8080 -h /tmp")
+TWO_PORTS = (
+    "sh",
+    "-c",
+    "echo hello >/tmp/index.html && httpd -p 9090 -h /tmp && exec httpd -f -p 8080 -h /tmp",
+)
 PROBE = {"httpGet": {"path": "/", "port": 8080}, "periodSeconds": 1, "failureThreshold": 1}
 OPEN = [("gateway", "model", 8080)]
 SHUT = [

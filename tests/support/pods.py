@@ -27,8 +27,11 @@ class Pods:
         command = [str(tool("kubectl")), *options, *arguments]
         return subprocess.run(command, capture_output=True, text=True, timeout=120, check=check)
 
-    def create(self, name: str, command: Sequence[str], **container: Any) -> None:
-        """Create a pod that `restricted` Pod Security accepts; its label `app` is its name."""
+    def create(self, name: str, command: Sequence[str], *, claim: str = "", **container: Any) -> None:
+        """Create a pod that `restricted` Pod Security accepts; its label `app` is its name.
+
+        The volume of `claim` is at /data, for the group 2000.
+        """
         security = {
             "allowPrivilegeEscalation": False,
             "readOnlyRootFilesystem": True,
@@ -36,7 +39,7 @@ class Pods:
             "capabilities": {"drop": ["ALL"]},
             "seccompProfile": {"type": "RuntimeDefault"},
         }
-        main = {
+        main: dict[str, Any] = {
             "name": "main",
             "image": SANDBOX_IMAGE,
             "imagePullPolicy": "Never",
@@ -45,11 +48,15 @@ class Pods:
             "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],
             **container,
         }
-        spec = {
+        spec: dict[str, Any] = {
             "containers": [main],
             "volumes": [{"name": "tmp", "emptyDir": {}}],
             "terminationGracePeriodSeconds": 1,
         }
+        if claim:
+            main["volumeMounts"].append({"name": "data", "mountPath": "/data"})
+            spec["volumes"].append({"name": "data", "persistentVolumeClaim": {"claimName": claim}})
+            spec["securityContext"] = {"fsGroup": 2000}
         metadata = {"name": name, "namespace": self.namespace, "labels": {"app": name}}
         self.cluster.api.create({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
 

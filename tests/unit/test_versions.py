@@ -60,6 +60,7 @@ def go_modules() -> Iterator[tuple[str, str]]:
         "actionlint": "github.com/rhysd/actionlint",
         "coredns": "github.com/coredns/coredns",
         "network-policy-enforcer": "sigs.k8s.io/kube-network-policies",
+        "volume-provisioner": "sigs.k8s.io/sig-storage-lib-external-provisioner/v13",
     }.items():
         yield name, f"{module} v{PINNED.tools[name]}"
     # As a Go module, Prometheus 3.8.0 is v0.308.0.

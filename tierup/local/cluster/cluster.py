@@ -31,6 +31,7 @@ from tierup.local.cluster.folders import (
     remove_cluster,
     state_root,
 )
+from tierup.local.cluster.storage_classes import made_on_demand
 from tierup.local.machine import processes
 from tierup.local.machine.logs import root_cause
 from tierup.local.machine.ports import free_port
@@ -203,7 +204,7 @@ class Cluster:
         for component in COMPONENTS[2:]:
             cluster._start(component)
         if node is not None:
-            cluster.api.apply(*node_roles())
+            cluster.api.apply(*node_roles(), *made_on_demand())
             cluster._start_node(node)
             cluster.api.apply(*dns_objects(node.record.name))  # a pod that waits for a node is late
         # The controllers work once the default namespace has its service account, which pods need.

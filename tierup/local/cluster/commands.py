@@ -24,6 +24,7 @@ _USERS = {
 _NODE_USERS = {
     "kube-proxy": "system:kube-proxy",
     "network-policy-enforcer": "tierup:network-policy-enforcer",
+    "volume-provisioner": "tierup:volume-provisioner",
 }
 _SERVICE_NETWORK = "10.96.0.0/16"
 SERVICE_ADDRESS = "10.96.0.1"  # of the `kubernetes` Service: the first of the network

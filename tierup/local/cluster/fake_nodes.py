@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tierup.local.cluster.api import WAIT_TIMEOUT_S, Api, Object
+from tierup.local.cluster.storage_classes import access_modes, made_in_advance
 
 KWOK_ANNOTATION = "kwok.x-k8s.io/node"
 GPU_TAINT: Mapping[str, str] = {"key": "nvidia.com/gpu", "value": "present", "effect": "NoSchedule"}
@@ -21,11 +22,6 @@ EVICTION_MEMORY_MIB = 100  # kubelet's evictionHard memory.available default
 EVICTION_DISK_SHARE = 0.10  # kubelet's evictionHard nodefs.available default
 # TEST-NET-1 (RFC 5737): no machine has this address.
 _NFS_SERVER = "192.0.2.1"
-_STORAGE_CLASSES = {
-    # Access modes and binding mode: a network export is bound when claimed, a block device when its pod is scheduled.
-    "shared": (["ReadWriteMany", "ReadOnlyMany", "ReadWriteOnce"], "Immediate"),
-    "standard": (["ReadWriteOnce"], "WaitForFirstConsumer"),
-}
 
 
 @dataclass(frozen=True)
@@ -124,25 +120,13 @@ def ensure_volumes(
     taken = {volume["metadata"]["name"] for volume in pool}
     volumes = []
     for storage_class, count in (("shared", shared), ("standard", standard)):
-        api.apply(_storage_class(storage_class))
+        api.apply(made_in_advance(storage_class))
         free = sum(_is_free(v) for v in pool if v["spec"]["storageClassName"] == storage_class)
         numbers = (i for i in range(len(pool) + count + 1) if f"fake-{storage_class}-{i}" not in taken)
         volumes += [_volume(storage_class, next(numbers), size) for _ in range(count - free)]
     api.apply(*volumes)
     for volume in volumes:
         api.wait("v1", "PersistentVolume", volume["metadata"]["name"], until=_has_phase, timeout=timeout)
-
-
-def _storage_class(name: str) -> dict[str, Any]:
-    default = {"storageclass.kubernetes.io/is-default-class": "true"} if name == "standard" else {}
-    return {
-        "apiVersion": "storage.k8s.io/v1",
-        "kind": "StorageClass",
-        "metadata": {"name": name, "annotations": default},
-        "provisioner": "kubernetes.io/no-provisioner",
-        "volumeBindingMode": _STORAGE_CLASSES[name][1],
-        "reclaimPolicy": "Retain",
-    }
 
 
 def _volume(storage_class: str, number: int, size: str) -> dict[str, Any]:
@@ -154,7 +138,7 @@ def _volume(storage_class: str, number: int, size: str) -> dict[str, Any]:
         "spec": {
             "storageClassName": storage_class,
             "capacity": {"storage": size},
-            "accessModes": _STORAGE_CLASSES[storage_class][0],
+            "accessModes": access_modes(storage_class),
             "persistentVolumeReclaimPolicy": "Retain",
             "nfs": {"server": _NFS_SERVER, "path": f"/fake/{name}"},
         },

@@ -78,7 +78,9 @@ def busybox(name: str) -> LocalImage:
 def coredns(name: str) -> LocalImage:
     """The DNS server of a cluster, alone in its image."""
     config = {"User": _NOBODY, "Entrypoint": ["/bin/coredns"]}
-    return _image(name, _Recipe("coredns", (coredns_layer,), "CoreDNS of the toolchain", config), lambda _: None)
+    return _image(
+        name, _Recipe("coredns", (coredns_layer,), "CoreDNS of the toolchain", config), lambda _: None
+    )
 
 
 def canonical(name: str) -> str:

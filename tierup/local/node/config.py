@@ -12,6 +12,7 @@ POD_NETWORK = "10.244.0.0/16"
 DNS_ADDRESS = "10.96.0.10"
 SANDBOX_IMAGE = "tierup.local/busybox:1"  # the container that holds a pod's namespaces
 DNS_IMAGE = "tierup.local/coredns:1"
+PROVISIONER = "tierup.local/volumes"  # as storage classes name it
 _EVICTION = {"memory.available": "100Mi", "nodefs.available": "5%", "nodefs.inodesFree": "2%"}
 
 
@@ -28,6 +29,11 @@ class NodePlaces:
     @property
     def data(self) -> Path:
         return self.folder / "node"
+
+    @property
+    def volumes(self) -> Path:
+        """A folder for each volume of the cluster."""
+        return self.data / "volumes"
 
     @property
     def socket(self) -> Path:
@@ -53,6 +59,12 @@ def commands(places: NodePlaces) -> dict[str, list[str]]:
             str(tool("network-policy-enforcer")),
             f"--kubeconfig={places.folder}/pki/network-policy-enforcer.kubeconfig",
             f"--node={places.name}",
+        ],
+        "volume-provisioner": [
+            str(tool("volume-provisioner")),
+            f"--kubeconfig={places.folder}/pki/volume-provisioner.kubeconfig",
+            f"--folder={places.volumes}",
+            f"--name={PROVISIONER}",
         ],
         "containerd": [str(tool("containerd")), "--config", f"{data}/containerd.toml", "--log-level", "warn"],
         "kubelet": [

@@ -20,7 +20,7 @@ from tierup.local.node.images import import_into, wait_for_containerd
 from tierup.local.toolchain import ToolMissing, tool, toolchain_dir
 
 # In starting order: no pod runs before the enforcer has its rule.
-COMPONENTS = ("network-policy-enforcer", "containerd", "kubelet", "kube-proxy")
+COMPONENTS = ("network-policy-enforcer", "volume-provisioner", "containerd", "kubelet", "kube-proxy")
 TOOLS = (*COMPONENTS, "runc", "ctr", "nft", "busybox", "coredns")
 FOOTPRINT = (
     "processes, control groups and an interface named tierup…, and its own namespaces, which hold all mounts, "
