@@ -14,6 +14,7 @@ from typing import Any
 from polling import until
 from tiers import ROOT, Tier
 
+from tierup.local.node import cgroups
 from tierup.manifests.common import GATEWAY_PORT
 
 LOAD = ROOT / "tests" / "support" / "chat_load.py"
@@ -93,16 +94,40 @@ class ServedTier(Tier):
                 f"--timeout={ROLLOUT_SECONDS:.0f}s",
             )
 
+    def processes(self, pod: dict[str, Any], container: str) -> set[int]:
+        """Pids, on this machine, of a pod's container."""
+        status = self._container(pod, container)
+        identifier = status["containerID"].rpartition("/")[2]
+        assert self.cluster.node is not None
+        found = set()
+        for hierarchy in cgroups.hierarchies():
+            for folder in (hierarchy / self.cluster.node.record.cgroup).rglob(f"*{identifier}*"):
+                found |= set(map(int, (folder / "cgroup.procs").read_text().split()))
+        assert found, f"no process of {container}"
+        return found
+
+    def restarts(self, pod: dict[str, Any], container: str) -> int:
+        """How often a container of a pod was restarted."""
+        count: int = self._container(pod, container)["restartCount"]
+        return count
+
+    def _container(self, pod: dict[str, Any], container: str) -> dict[str, Any]:
+        now = self.cluster.api.get("v1", "Pod", pod["metadata"]["name"], self.plan.namespace)
+        assert now is not None
+        (status,) = (item for item in now["status"]["containerStatuses"] if item["name"] == container)
+        return dict(status)
+
     def in_network(self, *command: str) -> list[str]:
         """The command, run in the node's network, where Services have their addresses."""
         assert self.cluster.node is not None
         return [*self.cluster.node.network(), *command]
 
     @contextlib.contextmanager
-    def load(self, *, caller: str = "web", clients: int = 2, tokens: int = 30) -> Iterator[Load]:
+    def load(self, *, key: str | None = None, clients: int = 2, tokens: int = 30) -> Iterator[Load]:
         """Send chats to the gateway's Service during the block; the result is complete after it."""
+        key = key if key is not None else self.key("web")
         command = self.in_network(
-            *(sys.executable, str(LOAD), self.gateway, self.model, "--key", self.key(caller)),
+            *(sys.executable, str(LOAD), self.gateway, self.model, "--key", key),
             *("--clients", str(clients), "--tokens", str(tokens)),
         )
         load = Load()
