@@ -5,11 +5,11 @@ import json
 import pytest
 from polling import until
 from tier_pods import TierPods
-from tierup.local.tiny_model import make_tiny_model
 
 from tierup.local.cluster.cluster import Cluster
 from tierup.local.dev.plan import dev_plan
 from tierup.local.images import LocalImage, canonical, for_plan
+from tierup.local.tiny_model import make_tiny_model
 from tierup.manifests.model_server import workload_name
 from tierup.plan.model import Plan
 from tierup.templates import ROOT

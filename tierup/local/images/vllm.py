@@ -49,7 +49,9 @@ def command() -> Layer:
     lscpu = shutil.which("lscpu")
     if lscpu is None:
         raise ToolMissing("lscpu, which vLLM runs on a CPU, is not on PATH - sudo apt-get install util-linux")
-    script = f"#!/{VENV}/bin/python3\nimport sys\nfrom {vllm_on_cpu.__name__} import main\nmain(sys.argv[1:])\n"
+    script = (
+        f"#!/{VENV}/bin/python3\nimport sys\nfrom {vllm_on_cpu.__name__} import main\nmain(sys.argv[1:])\n"
+    )
     sources = vllm_on_cpu.image_files()
     files: dict[str, Path | bytes | Link | Folder] = {
         **{f"{SITE_PACKAGES}/{path}": source for path, source in sources.items()},
