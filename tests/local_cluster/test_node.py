@@ -3,12 +3,13 @@
 import contextlib
 import os
 import signal
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 import pytest
-from pods import NAMESPACE, WEB, Pods
+from pods import NAMESPACE, WEB, Pods, claim
 from polling import until
 
 from tierup.local.cluster.cluster import Cluster, LocalClusterError, down, status
@@ -16,6 +17,7 @@ from tierup.local.machine import processes
 from tierup.local.node import COMPONENTS, Node, NodeSpec, cgroups
 from tierup.local.node.namespaces import HOLDER, SYSCTLS
 from tierup.local.node.node import Record
+from tierup.local.toolchain import tool, toolchain_dir
 
 
 @dataclass(frozen=True)
@@ -50,8 +52,15 @@ class Traces:
         return found
 
 
-def kernel_settings() -> list[str]:
-    return [Path("/proc/sys", name).read_text() for name in SYSCTLS]
+def machine_state() -> dict[str, str]:
+    """What a node must not change for all of this machine: settings, rules of the firewall, queues of packets."""
+    rules = [str(tool("nft")), "list", "ruleset"]
+    libraries = {**os.environ, "LD_LIBRARY_PATH": str(toolchain_dir())}
+    return {
+        **{name: Path("/proc/sys", name).read_text() for name in SYSCTLS},
+        "rules": subprocess.run(rules, env=libraries, capture_output=True, text=True, check=True).stdout,
+        "queues": Path("/proc/net/netfilter/nfnetlink_queue").read_text(),
+    }
 
 
 def test_a_pod_runs_without_privileges_and_its_log_can_be_read(cluster: Cluster, pods: Pods) -> None:
@@ -131,17 +140,18 @@ def test_pods_outlive_a_killed_component(cluster: Cluster, pods: Pods, component
 
 
 def test_two_clusters_run_side_by_side_and_nothing_is_left(cluster: Cluster, tmp_path: Path) -> None:
-    settings = kernel_settings()
+    before = machine_state()
     other = Cluster.up("other", root=tmp_path, real_node=NodeSpec("other-node"))
     pods = Pods(other)
-    pods.create("web", WEB)
+    other.api.create(claim("data", "ReadWriteOnce"))
+    pods.create("web", WEB, claim="data")
     pods.wait_ready("web")
     traces = Traces.of(other)
-    assert len(traces.networks) == 2
+    assert len(traces.networks) == 3, "of the node, its DNS and the pod"
     assert other.down()
     assert traces.left() == []
     assert list(tmp_path.iterdir()) == []
-    assert kernel_settings() == settings
+    assert machine_state() == before
     assert cluster.status().ready
 
 

@@ -1,24 +1,12 @@
 """A claim gets a volume that a pod of the real node writes to, and that lasts as long as the claim."""
 
-from typing import Any
-
 import pytest
-from pods import NAMESPACE, Pods
+from pods import NAMESPACE, Pods, claim
 from polling import until
 
 from tierup.local.cluster.cluster import Cluster
 
 CLAIM = "PersistentVolumeClaim"
-
-
-def claim(name: str, mode: str, storage_class: str | None) -> dict[str, Any]:
-    named = {"storageClassName": storage_class} if storage_class is not None else {}
-    return {
-        "apiVersion": "v1",
-        "kind": CLAIM,
-        "metadata": {"name": name, "namespace": NAMESPACE},
-        "spec": {"accessModes": [mode], "resources": {"requests": {"storage": "1Gi"}}, **named},
-    }
 
 
 @pytest.mark.parametrize(
@@ -50,7 +38,7 @@ def test_a_volume_outlives_its_pods_and_goes_with_its_claim(
 
 
 def test_a_claim_without_a_class_waits_for_its_pod_on_the_default_one(cluster: Cluster) -> None:
-    cluster.api.create(claim("any", "ReadWriteOnce", None))
+    cluster.api.create(claim("any", "ReadWriteOnce"))
     made = cluster.api.get("v1", CLAIM, "any", NAMESPACE)
     assert made is not None
     assert made["spec"]["storageClassName"] == "standard"

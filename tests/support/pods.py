@@ -15,6 +15,17 @@ NAMESPACE = "default"
 WEB = ("sh", "-c", "echo hello >/tmp/index.html && exec httpd -f -p 8080 -h /tmp")  # a web server
 
 
+def claim(name: str, mode: str, storage_class: str | None = None) -> dict[str, Any]:
+    """A claim of 1 GiB, on the default class if none is given."""
+    named = {"storageClassName": storage_class} if storage_class is not None else {}
+    return {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": name, "namespace": NAMESPACE},
+        "spec": {"accessModes": [mode], "resources": {"requests": {"storage": "1Gi"}}, **named},
+    }
+
+
 @dataclass(frozen=True)
 class Pods:
     """Creates pods on the cluster's real node and runs commands in them."""
