@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from pods import NAMESPACE, Pods
+from pods import NAMESPACE, WEB, Pods
 from polling import until
 
 from tierup.local.cluster.cluster import Cluster, LocalClusterError, down, status
@@ -16,8 +16,6 @@ from tierup.local.machine import processes
 from tierup.local.node import COMPONENTS, Node, NodeSpec, cgroups
 from tierup.local.node.namespaces import HOLDER, SYSCTLS
 from tierup.local.node.node import Record
-
-WEB = ("sh", "-c", "echo hello >/tmp/index.html && exec httpd -f -p 8080 -h /tmp")
 
 
 @dataclass(frozen=True)

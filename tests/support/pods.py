@@ -12,6 +12,7 @@ from tierup.local.node.config import SANDBOX_IMAGE
 from tierup.local.toolchain import tool
 
 NAMESPACE = "default"
+WEB = ("sh", "-c", "echo hello >/tmp/index.html && exec httpd -f -p 8080 -h /tmp")  # a web server
 
 
 @dataclass(frozen=True)

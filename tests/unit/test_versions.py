@@ -58,6 +58,8 @@ def go_modules() -> Iterator[tuple[str, str]]:
         "kwok": "sigs.k8s.io/kwok",
         "keda.sh_scaledobjects.yaml": "github.com/kedacore/keda/v2",
         "actionlint": "github.com/rhysd/actionlint",
+        "coredns": "github.com/coredns/coredns",
+        "network-policy-enforcer": "sigs.k8s.io/kube-network-policies",
     }.items():
         yield name, f"{module} v{PINNED.tools[name]}"
     # As a Go module, Prometheus 3.8.0 is v0.308.0.

@@ -16,11 +16,12 @@ from tierup.local.cluster.api import WAIT_TIMEOUT_S, Api
 from tierup.local.cluster.certs import write_private
 from tierup.local.cluster.commands import (
     COMPONENTS,
-    KUBELET_CLIENT_ROLE,
     KWOK_ROLE,
     command,
+    node_roles,
     write_identities,
 )
+from tierup.local.cluster.dns import dns_objects, dns_ready
 from tierup.local.cluster.folders import (
     Echo,
     LocalClusterError,
@@ -202,13 +203,16 @@ class Cluster:
         for component in COMPONENTS[2:]:
             cluster._start(component)
         if node is not None:
-            cluster.api.apply(*KUBELET_CLIENT_ROLE)
+            cluster.api.apply(*node_roles())
             cluster._start_node(node)
+            cluster.api.apply(*dns_objects(node.record.name))  # a pod that waits for a node is late
         # The controllers work once the default namespace has its service account, which pods need.
         cluster._wait(
             cluster.components,
             until=lambda: cluster.api.get("v1", "ServiceAccount", "default", "default") is not None,
         )
+        if node is not None:
+            cluster._wait(cluster.components, until=lambda: dns_ready(cluster.api))
         # Written last: a folder without it is an unfinished cluster.
         state = {"ports": cluster._ports, "token": cluster._token}
         write_private(folder / "cluster.json", json.dumps(state).encode())

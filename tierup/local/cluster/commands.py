@@ -7,6 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from tierup.local.cluster.certs import Authority, write_key_pair, write_private
 from tierup.local.node import Node
 from tierup.local.toolchain import tool
@@ -19,6 +21,10 @@ _USERS = {
     "kube-scheduler": "system:kube-scheduler",
     "kwok": "tierup:kwok",
 }
+_NODE_USERS = {
+    "kube-proxy": "system:kube-proxy",
+    "network-policy-enforcer": "tierup:network-policy-enforcer",
+}
 _SERVICE_NETWORK = "10.96.0.0/16"
 SERVICE_ADDRESS = "10.96.0.1"  # of the `kubernetes` Service: the first of the network
 _POD_NETWORK = "10.244.0.0/16"
@@ -27,19 +33,6 @@ _ISSUER = "https://kubernetes.default.svc"
 
 # KWOK simulates every kubelet, so Node authorisation, which knows one node per user, cannot authorise it. This role
 # has the kubelet permissions that KWOK uses, for all nodes; secrets and config maps are not among them.
-KUBELET_CLIENT_ROLE: tuple[dict[str, Any], ...] = (
-    {
-        "apiVersion": "rbac.authorization.k8s.io/v1",
-        "kind": "ClusterRoleBinding",
-        "metadata": {"name": "tierup:kubelet-client"},
-        "roleRef": {
-            "apiGroup": "rbac.authorization.k8s.io",
-            "kind": "ClusterRole",
-            "name": "system:kubelet-api-admin",
-        },
-        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "kube-apiserver"}],
-    },
-)
 KWOK_ROLE: tuple[dict[str, Any], ...] = (
     {
         "apiVersion": "rbac.authorization.k8s.io/v1",
@@ -71,6 +64,11 @@ KWOK_ROLE: tuple[dict[str, Any], ...] = (
 )
 
 
+def node_roles() -> list[dict[str, Any]]:
+    """The permissions of a real node's components."""
+    return list(yaml.safe_load_all(Path(__file__).with_name("node_roles.yaml").read_text()))
+
+
 def write_identities(folder: Path, server: str, token: str, context: str, node: Node | None) -> None:
     """Write keys, certificates, the admin's token and every kubeconfig, readable only by their owner."""
     pki = folder / "pki"
@@ -84,7 +82,7 @@ def write_identities(folder: Path, server: str, token: str, context: str, node: 
     users: dict[str, tuple[str, str | None]] = {name: (user, None) for name, user in _USERS.items()}
     if node is not None:
         users["kubelet"] = (f"system:node:{node.record.name}", "system:nodes")
-        users["kube-proxy"] = ("system:kube-proxy", None)
+        users |= {name: (user, None) for name, user in _NODE_USERS.items()}
     for component, (user, group) in users.items():
         authority.issue(component, user, group, addresses)
         files = {"client-certificate": f"{pki}/{component}.crt", "client-key": f"{pki}/{component}.key"}

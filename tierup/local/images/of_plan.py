@@ -1,4 +1,4 @@
-"""The local images of a plan: each stands in for an image that the plan names, under that very name."""
+"""The local images: of a plan, each under the very name of the image that it stands in for, and of a node itself."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ from tierup.catalog.engine import engine_facts
 from tierup.findings.model import TierError
 from tierup.local.images import vllm
 from tierup.local.images.base import SEARCH_PATH, base
+from tierup.local.images.coredns import coredns as coredns_layer
 from tierup.local.images.grafana import COMMAND, grafana
 from tierup.local.images.nginx import knows_http2_directive, nginx
 from tierup.local.images.oci import LocalImage
@@ -95,6 +96,14 @@ def busybox(name: str) -> LocalImage:
     command = ["/bin/busybox", "sleep", "2147483647"]
     recipe = _Recipe("busybox", (base,), "a static shell", {"User": _NOBODY, "Cmd": command})
     return _image(name, recipe, lambda _: None)
+
+
+def coredns(name: str) -> LocalImage:
+    """The DNS server of a cluster, alone in its image."""
+    config = {"User": _NOBODY, "Entrypoint": ["/bin/coredns"]}
+    return _image(
+        name, _Recipe("coredns", (coredns_layer,), "CoreDNS of the toolchain", config), lambda _: None
+    )
 
 
 def canonical(name: str) -> str:

@@ -11,6 +11,7 @@ from tierup.local.toolchain import tool, toolchain_dir
 POD_NETWORK = "10.244.0.0/16"
 DNS_ADDRESS = "10.96.0.10"
 SANDBOX_IMAGE = "tierup.local/busybox:1"  # the container that holds a pod's namespaces
+DNS_IMAGE = "tierup.local/coredns:1"
 _EVICTION = {"memory.available": "100Mi", "nodefs.available": "5%", "nodefs.inodesFree": "2%"}
 
 
@@ -48,6 +49,11 @@ def commands(places: NodePlaces) -> dict[str, list[str]]:
     """The command line of each component, in starting order."""
     data = places.data
     return {
+        "network-policy-enforcer": [
+            str(tool("network-policy-enforcer")),
+            f"--kubeconfig={places.folder}/pki/network-policy-enforcer.kubeconfig",
+            f"--node={places.name}",
+        ],
         "containerd": [str(tool("containerd")), "--config", f"{data}/containerd.toml", "--log-level", "warn"],
         "kubelet": [
             str(tool("kubelet")),

@@ -10,17 +10,18 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
 
-from tierup.local.images import LocalImage, busybox
+from tierup.local.images import LocalImage, busybox, coredns
 from tierup.local.machine import processes
 from tierup.local.machine.logs import root_cause
 from tierup.local.node import cgroups, claims, namespaces
 from tierup.local.node.claims import Claims
-from tierup.local.node.config import SANDBOX_IMAGE, NodePlaces, commands, search_path, write_files
+from tierup.local.node.config import DNS_IMAGE, SANDBOX_IMAGE, NodePlaces, commands, search_path, write_files
 from tierup.local.node.images import import_into, wait_for_containerd
 from tierup.local.toolchain import ToolMissing, tool, toolchain_dir
 
-COMPONENTS = ("containerd", "kubelet", "kube-proxy")  # in starting order
-TOOLS = (*COMPONENTS, "runc", "ctr", "nft", "busybox")
+# In starting order: no pod runs before the enforcer has its rule.
+COMPONENTS = ("network-policy-enforcer", "containerd", "kubelet", "kube-proxy")
+TOOLS = (*COMPONENTS, "runc", "ctr", "nft", "busybox", "coredns")
 FOOTPRINT = (
     "processes, control groups and an interface named tierup…, and its own namespaces, which hold all mounts, "
     "rules and other interfaces"
@@ -101,7 +102,7 @@ class Node:
             self.start_component(component)
             if component == "containerd":
                 wait_for_containerd(self.folder, self.places)
-                self.import_images([busybox(SANDBOX_IMAGE)], lambda _: None)
+                self.import_images([busybox(SANDBOX_IMAGE), coredns(DNS_IMAGE)], lambda _: None)
 
     def import_images(self, images: Iterable[LocalImage], echo: Callable[[str], None]) -> None:
         """Import images into the node's containerd, so that its pods need no registry; raises OSError."""
