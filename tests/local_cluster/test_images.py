@@ -96,6 +96,16 @@ def test_vllm_answers_on_the_cpu_with_its_rendered_arguments(
     tier.remove(workload)
 
 
+def test_the_stand_in_for_grafana_has_read_the_rendered_files(tier: TierPods) -> None:
+    spec = tier.start("grafana")
+    until(lambda: tier.ready("grafana"), "the stand-in for Grafana")
+    assert user_and_root(tier, "grafana", "grafana") == (spec["securityContext"]["runAsUser"], 1)
+    answer = tier.run("grafana", "wget", "-qO-", "http://127.0.0.1:3000/", check=False)
+    assert "501" in answer.stderr
+    assert "it has read the dashboards" in tier.kubectl("logs", "grafana").stdout
+    tier.remove("grafana")
+
+
 def test_an_image_says_what_it_stands_in_for(images: dict[str, LocalImage], plan: Plan) -> None:
     nginx = images["nginx"]
     assert nginx.name == canonical(plan.images.nginx)

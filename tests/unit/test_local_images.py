@@ -1,17 +1,23 @@
 """The format of local images: archives that a container runtime accepts, layers that depend on their input only."""
 
+import ctypes
 import hashlib
 import io
 import json
 import os
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tier_plans import plan_of
 
-from tierup.local.images import LocalImage, canonical
+from tierup.catalog import WeightFormat
+from tierup.local.images import LocalImage, LocalImageError, canonical, for_plan, stub
 from tierup.local.images.oci import Blob, Files, Folder, Link, write_layer
+from tierup.local.images.shared_object import Symbol, read
 from tierup.local.images.store import Layer, finish
+from tierup.stack.sections import Engine
 
 LABELS = {"tierup/stand-in-for": "docker.io/library/test:1"}
 
@@ -140,3 +146,49 @@ def test_a_layer_is_made_once_for_its_inputs_and_a_failed_one_leaves_nothing(tmp
 )
 def test_an_image_has_the_name_by_which_a_runtime_looks_for_it(name: str, full: str) -> None:
     assert canonical(name) == full
+
+
+def test_an_object_in_place_of_a_library_has_its_symbols_and_versions(tmp_path: Path) -> None:
+    symbols = [
+        Symbol("first", "LIB_1", True, False, 8),
+        Symbol("second", "LIB_2", True, False, 8),
+        Symbol("plain", "", True, False, 8),
+        Symbol("table", "LIB_1", True, True, 4096),
+    ]
+    file = tmp_path / "libstub.so.1"
+    file.write_bytes(stub.write("libstub.so.1", symbols))
+    library = ctypes.CDLL(str(file))
+    assert [getattr(library, name)() for name in ("first", "second", "plain")] == [0, 0, 0]
+    assert bytes((ctypes.c_char * 4096).in_dll(library, "table")) == bytes(4096)
+    versioned = ctypes.CDLL(None).dlvsym
+    versioned.restype, versioned.argtypes = (
+        ctypes.c_void_p,
+        (ctypes.c_void_p, ctypes.c_char_p, ctypes.c_char_p),
+    )
+    at = versioned(library._handle, b"first", b"LIB_1")
+    assert at == ctypes.cast(library.first, ctypes.c_void_p).value
+    assert versioned(library._handle, b"first", b"LIB_2") is None
+
+
+def test_the_symbols_of_a_library_are_read_with_their_versions() -> None:
+    lines = Path("/proc/self/maps").read_text().splitlines()
+    libc = next(Path(line.split()[-1]) for line in lines if line.endswith("/libc.so.6"))
+    found = read(libc)
+    assert found is not None
+    assert found.soname == "libc.so.6"
+    malloc = next(symbol for symbol in found.symbols if symbol.name == "malloc")
+    assert (malloc.defined, malloc.data) == (True, False)
+    assert malloc.version.startswith("GLIBC_2.")
+    assert read(Path(__file__)) is None
+
+
+def test_a_plan_that_no_local_image_can_run_is_refused_with_every_reason() -> None:
+    plan = plan_of("standard")
+    (model,) = plan.models
+    gguf = replace(model, variant=model.variant.model_copy(update={"format": WeightFormat.GGUF}))
+    with pytest.raises(LocalImageError) as refusal:
+        for_plan(replace(plan, models=(replace(model, engine=Engine("tensorrt-llm")), gguf)), print)
+    assert str(refusal.value).splitlines()[1:] == [
+        "models[0].engine: there is no CPU build of tensorrt-llm - use vllm",
+        "models[1].precision: the CPU build does not read GGUF - use another",
+    ]

@@ -4,10 +4,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tierup.catalog import WeightFormat
+from tierup.catalog.engine import engine_facts
 from tierup.findings.model import TierError
 from tierup.local.images import vllm
 from tierup.local.images.base import SEARCH_PATH, base
 from tierup.local.images.coredns import coredns as coredns_layer
+from tierup.local.images.grafana import COMMAND, grafana
 from tierup.local.images.nginx import knows_http2_directive, nginx
 from tierup.local.images.oci import LocalImage
 from tierup.local.images.prometheus import prometheus
@@ -42,6 +45,12 @@ _PROMETHEUS = _Recipe(
     "Prometheus of the toolchain",
     {"User": _NOBODY, "Entrypoint": ["/bin/prometheus"]},
 )
+_GRAFANA = _Recipe(
+    COMMAND,
+    (base, python, grafana),
+    "a program that reads Grafana's files and shows no dashboard",
+    {"User": "472:472", "Entrypoint": ["/run.sh"]},
+)
 _VLLM = _Recipe(
     "vllm",
     (base, python, vllm.packages, vllm.command),
@@ -57,15 +66,29 @@ def for_plan(plan: Plan, echo: Echo) -> list[LocalImage]:
         LocalImageError: this machine cannot stand in for some images; the message lists every reason.
         ToolchainError: a tool or the engine's environment is not installed.
     """
-    if plan.gateway.tls and not knows_http2_directive():
-        raise LocalImageError("gateway.tls: this machine's Nginx does not know `http2 on`")
+    if problems := _problems(plan):
+        raise LocalImageError("local images cannot be made:\n" + "\n".join(problems))
     images = {
         plan.images.nginx: _NGINX,
         plan.images.reloader: _RELOADER,
         plan.images.prometheus: _PROMETHEUS,
+        plan.images.grafana: _GRAFANA,
+        **{plan.images.serving(model.engine, model.variant.format): _VLLM for model in plan.models},
     }
-    images |= {plan.images.serving(model.engine, model.variant.format): _VLLM for model in plan.models}
     return [_image(canonical(name), recipe, echo) for name, recipe in images.items()]
+
+
+def _problems(plan: Plan) -> list[str]:
+    """What of the plan no local image can run, as `path: what - fix`."""
+    problems = []
+    if plan.gateway.tls and not knows_http2_directive():
+        problems.append("gateway.tls: this machine's Nginx does not know `http2 on` - install Nginx 1.25.1")
+    for number, model in enumerate(plan.models):
+        if not engine_facts(model.engine).cpu_build:
+            problems.append(f"models[{number}].engine: there is no CPU build of {model.engine} - use vllm")
+        elif model.variant.format is WeightFormat.GGUF:
+            problems.append(f"models[{number}].precision: the CPU build does not read GGUF - use another")
+    return problems
 
 
 def busybox(name: str) -> LocalImage:
