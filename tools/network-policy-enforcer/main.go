@@ -20,7 +20,14 @@ const queue = 100 // of netfilter, in a network namespace that nobody else uses
 func main() {
 	kubeconfig := flag.String("kubeconfig", "", "file with the API server's address and this program's credentials")
 	node := flag.String("node", "", "name of the node whose pods this is for")
+	check := flag.Bool("check", false, "only add the rule to this network namespace: it shows whether the kernel can")
 	flag.Parse()
+	if err := queueForwarded(queue); err != nil {
+		log.Fatalf("the kernel refuses nftables' rule with the target NFQUEUE: %v", err)
+	}
+	if *check {
+		return
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	config, err := clientcmd.BuildConfigFromFlags("", *kubeconfig)
@@ -33,9 +40,6 @@ func main() {
 }
 
 func run(ctx context.Context, client kubernetes.Interface, node string) error {
-	if err := queueForwarded(queue); err != nil {
-		return err
-	}
 	factory := informers.NewSharedInformerFactory(client, 0)
 	core := factory.Core().V1()
 	controller, err := networkpolicy.NewController(

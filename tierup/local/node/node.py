@@ -172,6 +172,7 @@ mount -t overlay overlay -o lowerdir=lower,upperdir=upper,workdir=work merged
 echo 1 >one && mount --bind one /proc/sys/vm/overcommit_memory
 ip link add probe0 type veth peer name probe1
 "$1/nft" 'table ip probe { chain out { type nat hook output priority -100; ip daddr 192.0.2.1 counter; }; }'
+"$1/network-policy-enforcer" -check
 """
 
 
