@@ -117,7 +117,7 @@ class Tier:
 
     def prepare(self) -> None:
         """Provide servers and volumes and prepare the scratch project; not timed."""
-        provide(self.api, self.plan)
+        provide(self.project.cluster, self.plan)
         self.project.prepare()
 
     def kubectl_up(self) -> Run:

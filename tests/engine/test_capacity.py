@@ -9,8 +9,8 @@ from typing import Any
 import processor
 from served import Served
 
-from tierup.local.dev.tiny_model import make_tiny_model
 from tierup.local.machine.cpu import fp8_kv_cache_problem
+from tierup.local.tiny_model import make_tiny_model
 from tierup.sizing import shape_from_config
 
 CPU_BLOCK = 128  # tokens in a block of the CPU build; on a GPU it is 16

@@ -8,7 +8,9 @@ from pods import NAMESPACE, Pods
 from polling import until
 
 from tierup.local.cluster.cluster import Cluster
-from tierup.local.node import problems
+from tierup.local.node import Claims, NodeSpec, problems
+
+NODE = NodeSpec("real-node", Claims(cpu=64, memory_gib=512), ("/var/lib/tierup/models",))
 
 
 @pytest.fixture(scope="session")
@@ -21,7 +23,7 @@ def real_node_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def cluster(real_node_root: Path) -> Iterator[Cluster]:
-    cluster = Cluster.up("real", root=real_node_root, real_node=True)
+    cluster = Cluster.up("real", root=real_node_root, real_node=NODE)
     yield cluster
     cluster.down()
 

@@ -13,7 +13,7 @@ from polling import until
 
 from tierup.local.cluster.cluster import Cluster, LocalClusterError, down, status
 from tierup.local.machine import processes
-from tierup.local.node import COMPONENTS, Node, cgroups
+from tierup.local.node import COMPONENTS, Node, NodeSpec, cgroups
 from tierup.local.node.namespaces import HOLDER, SYSCTLS
 from tierup.local.node.node import Record
 
@@ -72,6 +72,21 @@ def test_a_pod_runs_without_privileges_and_its_log_can_be_read(cluster: Cluster,
     assert "Seccomp:\t2" in pods.run("plain", "grep", "Seccomp:", "/proc/self/status").stdout
 
 
+def test_the_node_has_the_size_of_a_server_and_its_pods_see_the_machine(cluster: Cluster, pods: Pods) -> None:
+    assert cluster.node is not None
+    node = cluster.api.get("v1", "Node", cluster.node.record.name)
+    assert node is not None
+    assert node["status"]["capacity"]["cpu"] == "64"
+    assert node["status"]["capacity"]["memory"] == "512Gi"
+    pods.create("large", ["sleep", "1000"], resources={"requests": {"cpu": "60", "memory": "400Gi"}})
+    pods.wait_ready("large")
+    processors = pods.run("large", "grep", "-c", "^processor", "/proc/cpuinfo").stdout
+    assert int(processors) == os.cpu_count()
+    assert pods.run("large", "cat", "/proc/meminfo").stdout.split()[1] == str(
+        psutil.virtual_memory().total // 1024
+    )
+
+
 def test_pods_reach_each_other_and_a_service(cluster: Cluster, pods: Pods) -> None:
     pods.create("web", WEB, readinessProbe={"httpGet": {"path": "/", "port": 8080}, "periodSeconds": 1})
     pods.create("client", ["sleep", "1000"])
@@ -119,7 +134,7 @@ def test_pods_outlive_a_killed_component(cluster: Cluster, pods: Pods, component
 
 def test_two_clusters_run_side_by_side_and_nothing_is_left(cluster: Cluster, tmp_path: Path) -> None:
     settings = kernel_settings()
-    other = Cluster.up("other", root=tmp_path, real_node=True)
+    other = Cluster.up("other", root=tmp_path, real_node=NodeSpec("other-node"))
     pods = Pods(other)
     pods.create("web", WEB)
     pods.wait_ready("web")
@@ -133,7 +148,7 @@ def test_two_clusters_run_side_by_side_and_nothing_is_left(cluster: Cluster, tmp
 
 
 def test_nothing_is_left_after_a_crash(real_node_root: Path, tmp_path: Path) -> None:
-    cluster = Cluster.up("crash", root=tmp_path, real_node=True)
+    cluster = Cluster.up("crash", root=tmp_path, real_node=NodeSpec("crash-node"))
     Pods(cluster).create("web", WEB)
     Pods(cluster).wait_ready("web")
     traces = Traces.of(cluster)

@@ -9,7 +9,7 @@ from engine_server import EngineServer, find_engine
 
 from tierup.local.dev.cpu_engine import container_of, stop_all
 from tierup.local.dev.engines import KV_BYTES
-from tierup.local.dev.tiny_model import make_tiny_model
+from tierup.local.tiny_model import SHAPE, make_tiny_model
 from tierup.plan.model import Plan
 
 
@@ -30,7 +30,7 @@ class EnginePair:
 def engine_pair(plan: Plan, folder: Path) -> Iterator[EnginePair]:
     """Start both servers, wait until they are healthy, stop them; skips if vLLM is not installed or not supported."""
     python = find_engine()
-    model = make_tiny_model(folder / "model", layers=4, hidden=128, q_heads=4, kv_heads=2)
+    model = make_tiny_model(folder / "model", **SHAPE)
     servers: list[EngineServer] = []
     try:
         servers.extend(

@@ -10,7 +10,7 @@ from engine_server import EngineServer
 
 from tierup.catalog import load_catalog
 from tierup.local.dev.cpu_engine import container_of, stop_all
-from tierup.local.dev.tiny_model import make_tiny_model
+from tierup.local.tiny_model import make_tiny_model
 from tierup.manifests.common import Manifest
 from tierup.plan.model import Plan
 from tierup.sizing import ModelShape, SizingInput, shape_from_config

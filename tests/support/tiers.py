@@ -85,7 +85,7 @@ class Tier:
 
     def prepare(self) -> None:
         """Provide the stack file's servers and write the scratch project, as `tierup local up` does."""
-        provide(self.cluster.api, self.plan)
+        provide(self.cluster, self.plan)
         self.project.prepare()
 
     def up(self, *arguments: str) -> str:

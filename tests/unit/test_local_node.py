@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tierup.local.cluster.cluster import Cluster, LocalClusterError
-from tierup.local.node import namespaces, node
+from tierup.local.node import NodeSpec, namespaces, node
 from tierup.local.node.images import Image, archive
 
 IMAGE = Image("tierup.local/test:1", {"bin/tool": b"#!/bin/sh\n"}, {"bin/alias": "tool"}, ("/bin/tool",))
@@ -67,5 +67,5 @@ def test_without_root_a_real_node_is_refused_before_anything_is_made(
     assert node.problems()[0].startswith("it needs root - ")
     monkeypatch.setattr("tierup.local.cluster.cluster.tool", lambda name: name)
     with pytest.raises(LocalClusterError, match="a real node cannot run here:\nit needs root"):
-        Cluster.up("real", root=tmp_path, real_node=True)
+        Cluster.up("real", root=tmp_path, real_node=NodeSpec("real-node"))
     assert list(tmp_path.iterdir()) == []

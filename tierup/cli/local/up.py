@@ -1,34 +1,59 @@
 """Starts a local cluster and brings a stack up on it."""
 
 import signal
+from enum import StrEnum
+from typing import Annotated
 
 import typer
 
 from tierup.cli.exits import examples
 from tierup.cli.project import Stack, deployable_plan, project_folder, stack_file, stack_name
 
-EXAMPLES = examples("tierup local up --stack entry")
+EXAMPLES = examples("tierup local up --stack entry", "tierup local up --stack entry --node real")
 
 
-def up(stack: Stack) -> None:
+class NodeKind(StrEnum):
+    """What the servers in service are."""
+
+    SIMULATED = "simulated"
+    REAL = "real"
+
+
+def up(
+    stack: Stack,
+    node: Annotated[
+        NodeKind,
+        typer.Option(help="`simulated`: pods are only scheduled. `real`: this machine runs them, as root"),
+    ] = NodeKind.SIMULATED,
+) -> None:
     """Start a cluster with the stack's servers, run `pulumi up` on a copy of the project, and print the tier.
 
     Running it again applies what changed in the stack file.
     """
     from tierup.cli.tier_page import show
     from tierup.local.cluster.cluster import Cluster
-    from tierup.local.cluster.data_centre import provide
+    from tierup.local.cluster.data_centre import provide, real_server
     from tierup.local.cluster.project import LocalProject
+    from tierup.local.node import FOOTPRINT
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     plan, name = deployable_plan(stack), stack_name(stack)
     for finding in plan.findings:
         typer.echo(f"{finding.severity}: {finding}")
-    cluster = Cluster.up(name, echo=typer.echo)
+    server = real_server(plan) if node is NodeKind.REAL else None
+    if server is not None:
+        typer.echo(f"a real node makes on this machine, until `tierup local down`: {FOOTPRINT}")
+    cluster = Cluster.up(name, echo=typer.echo, real_node=server)
     project = LocalProject(project_folder(), name, cluster, stack_source=stack_file(stack))
     project.clear_dead_lock(typer.echo)
-    provide(cluster.api, plan)
-    typer.echo(f"servers: {', '.join((*plan.nodes.in_service, *plan.nodes.standby))} (simulated)")
+    provide(cluster, plan)
+    simulated = [
+        n for n in (*plan.nodes.in_service, *plan.nodes.standby) if server is None or n != server.name
+    ]
+    if server is not None:
+        typer.echo(f"server: {server.name} (real; it claims the hardware of {plan.nodes.server_id})")
+    if simulated:
+        typer.echo(f"servers: {', '.join(simulated)} (simulated)")
     project.prepare()
     project.up(typer.echo)
     show(plan, project)

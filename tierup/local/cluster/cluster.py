@@ -34,7 +34,7 @@ from tierup.local.machine import processes
 from tierup.local.machine.logs import root_cause
 from tierup.local.machine.ports import free_port
 from tierup.local.node import COMPONENTS as NODE_COMPONENTS
-from tierup.local.node import Node, problems
+from tierup.local.node import Node, NodeSpec, problems
 from tierup.local.toolchain import tool
 
 __all__ = ["Cluster", "LocalClusterError", "Status", "down", "list_clusters", "state_root", "status"]
@@ -98,11 +98,11 @@ class Cluster:
 
     @classmethod
     def up(
-        cls, name: str, *, root: Path | None = None, echo: Echo = print, real_node: bool = False
+        cls, name: str, *, root: Path | None = None, echo: Echo = print, real_node: NodeSpec | None = None
     ) -> Cluster:
         """The cluster `name`, started if it does not run; a broken one is removed and created again.
 
-        With `real_node`, it has a node that runs pods, which needs root; else its nodes are simulated.
+        With `real_node`, it has this node, which runs pods and needs root; its other nodes are simulated.
         Raises LocalClusterError with the log of the component that did not start; nothing is left behind.
         """
         folder = cluster_folder(name, root)
@@ -112,13 +112,13 @@ class Cluster:
             raise LocalClusterError(
                 "the local cluster needs Linux, because it identifies its processes by /proc"
             )
-        if real_node and (reasons := problems()):
+        if real_node is not None and (reasons := problems()):
             raise LocalClusterError("a real node cannot run here:\n" + "\n".join(reasons))
         with lock(folder, echo):
             running = cls._running(name, root)
             if running is not None:
-                if (running.node is not None) != real_node:
-                    kind = "simulated nodes" if real_node else "a real node"
+                if (running.node is None) != (real_node is None):
+                    kind = "simulated nodes" if running.node is None else "a real node"
                     raise LocalClusterError(
                         f"local cluster {name}: it runs with {kind} - `tierup local down --stack {name}` first"
                     )
@@ -184,12 +184,12 @@ class Cluster:
         return cluster
 
     @classmethod
-    def _make(cls, name: str, folder: Path, echo: Echo, real_node: bool) -> Cluster:
+    def _make(cls, name: str, folder: Path, echo: Echo, real_node: NodeSpec | None) -> Cluster:
         started = time.monotonic()
         folder.mkdir(mode=0o700)
         processes.make_folders(folder)
         try:
-            node = Node.create(folder, f"{name}-node") if real_node else None
+            node = Node.create(folder, real_node) if real_node is not None else None
         except OSError as error:
             raise LocalClusterError(f"local cluster {name}: no node can be made: {error}") from error
         cluster = cls(name, folder, _free_ports(), secrets.token_urlsafe(32), node)

@@ -1,7 +1,16 @@
-"""The simulated servers, including spares, and volumes of a stack's local cluster."""
+"""The servers, including spares, and volumes of a stack's local cluster: all simulated, or the first one real.
+
+A real server runs its pods on this machine. It claims the processors, memory and GPUs of the server in the stack
+file, so that the tier's own objects fit it unchanged; there is no GPU behind the claim.
+"""
 
 from tierup.local.cluster.api import Api
-from tierup.local.cluster.fake_nodes import FakeNode, apply_nodes, ensure_volumes
+from tierup.local.cluster.cluster import Cluster
+from tierup.local.cluster.fake_nodes import FakeNode, apply_nodes, ensure_volumes, gpu_labels
+from tierup.local.cluster.folders import LocalClusterError
+from tierup.local.cluster.model_files import place_tiny_models
+from tierup.local.node import Claims, NodeSpec
+from tierup.manifests.model_cache import NODE_FOLDER
 from tierup.plan.model import Plan
 
 
@@ -22,7 +31,45 @@ def fake_servers(plan: Plan) -> list[FakeNode]:
     ]
 
 
-def provide(api: Api, plan: Plan) -> None:
-    """Register the plan's servers and ensure that there are free volumes."""
-    apply_nodes(api, fake_servers(plan))
-    ensure_volumes(api)
+def real_server(plan: Plan) -> NodeSpec:
+    """The plan's one server as a real node.
+
+    Raises LocalClusterError if pods of the plan may run on several: only one can be real, and a simulated one would
+    report pods as ready that do not exist.
+    """
+    if len(plan.nodes.schedulable) > 1:
+        raise LocalClusterError(
+            f"a real node stands for one server, and pods of this stack run on {len(plan.nodes.schedulable)} - "
+            "lower nodes.count and have no warm spares, or leave out `--node real`"
+        )
+    server = fake_servers(plan)[0]
+    return NodeSpec(server.name, Claims(server.cpu, server.memory_gib), (NODE_FOLDER,))
+
+
+def provide(cluster: Cluster, plan: Plan) -> None:
+    """Register the plan's servers, and ensure that there are free volumes and, on a real one, the models' files."""
+    servers = fake_servers(plan)
+    if cluster.node is None:
+        apply_nodes(cluster.api, servers)
+        ensure_volumes(cluster.api)
+        return
+    place_tiny_models(cluster.node, plan)
+    claim_gpus(cluster.api, servers[0])
+    apply_nodes(cluster.api, servers[1:])
+
+
+def claim_gpus(api: Api, server: FakeNode) -> None:
+    """Report GPUs on a real node, as a device plugin and GPU feature discovery would.
+
+    The node has no GPU taint: the cluster's own pods, such as its DNS, have no other node.
+    """
+    path = api.path("v1", "Node", name=server.name)
+    api.merge(path, {"metadata": {"labels": gpu_labels(server)}})
+    api.merge(f"{path}/status", {"status": {"capacity": {"nvidia.com/gpu": str(server.gpus)}}})
+    api.wait("v1", "Node", server.name, until=lambda node: _allocatable_gpus(node) == server.gpus)
+
+
+def _allocatable_gpus(node: dict[str, object] | None) -> int:
+    status = node["status"] if node is not None else {}
+    assert isinstance(status, dict)
+    return int(status.get("allocatable", {}).get("nvidia.com/gpu", 0))

@@ -43,6 +43,17 @@ class FakeNode:
     taints: tuple[Mapping[str, str], ...] = ()  # in addition to the GPU taint of every node with GPUs
 
 
+def gpu_labels(spec: FakeNode) -> dict[str, str]:
+    """The labels that the GPU operator and GPU feature discovery set."""
+    return {
+        "nvidia.com/gpu.present": "true",
+        "nvidia.com/gpu.product": spec.gpu_product,
+        "nvidia.com/gpu.count": str(spec.gpus),
+        "nvidia.com/gpu.memory": str(spec.gpu_memory_mib),
+        "feature.node.kubernetes.io/pci-10de.present": "true",
+    }
+
+
 def fake_node(spec: FakeNode) -> dict[str, Any]:
     """The Node object with its status, as kubelet and the GPU operator would register it."""
     labels = {"kubernetes.io/hostname": spec.name, "kubernetes.io/os": "linux", "kubernetes.io/arch": "amd64"}
@@ -51,13 +62,7 @@ def fake_node(spec: FakeNode) -> dict[str, Any]:
     if spec.gpus > 0:
         gpus = {"nvidia.com/gpu": str(spec.gpus)}
         taints.insert(0, dict(GPU_TAINT))
-        labels |= {
-            "nvidia.com/gpu.present": "true",
-            "nvidia.com/gpu.product": spec.gpu_product,
-            "nvidia.com/gpu.count": str(spec.gpus),
-            "nvidia.com/gpu.memory": str(spec.gpu_memory_mib),
-            "feature.node.kubernetes.io/pci-10de.present": "true",
-        }
+        labels |= gpu_labels(spec)
     fixed = {"cpu": str(spec.cpu), "pods": str(PODS_PER_NODE), **gpus}
     memory_mib = spec.memory_gib * 1024
     disk_mib = spec.ephemeral_gib * 1024

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tierup.local.dev.cpu_engine import CpuEngine, container_of, stop_all, unsupported_options
-from tierup.local.dev.tiny_model import make_tiny_model
 from tierup.local.machine.cpu import cpu_flags
+from tierup.local.tiny_model import LEAST_CONTEXT, SHAPE, make_tiny_model
 from tierup.plan.model import ModelPlan, Plan
 
 KV_BYTES = 256 * 1024**2  # 262,144 tokens of the tiny model, 1024 bytes each (tests/engine/test_capacity.py)
@@ -39,8 +39,7 @@ class DevEngines:
         self.ready.setdefault(model.slug, [])
         files = folder / f"files-{model.slug}"
         if not running:
-            context = max(32_768, model.context)
-            make_tiny_model(files, layers=4, hidden=128, q_heads=4, kv_heads=2, context=context)
+            make_tiny_model(files, **SHAPE, context=max(LEAST_CONTEXT, model.context))
         engine_folder = folder / f"engine-{len(self.processes()) + 1}"
         container = container_of(plan, model)
         without = unsupported_options(cpu_flags(), container)

@@ -6,6 +6,7 @@ import json
 import secrets
 import subprocess
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from tierup.local.machine import processes
@@ -29,7 +30,11 @@ set -eu
 mount --make-rshared /  # a mount of kubelet must be visible in its pods
 mount -t tmpfs -o mode=755 tmpfs /run
 mount --bind "$0/log" /var/log
-for file in %s; do mount --bind "$0/sysctl/$file" "/proc/sys/$file"; done
+mount -t overlay overlay -o "lowerdir=/var/lib,upperdir=$0/var-lib,workdir=$0/var-lib-work" /var/lib
+while IFS="$(printf '\t')" read -r target source; do
+    [ ! -d "$source" ] || mkdir -p "$target"
+    mount --bind "$source" "$target"
+done <"$0/mounts"
 ip link set lo up
 echo 1 >/proc/sys/net/ipv4/ip_forward
 touch "$0/namespaces-made"
@@ -59,21 +64,28 @@ def hosts(network: str) -> tuple[str, str]:
     return str(machine), str(node)
 
 
-def create(folder: Path, link: str, network: str) -> None:
+def create(folder: Path, link: str, network: str, mounts: Mapping[str, Path]) -> None:
     """Make the namespaces and their link to this machine; `folder` has the node's files.
 
+    `mounts` maps paths of the node to the files or folders that it has there; a path may be new below /var/lib.
     Raises OSError with the reason if one cannot be made.
     """
     data = folder / "node"
+    if folder.is_relative_to(
+        "/var/lib"
+    ):  # the node sees it through an overlay, which its components may not share
+        raise OSError(f"{folder} is below /var/lib - set XDG_STATE_HOME to another folder")
+    all_mounts = {f"/proc/sys/{file}": data / "sysctl" / file for file in SYSCTLS} | dict(mounts)
     for file, value in SYSCTLS.items():
         (data / "sysctl" / file).parent.mkdir(parents=True, exist_ok=True)
         (data / "sysctl" / file).write_text(value + "\n")
-    (data / "log").mkdir(exist_ok=True)
+    for name in ("log", "var-lib", "var-lib-work"):
+        (data / name).mkdir(exist_ok=True)
+    (data / "mounts").write_text("".join(f"{target}\t{source}\n" for target, source in all_mounts.items()))
     made = data / "namespaces-made"
     made.unlink(missing_ok=True)
     flags = ["--net", "--mount", "--ipc", "--uts", "--propagation", "private"]
-    script = _SETUP % " ".join(SYSCTLS)
-    holder = processes.start(HOLDER, ["unshare", *flags, "sh", "-c", script, str(data)], folder)
+    holder = processes.start(HOLDER, ["unshare", *flags, "sh", "-c", _SETUP, str(data)], folder)
     deadline = time.monotonic() + _START_TIMEOUT_S
     while not made.exists():
         if not processes.alive(holder) or time.monotonic() > deadline:

@@ -11,16 +11,33 @@ from typing import Self
 
 from tierup.local.machine import processes
 from tierup.local.machine.logs import root_cause
-from tierup.local.node import cgroups, namespaces
+from tierup.local.node import cgroups, claims, namespaces
+from tierup.local.node.claims import Claims
 from tierup.local.node.config import NodePlaces, commands, search_path, write_files
 from tierup.local.node.images import import_images
 from tierup.local.toolchain import ToolMissing, tool, toolchain_dir
 
 COMPONENTS = ("containerd", "kubelet", "kube-proxy")  # in starting order
 TOOLS = (*COMPONENTS, "runc", "ctr", "nft", "busybox")
+FOOTPRINT = (
+    "processes, control groups and an interface named tierup…, and its own namespaces, which hold all mounts, "
+    "rules and other interfaces"
+)
 _RECORD = "node.json"
 # Unlike the cluster's own files, those of containers must be readable by the users in them.
 _IN_GROUP = 'umask 022 && echo $$ >"$0" && exec "$@"'
+
+
+@dataclass(frozen=True)
+class NodeSpec:
+    """A node to make: its name, the server that it claims to be, and folders below /var/lib that only it has.
+
+    Without claims, it has the processors and memory of this machine.
+    """
+
+    name: str
+    claims: Claims | None = None
+    folders: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -43,18 +60,27 @@ class Node:
         self.places = NodePlaces(folder, record.name, self.address, "10.244.1.0/24", record.cgroup)
 
     @classmethod
-    def create(cls, folder: Path, name: str) -> Self:
-        """Make the namespaces and control groups of the node `name`; no component runs yet.
+    def create(cls, folder: Path, spec: NodeSpec) -> Self:
+        """Make the namespaces, mounts and control groups of the node; no component runs yet.
 
         Raises OSError with what cannot be made.
         """
         tag = os.urandom(4).hex()
-        record = Record(name, namespaces.free_network(), f"tierup{tag}", f"tierup-{tag}")
+        record = Record(spec.name, namespaces.free_network(), f"tierup{tag}", f"tierup-{tag}")
         (folder / "node").mkdir(mode=0o700)
         (folder / _RECORD).write_text(json.dumps(asdict(record)))
         cgroups.create(record.cgroup)
-        namespaces.create(folder, record.link, record.network)
-        return cls(folder, record)
+        node = cls(folder, record)
+        mounts = claims.write(spec.claims, node.places.data / "claims") if spec.claims is not None else {}
+        for path in spec.folders:
+            node.folder_of(path).mkdir(parents=True)
+            mounts[path] = node.folder_of(path)
+        namespaces.create(folder, record.link, record.network, mounts)
+        return node
+
+    def folder_of(self, path: str) -> Path:
+        """Where the content of a folder of the node, such as /var/lib/models, is on this machine."""
+        return self.places.data / "folders" / path.lstrip("/")
 
     @classmethod
     def load(cls, folder: Path) -> Self | None:

@@ -4,11 +4,13 @@ import json
 from pathlib import Path
 
 END = "<|endoftext|>"
+SHAPE = {"layers": 4, "hidden": 128, "q_heads": 4, "kv_heads": 2}  # 1024 bytes of KV cache for a token
+LEAST_CONTEXT = 32_768
 TEMPLATE = "{% for message in messages %}{{ message.content }}\n{% endfor %}"
 
 
 def make_tiny_model(
-    folder: Path, *, layers: int, hidden: int, q_heads: int, kv_heads: int, context: int = 32_768
+    folder: Path, *, layers: int, hidden: int, q_heads: int, kv_heads: int, context: int = LEAST_CONTEXT
 ) -> Path:
     """Write config.json and a byte-level tokenizer to `folder`, with the file names of a model repository."""
     vocab = {letter: number for number, letter in enumerate(byte_letters())}
