@@ -13,7 +13,7 @@ from tierup.findings.model import Code, Finding, FindingsError
 # A reachable server accepts a connection at once, but a busy API server may be slow to list objects.
 _CONNECT_SECONDS, _READ_SECONDS = 4, 30
 _SERVER_FIX = "start it, or set tierup:cluster to another kubeconfig or context"
-_CERTIFICATE_FIX = "get a new kubeconfig: its certificate-authority-data is not that of this server"
+_CERTIFICATE_FIX = "get a new kubeconfig: its certificate authority is not that of this server"
 _ANONYMOUS_FIX = "log in to it: the kubeconfig's user sends no credentials that it accepts"
 # Exceptions that the kubernetes client raises for a file that is not a kubeconfig.
 _KUBECONFIG_ERRORS = (OSError, yaml.YAMLError, TypeError, AttributeError, KeyError, ValueError)
@@ -90,7 +90,8 @@ class Cluster:
             fix = "set tierup:cluster, or KUBECONFIG, to a file that kubectl accepts"
             raise ClusterError("cluster.kubeconfig", problem, fix) from error
         pool = self._api.rest_client.pool_manager.connection_pool_kw
-        pool["retries"] = Retry(connect=retries, read=retries, backoff_factor=0.2)
+        # `other`: a wrong certificate stays wrong. `total`: without it a busy server's Retry-After holds ten times.
+        pool["retries"] = Retry(total=retries, other=0, backoff_factor=0.2)
         self._timeout = (min(_CONNECT_SECONDS, read_seconds), read_seconds)
         ambient = kubeconfig is None and context is None
         self.ref = ClusterRef(path, name, self._api.configuration.host, ambient)
@@ -124,8 +125,10 @@ class Cluster:
 
     def _no_answer(self, error: Exception) -> ClusterError:
         reason = getattr(error, "reason", None) or error
-        problem = f"{self.ref.server} does not answer: {_plain(reason)}"
-        fix = _CERTIFICATE_FIX if "certificate verify failed" in str(reason) else _SERVER_FIX
+        problem, fix = f"{self.ref.server} does not answer: {_plain(reason)}", _SERVER_FIX
+        if "certificate verify failed" in str(reason):
+            why = _plain(reason).partition(" (_ssl")[0]
+            problem, fix = f"the certificate of {self.ref.server} is not trusted: {why}", _CERTIFICATE_FIX
         return ClusterError("cluster", problem, fix, self.ref.context)
 
     def _refusal(self, status: int | None, body: bytes | str | None, path: str) -> ClusterError:

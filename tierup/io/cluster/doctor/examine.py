@@ -42,11 +42,18 @@ def examine(plan: Plan, probe: Probe | None = None) -> Iterator[Check]:
         try:
             yield from step()
         except ClusterError as error:
-            yield from of_findings(name, error.findings)
+            yield from _refused(name, error)
             if error.status in _NO_ANSWER:
                 rest = list(steps)[index + 1 :]
                 yield from (not_checked(other, "the cluster does not answer") for other in rest)
                 return
+
+
+def _refused(name: str, error: ClusterError) -> list[Check]:
+    """A problem, unless only the doctor wants to read this: a deployment does without."""
+    if name == "runtime" and error.status == 403:
+        return [not_checked(name, item.problem, item.fix) for item in error.findings]
+    return of_findings(name, error.findings)
 
 
 class _Examination:

@@ -11,6 +11,7 @@ from tierup.manifests.common import Manifest
 from tierup.plan.model import Plan
 
 RESOURCE_METRICS = "metrics.k8s.io"
+_RESOLVE = "--probe resolves a name in a pod"
 _DNS_SLICES = (
     "/apis/discovery.k8s.io/v1/namespaces/kube-system/endpointslices"
     "?labelSelector=kubernetes.io%2Fservice-name%3Dkube-dns"
@@ -61,12 +62,18 @@ def _answers(cluster: Cluster, group: str, version: str) -> list[Check]:
 
 def dns(cluster: Cluster) -> Check:
     """Whether the cluster seems to have DNS; only a pod shows that names resolve."""
-    listed = cluster.get(_DNS_SLICES) or {"items": []}
+    try:
+        listed = cluster.get(_DNS_SLICES) or {"items": []}
+    except ClusterError as error:
+        if error.status != 403:
+            raise
+        found = "the user may not read kube-system, and only a pod shows that names resolve"
+        return not_checked("dns", found, _RESOLVE)
     endpoints = [item for part in listed["items"] for item in part.get("endpoints") or ()]
     # Not set means ready.
     ready = sum(item.get("conditions", {}).get("ready") is not False for item in endpoints)
     if not ready:
         found = "no Service kube-dns with a ready endpoint in kube-system: pods may resolve no names"
-        return warning("dns", found, "install CoreDNS as kube-dns; --probe resolves a name in a pod")
+        return warning("dns", found, f"install CoreDNS as kube-dns; {_RESOLVE}")
     found = f"kube-dns has {counted(ready, 'ready endpoint')}; only a pod shows that names resolve"
-    return not_checked("dns", found, "--probe resolves a name in a pod")
+    return not_checked("dns", found, _RESOLVE)
