@@ -1,5 +1,6 @@
 """Access to a Kubernetes cluster, chosen by kubeconfig and context: reading for every check, writing for a probe."""
 
+import contextlib
 import json
 import os
 from dataclasses import dataclass
@@ -120,8 +121,16 @@ class Cluster:
             return None
         if status is None or status >= 400:
             raise self._refusal(status, answer, path)
-        content: dict[str, Any] = json.loads(answer)
-        return content
+        return self._object(answer)
+
+    def _object(self, answer: bytes | str) -> dict[str, Any]:
+        """The JSON object in a response; a proxy may answer with a page of its own."""
+        with contextlib.suppress(ValueError):
+            content = json.loads(answer)
+            if isinstance(content, dict):
+                return content
+        problem = f"{self.ref.server} does not answer as a Kubernetes API does"
+        raise ClusterError("cluster", problem, _SERVER_FIX, self.ref.context)
 
     def _no_answer(self, error: Exception) -> ClusterError:
         reason = getattr(error, "reason", None) or error

@@ -21,6 +21,7 @@ from tierup.rules import acceptance
 
 REQUEST_SECONDS = 5
 _WHO = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
+_OTHER_SERVER = "name another kubeconfig or context in tierup:cluster"
 _NO_ANSWER = (None, 401)  # statuses after which no other request can succeed
 
 
@@ -102,6 +103,11 @@ class _Examination:
         return [ok("cluster", found)]
 
     def _version(self) -> list[Check]:
+        if "gitVersion" not in (self._cluster.get("/version") or {}):
+            found = (
+                f"{self._cluster.ref.server} reports no version: it is not the API of a Kubernetes cluster"
+            )
+            raise ClusterError("cluster", found, _OTHER_SERVER)
         tested = load_versions().kubernetes.tested
         found = f"Kubernetes {server_version(self._cluster) or 'of no known version'}; tested with {tested}"
         return self._marked("version", version_findings(self._cluster)) or [ok("version", found)]

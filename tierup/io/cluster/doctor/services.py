@@ -51,7 +51,7 @@ def metrics(cluster: Cluster, plan: Plan, groups: Mapping[str, str]) -> list[Che
 def _answers(cluster: Cluster, group: str, version: str) -> list[Check]:
     """A warning if an API is registered but its server does not answer."""
     try:
-        cluster.get(api_root(version or group))
+        cluster.get(f"/apis/{version or group}")
     except ClusterError as error:
         if error.status != 503:
             raise
