@@ -11,7 +11,7 @@ from fake_pods import FakePods
 
 from tierup.io.cluster.client import Cluster
 from tierup.io.cluster.doctor.model import Check, Status
-from tierup.io.cluster.doctor.probe import run, session
+from tierup.io.cluster.doctor.probe import run, session, state
 from tierup.io.cluster.doctor.probe.pods import PREFIX, Objects, images, python_kit
 from tierup.manifests import render
 from tierup.plan.model import Plan
@@ -95,7 +95,7 @@ def test_a_simulator_that_knows_container_ids_proves_nothing_either(
     api: FakeApi, cluster: Cluster, make_plan: MakePlan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its pods are said to run, with a container's id, and never answer."""
-    monkeypatch.setattr(run.state, "simulated", lambda pod: False)
+    monkeypatch.setattr(state, "simulated", lambda pod: False)
     results = probed(api, cluster, make_plan(), FakePods(simulated=True))
     assert results["pods"].status is PROBLEM
     assert OK not in {results[name].status for name in ("dns", "policies")}

@@ -78,7 +78,8 @@ def _taints(node: Manifest, pods: Iterable[dict[str, Any]]) -> Iterator[Check]:
             value = f"={taint['value']}" if taint.get("value") else ""
             written = f"{taint['key']}{value}:{taint['effect']}"
             found = f"node {name} has the taint {written}, which the stack's pods do not tolerate"
-            yield problem(_NAME, found, f"kubectl taint node {name} {written}-")
+            fix = f"name another node, or remove it: kubectl taint node {name} {written}-"
+            yield problem(_NAME, found, fix)
 
 
 def _tolerates(toleration: dict[str, Any], taint: dict[str, Any]) -> bool:

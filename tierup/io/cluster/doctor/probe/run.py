@@ -66,15 +66,12 @@ class _Probe:
             create(objects.pulls(name, image))
         self._say("probe: waiting for the first pod")
         resolved = self._answer(_DNS)
-        if isinstance(resolved, Check):
-            rest = [not_checked(name, "no pod runs") for name in ("dns", "policies")]
-            # A simulated node would say of any image that it is there.
-            seen = [] if self._simulated() else self._images(pulls)
-            return [resolved, *(seen or [not_checked("images", "no pod runs")]), *rest]
-        return [self._resolved(resolved), *self._policies(), *self._images(pulls)]
-
-    def _simulated(self) -> bool:
-        return any(state.simulated(pod) for pod in self._session.pods().values())
+        if isinstance(resolved, str):
+            return [self._resolved(resolved), *self._policies(), *self._images(pulls)]
+        own = state.pull_failure(self._session.pods().get(_DNS, {}))
+        # Only where the probe's own image is what is missing, other pods may run.
+        seen = self._images(pulls) if own is not None else [not_checked("images", "no pod runs")]
+        return [resolved, *seen, *(not_checked(name, "no pod runs") for name in ("dns", "policies"))]
 
     def _answer(self, name: str) -> str | Check:
         """The answer of a pod, or why there is none."""
@@ -149,7 +146,7 @@ def _why_not(pod: Manifest) -> Check:
         image = pod["spec"]["containers"][0]["image"]
         return problem("pods", f"the probe's own image {image} cannot be pulled: {failure}", _REGISTRY)
     if unplaced is not None:
-        return problem("pods", f"no node takes a pod: {unplaced}", "make the plan's nodes ready")
+        return problem("pods", f"no node takes a pod: {unplaced}", "make one of the plan's nodes take pods")
     if state.ended(pod):
         return problem("pods", f"a pod ended without an answer: {state.end_reason(pod)}", _DESCRIBE)
     if pod.get("status", {}).get("phase") == "Running":
