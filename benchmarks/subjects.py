@@ -117,7 +117,7 @@ class Tier:
 
     def prepare(self) -> None:
         """Provide servers and volumes and prepare the scratch project; not timed."""
-        provide(self.project.cluster, self.plan)
+        provide(self.project.cluster, self.plan, print)
         self.project.prepare()
 
     def kubectl_up(self) -> Run:

@@ -12,8 +12,8 @@ from engine_server import find_engine
 from served import Served, serve
 from tier_plans import plan_of
 
-from tierup.local.dev.cpu_engine import parse_options
 from tierup.local.machine.cpu import fp8_kv_cache_problem
+from tierup.local.machine.vllm_on_cpu import parse_options
 from tierup.plan.model import Plan
 
 FP16 = {"id": "qwen2.5-7b", "precision": "fp16", "parallelism": {"tensor": 2}}

@@ -9,7 +9,7 @@ import pytest
 from served import Served
 from tier_plans import VARIANTS, plan_of
 
-from tierup.local.dev.cpu_engine import GPU_ONLY, parse_options
+from tierup.local.machine.vllm_on_cpu import GPU_ONLY, parse_options
 from tierup.manifests.common import ENGINE_PORT
 from tierup.manifests.engines.vllm import MAX_ANSWERS, engine_args
 from tierup.plan.model import ModelPlan, Plan

@@ -5,7 +5,7 @@ import json
 import pytest
 from served import Served
 
-from tierup.local.dev.cpu_engine import parse_options
+from tierup.local.machine.vllm_on_cpu import parse_options
 
 
 @pytest.mark.ends_server

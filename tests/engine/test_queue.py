@@ -10,7 +10,7 @@ import pytest
 import requests
 from served import Served
 
-from tierup.local.dev.cpu_engine import parse_options
+from tierup.local.machine.vllm_on_cpu import parse_options
 
 REFUSED = "vllm:admission_rejections_total"
 ENDLESS: dict[str, Any] = {"max_tokens": 4000, "ignore_eos": True}

@@ -8,7 +8,7 @@ from pathlib import Path
 from engine_server import EngineServer, find_engine
 
 from tierup.local.dev.cpu_engine import container_of, stop_all
-from tierup.local.dev.engines import KV_BYTES
+from tierup.local.machine.vllm_on_cpu import KV_BYTES
 from tierup.local.tiny_model import SHAPE, make_tiny_model
 from tierup.plan.model import Plan
 

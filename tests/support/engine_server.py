@@ -11,7 +11,8 @@ import requests
 import server_logs
 from polling import until
 
-from tierup.local.dev.cpu_engine import END_SECONDS, CpuEngine, parse_options
+from tierup.local.dev.cpu_engine import END_SECONDS, CpuEngine
+from tierup.local.machine.vllm_on_cpu import parse_options
 from tierup.local.toolchain import engine_env
 from tierup.manifests.common import Manifest
 

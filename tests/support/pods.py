@@ -19,9 +19,11 @@ class Pods:
     """Creates pods on the cluster's real node and runs commands in them."""
 
     cluster: Cluster
+    namespace: str = NAMESPACE
 
     def kubectl(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        command = [str(tool("kubectl")), "--kubeconfig", str(self.cluster.kubeconfig), *arguments]
+        options = ["--kubeconfig", str(self.cluster.kubeconfig), "--namespace", self.namespace]
+        command = [str(tool("kubectl")), *options, *arguments]
         return subprocess.run(command, capture_output=True, text=True, timeout=120, check=check)
 
     def create(self, name: str, command: Sequence[str], **container: Any) -> None:
@@ -47,11 +49,11 @@ class Pods:
             "volumes": [{"name": "tmp", "emptyDir": {}}],
             "terminationGracePeriodSeconds": 1,
         }
-        metadata = {"name": name, "namespace": NAMESPACE, "labels": {"app": name}}
+        metadata = {"name": name, "namespace": self.namespace, "labels": {"app": name}}
         self.cluster.api.create({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
 
     def status(self, name: str) -> dict[str, Any]:
-        pod = self.cluster.api.get("v1", "Pod", name, NAMESPACE)
+        pod = self.cluster.api.get("v1", "Pod", name, self.namespace)
         return {} if pod is None else pod["status"]
 
     def ready(self, name: str) -> bool:
@@ -61,11 +63,13 @@ class Pods:
     def wait_ready(self, name: str) -> None:
         until(lambda: self.ready(name), f"pod {name} ready")
 
-    def run(self, name: str, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """Run a command in the pod's container."""
-        return self.kubectl("exec", name, "--", *command, check=check)
+    def run(
+        self, name: str, *command: str, check: bool = True, container: str | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command in the pod's container; one of several is named."""
+        which = () if container is None else ("-c", container)
+        return self.kubectl("exec", name, *which, "--", *command, check=check)
 
     def restarts(self, name: str) -> int:
-        (container,) = self.status(name)["containerStatuses"]
-        count: int = container["restartCount"]
-        return count
+        """The restarts of all the pod's containers together."""
+        return sum(container["restartCount"] for container in self.status(name)["containerStatuses"])

@@ -32,6 +32,7 @@ _CLUSTER_WIDE = (
 
 def own_checkout(folder: Path) -> Path:
     """A checkout whose stack files a test may edit; the program is the real one."""
+    folder.mkdir(exist_ok=True)
     for name in ("__main__.py", "components", "tierup", "templates", "monitoring", "Pulumi.yaml"):
         (folder / name).symlink_to(ROOT / name)
     shutil.copytree(ROOT / "stacks", folder / "stacks")
@@ -85,7 +86,7 @@ class Tier:
 
     def prepare(self) -> None:
         """Provide the stack file's servers and write the scratch project, as `tierup local up` does."""
-        provide(self.cluster, self.plan)
+        provide(self.cluster, self.plan, print)
         self.project.prepare()
 
     def up(self, *arguments: str) -> str:

@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 import server_logs
 
-from tierup.local.dev.cpu_engine import cpu_args, unsupported_options
+from tierup.local.dev.cpu_engine import cpu_args
 from tierup.local.machine import ports
 from tierup.local.machine.cpu import cpu_flags, fp8_kv_cache_problem
 from tierup.local.machine.logs import root_cause
 from tierup.local.machine.ports import free_port
+from tierup.local.machine.vllm_on_cpu import parse_options, unsupported_options
 
 # As vLLM 0.32.0 ends on a processor without AVX-512: the engine's process logs and raises it, then the server gives up.
 VLLM = """\
@@ -171,12 +172,12 @@ def test_an_fp8_cache_is_left_out_where_the_processor_cannot(tmp_path: Path, fla
     container = {
         "args": ["/models/x", "--dtype", "float16", "--kv-cache-dtype", "fp8", "--max-num-seqs", "4"]
     }
-    without = unsupported_options(found, container)
+    without = unsupported_options(found, parse_options(container["args"]))
     assert without.keys() == (set() if can else {"--kv-cache-dtype"})
     args = cpu_args(container, tmp_path, 1, 1, without)
     assert ("--kv-cache-dtype" in args) is can
     assert "--dtype" in args
-    assert unsupported_options(found, {"args": ["/models/x", "--dtype", "float16"]}) == {}
+    assert unsupported_options(found, {"--dtype": ["float16"]}) == {}
 
 
 def test_flags_are_read_as_arm_lists_them_and_are_none_where_there_is_no_list(tmp_path: Path) -> None:

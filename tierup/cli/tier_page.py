@@ -7,7 +7,9 @@ from typing import Any
 
 from tierup.cli.exits import console
 from tierup.local.cluster.api import Api
+from tierup.local.cluster.first_chat import first_chat
 from tierup.local.cluster.project import LocalProject
+from tierup.manifests.common import GATEWAY_PORT
 from tierup.plan.model import Plan
 from tierup.resources.identity import ROLE_LABEL, STACK_LABEL
 
@@ -41,7 +43,9 @@ def show(plan: Plan, project: LocalProject) -> None:
     on_node: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for pod in pods:
         on_node[pod["spec"].get("nodeName", "not scheduled")].append(pod)
-    out.print(f"[bold]{plan.stack}[/bold], scheduled on simulated nodes", highlight=False)
+    real = project.cluster.node
+    how = "scheduled on simulated nodes" if real is None else f"running on {real.record.name}"
+    out.print(f"[bold]{plan.stack}[/bold], {how}", highlight=False)
     for node in api.list_all("v1", "Node", selector={STACK_LABEL: plan.stack}):
         name, labels = node["metadata"]["name"], node["metadata"]["labels"]
         used = sum(gpus_of_pod(pod) for pod in on_node[name] if pod["status"].get("phase") != "Succeeded")
@@ -56,11 +60,30 @@ def show(plan: Plan, project: LocalProject) -> None:
     for key, value in project.outputs().items():
         shown = json.dumps(value) if not isinstance(value, str) else value
         out.print(f"  {key}: {shown}", **plain)
+    if real is not None:
+        chat = first_chat(project.cluster, plan)
+        out.print("a chat (the weights are random, so the answer is noise)")
+        out.print(
+            f"  {chat.text!r}: {chat.tokens} tokens, the first after {chat.first_seconds:.2f} s, "
+            f"the last after {chat.seconds:.2f} s",
+            **plain,
+        )
     out.print("inspect it")
     for line in (
+        *_requests(plan, project),
         f"export KUBECONFIG={project.cluster.kubeconfig}",
         f"kubectl -n {plan.namespace} get pods,deployments,hpa,networkpolicies -o wide",
         f'eval "$(tierup local env --stack {plan.stack})" && pulumi stack --stack {plan.stack}',
         f"tierup local down --stack {plan.stack}    # remove it",
     ):
         out.print(f"  {line}", **plain)
+
+
+def _requests(plan: Plan, project: LocalProject) -> list[str]:
+    """How to reach the gateway of a tier that runs."""
+    if project.cluster.node is None:
+        return []
+    kubectl = f"kubectl --kubeconfig {project.cluster.kubeconfig} -n {plan.namespace}"
+    return [
+        f"{kubectl} port-forward service/gateway {GATEWAY_PORT}    # then {plan.gateway.scheme}://127.0.0.1:{GATEWAY_PORT}/v1"
+    ]

@@ -201,6 +201,7 @@ class TierError(Exception):
      |   +- ToolMissing          a tool is not installed
      |   +- EngineMissing        vLLM's CPU build is not installed
      |   +- BrowserMissing       there is no browser, and none can be unpacked
+     +- LocalImageError          this machine cannot stand in for an image of a plan
      +- LocalClusterError        an operation on a local cluster failed
      |   +- PulumiFailed         a pulumi command ended with an error
      +- ApiError                 an error response of a local cluster's API server

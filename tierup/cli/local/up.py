@@ -34,6 +34,7 @@ def up(
     from tierup.local.cluster.cluster import Cluster
     from tierup.local.cluster.data_centre import provide, real_server
     from tierup.local.cluster.project import LocalProject
+    from tierup.local.images import for_plan
     from tierup.local.node import FOOTPRINT
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -42,11 +43,12 @@ def up(
         typer.echo(f"{finding.severity}: {finding}")
     server = real_server(plan) if node is NodeKind.REAL else None
     if server is not None:
+        for_plan(plan, typer.echo)  # if this machine cannot make an image, nothing is started
         typer.echo(f"a real node makes on this machine, until `tierup local down`: {FOOTPRINT}")
     cluster = Cluster.up(name, echo=typer.echo, real_node=server)
     project = LocalProject(project_folder(), name, cluster, stack_source=stack_file(stack))
     project.clear_dead_lock(typer.echo)
-    provide(cluster, plan)
+    provide(cluster, plan, typer.echo)
     simulated = [
         n for n in (*plan.nodes.in_service, *plan.nodes.standby) if server is None or n != server.name
     ]

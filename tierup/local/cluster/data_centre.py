@@ -7,11 +7,13 @@ file, so that the tier's own objects fit it unchanged; there is no GPU behind th
 from tierup.local.cluster.api import Api
 from tierup.local.cluster.cluster import Cluster
 from tierup.local.cluster.fake_nodes import FakeNode, apply_nodes, ensure_volumes, gpu_labels
-from tierup.local.cluster.folders import LocalClusterError
+from tierup.local.cluster.folders import Echo, LocalClusterError
 from tierup.local.cluster.model_files import place_tiny_models
+from tierup.local.images import for_plan
 from tierup.local.node import Claims, NodeSpec
 from tierup.manifests.model_cache import NODE_FOLDER
 from tierup.plan.model import Plan
+from tierup.stack.sections import CacheKind
 
 
 def fake_servers(plan: Plan) -> list[FakeNode]:
@@ -34,26 +36,37 @@ def fake_servers(plan: Plan) -> list[FakeNode]:
 def real_server(plan: Plan) -> NodeSpec:
     """The plan's one server as a real node.
 
-    Raises LocalClusterError if pods of the plan may run on several: only one can be real, and a simulated one would
-    report pods as ready that do not exist.
+    Raises LocalClusterError with what of the plan one real node cannot stand for.
     """
-    if len(plan.nodes.schedulable) > 1:
-        raise LocalClusterError(
-            f"a real node stands for one server, and pods of this stack run on {len(plan.nodes.schedulable)} - "
-            "lower nodes.count and have no warm spares, or leave out `--node real`"
+    problems = []
+    if len(plan.nodes.schedulable) > 1:  # a simulated one would report pods as ready that do not exist
+        problems.append(
+            f"nodes: pods of this stack run on {len(plan.nodes.schedulable)} servers, and only one can be real - "
+            "set count: 1 and have no warm spares"
         )
+    problems += [
+        f"models[{number}].cache.kind: {model.cache_kind} - a real node holds its files only with `node`"
+        for number, model in enumerate(plan.models)
+        if model.cache_kind is not CacheKind.NODE
+    ]
+    if problems:
+        raise LocalClusterError("\n".join([*problems, "or leave out `--node real`"]))
     server = fake_servers(plan)[0]
     return NodeSpec(server.name, Claims(server.cpu, server.memory_gib), (NODE_FOLDER,))
 
 
-def provide(cluster: Cluster, plan: Plan) -> None:
-    """Register the plan's servers, and ensure that there are free volumes and, on a real one, the models' files."""
+def provide(cluster: Cluster, plan: Plan, echo: Echo) -> None:
+    """Register the plan's servers and ensure that there are free volumes; a real one gets images and models' files.
+
+    Raises LocalClusterError, or another TierError, if this machine cannot make what a real server needs.
+    """
     servers = fake_servers(plan)
     if cluster.node is None:
         apply_nodes(cluster.api, servers)
         ensure_volumes(cluster.api)
         return
     place_tiny_models(cluster.node, plan)
+    cluster.node.import_images(for_plan(plan, echo), echo)
     claim_gpus(cluster.api, servers[0])
     apply_nodes(cluster.api, servers[1:])
 

@@ -1,23 +1,14 @@
 """The model files of a real node: a tiny model in the place of each of the plan's, so that nothing is downloaded."""
 
-from tierup.local.cluster.folders import LocalClusterError
 from tierup.local.node import Node
 from tierup.local.tiny_model import LEAST_CONTEXT, SHAPE, make_tiny_model
 from tierup.manifests.model_cache import MOUNT, NODE_FOLDER, marker_path
 from tierup.plan.model import Plan
-from tierup.stack.sections import CacheKind
 
 
 def place_tiny_models(node: Node, plan: Plan) -> None:
-    """Write the files of each model into the node's folder, marked complete; those that exist stay as they are.
-
-    Raises LocalClusterError if a model's files would be elsewhere.
-    """
+    """Write the files of each model into the node's folder, marked complete; those that exist stay as they are."""
     for model in plan.models:
-        if model.cache_kind is not CacheKind.NODE:
-            raise LocalClusterError(
-                f"model {model.name}: a real node has its files only with cache.kind: node, not {model.cache_kind}"
-            )
         folder = node.folder_of(NODE_FOLDER) / model.path
         marker = node.folder_of(NODE_FOLDER) / marker_path(model).removeprefix(f"{MOUNT}/")
         if not marker.exists():

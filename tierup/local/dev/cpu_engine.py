@@ -2,26 +2,19 @@
 
 import os
 import subprocess
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 from tierup.local.dev.gateway_of_plan import answers
-from tierup.local.machine.cpu import fp8_kv_cache_problem
 from tierup.local.machine.ports import free_port
 from tierup.local.machine.processes import end_group
+from tierup.local.machine.vllm_on_cpu import CPU_ENV, SERVER, as_arguments, cpu_options, parse_options
 from tierup.manifests.common import Manifest
 from tierup.manifests.engines.base import SCRATCH
 from tierup.manifests.model_server import objects
 from tierup.plan.model import ModelPlan, Plan
 
 END_SECONDS = 30
-# Arguments of a container that a server on the CPU does not get: they need GPUs or GPU kernels.
-GPU_ONLY = {
-    "--tensor-parallel-size",
-    "--pipeline-parallel-size",
-    "--quantization",
-    "--disable-custom-all-reduce",
-}
 
 
 def container_of(plan: Plan, model: ModelPlan) -> Manifest:
@@ -31,49 +24,18 @@ def container_of(plan: Plan, model: ModelPlan) -> Manifest:
     return dict(container)
 
 
-def parse_options(args: Sequence[str]) -> dict[str, list[str]]:
-    """A container's options with their values; the model's path before them is left out."""
-    options: dict[str, list[str]] = {}
-    for argument in args[1:]:
-        if argument.startswith("--"):
-            options[argument] = []
-        else:
-            options[list(options)[-1]].append(argument)
-    return options
-
-
-def unsupported_options(flags: Collection[str], container: Manifest) -> dict[str, str]:
-    """The container's options that a processor with these flags does not support, each with the reason."""
-    kv_cache_dtype = parse_options(container["args"]).get("--kv-cache-dtype", [])
-    reason = fp8_kv_cache_problem(flags)
-    return {"--kv-cache-dtype": reason} if reason is not None and kv_cache_dtype[:1] == ["fp8"] else {}
-
-
 def cpu_args(
     container: Manifest, model: Path, port: int, kv_bytes: int, without: Collection[str] = ()
 ) -> list[str]:
-    """The container's arguments with another model and address, without the options that need a GPU and those in
-    `without`, and with the options that a CPU needs.
-    """
-    left_out = GPU_ONLY | {"--tokenizer", *without}  # --tokenizer belongs to the model that is replaced
-    options = {
-        name: values for name, values in parse_options(container["args"]).items() if name not in left_out
-    }
-    options |= {"--model": [str(model)], "--host": ["127.0.0.1"], "--port": [str(port)]}
-    # No compilation, random weights, and the KV cache's size in bytes instead of a share of a GPU.
-    options |= {"--enforce-eager": [], "--load-format": ["dummy"], "--kv-cache-memory-bytes": [str(kv_bytes)]}
-    return [argument for name, values in options.items() for argument in (name, *values)]
+    """The container's arguments with another model and address, as a CPU needs them, without the options `without`."""
+    options = cpu_options(parse_options(container["args"]), str(model), kv_bytes, without)
+    return as_arguments(options | {"--host": ["127.0.0.1"], "--port": [str(port)]})
 
 
 def cpu_env(container: Manifest, folder: Path) -> dict[str, str]:
     """The container's environment with its scratch volume in `folder` and one thread; the caller's is not used."""
     env = {item["name"]: item["value"].replace(SCRATCH, str(folder)) for item in container["env"]}
-    # nobind: otherwise each engine would bind its thread to the same first core.
-    threads = {"OMP_NUM_THREADS": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
-    # Run the model in the scheduler's process. As two processes, both poll shared memory with sched_yield, for which
-    # Linux 6.18 schedules a process after all others: streams stalled for up to 25 s when engines shared two cores.
-    one_process = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0"}
-    return env | {"PATH": os.defpath, "TMPDIR": str(folder), **threads, **one_process}
+    return env | {"PATH": os.defpath, "TMPDIR": str(folder), **CPU_ENV}
 
 
 class CpuEngine:
@@ -102,7 +64,7 @@ class CpuEngine:
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 [
-                    *(str(python), "-m", "vllm.entrypoints.openai.api_server"),
+                    *(str(python), *SERVER),
                     *cpu_args(container, model, port, kv_bytes, without),
                 ],
                 cwd=folder,

@@ -5,12 +5,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tierup.local.dev.cpu_engine import CpuEngine, container_of, stop_all, unsupported_options
+from tierup.local.dev.cpu_engine import CpuEngine, container_of, stop_all
 from tierup.local.machine.cpu import cpu_flags
+from tierup.local.machine.vllm_on_cpu import KV_BYTES, parse_options, unsupported_options
 from tierup.local.tiny_model import LEAST_CONTEXT, SHAPE, make_tiny_model
 from tierup.plan.model import ModelPlan, Plan
-
-KV_BYTES = 256 * 1024**2  # 262,144 tokens of the tiny model, 1024 bytes each (tests/engine/test_capacity.py)
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,7 @@ class DevEngines:
             make_tiny_model(files, **SHAPE, context=max(LEAST_CONTEXT, model.context))
         engine_folder = folder / f"engine-{len(self.processes()) + 1}"
         container = container_of(plan, model)
-        without = unsupported_options(cpu_flags(), container)
+        without = unsupported_options(cpu_flags(), parse_options(container["args"]))
         running.append(CpuEngine(python, container, files, KV_BYTES, engine_folder, without=without))
         return [f"{engine_folder.name} runs without {option}: {reason}" for option, reason in without.items()]
 

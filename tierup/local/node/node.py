@@ -5,16 +5,18 @@ import os
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
 
+from tierup.local.images import LocalImage, busybox
 from tierup.local.machine import processes
 from tierup.local.machine.logs import root_cause
 from tierup.local.node import cgroups, claims, namespaces
 from tierup.local.node.claims import Claims
-from tierup.local.node.config import NodePlaces, commands, search_path, write_files
-from tierup.local.node.images import import_images
+from tierup.local.node.config import SANDBOX_IMAGE, NodePlaces, commands, search_path, write_files
+from tierup.local.node.images import import_into, wait_for_containerd
 from tierup.local.toolchain import ToolMissing, tool, toolchain_dir
 
 COMPONENTS = ("containerd", "kubelet", "kube-proxy")  # in starting order
@@ -98,7 +100,12 @@ class Node:
         for component in COMPONENTS:
             self.start_component(component)
             if component == "containerd":
-                import_images(self.folder, self.places)
+                wait_for_containerd(self.folder, self.places)
+                self.import_images([busybox(SANDBOX_IMAGE)], lambda _: None)
+
+    def import_images(self, images: Iterable[LocalImage], echo: Callable[[str], None]) -> None:
+        """Import images into the node's containerd, so that its pods need no registry; raises OSError."""
+        import_into(self.folder, self.places, images, echo)
 
     def start_component(self, component: str) -> None:
         """Start one component in the node's namespaces and control groups."""

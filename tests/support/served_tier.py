@@ -1,0 +1,144 @@
+"""A tier whose pods run on a local cluster's real node, and clients of it."""
+
+import base64
+import contextlib
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from polling import until
+from tiers import ROOT, Tier
+
+from tierup.local.node import cgroups
+from tierup.manifests.common import GATEWAY_PORT
+
+LOAD = ROOT / "tests" / "support" / "chat_load.py"
+ROLLOUT_SECONDS = 600.0  # an engine takes half a minute to start on an idle machine
+
+
+@dataclass
+class Load:
+    """The chats of a steady load, in the order in which they ended."""
+
+    chats: list[dict[str, Any]] = field(default_factory=list)
+
+    def failed(self) -> list[dict[str, Any]]:
+        """Chats without a complete answer."""
+        return [chat for chat in self.chats if not chat["complete"]]
+
+
+class ServedTier(Tier):
+    """The tier `up` has brought up; `kubectl` and the API see the pods that this machine runs."""
+
+    @property
+    def model(self) -> str:
+        """The first model's name."""
+        return self.plan.models[0].name
+
+    @property
+    def gateway(self) -> str:
+        """The URL of the gateway's Service, in the cluster's network."""
+        service = self.cluster.api.get("v1", "Service", "gateway", self.plan.namespace)
+        assert service is not None
+        return f"{self.plan.gateway.scheme}://{service['spec']['clusterIP']}:{GATEWAY_PORT}"
+
+    def key(self, caller: str) -> str:
+        """The first key of a caller."""
+        secret = self.cluster.api.get("v1", "Secret", "gateway-keys", self.plan.namespace)
+        assert secret is not None
+        return base64.b64decode(secret["data"][caller]).decode().split()[0]
+
+    def pods(self, component: str) -> list[dict[str, Any]]:
+        """The pods of a component that are not on their way out, by name."""
+        found = [
+            pod
+            for pod in self.objects("v1", "Pod")
+            if pod["metadata"]["labels"]["app.kubernetes.io/name"] == component
+            and "deletionTimestamp" not in pod["metadata"]
+        ]
+        return sorted(found, key=lambda pod: str(pod["metadata"]["name"]))
+
+    def ready(self, component: str) -> int:
+        """How many pods of a component are ready."""
+        conditions = [pod["status"].get("conditions", ()) for pod in self.pods(component)]
+        return sum(any(c["type"] == "Ready" and c["status"] == "True" for c in items) for items in conditions)
+
+    def wait_ready(self, component: str, count: int) -> None:
+        """Wait until exactly so many pods of a component exist and are ready."""
+        until(
+            lambda: self.ready(component) == count == len(self.pods(component)),
+            f"{count} ready pods of {component}",
+            ROLLOUT_SECONDS,
+        )
+
+    def deployments(self, component: str) -> list[str]:
+        """Names of the component's Deployments."""
+        found = self.objects("apps/v1", "Deployment")
+        return [
+            str(item["metadata"]["name"])
+            for item in found
+            if item["metadata"]["labels"]["app.kubernetes.io/name"] == component
+        ]
+
+    def restart(self, component: str) -> None:
+        """Replace every pod of a component, as a change of its template does, and wait until that is done."""
+        for name in self.deployments(component):
+            self.kubectl("-n", self.plan.namespace, "rollout", "restart", f"deployment/{name}")
+            self.kubectl(
+                *("-n", self.plan.namespace, "rollout", "status", f"deployment/{name}"),
+                f"--timeout={ROLLOUT_SECONDS:.0f}s",
+            )
+
+    def processes(self, pod: dict[str, Any], container: str) -> set[int]:
+        """Pids, on this machine, of a pod's container."""
+        status = self._container(pod, container)
+        identifier = status["containerID"].rpartition("/")[2]
+        assert self.cluster.node is not None
+        found = set()
+        for hierarchy in cgroups.hierarchies():
+            for folder in (hierarchy / self.cluster.node.record.cgroup).rglob(f"*{identifier}*"):
+                found |= set(map(int, (folder / "cgroup.procs").read_text().split()))
+        assert found, f"no process of {container}"
+        return found
+
+    def restarts(self, pod: dict[str, Any], container: str) -> int:
+        """How often a container of a pod was restarted."""
+        count: int = self._container(pod, container)["restartCount"]
+        return count
+
+    def _container(self, pod: dict[str, Any], container: str) -> dict[str, Any]:
+        now = self.cluster.api.get("v1", "Pod", pod["metadata"]["name"], self.plan.namespace)
+        assert now is not None
+        (status,) = (item for item in now["status"]["containerStatuses"] if item["name"] == container)
+        return dict(status)
+
+    def in_network(self, *command: str) -> list[str]:
+        """The command, run in the node's network, where Services have their addresses."""
+        assert self.cluster.node is not None
+        return [*self.cluster.node.network(), *command]
+
+    @contextlib.contextmanager
+    def load(self, *, key: str | None = None, clients: int = 2, tokens: int = 30) -> Iterator[Load]:
+        """Send chats to the gateway's Service during the block; the result is complete after it."""
+        key = key if key is not None else self.key("web")
+        command = self.in_network(
+            *(sys.executable, str(LOAD), self.gateway, self.model, "--key", key),
+            *("--clients", str(clients), "--tokens", str(tokens)),
+        )
+        load = Load()
+        with tempfile.TemporaryFile("w+") as output:
+            process = subprocess.Popen(command, stdout=output, text=True)
+            try:
+                until(lambda: Path(f"/proc/{process.pid}/fd/1").stat().st_size > 0, "the first chat")
+                yield load
+            finally:
+                process.terminate()
+                code = process.wait(ROLLOUT_SECONDS)
+                output.seek(0)
+                load.chats += [json.loads(line) for line in output]
+        assert code == 0
