@@ -49,6 +49,7 @@ SLICES = (
 @pytest.fixture
 def tierup(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
     monkeypatch.chdir(ROOT)
+    monkeypatch.delenv("COLUMNS", raising=False)  # a pipe, whose lines are not wrapped
     return Command(monkeypatch, capsys)
 
 
