@@ -64,9 +64,20 @@ demo: setup ## bring the standard tier up on a local cluster with simulated GPU 
 	@$(BIN)/python -m tierup.local.toolchain install --group cluster
 	@$(BIN)/tierup local up --stack standard
 
+.PHONY: local-node
+local-node: setup engine-env ## install what `tierup local up --node real` needs
+	@$(BIN)/python -m tierup.local.toolchain install --group cluster
+	@$(BIN)/python -m tierup.local.toolchain install --group checks
+	@$(BIN)/python -m tierup.local.toolchain install --group node
+
+.PHONY: demo-served
+demo-served: local-node ## run the entry tier's pods on this machine and send a chat; needs root
+	@$(BIN)/tierup local up --stack entry --node real
+
 .PHONY: demo-down
-demo-down: setup ## remove what `make demo` made
+demo-down: setup ## remove what `make demo` and `make demo-served` made
 	@$(BIN)/tierup local down --stack standard
+	@$(BIN)/tierup local down --stack entry
 
 .PHONY: dev
 dev: setup engine-env ## run the standard tier's gateway, two vLLM CPU servers and Prometheus, until Ctrl-C

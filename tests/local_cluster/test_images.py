@@ -5,11 +5,11 @@ import json
 import pytest
 from polling import until
 from tier_pods import TierPods
-from tierup.local.tiny_model import make_tiny_model
 
 from tierup.local.cluster.cluster import Cluster
 from tierup.local.dev.plan import dev_plan
 from tierup.local.images import LocalImage, canonical, for_plan
+from tierup.local.tiny_model import SHAPE, make_tiny_model
 from tierup.manifests.model_server import workload_name
 from tierup.plan.model import Plan
 from tierup.templates import ROOT
@@ -68,7 +68,7 @@ def test_vllm_answers_on_the_cpu_with_its_rendered_arguments(
     models = tmp_path_factory.mktemp("models")
     files = models / model.path
     files.parent.mkdir(parents=True)
-    make_tiny_model(files, layers=4, hidden=128, q_heads=4, kv_heads=2)
+    make_tiny_model(files, **SHAPE)
     (files / ".complete").touch()
     for folder in (models, *(path for path in models.rglob("*") if path.is_dir())):
         folder.chmod(0o755)

@@ -23,11 +23,12 @@ NEEDS = {
     "cluster": "a real cluster, the Pulumi CLI, or a service on one",
     "local": "a local cluster, which tests/control_plane starts",
     "minutes": "minutes, and the toolchain or vLLM's CPU build",
+    "root": "root, and minutes",
     "results": "results of load tests",
     "sops": "the programs sops and yq",
 }
 # How many blocks run and how many do not: a block that is added or marked changes this on purpose.
-COUNTS = {"run": 11, "jq": 1, "cluster": 11, "local": 2, "minutes": 5, "results": 1, "sops": 1}
+COUNTS = {"run": 11, "jq": 1, "cluster": 11, "local": 2, "minutes": 5, "root": 1, "results": 1, "sops": 1}
 OTHER = {"yaml", "mermaid", "text"}
 FENCE = re.compile(
     r"^(?P<indent> *)```(?P<kind>[^\n]*)\n(?P<body>.*?)^(?P=indent)```$", re.MULTILINE | re.DOTALL

@@ -1,6 +1,7 @@
 """The layers of vLLM's CPU build: its environment's packages without what only GPUs use, and what `vllm` starts."""
 
 import os
+import shutil
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,11 +10,11 @@ from tierup.local.images.elf import libraries
 from tierup.local.images.oci import Files, Folder, Link
 from tierup.local.images.python import SITE_PACKAGES, VENV
 from tierup.local.images.shared_object import SharedObject, read
-from tierup.local.images.store import Layer
+from tierup.local.images.store import Layer, stamp
 from tierup.local.images.stub import write
 from tierup.local.images.trees import compiled, tree
 from tierup.local.machine import vllm_on_cpu
-from tierup.local.toolchain import engine_env
+from tierup.local.toolchain import ToolMissing, engine_env
 
 # PyTorch for GPUs runs on a CPU too, but its libraries name those of CUDA. Of them, the small ones come along as they
 # are; the large ones are replaced with objects that have their names and the symbols that are looked for.
@@ -41,16 +42,24 @@ def packages() -> Layer:
 
 
 def command() -> Layer:
-    """The command `vllm`, which runs what the container asks for on a CPU."""
+    """The command `vllm`, which runs what the container asks for on a CPU, and a program that vLLM runs there.
+
+    Raises ToolMissing.
+    """
+    lscpu = shutil.which("lscpu")
+    if lscpu is None:
+        raise ToolMissing("lscpu, which vLLM runs on a CPU, is not on PATH - sudo apt-get install util-linux")
     script = (
         f"#!/{VENV}/bin/python3\nimport sys\nfrom {vllm_on_cpu.__name__} import main\nmain(sys.argv[1:])\n"
     )
+    sources = vllm_on_cpu.image_files()
     files: dict[str, Path | bytes | Link | Folder] = {
-        f"{SITE_PACKAGES}/{path}": source for path, source in vllm_on_cpu.image_files().items()
+        **{f"{SITE_PACKAGES}/{path}": source for path, source in sources.items()},
+        f"{VENV}/bin/vllm": script.encode(),
+        "usr/bin/lscpu": Path(lscpu),
     }
-    files[f"{VENV}/bin/vllm"] = script.encode()
-    content = tuple(item.read_text() if isinstance(item, Path) else str(item) for item in files.values())
-    return Layer("vllm-command", content, lambda _: files)
+    key = (*stamp(Path(lscpu)), *(source.read_text() for source in sources.values()))
+    return Layer("vllm-command", key, lambda _: files | libraries([Path(lscpu)]))
 
 
 def _files(interpreter: Path, scratch: Path) -> Files:
