@@ -114,12 +114,14 @@ class Cluster:
             response = self._api.call_api(*request, _request_timeout=self._timeout)
             status, answer = response.status, response.read()
         except ApiException as error:
+            if not error.status:  # the client's own word for a failed handshake
+                raise self._no_answer(error) from error
             status, answer = error.status, error.body
         except HTTPError as error:
             raise self._no_answer(error) from error
         if status == 404:
             return None
-        if status is None or status >= 400:
+        if status >= 400:
             raise self._refusal(status, answer, path)
         return self._object(answer)
 
@@ -140,13 +142,13 @@ class Cluster:
             problem, fix = f"the certificate of {self.ref.server} is not trusted: {why}", _CERTIFICATE_FIX
         return ClusterError("cluster", problem, fix, self.ref.context)
 
-    def _refusal(self, status: int | None, body: bytes | str | None, path: str) -> ClusterError:
+    def _refusal(self, status: int, body: bytes | str | None, path: str) -> ClusterError:
         try:
             message = f": {json.loads(body or '')['message']}"
         except (ValueError, KeyError, TypeError):
             message = ""
-        fixes = {401: "log in to it again", 403: "ask its administrator for a role that may read this"}
-        fix = _ANONYMOUS_FIX if "system:anonymous" in message else fixes.get(status or 0, "try again later")
+        fixes = {401: "log in to it again", 403: "ask its administrator for a role that allows this"}
+        fix = _ANONYMOUS_FIX if "system:anonymous" in message else fixes.get(status, "try again later")
         problem = f"{self.ref.server} answers {status} to {path}{message}"
         return ClusterError("cluster", problem, fix, self.ref.context, status=status)
 
