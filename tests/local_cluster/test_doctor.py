@@ -1,6 +1,7 @@
-"""The probe of `tierup doctor` on a node that really runs pods, and whose pod network enforces no policy."""
+"""The probe of `tierup doctor` on a node that really runs pods, with and without an enforcer of policies."""
 
 import dataclasses
+import subprocess
 
 import pytest
 
@@ -12,6 +13,7 @@ from tierup.local.cluster.cluster import Cluster
 from tierup.local.dev.plan import dev_plan
 from tierup.local.images import for_plan
 from tierup.local.node.config import SANDBOX_IMAGE
+from tierup.local.toolchain import tool, toolchain_dir
 from tierup.manifests.common import Manifest
 from tierup.plan.model import Plan
 from tierup.templates import ROOT
@@ -44,13 +46,23 @@ def run(cluster: Cluster, plan: Plan, kit: Kit, *images: str) -> dict[str, Check
     return {check.name: check for check in checks}
 
 
-def test_pods_show_what_the_cluster_lacks(cluster: Cluster, plan: Plan) -> None:
+def test_pods_show_what_the_cluster_has_and_lacks(cluster: Cluster, plan: Plan) -> None:
     results = run(cluster, plan, python_kit(plan), plan.images.reloader, SANDBOX_IMAGE, MISSING)
     assert set(results) == {"images", "dns", "policies"}
     assert results["images"].status is Status.PROBLEM
     assert results["images"].found.startswith(f"{MISSING} cannot be pulled: ")
-    has_dns = cluster.api.get("v1", "Service", "kube-dns", "kube-system") is not None
-    assert results["dns"].status is (Status.OK if has_dns else Status.PROBLEM)
+    assert results["dns"].status is Status.OK
+    assert results["policies"].status is Status.OK
+
+
+def test_policies_that_nothing_enforces_are_found_by_a_connection(cluster: Cluster, plan: Plan) -> None:
+    assert cluster.node is not None
+    nft = ["env", f"LD_LIBRARY_PATH={toolchain_dir()}", str(tool("nft"))]
+    subprocess.run([*cluster.node.network(), *nft, "delete", "table", "ip", "network-policy"], check=True)
+    try:
+        results = run(cluster, plan, python_kit(plan), plan.images.reloader)
+    finally:
+        cluster.restart("network-policy-enforcer")  # it adds its table again
     assert results["policies"].status is Status.PROBLEM
     assert "stays open under a policy that denies it" in results["policies"].found
 
