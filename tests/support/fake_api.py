@@ -1,6 +1,7 @@
 """A fake Kubernetes API over real HTTP: it serves the objects that a test sets and fails for other paths."""
 
 import json
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -19,21 +20,36 @@ NAMESPACE = "/api/v1/namespaces/tierup-test"
 RTX = "NVIDIA-GeForce-RTX-4090"
 
 
+Answer = tuple[int, Manifest]
+
+
 class FakeApi:
-    """A loopback API server; an unknown path gets a 500 and is recorded in `unknown`."""
+    """A loopback API server; an unknown path gets a 500 and is recorded in `unknown`.
+
+    `live` answers requests that are not for fixed objects: method, path and body; None leaves them to the others.
+    """
 
     def __init__(self) -> None:
         self.responses: dict[str, tuple[int, bytes]] = {}
         self.missing: set[str] = set()  # paths that get a 404
         self.unknown: list[str] = []
         self.requested: list[str] = []
+        self.live: Callable[[str, str, Any], Answer | None] = lambda method, path, body: None
         api = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 api.requested.append(self.path)
-                status, body = api.responses.get(self.path, (404, b'{"kind": "Status", "code": 404}'))
-                if self.path not in api.responses and self.path not in api.missing:
+                length = int(self.headers.get("Content-Length") or 0)
+                sent = json.loads(self.rfile.read(length)) if length else None
+                live = api.live(self.command, self.path, sent)
+                if live is not None:
+                    status, body = live[0], json.dumps(live[1]).encode()
+                elif self.command == "GET" and self.path in api.responses:
+                    status, body = api.responses[self.path]
+                elif self.command == "GET" and self.path in api.missing:
+                    status, body = 404, b'{"kind": "Status", "code": 404}'
+                else:
                     api.unknown.append(self.path)
                     status, body = 500, b"unknown path"
                 self.send_response(status)
@@ -41,6 +57,8 @@ class FakeApi:
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)
+
+            do_POST = do_DELETE = do_GET
 
             def log_message(self, format: str, *args: Any) -> None:
                 pass
@@ -118,5 +136,6 @@ def labelled(name: str, uid: str, **annotations: str) -> Manifest:
     }
 
 
-def storage_class(name: str, provisioner: str) -> Manifest:
-    return {"metadata": {"name": name}, "provisioner": provisioner}
+def storage_class(name: str, provisioner: str, default: bool = False) -> Manifest:
+    marks = {"annotations": {"storageclass.kubernetes.io/is-default-class": "true"}} if default else {}
+    return {"metadata": {"name": name, **marks}, "provisioner": provisioner}

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -113,6 +114,21 @@ def test_of_several_kubeconfigs_the_one_with_the_context_is_taken(
     monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", listed)
     ref = Cluster(None, "second").ref
     assert (ref.kubeconfig, ref.server) == (paths[1], "http://second.invalid")
+
+
+@pytest.mark.parametrize("page", [b"<html>Log in</html>", b"[1]", b"", b"\xff"])
+def test_a_server_that_is_no_kubernetes_is_named(api: FakeApi, cluster: Cluster, page: bytes) -> None:
+    api.responses[NODES] = (200, page)
+    with pytest.raises(ClusterError, match=f"{api.url} does not answer as a Kubernetes API does"):
+        cluster.get(NODES)
+
+
+def test_a_wrong_certificate_or_protocol_is_not_tried_again(api: FakeApi, tmp_path: Path) -> None:
+    cluster = Cluster(kubeconfig(tmp_path, api.url.replace("http:", "https:")), None)
+    began = time.monotonic()
+    with pytest.raises(ClusterError, match="does not answer"):
+        cluster.get(NODES)
+    assert time.monotonic() - began < 5
 
 
 def test_a_missing_object_is_none(api: FakeApi, cluster: Cluster) -> None:

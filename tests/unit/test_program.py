@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import pulumi
 import pytest
+from fake_api import storage_class
 from fake_engine import PROVIDER_TYPE, Counted, Run, run_program
 from tier_plans import TIERS, VARIANTS, plan_of, stack_text
 
@@ -78,7 +79,7 @@ def fresh_cluster(stack: str, variant: str | None = None) -> dict[str, Manifest 
         "/version": {"major": "1", "minor": "35", "gitVersion": "v1.35.4"},
         "/apis": {"groups": [{"name": "apps"}]},
         "/apis/storage.k8s.io/v1/storageclasses": {
-            "items": [{"metadata": {"name": "shared"}, "provisioner": "nfs.csi.k8s.io"}]
+            "items": [storage_class("shared", "nfs.csi.k8s.io", default=True)]
         },
         f"/apis/apps/v1/namespaces/{plan.namespace}/deployments": None,
         f"/api/v1/namespaces/tierup-{stack}": None,

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import pytest
-from fake_api import GROUPS, FakeApi, with_namespace
+from fake_api import CLASSES, GROUPS, NODES, FakeApi, storage_class, with_namespace
 
 from tierup.findings.model import Code, Finding, Severity
 from tierup.io.cluster.checks import check
@@ -111,8 +111,8 @@ def test_the_complete_check_covers_second_scalers_in_an_existing_namespace(
     plan = make_plan(autoscaling={"enabled": False})
     with_namespace(api, "test")
     api.holds(GROUPS, {"groups": [{"name": "apps"}, {"name": "keda.sh"}]})
-    for path in ("/api/v1/nodes", "/apis/storage.k8s.io/v1/storageclasses"):
-        api.has(path)
+    api.has(NODES)
+    api.has(CLASSES, storage_class("disks", "ebs.csi.aws.com", default=True))
     api.has(HPAS, scaler("theirs", MODEL))
     api.has(SCALED, scaler("x", "gateway"))
     found = check(cluster, plan, render(plan), frozenset({"ns"}))

@@ -17,6 +17,7 @@ from tierup.plan.model import Plan
 MakePlan = Callable[..., Plan]
 BLOCK = [name for name, entry in load_provisioners().items() if entry.value == "never" and "*" not in name]
 ONE_NODE = [name for name, entry in load_provisioners().items() if entry.value == "one-node"]
+DEFAULT = storage_class("disks", "ebs.csi.aws.com", default=True)
 BY_HAND = "kubernetes.io/no-provisioner"
 
 
@@ -28,7 +29,7 @@ def shared(make_plan: MakePlan, nodes: int = 2, kind: str = "shared") -> Plan:
 
 
 def findings_of(api: FakeApi, cluster: Cluster, plan: Plan, provisioner: str) -> list[Finding]:
-    api.has(CLASSES, storage_class("models", provisioner))
+    api.has(CLASSES, storage_class("models", provisioner), DEFAULT)
     return storage_findings(cluster, plan, render(plan))
 
 
@@ -62,9 +63,46 @@ def test_claims_ask_for_classes_that_exist(api: FakeApi, cluster: Cluster, make_
 def test_a_claim_on_a_volume_of_its_own_needs_no_class(
     api: FakeApi, cluster: Cluster, make_plan: MakePlan
 ) -> None:
-    api.missing.add(CLASSES)
+    api.has(CLASSES, DEFAULT)  # for the metrics
     plan = make_plan()
     assert any("volumeName" in item.get("spec", {}) for item in render(plan))
+    assert storage_findings(cluster, plan, render(plan)) == []
+
+
+METRICS = "/api/v1/namespaces/tierup-test/persistentvolumeclaims/prometheus-data"
+
+
+@pytest.mark.parametrize("listed", [True, False], ids=["no default", "no class at all"])
+def test_a_claim_without_a_class_needs_a_default_one(
+    api: FakeApi, cluster: Cluster, make_plan: MakePlan, listed: bool
+) -> None:
+    plan = make_plan()
+    api.has(CLASSES, *([storage_class("slow", "ebs.csi.aws.com")] if listed else []))
+    api.has(VOLUMES)
+    api.missing.add(METRICS)
+    (found,) = storage_findings(cluster, plan, render(plan))
+    assert (found.code, found.path) == (Code.NO_STORAGE_CLASS, "persistentvolumeclaim/prometheus-data")
+    assert found.problem == "names no storage class, and the cluster has no default one"
+    assert found.allowed == ("slow" if listed else "none")
+
+
+def test_a_claim_without_a_class_is_served_by_what_exists(
+    api: FakeApi, cluster: Cluster, make_plan: MakePlan
+) -> None:
+    plan = make_plan()
+    api.has(CLASSES)
+    api.missing.add(METRICS)
+    free: Manifest = {
+        "metadata": {"name": "by-hand"},
+        "spec": {"accessModes": ["ReadWriteOnce"]},
+        "status": {"phase": "Available"},
+    }
+    api.has(VOLUMES, free)
+    assert storage_findings(cluster, plan, render(plan)) == []
+    free["spec"]["accessModes"] = ["ReadOnlyMany"]
+    api.has(VOLUMES, free)
+    assert len(storage_findings(cluster, plan, render(plan))) == 1
+    api.holds(METRICS, {"status": {"phase": "Bound"}})  # by an earlier `up`, when there was a default
     assert storage_findings(cluster, plan, render(plan)) == []
 
 

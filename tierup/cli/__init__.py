@@ -17,6 +17,7 @@ app = LazyGroup(
         "plan": "Check a stack file; print its defaults with their reasons.",
         "cost": "What a stack costs a month, owned and rented.",
         "compare": "Tiers side by side: users, latency, cost, bottleneck.",
+        "doctor": "Check whether a stack's cluster is ready for it.",
         "policy": "Check a Pulumi plan or a stack file against the policies.",
         "render": "Write the Kubernetes objects of a stack as plain YAML.",
         "catalog": "List the GPUs, servers, models and prices.",

@@ -26,13 +26,16 @@ def print_table(
     out.print()
 
 
-def print_line(text: str, out: Console, style: str | None = None) -> None:
-    """Print one line; where it is longer than the terminal, it goes on below, between words and indented."""
+def print_line(text: str, out: Console, style: str | None = None, indent: int | None = None) -> None:
+    """Print one line; where it is longer than the terminal, it goes on below, between words and indented.
+
+    `indent` is in characters; the default is a few more than the line's own.
+    """
     lines = [text]
     if len(text) > out.width:
-        indent = " " * (len(text) - len(text.lstrip()) + _INDENT)
+        spaces = indent if indent is not None else len(text) - len(text.lstrip()) + _INDENT
         wrapper = textwrap.TextWrapper(
-            out.width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+            out.width, subsequent_indent=" " * spaces, break_long_words=False, break_on_hyphens=False
         )
         lines = wrapper.wrap(text)
     for line in lines:

@@ -7,13 +7,14 @@ use the same label. So an object is ours if it has the label and the stack's own
 namespace, which is created before all_manifests else (docs/adr/0005-foreign-objects.md).
 """
 
-from collections.abc import Iterable, Set
+from collections.abc import Collection, Iterable, Set
 from typing import Any
 
 from tierup.findings.model import Code, Finding
 from tierup.io.cluster.client import Cluster
 from tierup.io.cluster.exchange import exchange_findings
 from tierup.io.cluster.owner import Owner
+from tierup.io.cluster.paths import collection, namespaced
 from tierup.io.cluster.scalers import api_groups, metrics_findings, scaler_findings
 from tierup.io.cluster.storage import storage_findings
 from tierup.io.cluster.version import too_old, version_findings
@@ -21,25 +22,6 @@ from tierup.manifests.common import Manifest
 from tierup.plan.model import Plan
 from tierup.resources.identity import STACK_LABEL
 
-# Plural names of the kinds that this bundle creates, for their URL paths.
-_PLURALS = {
-    "ConfigMap": "configmaps",
-    "DaemonSet": "daemonsets",
-    "Deployment": "deployments",
-    "HorizontalPodAutoscaler": "horizontalpodautoscalers",
-    "Job": "jobs",
-    "Namespace": "namespaces",
-    "NetworkPolicy": "networkpolicies",
-    "PersistentVolume": "persistentvolumes",
-    "PersistentVolumeClaim": "persistentvolumeclaims",
-    "PodDisruptionBudget": "poddisruptionbudgets",
-    "PriorityClass": "priorityclasses",
-    "ResourceQuota": "resourcequotas",
-    "Secret": "secrets",
-    "Service": "services",
-    "ServiceAccount": "serviceaccounts",
-    "StatefulSet": "statefulsets",
-}
 _USE_OTHER_STATE = (
     "log in to the state backend that made it, or name this stack and its namespace differently"
 )
@@ -56,32 +38,33 @@ def check(cluster: Cluster, plan: Plan, manifests: Iterable[Manifest], held: Set
     established = namespace is not None and namespace["metadata"]["uid"] in held
     owner = Owner(plan.stack, held, established)
     groups = api_groups(cluster)
-    findings = [
+    return [
         *version_findings(cluster),
         *node_findings(cluster, plan, owner),
         *storage_findings(cluster, plan, all_manifests),
         *metrics_findings(plan, groups),
+        *object_findings(cluster, plan, owner, all_manifests, groups, new=namespace is None),
     ]
-    if namespace is None:
-        return [*findings, *foreign_objects(cluster, owner, [m for m in all_manifests if not _namespaced(m)])]
+
+
+def object_findings(
+    cluster: Cluster,
+    plan: Plan,
+    owner: Owner,
+    manifests: Iterable[Manifest],
+    groups: Collection[str],
+    *,
+    new: bool,
+) -> list[Finding]:
+    """What exists and stands in the way of the plan's objects; `new`: the namespace does not exist yet."""
+    all_manifests = list(manifests)
+    if new:
+        return foreign_objects(cluster, owner, [item for item in all_manifests if not namespaced(item)])
     return [
-        *findings,
         *exchange_findings(cluster, plan),
         *scaler_findings(cluster, plan, owner, all_manifests, groups),
         *foreign_objects(cluster, owner, all_manifests),
     ]
-
-
-def _namespaced(manifest: Manifest) -> bool:
-    return "namespace" in manifest["metadata"]
-
-
-def _collection(manifest: Manifest) -> str:
-    """The URL path of a manifest's kind in its namespace."""
-    version, namespace = manifest["apiVersion"], manifest["metadata"].get("namespace")
-    root = f"/api/{version}" if "/" not in version else f"/apis/{version}"
-    scope = f"/namespaces/{namespace}" if namespace is not None else ""
-    return f"{root}{scope}/{_PLURALS[manifest['kind']]}"
 
 
 def foreign_objects(cluster: Cluster, owner: Owner, manifests: Iterable[Manifest]) -> list[Finding]:
@@ -93,8 +76,8 @@ def foreign_objects(cluster: Cluster, owner: Owner, manifests: Iterable[Manifest
         kind, name = manifest["kind"], manifest["metadata"]["name"]
         if kind == "Node":
             continue
-        path = _collection(manifest)
-        if not _namespaced(manifest):
+        path = collection(manifest)
+        if not namespaced(manifest):
             existing = cluster.get(f"{path}/{name}")
         else:
             if path not in listed:

@@ -1,5 +1,6 @@
-"""Read-only access to a Kubernetes cluster, chosen by kubeconfig and context."""
+"""Access to a Kubernetes cluster, chosen by kubeconfig and context: reading for every check, writing for a probe."""
 
+import contextlib
 import json
 import os
 from dataclasses import dataclass
@@ -12,18 +13,32 @@ from tierup.findings.model import Code, Finding, FindingsError
 
 # A reachable server accepts a connection at once, but a busy API server may be slow to list objects.
 _CONNECT_SECONDS, _READ_SECONDS = 4, 30
+_SERVER_FIX = "start it, or set tierup:cluster to another kubeconfig or context"
+_CERTIFICATE_FIX = "get a new kubeconfig: its certificate authority is not that of this server"
+_ANONYMOUS_FIX = "log in to it: the kubeconfig's user sends no credentials that it accepts"
 # Exceptions that the kubernetes client raises for a file that is not a kubeconfig.
 _KUBECONFIG_ERRORS = (OSError, yaml.YAMLError, TypeError, AttributeError, KeyError, ValueError)
 
 
 class ClusterError(FindingsError):
-    """The cluster cannot be read; the message names the cluster, the reason and the fix."""
+    """The cluster cannot be read; the message names the cluster, the reason and the fix.
+
+    `status` is the HTTP status of a refusal, None where no server answered.
+    """
 
     def __init__(
-        self, path: str, problem: str, fix: str, got: str | None = None, allowed: str | None = None
+        self,
+        path: str,
+        problem: str,
+        fix: str,
+        got: str | None = None,
+        allowed: str | None = None,
+        *,
+        status: int | None = None,
     ) -> None:
         finding = Finding(Code.CLUSTER_UNREACHABLE, path, problem, fix, got, allowed)
         super().__init__([finding], "the cluster's access")
+        self.status = status
 
 
 @dataclass(frozen=True)
@@ -45,10 +60,17 @@ class ClusterRef:
 
 
 class Cluster:
-    """A read-only view of one Kubernetes API."""
+    """One Kubernetes API."""
 
-    def __init__(self, kubeconfig: str | None, context: str | None) -> None:
-        """Raises `ClusterError` if the kubeconfig or its context cannot be used."""
+    def __init__(
+        self,
+        kubeconfig: str | None,
+        context: str | None,
+        *,
+        read_seconds: float = _READ_SECONDS,
+        retries: int = 1,
+    ) -> None:
+        """A request is repeated `retries` times; raises `ClusterError` if the kubeconfig or context cannot be used."""
         # The kubernetes client supports every way to log in: certificates, tokens, exec plugins.
         from kubernetes import config
         from kubernetes.config import kube_config
@@ -69,44 +91,66 @@ class Cluster:
             fix = "set tierup:cluster, or KUBECONFIG, to a file that kubectl accepts"
             raise ClusterError("cluster.kubeconfig", problem, fix) from error
         pool = self._api.rest_client.pool_manager.connection_pool_kw
-        pool["retries"] = Retry(connect=1, read=1, backoff_factor=0.2)
+        # `other`: a wrong certificate stays wrong. `total`: without it a busy server's Retry-After holds ten times.
+        pool["retries"] = Retry(total=retries, other=0, backoff_factor=0.2)
+        self._timeout = (min(_CONNECT_SECONDS, read_seconds), read_seconds)
         ambient = kubeconfig is None and context is None
         self.ref = ClusterRef(path, name, self._api.configuration.host, ambient)
 
     def get(self, path: str) -> dict[str, Any] | None:
         """An API object or list, None if it does not exist; raises `ClusterError` if the cluster cannot be read."""
+        return self.send("GET", path)
+
+    def send(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any] | None:
+        """The response to one request, None for 404; raises `ClusterError` for every other refusal."""
         from kubernetes.client import ApiException
         from urllib3.exceptions import HTTPError
 
-        server = self.ref.server
+        headers = {"Accept": "application/json", "Content-Type": "application/json"}
         request = self._api.param_serialize(
-            "GET", path, header_params={"Accept": "application/json"}, auth_settings=["BearerToken"]
+            method, path, header_params=headers, body=body, auth_settings=["BearerToken"]
         )
         try:
-            response = self._api.call_api(*request, _request_timeout=(_CONNECT_SECONDS, _READ_SECONDS))
-            status, body = response.status, response.read()
+            response = self._api.call_api(*request, _request_timeout=self._timeout)
+            status, answer = response.status, response.read()
         except ApiException as error:
-            status, body = error.status, error.body
+            if not error.status:  # the client's own word for a failed handshake
+                raise self._no_answer(error) from error
+            status, answer = error.status, error.body
         except HTTPError as error:
-            reason = getattr(error, "reason", None) or error
-            problem = f"{server} does not answer: {_plain(reason)}"
-            fix = "start it, or set tierup:cluster to another kubeconfig or context"
-            raise ClusterError("cluster", problem, fix, self.ref.context) from error
+            raise self._no_answer(error) from error
         if status == 404:
             return None
         if status >= 400:
-            raise self._refusal(status, body, path)
-        content: dict[str, Any] = json.loads(body)
-        return content
+            raise self._refusal(status, answer, path)
+        return self._object(answer)
+
+    def _object(self, answer: bytes | str) -> dict[str, Any]:
+        """The JSON object in a response; a proxy may answer with a page of its own."""
+        with contextlib.suppress(ValueError):
+            content = json.loads(answer)
+            if isinstance(content, dict):
+                return content
+        problem = f"{self.ref.server} does not answer as a Kubernetes API does"
+        raise ClusterError("cluster", problem, _SERVER_FIX, self.ref.context)
+
+    def _no_answer(self, error: Exception) -> ClusterError:
+        reason = getattr(error, "reason", None) or error
+        problem, fix = f"{self.ref.server} does not answer: {_plain(reason)}", _SERVER_FIX
+        if "certificate verify failed" in str(reason):
+            why = _plain(reason).partition(" (_ssl")[0]
+            problem, fix = f"the certificate of {self.ref.server} is not trusted: {why}", _CERTIFICATE_FIX
+        return ClusterError("cluster", problem, fix, self.ref.context)
 
     def _refusal(self, status: int, body: bytes | str | None, path: str) -> ClusterError:
         try:
             message = f": {json.loads(body or '')['message']}"
         except (ValueError, KeyError, TypeError):
             message = ""
-        fixes = {401: "log in to it again", 403: "ask its administrator for a role that may read this"}
+        fixes = {401: "log in to it again", 403: "ask its administrator for a role that allows this"}
+        fix = _ANONYMOUS_FIX if "system:anonymous" in message else fixes.get(status, "try again later")
         problem = f"{self.ref.server} answers {status} to {path}{message}"
-        return ClusterError("cluster", problem, fixes.get(status, "try again later"), self.ref.context)
+        return ClusterError("cluster", problem, fix, self.ref.context, status=status)
 
 
 def _file_of(paths: str, context: str) -> str:

@@ -3,7 +3,7 @@
 Two autoscalers of one Deployment keep undoing each other's decisions (docs/adr/0003-one-owner-of-replicas.md).
 """
 
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Collection, Iterable, Mapping, Set
 from typing import Any
 
 from tierup.findings.model import Code, Finding, warning
@@ -13,17 +13,24 @@ from tierup.manifests.common import Manifest
 from tierup.plan.model import Plan
 
 CUSTOM_METRICS = "custom.metrics.k8s.io"
-_KEDA = "keda.sh"
+KEDA = "keda.sh"
 
 
 def api_groups(cluster: Cluster) -> frozenset[str]:
-    """Names of the API groups that the cluster serves; every user may read them."""
+    """Names of the API groups that the cluster serves."""
+    return frozenset(group_versions(cluster))
+
+
+def group_versions(cluster: Cluster) -> dict[str, str]:
+    """The API groups that the cluster serves, each with its preferred version; every user may read them."""
     listed = cluster.get("/apis") or {"groups": []}
-    return frozenset(group["name"] for group in listed["groups"])
+    return {
+        group["name"]: group.get("preferredVersion", {}).get("groupVersion", "") for group in listed["groups"]
+    }
 
 
 def scaler_findings(
-    cluster: Cluster, plan: Plan, owner: Owner, manifests: Iterable[Manifest], groups: Set[str]
+    cluster: Cluster, plan: Plan, owner: Owner, manifests: Iterable[Manifest], groups: Collection[str]
 ) -> list[Finding]:
     """Foreign autoscalers whose target is a workload of the plan."""
     all_manifests = list(manifests)
@@ -36,8 +43,8 @@ def scaler_findings(
     for scaler in _horizontal(cluster, plan):
         if not owner.owns(scaler["metadata"]) and scaler["metadata"]["name"] not in planned:
             findings.extend(_second_owner("horizontalpodautoscaler", scaler, targets))
-    if _KEDA in groups:
-        path = f"/apis/{_KEDA}/v1alpha1/namespaces/{plan.namespace}/scaledobjects"
+    if KEDA in groups:
+        path = f"/apis/{KEDA}/v1alpha1/namespaces/{plan.namespace}/scaledobjects"
         for scaler in (cluster.get(path) or {"items": []})["items"]:
             findings.extend(_second_owner("scaledobject", scaler, targets))
     return findings
@@ -72,10 +79,14 @@ def _key(manifest: Manifest) -> tuple[str, str]:
     return manifest["kind"], manifest["metadata"]["name"]
 
 
-def metrics_findings(plan: Plan, groups: Set[str]) -> list[Finding]:
+def may_scale(plan: Plan) -> bool:
+    """Whether the autoscaler may add replicas of a model."""
+    return plan.autoscaling.enabled and any(model.max_replicas > model.replicas for model in plan.models)
+
+
+def metrics_findings(plan: Plan, groups: Collection[str]) -> list[Finding]:
     """A warning if models may scale up and no adapter serves the metrics that they scale by."""
-    grows = any(model.max_replicas > model.replicas for model in plan.models)
-    if not plan.autoscaling.enabled or not grows or CUSTOM_METRICS in groups:
+    if not may_scale(plan) or CUSTOM_METRICS in groups:
         return []
     # The autoscaler still adds replicas if it can read one metric, but never removes one while a metric is missing.
     problem = (

@@ -15,21 +15,29 @@ MINIMUM = tuple(int(part) for part in load_versions().kubernetes.oldest.split(".
 
 def version_findings(cluster: Cluster) -> list[Finding]:
     """A finding if the API server is too old."""
+    version = server_version(cluster)
+    if version is None:
+        return []
+    what = f"the API server at {cluster.ref.server}"
+    return too_old(version, "cluster", what, "upgrade it, or name another cluster in tierup:cluster")
+
+
+def server_version(cluster: Cluster) -> str | None:
+    """The API server's version as it reports it, None if it reports none."""
     reported = cluster.get("/version") or {}
     # Vendors add suffixes to both: "v1.31.4-eks-abc", minor "30+".
     for version in (
         reported.get("gitVersion", ""),
         f"{reported.get('major', '')}.{reported.get('minor', '')}",
     ):
-        if _parse(version) is not None:
-            what = f"the API server at {cluster.ref.server}"
-            return too_old(version, "cluster", what, "upgrade it, or name another cluster in tierup:cluster")
-    return []
+        if parse(version) is not None:
+            return str(version)
+    return None
 
 
 def too_old(version: str, path: str, what: str, fix: str) -> list[Finding]:
     """A finding if `version` is below the minimum; text that is not a version, as of a simulated node, is ignored."""
-    parsed = _parse(version)
+    parsed = parse(version)
     if parsed is None or parsed >= MINIMUM:
         return []
     problem = f"{what} is too old: it does not support the preStop `sleep` with which pods end without losing requests"
@@ -37,6 +45,7 @@ def too_old(version: str, path: str, what: str, fix: str) -> list[Finding]:
     return [Finding(Code.CLUSTER_TOO_OLD, path, problem, fix, version, allowed)]
 
 
-def _parse(version: str) -> tuple[int, int] | None:
+def parse(version: str) -> tuple[int, int] | None:
+    """Major and minor number, None for a text that is not a version."""
     match = re.match(r"v?(\d+)\.(\d+)", version)
     return (int(match[1]), int(match[2])) if match is not None else None

@@ -1,0 +1,1 @@
+"""Pods that prove what the API cannot show."""
