@@ -18,7 +18,9 @@ TEXT = Path(tierup.catalog.__file__).with_name("engine.yaml").read_text(encoding
 NAMED = {
     "tierup/catalog/engine.py",
     "tierup/stack/sections.py",
-}  # which engine is the default, and an example
+    "tierup/local/images/of_plan.py",
+    "tierup/local/images/vllm.py",
+}  # which engine is the default, an example, and the one with a build for CPUs
 
 
 def test_the_facts_are_those_of_the_image_that_a_stack_runs() -> None:
