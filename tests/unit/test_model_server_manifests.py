@@ -18,6 +18,7 @@ from tierup.manifests import model_server, render
 from tierup.manifests.common import Manifest
 from tierup.plan.model import ModelPlan, Plan
 from tierup.plan.resolve import IMAGES
+from tierup.plan.times import PRESTOP_SECONDS
 from tierup.templates import ROOT
 
 MakePlan = Callable[..., Plan]
@@ -351,6 +352,14 @@ def test_a_hung_engine_is_restarted_and_a_busy_one_is_not(plan: Plan) -> None:
         probe = engine(plan, model)["livenessProbe"]
         assert probe["httpGet"] == {"path": "/health", "port": "http"}
         assert 30 <= probe["failureThreshold"] * probe["periodSeconds"] <= 120
+
+
+@every_variant
+def test_an_engine_that_a_probe_has_failed_does_not_drain(plan: Plan) -> None:
+    for model in plan.models:
+        for name in ("startupProbe", "livenessProbe"):
+            grace = engine(plan, model)[name]["terminationGracePeriodSeconds"]
+            assert PRESTOP_SECONDS < grace < model.grace_seconds
 
 
 class _Models(BaseHTTPRequestHandler):

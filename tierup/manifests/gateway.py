@@ -27,7 +27,7 @@ from tierup.manifests.common import (
 from tierup.manifests.gateway_files import POD, files
 from tierup.manifests.placement import system_placement
 from tierup.plan.model import Plan
-from tierup.plan.times import PRESTOP_SECONDS
+from tierup.plan.times import FAILED_GRACE_SECONDS, PRESTOP_SECONDS
 from tierup.stack.parse import API_KEY_PREFIX, ServiceType
 
 NGINX_USER = 101  # of the image
@@ -99,6 +99,7 @@ def _deployment(plan: Plan, config: str) -> Manifest:
 
 def _nginx(plan: Plan) -> Manifest:
     probe = {"httpGet": {"path": "/healthz", "port": "status"}, "timeoutSeconds": 3}
+    failed = {"terminationGracePeriodSeconds": FAILED_GRACE_SECONDS}
     mounts = [*_SHARED]
     if plan.gateway.tls:
         mounts.append({"name": "tls", "mountPath": POD.certificate, "readOnly": True})
@@ -113,9 +114,9 @@ def _nginx(plan: Plan) -> Manifest:
             {"name": "status", "containerPort": GATEWAY_STATUS_PORT, "protocol": "TCP"},
         ],
         # The first configuration comes in seconds.
-        startupProbe={**probe, "periodSeconds": 1, "failureThreshold": 120},
+        startupProbe={**probe, **failed, "periodSeconds": 1, "failureThreshold": 120},
         readinessProbe={**probe, "periodSeconds": 5},
-        livenessProbe={**probe, "periodSeconds": 10, "failureThreshold": 3},
+        livenessProbe={**probe, **failed, "periodSeconds": 10, "failureThreshold": 3},
         # First the cluster's proxies remove the pod, then SIGTERM lets streams end.
         lifecycle={"preStop": {"sleep": {"seconds": PRESTOP_SECONDS}}},
         volumeMounts=mounts,

@@ -25,6 +25,7 @@ from tierup.manifests.engines.base import OPTIONS_FOLDER, SCRATCH, Serving
 from tierup.manifests.model_cache import MOUNT, cache_claim, marker_path
 from tierup.manifests.placement import node_affinity, up_roles
 from tierup.plan.model import ModelPlan, Plan
+from tierup.plan.times import FAILED_GRACE_SECONDS
 from tierup.resources.identity import STACK_LABEL
 from tierup.stack.parse import StandbyMode
 
@@ -178,6 +179,7 @@ def _http_probe(path: str, period: int, failures: int) -> Manifest:
         "periodSeconds": period,
         "timeoutSeconds": 5,
         "failureThreshold": failures,
+        "terminationGracePeriodSeconds": FAILED_GRACE_SECONDS,
     }
 
 
