@@ -9,8 +9,8 @@ from tierup.stack.sections import CacheKind, WorkloadClass
 
 PRESTOP_SECONDS = 10  # longer than endpoint removal takes to reach every gateway
 GRACE_MARGIN_SECONDS = 15  # the engine's own exit after its drain
-# A container that a probe has failed serves nobody, so it need not drain. Seen on a real node: an engine whose start was
-# given up kept its GPU for the whole grace period of its pod.
+# A container that a probe has failed serves nobody, so it need not drain. Seen on a real node: an engine whose start
+# was given up kept its GPU for the whole grace period of its pod.
 FAILED_GRACE_SECONDS = PRESTOP_SECONDS + GRACE_MARGIN_SECONDS
 ENGINE_INIT_SECONDS = (
     120  # memory profile, torch.compile and CUDA graphs; assumption, vLLM logs 60-110 s for 7B models
