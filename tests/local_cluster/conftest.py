@@ -12,7 +12,7 @@ from tiers import own_checkout
 from tierup.catalog import load_catalog
 from tierup.io.stack.read import read_stack, stack_path
 from tierup.local.cluster.cluster import Cluster
-from tierup.local.cluster.data_centre import real_server
+from tierup.local.cluster.data_centre import real_server, with_images
 from tierup.local.cluster.project import LocalProject
 from tierup.local.node import Claims, NodeSpec, problems
 from tierup.rules.preflight import make_plan
@@ -61,10 +61,11 @@ def served(real_node_root: Path, tmp_path_factory: pytest.TempPathFactory) -> It
     file = stack_path(checkout, STACK)
     file.write_text(file.read_text().replace("  tierup:gateway:\n", CALLERS) + KEYS)
     plan = make_plan(parse(read_stack(file)), load_catalog())
-    cluster = Cluster.up(STACK, root=real_node_root, real_node=real_server(plan))
+    cluster = Cluster.up(STACK, root=real_node_root, real_node=with_images(real_server(plan), plan, print))
     try:
         tier = ServedTier(LocalProject(checkout, STACK, cluster, work))
         tier.up()
+        tier.first_chat()
         yield tier
     finally:
         cluster.down()

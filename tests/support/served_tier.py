@@ -14,6 +14,8 @@ from typing import Any
 from polling import until
 from tiers import ROOT, Tier
 
+from tierup.local.cluster.first_chat import first_chat
+from tierup.local.cluster.folders import LocalClusterError
 from tierup.local.node import cgroups
 from tierup.manifests.common import GATEWAY_PORT
 
@@ -46,6 +48,17 @@ class ServedTier(Tier):
         service = self.cluster.api.get("v1", "Service", "gateway", self.plan.namespace)
         assert service is not None
         return f"{self.plan.gateway.scheme}://{service['spec']['clusterIP']}:{GATEWAY_PORT}"
+
+    def first_chat(self) -> None:
+        """Chat once, as `tierup local up` does; if it fails, the error shows the logs of the gateways."""
+        try:
+            first_chat(self.cluster, self.plan)
+        except LocalClusterError as error:
+            for pod in self.pods("gateway"):
+                name = pod["metadata"]["name"]
+                logs = self.kubectl("-n", self.plan.namespace, "logs", name, "--all-containers", "--tail=15")
+                error.add_note(f"{name}:\n{logs}")
+            raise
 
     def key(self, caller: str) -> str:
         """The first key of a caller."""

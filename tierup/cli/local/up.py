@@ -32,18 +32,16 @@ def up(
     """
     from tierup.cli.tier_page import show
     from tierup.local.cluster.cluster import Cluster
-    from tierup.local.cluster.data_centre import provide, real_server
+    from tierup.local.cluster.data_centre import provide, real_server, with_images
     from tierup.local.cluster.project import LocalProject
-    from tierup.local.images import for_plan
     from tierup.local.node import FOOTPRINT
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     plan, name = deployable_plan(stack), stack_name(stack)
     for finding in plan.findings:
         typer.echo(f"{finding.severity}: {finding}")
-    server = real_server(plan) if node is NodeKind.REAL else None
+    server = with_images(real_server(plan), plan, typer.echo) if node is NodeKind.REAL else None
     if server is not None:
-        for_plan(plan, typer.echo)  # if this machine cannot make an image, nothing is started
         typer.echo(f"a real node makes on this machine, until `tierup local down`: {FOOTPRINT}")
     cluster = Cluster.up(name, echo=typer.echo, real_node=server)
     project = LocalProject(project_folder(), name, cluster, stack_source=stack_file(stack))

@@ -32,6 +32,7 @@ from tierup.local.cluster.folders import (
     state_root,
 )
 from tierup.local.cluster.storage_classes import made_on_demand
+from tierup.local.images import LocalImage
 from tierup.local.machine import processes
 from tierup.local.machine.logs import root_cause
 from tierup.local.machine.ports import free_port
@@ -205,7 +206,7 @@ class Cluster:
             cluster._start(component)
         if node is not None:
             cluster.api.apply(*node_roles(), *made_on_demand())
-            cluster._start_node(node)
+            cluster._start_node(node, real_node.images if real_node is not None else (), echo)
             cluster.api.apply(*dns_objects(node.record.name))  # a pod that waits for a node is late
         # The controllers work once the default namespace has its service account, which pods need.
         cluster._wait(
@@ -226,10 +227,10 @@ class Cluster:
         else:
             processes.start(component, command(component, self.folder, self._ports, self.node), self.folder)
 
-    def _start_node(self, node: Node) -> None:
+    def _start_node(self, node: Node, images: Sequence[LocalImage], echo: Echo) -> None:
         """Start the node's components and wait until it is ready for pods."""
         try:
-            node.start()
+            node.start(images, echo)
         except OSError as error:
             raise LocalClusterError(f"local cluster {self.name}: {error}") from error
         self._wait(self.components, until=self.node_ready)

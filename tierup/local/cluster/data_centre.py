@@ -4,13 +4,15 @@ A real server runs its pods on this machine. It claims the processors, memory an
 file, so that the tier's own objects fit it unchanged; there is no GPU behind the claim.
 """
 
+from dataclasses import replace
+
 from tierup.local.cluster.api import Api
 from tierup.local.cluster.cluster import Cluster
 from tierup.local.cluster.fake_nodes import FakeNode, apply_nodes, ensure_volumes, gpu_labels
 from tierup.local.cluster.folders import Echo, LocalClusterError
 from tierup.local.cluster.model_files import place_tiny_models
 from tierup.local.images import for_plan
-from tierup.local.node import Claims, NodeSpec
+from tierup.local.node import Claims, NodeSpec, problems
 from tierup.manifests.model_cache import NODE_FOLDER
 from tierup.plan.model import Plan
 from tierup.stack.sections import CacheKind
@@ -38,28 +40,35 @@ def real_server(plan: Plan) -> NodeSpec:
 
     Raises LocalClusterError with what of the plan one real node cannot stand for.
     """
-    problems = []
+    refused = []
     if len(plan.nodes.schedulable) > 1:  # a simulated one would report pods as ready that do not exist
-        problems.append(
+        refused.append(
             f"nodes: pods of this stack run on {len(plan.nodes.schedulable)} servers, and only one can be real - "
             "set count: 1 and have no warm spares"
         )
-    problems += [
+    refused += [
         f"models[{number}].cache.kind: {model.cache_kind} - a real node holds its files only with `node`"
         for number, model in enumerate(plan.models)
         if model.cache_kind is not CacheKind.NODE
     ]
-    if problems:
-        raise LocalClusterError("\n".join([*problems, "or leave out `--node real`"]))
+    if refused:
+        raise LocalClusterError("\n".join([*refused, "or leave out `--node real`"]))
     server = fake_servers(plan)[0]
     return NodeSpec(server.name, Claims(server.cpu, server.memory_gib), (NODE_FOLDER,))
 
 
-def provide(cluster: Cluster, plan: Plan, echo: Echo) -> None:
-    """Register the plan's servers and ensure that there are free volumes; a real one gets images and models' files.
+def with_images(server: NodeSpec, plan: Plan, echo: Echo) -> NodeSpec:
+    """The node with the plan's images, which are made if they are not in the cache.
 
-    Raises LocalClusterError, or another TierError, if this machine cannot make what a real server needs.
+    Raises LocalClusterError if no real node can run here, or another TierError if an image cannot be made.
     """
+    if reasons := problems():
+        raise LocalClusterError("a real node cannot run here:\n" + "\n".join(reasons))
+    return replace(server, images=tuple(for_plan(plan, echo)))
+
+
+def provide(cluster: Cluster, plan: Plan, echo: Echo) -> None:
+    """Register the plan's servers and ensure that there are free volumes; a real one gets images and models' files."""
     servers = fake_servers(plan)
     if cluster.node is None:
         apply_nodes(cluster.api, servers)

@@ -1,6 +1,7 @@
 """One streamed chat with a tier on a local cluster, through the gateway's Service."""
 
 import contextlib
+import http
 import http.client
 import json
 import re
@@ -19,6 +20,11 @@ from tierup.plan.model import Plan
 
 _TIMEOUT_S = 60
 _TOKENS = 24
+_FOUND_WITHIN_S = 30  # ready engines reach DNS, and through it the gateway, within seconds
+
+
+class _NoEngine(LocalClusterError):
+    """The gateway knows no engine yet."""
 
 
 @dataclass(frozen=True)
@@ -32,10 +38,22 @@ class Chat:
 
 
 def first_chat(cluster: Cluster, plan: Plan) -> Chat:
-    """Ask the first model and read the streamed answer.
+    """Ask the first model and read the streamed answer, once the gateway has found the engines.
 
     Raises LocalClusterError with the answer's own error.
     """
+    with forwarded(cluster, plan.namespace, "service/gateway", GATEWAY_PORT) as port:
+        deadline = time.monotonic() + _FOUND_WITHIN_S
+        while True:
+            try:
+                return _chat(cluster, plan, port)
+            except _NoEngine as error:
+                if time.monotonic() > deadline:
+                    raise LocalClusterError(str(error)) from None
+                time.sleep(0.5)
+
+
+def _chat(cluster: Cluster, plan: Plan, port: int) -> Chat:
     body = {
         "model": plan.models[0].name,
         "messages": [{"role": "user", "content": "hello"}],
@@ -43,27 +61,25 @@ def first_chat(cluster: Cluster, plan: Plan) -> Chat:
         "stream": True,
     }
     headers = {"Content-Type": "application/json", **_authorization(cluster, plan)}
-    with forwarded(cluster, plan.namespace, "service/gateway", GATEWAY_PORT) as port:
-        connection = _connection(plan, port)
-        started = time.monotonic()
-        connection.request("POST", "/v1/chat/completions", json.dumps(body), headers)
-        response = connection.getresponse()
-        if response.status != 200:
-            raise LocalClusterError(
-                f"the gateway answers with {response.status}: {response.read().decode()[:500]}"
-            )
-        parts, first = [], None
-        for line in response:
-            text = line.decode().removeprefix("data: ").strip()
-            if text == "[DONE]":
-                break
-            if text:
-                content = json.loads(text)["choices"][0]["delta"].get("content")
-                if content:
-                    first = first if first is not None else time.monotonic()
-                    parts.append(content)
-        else:
-            raise LocalClusterError("the stream of the answer was cut")
+    connection = _connection(plan, port)
+    started = time.monotonic()
+    connection.request("POST", "/v1/chat/completions", json.dumps(body), headers)
+    response = connection.getresponse()
+    if response.status != 200:
+        problem = _NoEngine if response.status == http.HTTPStatus.SERVICE_UNAVAILABLE else LocalClusterError
+        raise problem(f"the gateway answers with {response.status}: {response.read().decode()[:500]}")
+    parts, first = [], None
+    for line in response:
+        text = line.decode().removeprefix("data: ").strip()
+        if text == "[DONE]":
+            break
+        if text:
+            content = json.loads(text)["choices"][0]["delta"].get("content")
+            if content:
+                first = first if first is not None else time.monotonic()
+                parts.append(content)
+    else:
+        raise LocalClusterError("the stream of the answer was cut")
     ended = time.monotonic()
     return Chat(
         "".join(parts), len(parts), (first if first is not None else ended) - started, ended - started

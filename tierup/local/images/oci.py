@@ -62,28 +62,14 @@ class LocalImage:
         """Bytes of all layers."""
         return sum(layer.size for layer in self.layers)
 
+    @property
+    def digest(self) -> str:
+        """The digest of the image's manifest, by which a container runtime identifies it."""
+        return _digest(self._manifest())
+
     def write(self, out: BinaryIO) -> None:
         """Write the image as an OCI archive; layers are copied in pieces."""
-        config = _json(
-            {
-                "architecture": _ARCHITECTURES.get(platform.machine(), platform.machine()),
-                "os": "linux",
-                "config": self.config,
-                "rootfs": {"type": "layers", "diff_ids": [layer.digest for layer in self.layers]},
-            }
-        )
-        manifest = _json(
-            {
-                "schemaVersion": 2,
-                "mediaType": f"{_MEDIA}.manifest.v1+json",
-                "config": _descriptor(config, f"{_MEDIA}.config.v1+json"),
-                "layers": [
-                    {"mediaType": f"{_MEDIA}.layer.v1.tar", "digest": layer.digest, "size": layer.size}
-                    for layer in self.layers
-                ],
-                "annotations": dict(self.annotations),
-            }
-        )
+        config, manifest = self._config(), self._manifest()
         entry = _descriptor(manifest, f"{_MEDIA}.manifest.v1+json")
         entry["annotations"] = {"io.containerd.image.name": self.name}
         index = _json({"schemaVersion": 2, "manifests": [entry]})
@@ -94,6 +80,30 @@ class LocalImage:
         files |= {_blob_path(_digest(data)): data for data in (config, manifest)}
         files |= {_blob_path(layer.digest): layer.path for layer in self.layers}
         write_tar(out, files)
+
+    def _config(self) -> bytes:
+        return _json(
+            {
+                "architecture": _ARCHITECTURES.get(platform.machine(), platform.machine()),
+                "os": "linux",
+                "config": self.config,
+                "rootfs": {"type": "layers", "diff_ids": [layer.digest for layer in self.layers]},
+            }
+        )
+
+    def _manifest(self) -> bytes:
+        return _json(
+            {
+                "schemaVersion": 2,
+                "mediaType": f"{_MEDIA}.manifest.v1+json",
+                "config": _descriptor(self._config(), f"{_MEDIA}.config.v1+json"),
+                "layers": [
+                    {"mediaType": f"{_MEDIA}.layer.v1.tar", "digest": layer.digest, "size": layer.size}
+                    for layer in self.layers
+                ],
+                "annotations": dict(self.annotations),
+            }
+        )
 
 
 def write_tar(out: BinaryIO, files: Files) -> None:

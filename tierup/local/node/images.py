@@ -1,6 +1,5 @@
 """Import images into a local node's containerd."""
 
-import contextlib
 import subprocess
 import time
 from collections.abc import Callable, Iterable
@@ -8,7 +7,7 @@ from pathlib import Path
 
 from tierup.local.images import LocalImage
 from tierup.local.machine.processes import log_text
-from tierup.local.node import namespaces
+from tierup.local.node import image_store, namespaces
 from tierup.local.node.config import NodePlaces
 from tierup.local.toolchain import tool
 
@@ -17,35 +16,25 @@ _START_TIMEOUT_S = 60.0
 
 def wait_for_containerd(folder: Path, places: NodePlaces) -> None:
     """Raises OSError with containerd's log if it does not respond."""
-    deadline = time.monotonic() + _START_TIMEOUT_S
-    while subprocess.run([*_ctr(folder, places), "version"], capture_output=True, check=False).returncode:
-        if time.monotonic() > deadline:
-            raise OSError(f"containerd does not respond: {log_text(folder, 'containerd')[-2000:]}")
-        time.sleep(0.05)
+    image_store.wait_for_containerd(
+        _ctr(folder, places), _START_TIMEOUT_S, lambda: log_text(folder, "containerd")
+    )
 
 
 def import_into(
     folder: Path, places: NodePlaces, images: Iterable[LocalImage], echo: Callable[[str], None]
 ) -> None:
-    """Import images; containerd keeps layers that it has already. Raises OSError with the reason."""
+    """Import the images that containerd does not have. Raises OSError with the reason."""
+    ctr = _ctr(folder, places)
+    listed = subprocess.run([*ctr, "images", "list"], capture_output=True, text=True, check=False).stdout
+    present = {tuple(line.split()[:3:2]) for line in listed.splitlines()}  # REF TYPE DIGEST ...
     for image in images:
+        if (image.name, image.digest) in present:
+            continue
         started = time.monotonic()
         echo(f"image {image.title}: {image.size / 1e6:,.0f} MB, importing")
-        _import(image, [*_ctr(folder, places), "images", "import", "-"])
+        image_store.import_image(image, ctr)
         echo(f"image {image.title}: imported in {time.monotonic() - started:.1f} s as {image.name}")
-
-
-def _import(image: LocalImage, command: list[str]) -> None:
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-    ) as process:
-        assert process.stdin is not None
-        assert process.stderr is not None
-        with contextlib.suppress(BrokenPipeError), process.stdin as out:  # its own message says why
-            image.write(out)  # type: ignore[arg-type]
-        reason = process.stderr.read().decode().strip()
-    if process.returncode:
-        raise OSError(f"containerd refuses {image.name}: {reason}")
 
 
 def _ctr(folder: Path, places: NodePlaces) -> list[str]:

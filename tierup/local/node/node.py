@@ -5,7 +5,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
@@ -13,7 +13,7 @@ from typing import Self
 from tierup.local.images import LocalImage, busybox, coredns
 from tierup.local.machine import processes
 from tierup.local.machine.logs import root_cause
-from tierup.local.node import cgroups, claims, namespaces
+from tierup.local.node import cgroups, claims, image_store, namespaces
 from tierup.local.node.claims import Claims
 from tierup.local.node.config import DNS_IMAGE, SANDBOX_IMAGE, NodePlaces, commands, search_path, write_files
 from tierup.local.node.images import import_into, wait_for_containerd
@@ -35,12 +35,13 @@ _IN_GROUP = 'umask 022 && echo $$ >"$0" && exec "$@"'
 class NodeSpec:
     """A node to make: its name, the server that it claims to be, and folders below /var/lib that only it has.
 
-    Without claims, it has the processors and memory of this machine.
+    Without claims, it has the processors and memory of this machine. `images` are in its containerd from the start.
     """
 
     name: str
     claims: Claims | None = None
     folders: tuple[str, ...] = ()
+    images: tuple[LocalImage, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -95,14 +96,17 @@ class Node:
         """The command that starts another one in the node's network."""
         return namespaces.enter(self.folder, "net")
 
-    def start(self) -> None:
+    def start(self, images: Sequence[LocalImage], echo: Callable[[str], None]) -> None:
         """Start every component; the API server runs and the kubeconfigs are written."""
         write_files(self.places)
+        own = (busybox(SANDBOX_IMAGE), coredns(DNS_IMAGE))
+        if images:
+            image_store.fill(self.places.data / "containerd", [*own, *images], echo)
         for component in COMPONENTS:
             self.start_component(component)
             if component == "containerd":
                 wait_for_containerd(self.folder, self.places)
-                self.import_images([busybox(SANDBOX_IMAGE), coredns(DNS_IMAGE)], lambda _: None)
+                self.import_images(own, lambda _: None)
 
     def import_images(self, images: Iterable[LocalImage], echo: Callable[[str], None]) -> None:
         """Import images into the node's containerd, so that its pods need no registry; raises OSError."""
@@ -132,7 +136,9 @@ def problems() -> list[str]:
     found = []
     if os.geteuid() != 0:
         found.append("it needs root - run the command with sudo, or leave out `--node real`")
-    missing = [name for name in ("unshare", "nsenter", "mount", "ip") if shutil.which(name) is None]
+    missing = [
+        name for name in ("unshare", "nsenter", "setpriv", "mount", "ip") if shutil.which(name) is None
+    ]
     if missing:
         found.append(f"missing {', '.join(missing)} - sudo apt-get install util-linux mount iproute2")
     for name in TOOLS:
