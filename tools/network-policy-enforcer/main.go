@@ -42,9 +42,11 @@ func main() {
 func run(ctx context.Context, client kubernetes.Interface, node string) error {
 	factory := informers.NewSharedInformerFactory(client, 0)
 	core := factory.Core().V1()
+	// Not NRIdisabled: then the first packet of a pod whose address is not in its status yet ends the process with a nil
+	// pointer. A runtime without NRI is only logged.
 	controller, err := networkpolicy.NewController(
 		client, factory.Networking().V1().NetworkPolicies(), core.Namespaces(), core.Pods(), nil, nil, nil, nil,
-		networkpolicy.Config{QueueID: queue, NodeName: node, NRIdisabled: true},
+		networkpolicy.Config{QueueID: queue, NodeName: node},
 	)
 	if err != nil {
 		return err
