@@ -28,7 +28,7 @@ RESOLVE = {"gateway", "prometheus", "grafana", "model-fetch", "outsider"}
 SOURCES = ("gateway", "model-server", "prometheus", "grafana", "model-fetch", "outsider")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def outsider(served: ServedTier) -> Iterator[Pods]:
     """A pod of another namespace."""
     pods = Pods(served.cluster)
