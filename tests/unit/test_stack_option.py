@@ -26,7 +26,7 @@ PLAIN = [
     ("policy",),
     ("render",),
 ]
-DEPLOYING = {"local up", "local down", "local env", "dev up", "loadtest", "tune"}
+DEPLOYING = {"doctor", "local up", "local down", "local env", "dev up", "loadtest", "tune"}
 
 
 @pytest.fixture
