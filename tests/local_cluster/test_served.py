@@ -7,7 +7,7 @@ import pytest
 from polling import until
 from served_tier import ServedTier
 
-COMPONENTS = {"model-server": 2, "gateway": 2, "prometheus": 1, "grafana": 1}
+COMPONENTS = {"model-fetch": 1, "model-server": 2, "gateway": 2, "prometheus": 1, "grafana": 1}
 
 
 @pytest.fixture(autouse=True)

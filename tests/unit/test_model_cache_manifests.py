@@ -11,6 +11,7 @@ from tierup.manifests import model_cache, model_server
 from tierup.manifests.common import Manifest, SecretRef
 from tierup.plan.model import Plan
 from tierup.resources.identity import ROLE_LABEL, STACK_LABEL
+from tierup.stack.sections import CacheKind
 
 MakePlan = Callable[..., Plan]
 COLD = {"server": "entry-2x-rtx-4090", "standby": {"mode": "cold", "count": 1}}
@@ -61,7 +62,11 @@ def test_each_model_is_fetched_into_the_folder_its_server_reads(plan: Plan) -> N
             volume["persistentVolumeClaim"] for volume in pod["volumes"] if volume["name"] == "models"
         ]
         fetched = by_claim[mounted["claimName"], f"/models/{model.path}"]
-        assert mounted["readOnly"] is True
+        # A node's folder gets its group at the first mount that may write, whichever pod comes first.
+        assert mounted.get("readOnly", False) is (model.cache_kind is not CacheKind.NODE)
+        for item in (*pod["initContainers"], *pod["containers"]):
+            (mount,) = [mount for mount in item["volumeMounts"] if mount["name"] == "models"]
+            assert mount["readOnly"] is True
         assert (fetched["repo"], fetched["revision"]) == (model.variant.repo, model.revision)
         assert pod["containers"][0]["args"][0].startswith(fetched["folder"])
         waits_for = pod["initContainers"][0]["command"][-1]

@@ -27,7 +27,7 @@ from tierup.manifests.placement import node_affinity, up_roles
 from tierup.plan.model import ModelPlan, Plan
 from tierup.plan.times import FAILED_GRACE_SECONDS
 from tierup.resources.identity import STACK_LABEL
-from tierup.stack.parse import StandbyMode
+from tierup.stack.parse import CacheKind, StandbyMode
 
 ENGINE_USER = 2000  # the vLLM image's unprivileged user; TensorRT-LLM's image has none of its own
 
@@ -88,8 +88,11 @@ def _strategy(model: ModelPlan) -> Manifest:
 
 
 def _pod(plan: Plan, model: ModelPlan, engine: Serving, options: list[Manifest]) -> Manifest:
+    # Kubelet gives a node's folder to the pods' group only at its first mount, and only at one that may write: if this
+    # pod came first with a read-only volume, the download could never write. The containers' mounts are read-only.
+    only_reads = {} if model.cache_kind is CacheKind.NODE else {"readOnly": True}
     volumes: list[Manifest] = [
-        {"name": "models", "persistentVolumeClaim": {"claimName": cache_claim(model), "readOnly": True}},
+        {"name": "models", "persistentVolumeClaim": {"claimName": cache_claim(model), **only_reads}},
         {"name": "scratch", "emptyDir": {"sizeLimit": "8Gi"}},
         {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": f"{model.shm_gib}Gi"}},
         *({"name": "options", "configMap": {"name": item["metadata"]["name"]}} for item in options),
