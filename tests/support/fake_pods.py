@@ -70,19 +70,21 @@ class FakePods:
             condition = {"type": "PodScheduled", "status": "False", "message": self.unplaced}
             return {"phase": "Pending", "conditions": [condition]}
         if self.simulated:
-            return _said("Running", {"running": {}}, container_id="")
+            return _pod_status("Running", {"running": {}}, container_id="")
         if image in self.missing:
-            return _said("Pending", {"waiting": {"reason": "ErrImagePull", "message": f"{image}: not found"}})
+            return _pod_status(
+                "Pending", {"waiting": {"reason": "ErrImagePull", "message": f"{image}: not found"}}
+            )
         if image in self.slow:
-            return _said("Pending", {"waiting": {"reason": "ContainerCreating"}})
+            return _pod_status("Pending", {"waiting": {"reason": "ContainerCreating"}})
         if "serve" in command:
-            return {**_said("Running", {"running": {}}), "podIP": "10.244.0.7"}
+            return {**_pod_status("Running", {"running": {}}), "podIP": "10.244.0.7"}
         if command == ["/bin/true"]:  # which this image does not have
-            return _said("Failed", {"terminated": {"reason": "StartError", "exitCode": 128}})
+            return _pod_status("Failed", {"terminated": {"reason": "StartError", "exitCode": 128}})
         answer, token, *arguments = command[command.index("/dev/termination-log") :]
         assert answer == "/dev/termination-log"
         message = f"{token} {self._result(arguments)}"
-        return _said("Succeeded", {"terminated": {"exitCode": 0, "message": message}})
+        return _pod_status("Succeeded", {"terminated": {"exitCode": 0, "message": message}})
 
     def _result(self, arguments: list[str]) -> str:
         if arguments[0] == "resolve":
@@ -92,5 +94,5 @@ class FakePods:
         return "open" if self.reaches and not shut else "shut"
 
 
-def _said(phase: str, state: Manifest, container_id: str = "containerd://1") -> Manifest:
+def _pod_status(phase: str, state: Manifest, container_id: str = "containerd://1") -> Manifest:
     return {"phase": phase, "containerStatuses": [{"state": state, "containerID": container_id}]}

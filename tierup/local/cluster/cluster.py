@@ -75,6 +75,12 @@ def status(name: str, root: Path | None = None) -> Status:
     return Status(name, ready, cluster.server, cluster.kubeconfig, pids)
 
 
+def require_real_node() -> None:
+    """Raises LocalClusterError with the reasons if this machine cannot run a real node."""
+    if reasons := problems():
+        raise LocalClusterError("a real node cannot run here:\n" + "\n".join(reasons))
+
+
 def down(name: str, root: Path | None = None, echo: Echo = print) -> bool:
     """Kill this cluster's processes, whatever its state, and remove its data; False if there was no cluster."""
     folder = cluster_folder(name, root)
@@ -115,8 +121,8 @@ class Cluster:
             raise LocalClusterError(
                 "the local cluster needs Linux, because it identifies its processes by /proc"
             )
-        if real_node is not None and (reasons := problems()):
-            raise LocalClusterError("a real node cannot run here:\n" + "\n".join(reasons))
+        if real_node is not None:
+            require_real_node()
         with lock(folder, echo):
             running = cls._running(name, root)
             if running is not None:

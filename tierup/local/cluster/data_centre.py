@@ -7,12 +7,12 @@ file, so that the tier's own objects fit it unchanged; there is no GPU behind th
 from dataclasses import replace
 
 from tierup.local.cluster.api import Api
-from tierup.local.cluster.cluster import Cluster
+from tierup.local.cluster.cluster import Cluster, require_real_node
 from tierup.local.cluster.fake_nodes import FakeNode, apply_nodes, ensure_volumes, gpu_labels
 from tierup.local.cluster.folders import Echo, LocalClusterError
 from tierup.local.cluster.model_files import place_tiny_models
 from tierup.local.images import for_plan
-from tierup.local.node import Claims, NodeSpec, problems
+from tierup.local.node import Claims, NodeSpec
 from tierup.manifests.model_cache import NODE_FOLDER
 from tierup.plan.model import Plan
 from tierup.stack.sections import CacheKind
@@ -62,8 +62,7 @@ def with_images(server: NodeSpec, plan: Plan, echo: Echo) -> NodeSpec:
 
     Raises LocalClusterError if no real node can run here, or another TierError if an image cannot be made.
     """
-    if reasons := problems():
-        raise LocalClusterError("a real node cannot run here:\n" + "\n".join(reasons))
+    require_real_node()
     return replace(server, images=tuple(for_plan(plan, echo)))
 
 

@@ -13,6 +13,7 @@ DNS_ADDRESS = "10.96.0.10"
 SANDBOX_IMAGE = "tierup.local/busybox:1"  # the container that holds a pod's namespaces
 DNS_IMAGE = "tierup.local/coredns:1"
 PROVISIONER = "tierup.local/volumes"  # as storage classes name it
+UNUSED_PLUGINS = [f"io.containerd.snapshotter.v1.{name}" for name in ("btrfs", "zfs", "aufs", "devmapper")]
 _EVICTION = {"memory.available": "100Mi", "nodefs.available": "5%", "nodefs.inodesFree": "2%"}
 
 
@@ -93,8 +94,7 @@ def _containerd(places: NodePlaces) -> str:
     return f"""version = 2
 root = "{places.data}/containerd"
 state = "/run/containerd"
-disabled_plugins = ["io.containerd.snapshotter.v1.btrfs", "io.containerd.snapshotter.v1.zfs",
-                    "io.containerd.snapshotter.v1.aufs", "io.containerd.snapshotter.v1.devmapper"]
+disabled_plugins = {json.dumps(UNUSED_PLUGINS)}
 [grpc]
 address = "{places.socket}"
 [{cri}]

@@ -6,17 +6,19 @@ containerd of its own.
 
 import contextlib
 import hashlib
+import json
 import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from tierup.local.images import LocalImage
 from tierup.local.images.store import image_cache
 from tierup.local.machine.processes import end_group
-from tierup.local.toolchain import tool, toolchain_dir
+from tierup.local.node.config import UNUSED_PLUGINS, search_path
+from tierup.local.toolchain import tool
 from tierup.local.toolchain.install_run import install_lock
 
 Echo = Callable[[str], None]
@@ -25,9 +27,7 @@ _END_S = 30
 _CONFIG = """version = 2
 root = "{root}"
 state = "{state}"
-disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.snapshotter.v1.btrfs",
-                    "io.containerd.snapshotter.v1.zfs", "io.containerd.snapshotter.v1.aufs",
-                    "io.containerd.snapshotter.v1.devmapper"]
+disabled_plugins = {without}
 [grpc]
 address = "{state}/containerd.sock"
 """
@@ -54,8 +54,16 @@ def fill(target: Path, images: Sequence[LocalImage], echo: Echo) -> None:
         private.replace(database)
 
 
-def import_image(image: LocalImage, ctr: Sequence[str]) -> None:
-    """Import an image by this `ctr` command; raises OSError with containerd's reason."""
+def import_images(images: Iterable[LocalImage], ctr: Sequence[str], echo: Echo) -> None:
+    """Import images by this `ctr` command; raises OSError with containerd's reason."""
+    for image in images:
+        started = time.monotonic()
+        echo(f"image {image.title}: {image.size / 1e6:,.0f} MB, importing")
+        _import(image, ctr)
+        echo(f"image {image.title}: imported in {time.monotonic() - started:.1f} s as {image.name}")
+
+
+def _import(image: LocalImage, ctr: Sequence[str]) -> None:
     with subprocess.Popen(
         [*ctr, "images", "import", "-"],
         stdin=subprocess.PIPE,
@@ -96,14 +104,14 @@ def _make(store: Path, images: Sequence[LocalImage], echo: Echo) -> None:
         tempfile.TemporaryDirectory() as state,
     ):
         root, config, log = Path(scratch, "root"), Path(scratch, "config.toml"), Path(scratch, "log")
-        config.write_text(_CONFIG.format(root=root, state=state))
+        without = json.dumps(["io.containerd.grpc.v1.cri", *UNUSED_PLUGINS])
+        config.write_text(_CONFIG.format(root=root, state=state, without=without))
         # It mounts each layer that it unpacks, in its own namespace.
         unshare = ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--propagation", "private"]
-        environment = {"PATH": f"{toolchain_dir()}:/usr/sbin:/usr/bin:/sbin:/bin"}
         with log.open("wb") as output:
             containerd = subprocess.Popen(
                 [*unshare, str(tool("containerd")), "--config", str(config), "--log-level", "warn"],
-                env=environment,
+                env={"PATH": search_path()},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -112,11 +120,7 @@ def _make(store: Path, images: Sequence[LocalImage], echo: Echo) -> None:
         try:
             ctr = [str(tool("ctr")), "--address", f"{state}/containerd.sock", "--namespace", "k8s.io"]
             wait_for_containerd(ctr, _END_S, log.read_text)
-            for image in images:
-                started = time.monotonic()
-                echo(f"image {image.title}: {image.size / 1e6:,.0f} MB, importing")
-                import_image(image, ctr)
-                echo(f"image {image.title}: imported in {time.monotonic() - started:.1f} s as {image.name}")
+            import_images(images, ctr, echo)
         finally:
             containerd.terminate()
             end_group(containerd, _END_S)

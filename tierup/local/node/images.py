@@ -1,7 +1,6 @@
 """Import images into a local node's containerd."""
 
 import subprocess
-import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -28,13 +27,8 @@ def import_into(
     ctr = _ctr(folder, places)
     listed = subprocess.run([*ctr, "images", "list"], capture_output=True, text=True, check=False).stdout
     present = {tuple(line.split()[:3:2]) for line in listed.splitlines()}  # REF TYPE DIGEST ...
-    for image in images:
-        if (image.name, image.digest) in present:
-            continue
-        started = time.monotonic()
-        echo(f"image {image.title}: {image.size / 1e6:,.0f} MB, importing")
-        image_store.import_image(image, ctr)
-        echo(f"image {image.title}: imported in {time.monotonic() - started:.1f} s as {image.name}")
+    missing = [image for image in images if (image.name, image.digest) not in present]
+    image_store.import_images(missing, ctr, echo)
 
 
 def _ctr(folder: Path, places: NodePlaces) -> list[str]:

@@ -71,9 +71,8 @@ def create(folder: Path, link: str, network: str, mounts: Mapping[str, Path]) ->
     Raises OSError with the reason if one cannot be made.
     """
     data = folder / "node"
-    if folder.is_relative_to(
-        "/var/lib"
-    ):  # the node sees it through an overlay, which its components may not share
+    # The node would see its own files through the overlay of /var/lib, where its components may not share them.
+    if folder.is_relative_to("/var/lib"):
         raise OSError(f"{folder} is below /var/lib - set XDG_STATE_HOME to another folder")
     all_mounts = {f"/proc/sys/{file}": data / "sysctl" / file for file in SYSCTLS} | dict(mounts)
     for file, value in SYSCTLS.items():
