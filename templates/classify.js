@@ -1,4 +1,4 @@
-// Which class a request is of, who may send it, and what the engine is told: reads the body, stamps the priority.
+// Which class a request is of, who may send it, and what the engine is told: reads the body, stamps priority and limit.
 // Runs in njs 0.7.9 and later. `policy` is policy.json, rendered from the stack file and preloaded: no request builds it
 // anew, but its arrays have no methods. Each variable of Nginx that is read or set costs about a microsecond.
 
@@ -24,17 +24,69 @@ function isObject(value) {
     return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-// Answer tokens asked for, over all sequences: `n` and a list of prompts each take a slot in the engine.
-function askedTokens(said) {
-    const prompts = Array.isArray(said.prompt) && typeof said.prompt[0] !== 'number' ? said.prompt.length : 1;
-    const sequences = prompts * (said.n > 1 ? said.n : 1);
-    const limits = [said.max_completion_tokens, said.max_tokens, said.max_output_tokens];
-    for (let i = 0; i < limits.length; i++) {
-        if (typeof limits[i] === 'number') {
-            return sequences * limits[i];
+function own(object, name) {
+    return has(object, name) ? object[name] : undefined;
+}
+
+// A whole number as engines read it: they take text too, and an integral float. null: nothing was said; NaN: no such number.
+function whole(value) {
+    if (value === undefined || value === null) {
+        return null;
+    }
+    const number = typeof value === 'string' && /^\s*\+?[0-9]+(\.0*)?\s*$/.test(value) ? Number(value) : value;
+    return Number.isInteger(number) ? number : NaN;
+}
+
+// Whether the engine streams the answer: it takes other words for true, too.
+function streams(said) {
+    const value = own(said, 'stream');
+    return value === true || value === 1
+        || (typeof value === 'string' && /^(1|true|t|yes|y|on)$/i.test(value));
+}
+
+// One prompt or several: of a list, numbers are the tokens of one.
+function prompts(value) {
+    if (value === undefined || value === null) {
+        return 0;
+    }
+    return Array.isArray(value) && typeof value[0] !== 'number' ? value.length : 1;
+}
+
+// What a request asks for. `tokens`: of one answer, null: it does not say; `plain`: nothing else than that number says it.
+// `total`: over all answers, each of which takes a slot in the engine. `wrong`: the field that no engine should see.
+function wanted(said, path) {
+    const api = policy.paths[path];
+    const wish = {tokens: null, plain: true, sequences: 1, total: 0, wrong: null};
+    const names = api.limits;
+    if (names.length === 0) {
+        return wish;  // nothing is written
+    }
+    for (let i = 0; i < names.length; i++) {
+        const number = whole(own(said, names[i]));
+        if (number === null) {
+            wish.plain = wish.plain && !has(said, names[i]);
+        } else if (!(number >= api.least)) {
+            wish.wrong = names[i];
+        } else if (wish.tokens === null) {
+            wish.tokens = number;  // the first name has the word
         }
     }
-    return sequences > 1 ? sequences * policy.usualTokens : 0;
+    let answers = 1;
+    for (let i = 0; i < policy.multiples.length; i++) {
+        const number = whole(own(said, policy.multiples[i]));
+        if (number !== null) {
+            wish.wrong = number >= 1 ? wish.wrong : policy.multiples[i];
+            answers = Math.max(answers, number);
+        }
+    }
+    const least = whole(own(said, 'min_tokens'));
+    if (least !== null && !(least >= 0)) {
+        wish.wrong = 'min_tokens';
+    }
+    wish.sequences = answers * Math.max(1, prompts(own(said, 'prompt')) + prompts(own(said, 'prompt_embeds')));
+    const unsaid = api.unsaid === null && wish.sequences > 1 ? policy.usualTokens : api.unsaid;
+    wish.total = wish.sequences * Math.max(1, wish.tokens === null ? unsaid : wish.tokens, least);
+    return wish;
 }
 
 function holds(list, value) {
@@ -46,28 +98,41 @@ function holds(list, value) {
     return false;
 }
 
-function fits(match, said, path, model) {
-    return (match.maxTokensFrom === undefined || askedTokens(said) >= match.maxTokensFrom)
-        && (match.stream === undefined || (said.stream === true) === match.stream)
+// Whether all conditions but that of size hold.
+function suits(match, stream, path, model) {
+    return (match.stream === undefined || stream === match.stream)
         && (match.paths === undefined || holds(match.paths, path))
         && (match.models === undefined || holds(match.models, model));
 }
 
-// The request's own class if the key may send it, else the best of the key's classes that is no promotion.
-function classFor(key, said, path, model) {
-    const classes = policy.classes;
-    let own = 0;
-    while (!fits(classes[own].match, said, path, model)) {
-        own += 1;  // the last fits everything
+// The most tokens that a request may ask for in the class at this index: below those of the rules before it.
+function mostOf(index, stream, path, model) {
+    let most = Infinity;
+    for (let i = 0; i < index; i++) {
+        const match = policy.classes[i].match;
+        if (match.maxTokensFrom <= most && suits(match, stream, path, model)) {
+            most = match.maxTokensFrom - 1;
+        }
     }
-    if (holds(key.classes, classes[own].name)) {
-        return classes[own];
+    return most;
+}
+
+// The request's own class if the key may send it, else the best of the key's classes that is large enough and no promotion.
+function classFor(key, total, stream, path, model) {
+    const classes = policy.classes;
+    let at = 0;
+    while (classes[at].match.maxTokensFrom > total || !suits(classes[at].match, stream, path, model)) {
+        at += 1;  // the last fits everything
+    }
+    if (holds(key.classes, classes[at].name)) {
+        return {item: classes[at], most: mostOf(at, stream, path, model)};
     }
     let best = null;
     for (let i = 0; i < classes.length; i++) {
         const item = classes[i];
-        if (holds(key.classes, item.name) && item.rank <= classes[own].rank && (best === null || item.rank > best.rank)) {
-            best = item;
+        if (holds(key.classes, item.name) && item.rank <= classes[at].rank && (best === null || item.rank > best.item.rank)) {
+            const most = mostOf(i, stream, path, model);
+            best = total <= most ? {item: item, most: most} : best;
         }
     }
     return best;
@@ -87,14 +152,36 @@ function behind(alias, className) {
     return weights[chosen].model;
 }
 
-// The client's text with the gateway's priority; only what must change is written anew, so that numbers keep their digits.
-function stamped(text, said, model, priority) {
-    const rewrite = said.model !== model || has(said, 'priority');
+// The number to write into a body as its limit, null where the body may stay: a body that names none, or that does not
+// say it with one number, must not mean more than its class allows, or than the read timeout covers.
+function limitFor(wish, api, most, target, stream) {
+    const room = Math.min(Math.floor(most / wish.sequences), stream ? target.context : target.unstreamed);
+    if (api.limits.length === 0 || room >= target.context || (wish.tokens !== null && wish.plain)) {
+        return null;
+    }
+    return wish.tokens !== null ? wish.tokens : (api.unsaid !== null ? api.unsaid : room);
+}
+
+// The client's text with the gateway's priority and limit; only what must change is written anew, so that numbers keep
+// their digits.
+function stamped(text, said, model, priority, limit, names) {
+    let rewrite = own(said, 'model') !== model || has(said, 'priority');
+    for (let i = 0; limit !== null && i < names.length; i++) {
+        rewrite = rewrite || has(said, names[i]);
+    }
     if (!rewrite) {
-        return priority === null ? text : text.slice(0, text.lastIndexOf('}')) + ',"priority":' + priority + '}';
+        const added = (limit === null ? '' : ',"' + names[names.length - 1] + '":' + limit)
+            + (priority === null ? '' : ',"priority":' + priority);
+        return added === '' ? text : text.slice(0, text.lastIndexOf('}')) + added + '}';
     }
     const body = Object.assign({}, said, {model: model});
     delete body.priority;
+    if (limit !== null) {
+        for (let i = 0; i < names.length; i++) {
+            delete body[names[i]];
+        }
+        body[names[names.length - 1]] = limit;
+    }
     return JSON.stringify(priority === null ? body : Object.assign(body, {priority: priority}));
 }
 
@@ -108,7 +195,7 @@ function parsed(text) {
 
 // What is wrong with a request that is not $plain. Other spellings of a path (encoded, with dots) reach this door too.
 function unreadable(r) {
-    if (!holds(policy.paths, r.variables.path)) {
+    if (!has(policy.paths, r.variables.path)) {
         return [404, 'no such path'];
     }
     if (r.method !== 'POST') {
@@ -136,7 +223,8 @@ function generate(r) {
     if (!isObject(said)) {
         return refuse(r, 400, 'the body is not a JSON object');
     }
-    const name = said.model === undefined || said.model === null ? policy.onlyModel : said.model;
+    const asked = own(said, 'model');
+    const name = asked === undefined || asked === null ? policy.onlyModel : asked;
     if (typeof name !== 'string') {
         return refuse(r, 400, 'say which model: ' + policy.listed, 'model');
     }
@@ -144,17 +232,26 @@ function generate(r) {
     if (!alias && !has(policy.models, name)) {
         return refuse(r, 404, 'no such model; there are: ' + policy.listed, 'model');
     }
+    const wish = wanted(said, path);
+    if (wish.wrong !== null) {
+        return refuse(r, 400, wish.wrong + ' must be a positive whole number', wish.wrong);
+    }
     const key = policy.keys[vars.key_name];
-    const kind = classFor(key, said, path, name);
+    const stream = streams(said);
+    const kind = classFor(key, wish.total, stream, path, name);
     if (kind === null) {
         return refuse(r, 403, 'this key may not send such requests: ask for fewer tokens (max_tokens)', 'max_tokens');
     }
-    const model = alias ? behind(policy.aliases[name], kind.name) : name;
+    const className = kind.item.name;
+    const model = alias ? behind(policy.aliases[name], className) : name;
     const target = policy.models[model];
-    const own = key.setsPriority && target.priorities !== null && Number.isInteger(said.priority);
-    const priority = own ? said.priority : (target.priorities === null ? null : target.priorities[kind.name]);
-    vars.engine_body = stamped(text, said, model, priority);
-    r.internalRedirect('@' + target.slug + '/' + kind.name);
+    const api = policy.paths[path];
+    const set = own(said, 'priority');
+    const sets = key.setsPriority && target.priorities !== null && Number.isInteger(set);
+    const priority = sets ? set : (target.priorities === null ? null : target.priorities[className]);
+    const limit = limitFor(wish, api, kind.most, target, stream);
+    vars.engine_body = stamped(text, said, model, priority, limit, api.limits);
+    r.internalRedirect('@' + target.slug + '/' + className);
 }
 
 function models(r) {

@@ -1,11 +1,10 @@
 """Real vLLM servers, each started when a test first asks for it; tests that this machine cannot run are skipped."""
 
-import json
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import engine_program
 import processor
 import pytest
 from engine_server import find_engine
@@ -30,22 +29,7 @@ def engine_python() -> Path:
 def run_in_engine(engine_python: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]:
     """Runs a program under the engine's interpreter: JSON on its standard input, the JSON of its last line back."""
     folder = tmp_path_factory.mktemp("programs")
-
-    def run(program: str, given: object) -> object:
-        done = subprocess.run(
-            [engine_python, "-c", program],
-            input=json.dumps(given),
-            env={"HOME": str(folder), "VLLM_LOGGING_LEVEL": "ERROR"} | processor.environment(folder),
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr[-2000:]
-        return json.loads(done.stdout.splitlines()[-1])
-
-    return run
+    return lambda program, given: engine_program.run_in_engine(engine_python, folder, program, given)
 
 
 @pytest.fixture(scope="session")

@@ -3,13 +3,14 @@
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import accumulate
 from typing import Any
 
 from tierup.catalog.engine import engine_facts
 from tierup.manifests.common import ENGINE_PORT, GATEWAY_PORT, GATEWAY_STATUS_PORT
 from tierup.manifests.engines import engine_priority
+from tierup.plan.apis import APIS, MULTIPLES
 from tierup.plan.model import KeyPlan, ModelPlan, Plan
 from tierup.stack.sections import GeneratePath, size_bytes
 from tierup.templates import ROOT, TEMPLATES
@@ -124,7 +125,8 @@ def policy(plan: Plan) -> dict[str, Any]:
         key.name: {"classes": list(key.classes), "setsPriority": key.sets_priority} for key in gateway.keys
     }
     return {
-        "paths": [str(path) for path in GeneratePath],
+        "paths": {str(path): asdict(APIS[path]) for path in GeneratePath},
+        "multiples": MULTIPLES,
         "listed": ", ".join([*names, *gateway.aliases]),
         "onlyModel": names[0] if len(names) == 1 else None,
         # Without keys every caller has the empty name.
@@ -148,6 +150,8 @@ def _target(plan: Plan, model: ModelPlan) -> dict[str, Any]:
     return {
         "slug": model.slug,
         "priorities": None if None in priorities.values() else priorities,
+        "context": model.context,
+        "unstreamed": model.context,
     }
 
 

@@ -89,12 +89,10 @@ def _classes(classes: Mapping[str, WorkloadClass], choose: Chooser) -> tuple[Cla
         name: math.ceil(math.sqrt(classes[less].answer_tokens * classes[name].answer_tokens))
         for less, name in pairwise(others)
     }
-    for name, border in borders.items():
-        choose.note(
-            f"workload.classes.{name}.match",
-            f"maxTokensFrom {border}",
-            "the geometric mean of this and the next smaller answer",
-        )
+    for less, name in pairwise(others):
+        why = "the geometric mean of this and the next smaller answer"
+        limit = f"a request of {less} that names no limit may have {borders[name] - 1} tokens"
+        choose.note(f"workload.classes.{name}.match", f"maxTokensFrom {borders[name]}", f"{why}; {limit}")
     rules = [(name, item.match) for name, item in classes.items() if item.match is not None]
     rules += [
         (name, ClassMatch.model_construct(max_tokens_from=borders[name]))
