@@ -53,10 +53,10 @@ function prompts(value) {
 }
 
 // What a request asks for. `tokens`: of one answer, null: it does not say; `plain`: nothing else than that number says it.
-// `total`: over all answers, each of which takes a slot in the engine. `wrong`: the field that no engine should see.
+// `each`: tokens of an answer at least; `total`: over all answers, each of which takes a slot in the engine. `wrong`: the field that no engine should see.
 function wanted(said, path) {
     const api = policy.paths[path];
-    const wish = {tokens: null, plain: true, sequences: 1, total: 0, wrong: null};
+    const wish = {tokens: null, plain: true, sequences: 1, each: 0, total: 0, wrong: null};
     const names = api.limits;
     if (names.length === 0) {
         return wish;  // nothing is written
@@ -84,8 +84,9 @@ function wanted(said, path) {
         wish.wrong = 'min_tokens';
     }
     wish.sequences = answers * Math.max(1, prompts(own(said, 'prompt')) + prompts(own(said, 'prompt_embeds')));
-    const unsaid = api.unsaid === null && wish.sequences > 1 ? policy.usualTokens : api.unsaid;
-    wish.total = wish.sequences * Math.max(1, wish.tokens === null ? unsaid : wish.tokens, least);
+    const silent = wish.tokens === null && api.unsaid === null;
+    wish.each = Math.max(1, wish.tokens === null ? api.unsaid : wish.tokens, least);
+    wish.total = wish.sequences * (silent && wish.sequences > 1 ? Math.max(wish.each, policy.usualTokens) : wish.each);
     return wish;
 }
 
@@ -152,10 +153,14 @@ function behind(alias, className) {
     return weights[chosen].model;
 }
 
+// The tokens of each answer for which the gateway waits: a stream may take any time, answers in one piece come in turns.
+function covered(wish, target, stream) {
+    return stream ? Infinity : Math.floor(target.covered / Math.ceil(wish.sequences / target.slots));
+}
+
 // The number to write into a body as its limit, null where the body may stay: a body that names none, or that does not
 // say it with one number, must not mean more than its class allows, or than the read timeout covers.
-function limitFor(wish, api, most, target, stream) {
-    const room = Math.min(Math.floor(most / wish.sequences), stream ? target.context : target.unstreamed);
+function limitFor(wish, api, room, target) {
     if (api.limits.length === 0 || room >= target.context || (wish.tokens !== null && wish.plain)) {
         return null;
     }
@@ -249,7 +254,11 @@ function generate(r) {
     const set = own(said, 'priority');
     const sets = key.setsPriority && target.priorities !== null && Number.isInteger(set);
     const priority = sets ? set : (target.priorities === null ? null : target.priorities[className]);
-    const limit = limitFor(wish, api, kind.most, target, stream);
+    const cover = covered(wish, target, stream);
+    if (Math.min(wish.each, target.context) > cover) {
+        return refuse(r, 400, 'the gateway waits for answers of up to ' + cover + ' tokens: ask for fewer, or stream them', 'stream');
+    }
+    const limit = limitFor(wish, api, Math.min(Math.floor(kind.most / wish.sequences), cover), target);
     vars.engine_body = stamped(text, said, model, priority, limit, api.limits);
     r.internalRedirect('@' + target.slug + '/' + className);
 }

@@ -3,6 +3,7 @@
 The engines are fakes, as processes; Nginx, the reloader and the configuration are the plan's own.
 """
 
+import contextlib
 import dataclasses
 import http.client
 import os
@@ -20,7 +21,7 @@ from fake_backend import BackendProcess, FakeBackend
 from gateway_stack import CHAT, GatewayStack, running
 from polling import until
 
-from tierup.manifests.gateway_files import PROBE
+from tierup.manifests.gateway_files import PROBE, nginx_conf
 from tierup.plan.model import Plan
 
 BODY = {"messages": [{"role": "user", "content": "hello"}]}
@@ -74,6 +75,19 @@ def before(
     """The plan's gateway in front of these engines of its only model."""
     addresses = {plan.models[0].slug: [engine.address for engine in engines]}
     return running(GatewayStack(plan, folder / "gateway", addresses, keys))
+
+
+@contextlib.contextmanager
+def impatient(
+    seconds: int, engines: Sequence[FakeBackend | BackendProcess], plan: Plan, folder: Path
+) -> Iterator[GatewayStack]:
+    """The same with a short read timeout; the policy is that of the plan's own, which admits longer answers."""
+    addresses = {plan.models[0].slug: [engine.address for engine in engines]}
+    stack = GatewayStack(plan, folder / "gateway", addresses)
+    short = dataclasses.replace(plan.gateway, read_timeout_seconds=seconds)
+    stack.write_template(nginx_conf(dataclasses.replace(plan, gateway=short), stack.environment))
+    with running(stack):
+        yield stack
 
 
 @pytest.fixture
@@ -180,14 +194,12 @@ def test_a_started_stream_is_cut_and_never_retried(
     assert other.requests() == 0
 
 
-def test_a_hung_engine_leaves_the_pool_and_its_requests_are_served_elsewhere(
+def test_a_hung_engine_leaves_the_pool_and_its_requests_end_at_the_read_timeout(
     make_tier: Callable[..., Plan], processes: list[BackendProcess], tmp_path: Path
 ) -> None:
-    """SIGSTOP. Nothing new goes to it after the stated bound; its requests are retried after the read timeout."""
-    plan = make_tier()
-    plan = dataclasses.replace(plan, gateway=dataclasses.replace(plan.gateway, read_timeout_seconds=12))
+    """SIGSTOP. Nothing new goes to it after the stated bound; what it holds gets 504 after the read timeout."""
     hung = processes[0]
-    with before(processes, plan, tmp_path) as gateway:
+    with impatient(12, processes, make_tier(), tmp_path) as gateway:
         with Load(gateway, clients=4) as load:
             load.more(20)
             os.kill(hung.pid, signal.SIGSTOP)
@@ -199,14 +211,46 @@ def test_a_hung_engine_leaves_the_pool_and_its_requests_are_served_elsewhere(
         bound, _ = reloader_rules.worst_bounds(1.0, probe)
         print(f"left after {left:.1f} s, stated {bound:.1f} s")
         assert left <= bound + SLACK_SECONDS
-        assert (set(load.statuses), load.errors) == ({200}, [])
+        assert (set(load.statuses), load.errors) == ({200, 504}, [])
         slow = [line for line in gateway.log_of(len(load.statuses)) if float(line["seconds"]) > 11]
         assert 1 <= len(slow) <= 8, (
             "requests that the hung engine held: one per client and read timeout, until it left"
         )
-        assert all(hung.address in line["upstream"] and "," in line["upstream"] for line in slow)
+        assert {(line["upstream"], line["status"]) for line in slow} == {(hung.address, "504")}
+        assert load.statuses.count(504) == len(slow)
         os.kill(hung.pid, signal.SIGCONT)
         until(lambda: hung.address in gateway.configuration(), "it came back")
+
+
+@pytest.mark.parametrize("size", [0, 200_000], ids=["small", "200 kB"])
+def test_an_answer_that_takes_too_long_is_not_computed_again(
+    make_tier: Callable[..., Plan], backends: list[FakeBackend], tmp_path: Path, size: int
+) -> None:
+    """It would take as long again, on a second engine, for nobody."""
+    with impatient(2, backends, make_tier(), tmp_path) as gateway:
+        started = time.monotonic()
+        answer = gateway.ask(CHAT, BODY | {"hold": True, "user": "x" * size})
+        assert answer.status == 504
+        assert answer.error["message"] == "the model server did not answer in time"
+        assert time.monotonic() - started < 2 + SLACK_SECONDS
+        assert sum(len(backend.received) for backend in backends) == 1
+
+
+def test_an_engine_that_is_killed_late_is_no_reason_to_lose_its_requests(
+    over_processes: GatewayStack, processes: list[BackendProcess]
+) -> None:
+    """Nobody else computes the answer of an engine that has ended."""
+    answers: list[int] = []
+    thread = threading.Thread(
+        target=lambda: answers.append(over_processes.ask(CHAT, BODY | {"delay": 4}).status)
+    )
+    thread.start()
+    until(lambda: any(backend.requests() for backend in processes), "one engine has it")
+    (serving,) = [backend for backend in processes if backend.requests()]
+    time.sleep(2)
+    serving.process.kill()
+    thread.join()
+    assert answers == [200]
 
 
 def test_a_slow_engine_gets_fewer_requests(gateway: GatewayStack, backends: list[FakeBackend]) -> None:

@@ -16,6 +16,7 @@ from gateway_stack import CHAT, COMPLETIONS, GatewayStack, running
 from hostile_bodies import HELLO, MODEL, hostile_bodies
 
 from tierup.plan.model import Plan
+from tierup.plan.read_timeout import covered_tokens
 
 CONTEXT = 32_768
 MOST_OF_CHAT = 547  # below the border between answers of 200 and 1500 tokens
@@ -226,6 +227,40 @@ def test_no_body_gets_more_than_its_class_allows(
     longer = [(tokens, *body) for tokens, body in zip(most, passed, strict=False) if tokens > MOST_OF_CHAT]
     assert longer == []
     assert sum(tokens > MOST_OF_CHAT for tokens in most[len(passed) :]) > 50, "without the gateway they would"
+
+
+@pytest.fixture(scope="module")
+def impatient(
+    backend: FakeBackend, make_plan: Callable[..., Plan], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[GatewayStack]:
+    """A gateway that does not wait for a whole context in one piece."""
+    plan = make_plan(
+        models=[{"id": MODEL, "replicas": 1, "context": CONTEXT}],
+        gateway={"replicas": 1, "readTimeoutSeconds": 600},
+    )
+    folder = tmp_path_factory.mktemp("impatient")
+    with running(GatewayStack(plan, folder, {plan.models[0].slug: [backend.address]})) as stack:
+        yield stack
+
+
+def test_an_answer_in_one_piece_is_no_longer_than_the_gateway_waits(
+    impatient: GatewayStack, backend: FakeBackend
+) -> None:
+    """A longer one would be cut at the read timeout, after its tokens were computed; a stream may have any length."""
+    model = impatient.plan.models[0]
+    most = covered_tokens(impatient.plan, model)
+    assert MOST_OF_CHAT < most < CONTEXT
+    assert impatient.ask(CHAT, said(CHAT, max_tokens=most)).status == 200
+    before = len(backend.received)
+    refused = impatient.ask(CHAT, said(CHAT, max_tokens=most + 1))
+    assert (refused.status, refused.error["param"]) == (400, "stream")
+    assert f"up to {most} tokens" in refused.error["message"]
+    assert impatient.ask(CHAT, said(CHAT, min_tokens=most + 1)).status == 400
+    prompts = ["x"] * (model.slots + 1)  # the last waits for a slot
+    assert impatient.ask(COMPLETIONS, said(COMPLETIONS, max_tokens=most, prompt=prompts)).status == 400
+    assert len(backend.received) == before
+    assert impatient.ask(CHAT, said(CHAT, max_tokens=most + 1, stream=True)).status == 200
+    assert backend.received[-1].json["max_tokens"] == most + 1
 
 
 def test_numbers_keep_their_digits_where_a_limit_is_added(

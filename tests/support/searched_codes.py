@@ -12,6 +12,7 @@ SEARCHED = frozenset(
         "LITTLE_HEADROOM",
         "LONGFORM_DEMAND",
         "QUEUE_WAIT",
+        "READ_TIMEOUT",
         "ROLLOUT_DIP",
         "SCALE_DOWN_WINDOW",
         "SLOW_FETCH",

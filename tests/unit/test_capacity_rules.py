@@ -18,6 +18,7 @@ from tierup.findings.explanations import EXPLAINED
 from tierup.findings.model import Code, Finding, Severity, open_warnings
 from tierup.plan.load import require
 from tierup.plan.model import ModelCapacity, Plan
+from tierup.plan.read_timeout import covered_tokens, slowest_token_seconds
 from tierup.plan.resolve import resolve
 from tierup.rules.preflight import check, examine
 from tierup.rules.server import BUSY_NETWORK, PROMPT_BYTES, STREAM_BYTES
@@ -262,6 +263,40 @@ def test_timeouts_cover_the_worst_wait_and_the_longest_answer_when_promises_are_
         slowest = max(item.e2e_ms.high for item in first(plan).classes) / 1000
         assert not [f for f in findings_of(plan, "SLOW_TOKENS") if f.severity is Severity.ERROR]
         assert plan.gateway.read_timeout_seconds >= wait + slowest
+
+
+@reports("READ_TIMEOUT")
+def test_a_read_timeout_that_does_not_cover_every_answer() -> None:
+    """The wait in the queue, the margin and a whole context at the slowest token, to the second."""
+
+    def make(seconds: int) -> Plan:
+        return plan_of(gateway={"readTimeoutSeconds": seconds})
+
+    right, wrong = boundary("READ_TIMEOUT", make, 3600, 300)
+    model, longest = right.models[0], max(item.answer_seconds for item in right.classes.values())
+    waits = longest * math.ceil(right.gateway.queue_length / (model.slots * model.replicas)) + 30
+    covers = waits + model.context * slowest_token_seconds(right, model)
+    assert wrong.gateway.read_timeout_seconds < covers <= right.gateway.read_timeout_seconds
+    assert severity(wrong, "READ_TIMEOUT") is Severity.WARNING
+    typical = waits + max(item.answer_tokens for item in right.classes.values()) * slowest_token_seconds(
+        right, model
+    )
+    assert severity(make(math.ceil(typical)), "READ_TIMEOUT") is Severity.WARNING
+    assert severity(make(math.ceil(typical) - 1), "READ_TIMEOUT") is Severity.ERROR
+
+
+def test_the_default_read_timeout_covers_the_context_up_to_an_hour() -> None:
+    """A reasoning model with a long context: 65,536 tokens were cut after 330 s and computed twice."""
+    short = plan_of()
+    assert covered_tokens(short, short.models[0]) >= short.models[0].context
+    long = plan_of(models=[{"id": "deepseek-r1-distill-qwen-7b", "precision": "bf16", "context": 16_384}])
+    model = long.models[0]
+    assert short.gateway.read_timeout_seconds < long.gateway.read_timeout_seconds < 3600
+    assert covered_tokens(long, model) >= model.context
+    longest = plan_of(models=[{"id": "deepseek-r1-distill-qwen-7b", "precision": "bf16", "context": 131_072}])
+    assert longest.gateway.read_timeout_seconds == 3600
+    (finding,) = findings_of(longest, "READ_TIMEOUT")
+    assert f"{covered_tokens(longest, longest.models[0]):,} tokens" in str(finding)
 
 
 @reports("AUTOSCALER_TARGET")

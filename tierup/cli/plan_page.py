@@ -10,6 +10,7 @@ from tierup.cost import bill_of, price
 from tierup.cost.report.figures import NOT_PRICED, CurrencyOut
 from tierup.findings.model import open_warnings
 from tierup.plan.model import ModelCapacity, ModelPlan, Plan
+from tierup.plan.read_timeout import covered_tokens
 from tierup.sizing import Range
 
 _BAR = 40  # characters
@@ -109,6 +110,10 @@ def _model(tier: Plan, model: ModelPlan) -> Iterator[str]:
         f"  timeouts  startup {model.startup_seconds} s, model download {model.fetch_seconds} s, "
         f"preStop {model.prestop_seconds} + drain {model.drain_seconds} < grace {model.grace_seconds} s"
     )
+    waits = f"the gateway waits {tier.gateway.read_timeout_seconds} s"
+    longest = min(model.context, covered_tokens(tier, model))
+    rest = "no answer is cut" if longest == model.context else "longer ones must be streamed"
+    yield f"            {waits}: an answer in one piece may have {longest:,} tokens, {rest}"
     for line in capacity.sizing.basis:
         yield f"  basis     {line}"
 

@@ -585,6 +585,14 @@ EXPLAINED: dict[Code, Explanation] = {
         "length look the same.",
         "`match: {paths: [/v1/completions]}`, or another condition.",
     ),
+    Code.READ_TIMEOUT: Explanation(
+        "The gateway does not wait for the longest answers",
+        "An answer that is not streamed sends no byte until it is complete. The gateway refuses requests whose answer "
+        "would take longer than its timeout, and limits those that name no limit. It is an error if a typical "
+        "answer of a class is refused.",
+        "A longer `readTimeoutSeconds`, a smaller `context`, or clients that stream long answers.",
+        (ERROR, WARNING),
+    ),
     Code.UNKNOWN_NAME: Explanation(
         "Unknown class or model",
         "Keys, matches and aliases refer to classes of `workload.classes` and to served models. With a wrong name, "

@@ -73,6 +73,7 @@ REPORTED_AT: dict[Code, tuple[str, ...]] = {
     Code.OPEN_TO_ALL: ("gateway.keys",),
     Code.CLEAR_TEXT: ("gateway.tls",),
     Code.CLASS_UNREACHABLE: ("workload.classes",),
+    Code.READ_TIMEOUT: ("gateway.readTimeoutSeconds",),
     Code.UNKNOWN_NAME: (
         "gateway.aliases.NAME.classes",
         "gateway.aliases.NAME.weights",

@@ -12,6 +12,7 @@ from tierup.manifests.common import ENGINE_PORT, GATEWAY_PORT, GATEWAY_STATUS_PO
 from tierup.manifests.engines import engine_priority
 from tierup.plan.apis import APIS, MULTIPLES
 from tierup.plan.model import KeyPlan, ModelPlan, Plan
+from tierup.plan.read_timeout import covered_tokens
 from tierup.stack.sections import GeneratePath, size_bytes
 from tierup.templates import ROOT, TEMPLATES
 
@@ -150,8 +151,9 @@ def _target(plan: Plan, model: ModelPlan) -> dict[str, Any]:
     return {
         "slug": model.slug,
         "priorities": None if None in priorities.values() else priorities,
+        "slots": model.slots,
         "context": model.context,
-        "unstreamed": model.context,
+        "covered": covered_tokens(plan, model),
     }
 
 

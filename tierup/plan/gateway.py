@@ -6,7 +6,7 @@ from itertools import pairwise
 
 from tierup.plan.chooser import Chooser
 from tierup.plan.model import ClassRule, GatewayPlan, KeyPlan, ModelPlan
-from tierup.plan.times import round_up
+from tierup.plan.read_timeout import READ_TIMEOUT, promised_seconds
 from tierup.stack.sections import NEUTRAL_PRIORITY, ApiKey, ClassMatch, Gateway, ServiceType, WorkloadClass
 
 
@@ -15,11 +15,9 @@ def resolve_gateway(
 ) -> GatewayPlan:
     """The gateway for models and classes that are already resolved."""
     slots = max(model.slots * model.replicas for model in models)
-    longest = max(item.answer_seconds for item in classes.values())
     queue = choose.pick(
         "gateway.queueLength", section.queue_length, slots, "as many requests may wait as there are slots"
     )
-    turns = math.ceil((slots + queue) / slots)
     pick, guide = choose.pick, "the hardware guide"
     service_type = pick(
         "gateway.serviceType",
@@ -57,7 +55,12 @@ def resolve_gateway(
         longform_cap=pick(
             "gateway.longformCap", section.longform_cap, 0.5, "half of the slots stay free for chat"
         ),
-        read_timeout_seconds=round_up(longest * turns + 30, 30),
+        read_timeout_seconds=pick(
+            READ_TIMEOUT,
+            section.read_timeout_seconds,
+            promised_seconds(classes, slots, queue),
+            "the longest wait and the longest answer at the promised times",
+        ),
         service_type=service_type,
         source_ranges=tuple(section.source_ranges) if section.source_ranges is not None else (),
         namespaces=tuple(dict.fromkeys(section.namespaces)) if section.namespaces is not None else (),

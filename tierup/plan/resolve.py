@@ -26,6 +26,7 @@ from tierup.plan.model import (
 )
 from tierup.plan.models import autoscales, resolve_models, slug_of
 from tierup.plan.nodes import resolve_nodes
+from tierup.plan.read_timeout import with_read_timeout
 from tierup.plan.times import round_up
 from tierup.stack.parse import SECTIONS, TierConfig
 from tierup.stack.sections import (
@@ -97,7 +98,7 @@ def resolve(config: TierConfig, catalog: Catalog) -> Plan:
         secrets=config.secrets,
         defaults=_in_file_order(choose.defaults),
     )
-    return with_longform_cap(with_capacity(plan))
+    return with_read_timeout(with_longform_cap(with_capacity(plan)))
 
 
 def _in_file_order(defaults: list[Default]) -> tuple[Default, ...]:

@@ -4,6 +4,7 @@ from dataclasses import asdict
 from typing import Any
 
 from tierup.plan.model import CurrencyPlan, ModelCapacity, Plan, Rental
+from tierup.plan.read_timeout import covered_tokens
 
 
 def summary(tier: Plan) -> dict[str, Any]:
@@ -33,6 +34,7 @@ def summary(tier: Plan) -> dict[str, Any]:
                 "maxReplicas": model.max_replicas,
                 "slots": model.slots,
                 "context": model.context,
+                "longestUnstreamedAnswer": min(model.context, covered_tokens(tier, model)),
                 "requests": {
                     "share": round(model.traffic.share, 4),
                     "why": model.traffic.why,

@@ -7,6 +7,7 @@ from tierup.catalog.engine import Promise, engine_facts
 from tierup.findings.model import Code, Finding, warning
 from tierup.plan.longform import slots_of_replica
 from tierup.plan.model import Plan
+from tierup.plan.read_timeout import READ_TIMEOUT, covered_tokens
 from tierup.stack.sections import ServiceType
 
 LONG_WAIT_SECONDS = 60  # the usual timeout of HTTP clients and proxies that receive no data
@@ -41,6 +42,26 @@ def queue_wait(plan: Plan) -> Iterator[Finding]:
             most = int(LONG_WAIT_SECONDS * capacity.full.req_s.p50)
             fix = f"use {most} or less, or let clients wait longer"
             yield warning(Code.QUEUE_WAIT, "gateway.queueLength", problem, fix, str(queue))
+
+
+def read_timeout(plan: Plan) -> Iterator[Finding]:
+    """The gateway must wait for the answers of every class, and should for any that the engine may write."""
+    path, seconds = READ_TIMEOUT, plan.gateway.read_timeout_seconds
+    for model in plan.models:
+        covered = covered_tokens(plan, model)
+        if covered >= model.context:
+            continue
+        name, item = max(model.traffic.classes.items(), key=lambda entry: entry[1].answer_tokens)
+        got = f"{seconds} s for {covered:,} tokens"
+        if covered < item.answer_tokens:
+            problem = f"is too short for answers of {name} from {model.name} ({item.answer_tokens:,} tokens)"
+            fix = "wait longer, or promise shorter answers"
+            yield Finding(Code.READ_TIMEOUT, path, problem, fix, got)
+        else:
+            problem = (
+                f"answers of {model.name} may have {model.context:,} tokens; longer ones must be streamed"
+            )
+            yield warning(Code.READ_TIMEOUT, path, problem, "wait longer, or set a smaller context", got)
 
 
 def drain(plan: Plan) -> Iterator[Finding]:

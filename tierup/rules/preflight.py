@@ -76,6 +76,7 @@ _TIER_RULES: tuple[tuple[Callable[[Plan], Iterator[Finding]], set[str]], ...] = 
     (scaling_rules.rollout, _CAPACITY | {"autoscaling"}),
     (gateway_rules.longform, {"models", "workload", "gateway", "nodes"}),
     (gateway_rules.queue_wait, _CAPACITY),
+    (gateway_rules.read_timeout, _CAPACITY),
     (gateway_rules.drain, {"models", "workload"}),
     (gateway_rules.buckets, {"models", "workload"}),
     (gateway_rules.exposure, {"gateway"}),

@@ -397,6 +397,16 @@ class Gateway(Strict):
             le=100_000,
         ),
     ] = None
+    read_timeout_seconds: Annotated[
+        int | None,
+        key(
+            "How long the gateway waits for the next part of an answer; by default for the longest one",
+            600,
+            "s",
+            ge=30,
+            le=86_400,
+        ),
+    ] = None
     longform_cap: Annotated[
         Number | None,
         key(
