@@ -10,10 +10,17 @@ function keyHash(r) {
     return token === '' ? '' : crypto.createHash('sha256').update(token).digest('hex');
 }
 
+// An error in the shape of the path's API.
 function refuse(r, status, message, param) {
-    const type = status === 403 ? 'permission_error' : 'invalid_request_error';
+    const api = own(policy.paths, r.variables.path);
+    let type = status === 403 ? 'permission_error' : 'invalid_request_error';
+    let body = {error: {message: message, type: type, param: param || null, code: status}};
+    if (api !== undefined && api.anthropic) {
+        type = status === 404 ? 'not_found_error' : type;
+        body = {type: 'error', error: {type: type, message: message}, request_id: r.variables.tag};
+    }
     r.headersOut['Content-Type'] = 'application/json';
-    r.return(status, JSON.stringify({error: {message: message, type: type, param: param || null, code: status}}) + '\n');
+    r.return(status, JSON.stringify(body) + '\n');
 }
 
 function has(object, name) {
@@ -70,6 +77,9 @@ function wanted(said, path) {
         } else if (wish.tokens === null) {
             wish.tokens = number;  // the first name has the word
         }
+    }
+    if (wish.tokens === null && api.required) {
+        wish.wrong = names[0];
     }
     let answers = 1;
     for (let i = 0; i < policy.multiples.length; i++) {
@@ -250,6 +260,9 @@ function generate(r) {
     const className = kind.item.name;
     const model = alias ? behind(policy.aliases[name], className) : name;
     const target = policy.models[model];
+    if (!holds(target.paths, path)) {
+        return refuse(r, 404, model + ' does not serve ' + path + '; it serves ' + target.serves, 'model');
+    }
     const api = policy.paths[path];
     const set = own(said, 'priority');
     const sets = key.setsPriority && target.priorities !== null && Number.isInteger(set);

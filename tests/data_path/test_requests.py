@@ -28,6 +28,7 @@ CALLERS = {
     "default": {"inFlight": 1},  # a keyword of Nginx
 }
 WEB, OPS, BATCH = "key-of-web", "key-of-ops", "key-of-batch"
+MESSAGES = "/v1/messages"
 HELLO: list[dict[str, str]] = [{"role": "user", "content": "hello"}]
 LONG = 3000  # requested tokens: a long job
 LARGE = 200_000  # bytes: more than the buffer of 128k
@@ -208,6 +209,9 @@ WRONG: dict[str, tuple[int, dict[str, Any]]] = {
     "wrong key": (401, {"body": chat(), "key": "nobody-s"}),
     "two words for a key": (401, {"body": chat(), "key": f"{WEB} {OPS}"}),
     "another scheme": (401, {"body": chat(), "key": None, "headers": {"Authorization": f"Basic {WEB}"}}),
+    "embeddings of a chat model": (404, {"path": "/v1/embeddings", "body": {"model": BIG, "input": "x"}}),
+    "scores of a chat model": (404, {"path": "/v1/score", "body": {"model": BIG}}),
+    "rerank by a chat model": (404, {"path": "/v1/rerank", "body": {"model": BIG}}),
     "no JSON": (400, {"body": '{"model": '}),
     "no object": (400, {"body": "[1]"}),
     "null": (400, {"body": "null"}),
@@ -354,13 +358,20 @@ def test_a_caller_cannot_use_every_slot(
     until(lambda: gateway.ask(CHAT, chat(), f"key-of-{caller}").status == 200, "a place is free again")
 
 
-@pytest.mark.parametrize("path", [COMPLETIONS, "/v1/responses", "/v1/embeddings"])
+@pytest.mark.parametrize("path", [COMPLETIONS, "/v1/responses", MESSAGES, f"{MESSAGES}/count_tokens"])
 def test_every_endpoint_reaches_its_own_path(
     gateway: GatewayStack, arrived: Callable[[], list[Any]], path: str
 ) -> None:
-    assert gateway.ask(path, {"model": BIG, "input": "x", "prompt": "x"}, OPS).status == 200
+    body = {"model": BIG, "input": "x", "prompt": "x", "messages": HELLO, "max_tokens": 5}
+    assert gateway.ask(f"{path}?beta=true", body, OPS).status == 200
     (received,) = arrived()
     assert received.path == path
+
+
+def test_a_closed_path_is_named_with_the_open_ones(gateway: GatewayStack) -> None:
+    message = gateway.ask("/v1/embeddings", {"model": BIG, "input": "x"}, OPS).error["message"]
+    assert message.startswith("no model here serves /v1/embeddings; there are /v1/chat/completions, ")
+    assert gateway.ask("/v1/nothing", {}, OPS).error["message"].startswith("no such path; there are ")
 
 
 def test_many_prompts_at_once_are_a_long_job(gateway: GatewayStack, arrived: Callable[[], list[Any]]) -> None:

@@ -14,7 +14,13 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-GENERATES = ("/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/embeddings")
+GENERATES = {
+    f"/v1/{name}"
+    for name in (
+        *("chat/completions", "completions", "responses", "messages", "messages/count_tokens"),
+        *("embeddings", "rerank", "score"),
+    )
+}
 PATIENCE = 60.0
 
 

@@ -32,6 +32,7 @@ ROW = """
     fp8_kv_cache: null
     priority: {value: highest-first, source: trtllm-serve}
     bounds_queue: {value: false, source: trtllm-serve}
+    messages_api: {value: false, source: trtllm-serve}
     autoscaling_problem: no series of Maple is recorded
     overhead: {step_ms: null, per_sequence: true}
     command_line:

@@ -8,10 +8,16 @@ from typing import Any
 
 import pytest
 import reloader_rules
+from small_stack import small_stack
 
+from tierup.catalog import Catalog, load_catalog
 from tierup.manifests import gateway, gateway_files
 from tierup.manifests.common import Manifest
+from tierup.plan.apis import APIS
 from tierup.plan.model import Plan
+from tierup.plan.resolve import resolve
+from tierup.stack.parse import parse
+from tierup.stack.sections import GeneratePath
 
 MakePlan = Callable[..., Plan]
 TWO_MODELS = [{"id": "qwen2.5-7b"}, {"id": "qwen2.5-7b", "precision": "awq"}]
@@ -260,3 +266,40 @@ def test_a_refused_client_waits_for_the_queue_at_the_planned_rate(make_plan: Mak
     wait = gateway_files.retry_after_seconds(plan, plan.models[0])
     assert wait - 1 < 100 / known.full.req_s.p50 <= wait
     assert gateway_files.retry_after_seconds(make_plan(gateway={"queueLength": 0}), plan.models[0]) == 1
+
+
+def with_task(task: str) -> Catalog:
+    """The catalogue in which every model has this task."""
+    catalog = load_catalog()
+    models = {name: spec.model_copy(update={"task": task}) for name, spec in catalog.models.items()}
+    return catalog.model_copy(update={"models": models})
+
+
+@pytest.mark.parametrize(
+    ("task", "engine", "paths"),
+    [
+        (
+            "generate",
+            "vllm",
+            ["chat/completions", "completions", "responses", "messages", "messages/count_tokens"],
+        ),
+        ("generate", "tensorrt-llm", ["chat/completions", "completions", "responses"]),
+        ("embed", "vllm", ["embeddings", "rerank", "score"]),
+        ("score", "vllm", ["rerank", "score"]),
+    ],
+)
+def test_open_paths_are_those_of_the_models(task: str, engine: str, paths: list[str]) -> None:
+    plan = resolve(
+        parse(small_stack(models=[{"id": "qwen2.5-7b", "engine": engine}])).config(), with_task(task)
+    )
+    expected = [f"/v1/{path}" for path in paths]
+    assert list(gateway_files.policy(plan)["paths"]) == expected
+    text = gateway_files.nginx_conf(plan)
+    assert [path for path in GeneratePath if f"location = {path} {{" in text] == expected
+    closed = [path for path in GeneratePath if path not in expected]
+    assert [path for path in GeneratePath if f'"no model here serves {path}"' in text] == closed
+
+
+def test_every_path_says_how_its_requests_limit_their_answers() -> None:
+    assert set(APIS) == set(GeneratePath)
+    assert all(api.limits or api.unsaid is None for api in APIS.values())

@@ -321,6 +321,11 @@ BOUNDARIES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("CLASS_UNREACHABLE", two_classes({"answerTokens": 201}), two_classes({})),
     ("CLASS_UNREACHABLE", two_classes({"match": {"stream": True}}), two_classes({"match": {}})),
     (
+        "CLASS_UNREACHABLE",
+        two_classes({"match": {"paths": ["/v1/messages", "/v1/embeddings"]}}),
+        two_classes({"match": {"paths": ["/v1/embeddings"]}}),
+    ),
+    (
         "UNKNOWN_NAME",
         callers(web={"classes": ["chat"]}) | WEB_KEY,
         callers(web={"classes": ["cat"]}) | WEB_KEY,

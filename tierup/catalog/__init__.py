@@ -256,10 +256,17 @@ class Variant(_Strict):
         return self
 
 
+Task = Literal["generate", "embed", "score"]
+
+
 class ModelSpec(_Strict):
-    """The shape of a model (from its config.json) and its variants; `params` counts every weight."""
+    """The shape of a model (from its config.json) and its variants; `params` counts every weight.
+
+    `task`: it writes answers, or turns text into vectors, or says how well two texts match.
+    """
 
     title: Text
+    task: Task = "generate"
     params: Sourced[Count]
     layers: Sourced[Count]
     q_heads: Sourced[Count]

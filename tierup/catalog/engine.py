@@ -145,7 +145,8 @@ class EngineFacts(_Strict):
     `slash_problem` says what is wrong with a slash in a served name; null: slashes are allowed.
     `fp8_kv_cache`: null if no difference between GPUs is known. `priority`: whether the highest or the lowest priority
     of a request goes first; null: requests have none and are served in order of arrival. `bounds_queue`: whether it
-    refuses requests beyond a number. `autoscaling_problem` says why no autoscaler can scale it; null: one can,
+    refuses requests beyond a number. `messages_api`: whether it serves Anthropic's Messages API.
+    `autoscaling_problem` says why no autoscaler can scale it; null: one can,
     by the series of monitoring/rules/recording.yml. `command_line`: null if it is unknown; the policies then do not
     check the engine's GPUs.
     """
@@ -163,6 +164,7 @@ class EngineFacts(_Strict):
     fp8_kv_cache: Fp8KvCache | None
     priority: Sourced[Literal["lowest-first", "highest-first"] | None]
     bounds_queue: Sourced[bool]
+    messages_api: Sourced[bool]
     autoscaling_problem: Text | None
     overhead: Overhead
     command_line: Sourced[CommandLine | None]

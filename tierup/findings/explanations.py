@@ -582,7 +582,7 @@ EXPLAINED: dict[Code, Explanation] = {
     Code.CLASS_UNREACHABLE: Explanation(
         "No request matches this class",
         "Without `match`, the gateway tells classes apart by the length of their answers. Classes of the same "
-        "length look the same.",
+        "length look the same. Paths that no served model has are closed.",
         "`match: {paths: [/v1/completions]}`, or another condition.",
     ),
     Code.READ_TIMEOUT: Explanation(

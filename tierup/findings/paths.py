@@ -72,7 +72,7 @@ REPORTED_AT: dict[Code, tuple[str, ...]] = {
     Code.NO_SECRET: ("gateway.keys", "gateway.tls"),
     Code.OPEN_TO_ALL: ("gateway.keys",),
     Code.CLEAR_TEXT: ("gateway.tls",),
-    Code.CLASS_UNREACHABLE: ("workload.classes",),
+    Code.CLASS_UNREACHABLE: ("workload.classes", "workload.classes.NAME.match.paths"),
     Code.READ_TIMEOUT: ("gateway.readTimeoutSeconds",),
     Code.UNKNOWN_NAME: (
         "gateway.aliases.NAME.classes",

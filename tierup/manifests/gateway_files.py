@@ -10,7 +10,7 @@ from typing import Any
 from tierup.catalog.engine import engine_facts
 from tierup.manifests.common import ENGINE_PORT, GATEWAY_PORT, GATEWAY_STATUS_PORT
 from tierup.manifests.engines import engine_priority
-from tierup.plan.apis import APIS, MULTIPLES
+from tierup.plan.apis import APIS, MULTIPLES, Api, open_paths, paths_of
 from tierup.plan.model import KeyPlan, ModelPlan, Plan
 from tierup.plan.read_timeout import covered_tokens
 from tierup.stack.sections import GeneratePath, size_bytes
@@ -78,7 +78,9 @@ def nginx_conf(plan: Plan, environment: Environment = POD) -> str:
         gateway=plan.gateway,
         models=[_retry_after(plan, model) for model in plan.models],
         classes=plan.gateway.classes,
-        paths=[str(path) for path in GeneratePath],
+        paths=[str(path) for path in open_paths(plan.models)],
+        closed_paths=[str(path) for path in GeneratePath if path not in open_paths(plan.models)],
+        anthropic_paths=[str(path) for path, api in APIS.items() if api.anthropic],
         keys=[_key_limits(key, plan.gateway.replicas) for key in plan.gateway.keys],
         group=CAPPED,
         small_body=at_most(size_bytes(plan.gateway.client_body_buffer_size)),
@@ -126,7 +128,7 @@ def policy(plan: Plan) -> dict[str, Any]:
         key.name: {"classes": list(key.classes), "setsPriority": key.sets_priority} for key in gateway.keys
     }
     return {
-        "paths": {str(path): asdict(APIS[path]) for path in GeneratePath},
+        "paths": {str(path): _api(APIS[path]) for path in open_paths(plan.models)},
         "multiples": MULTIPLES,
         "listed": ", ".join([*names, *gateway.aliases]),
         "onlyModel": names[0] if len(names) == 1 else None,
@@ -146,10 +148,17 @@ def policy(plan: Plan) -> dict[str, Any]:
     }
 
 
+def _api(api: Api) -> dict[str, Any]:
+    """What the script has to know of a path."""
+    return {key: value for key, value in asdict(api).items() if key != "tasks"}
+
+
 def _target(plan: Plan, model: ModelPlan) -> dict[str, Any]:
     priorities = {name: engine_priority(model.engine, item.priority) for name, item in plan.classes.items()}
     return {
         "slug": model.slug,
+        "paths": [str(path) for path in paths_of(model)],
+        "serves": ", ".join(paths_of(model)),
         "priorities": None if None in priorities.values() else priorities,
         "slots": model.slots,
         "context": model.context,

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 
 from tierup.findings.model import Code, Finding, did_you_mean, warning
+from tierup.plan.apis import open_paths
 from tierup.plan.model import Plan
 from tierup.stack.parse import API_KEY_PREFIX, ServiceType, set_secret
 from tierup.stack.sections import ClassMatch, size_bytes
@@ -79,8 +80,14 @@ def classes(plan: Plan) -> Iterator[Finding]:
     """The gateway must be able to tell each class from the others."""
     earlier: list[ClassMatch] = []
     sizes: list[int] = []
+    served = open_paths(plan.models)
     for rule in plan.gateway.classes:
         item = plan.classes[rule.name]
+        paths = rule.match.paths
+        if paths is not None and not set(paths) & set(served):
+            problem, fix = "no model of this stack serves these paths", "name paths that are served"
+            at = f"workload.classes.{rule.name}.match.paths"
+            yield Finding(Code.CLASS_UNREACHABLE, at, problem, fix, ", ".join(paths), ", ".join(served))
         same_size = item.match is None and item.answer_tokens in sizes
         if same_size or rule.match in earlier or ClassMatch() in earlier:
             problem = "the gateway cannot tell it from another class"

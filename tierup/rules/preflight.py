@@ -83,7 +83,7 @@ _TIER_RULES: tuple[tuple[Callable[[Plan], Iterator[Finding]], set[str]], ...] = 
     (caller_rules.secrets, {"gateway"}),
     (caller_rules.names, {"gateway", "models", "workload"}),
     (caller_rules.aliases, {"gateway", "models"}),
-    (caller_rules.classes, {"workload"}),
+    (caller_rules.classes, {"workload", "models"}),
     (caller_rules.exposure, {"gateway"}),
     (caller_rules.bodies, {"gateway"}),
     (capacity_rules.claim, {"workload", "nodes"}),

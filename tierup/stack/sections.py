@@ -77,12 +77,16 @@ NEUTRAL_PRIORITY = 50
 
 
 class GeneratePath(StrEnum):
-    """API paths that generate an answer."""
+    """API paths that an engine answers."""
 
     CHAT = "/v1/chat/completions"
     COMPLETIONS = "/v1/completions"
     RESPONSES = "/v1/responses"
+    MESSAGES = "/v1/messages"
+    COUNT_TOKENS = "/v1/messages/count_tokens"
     EMBEDDINGS = "/v1/embeddings"
+    RERANK = "/v1/rerank"
+    SCORE = "/v1/score"
 
 
 class ClassMatch(Strict):
