@@ -644,6 +644,12 @@ EXPLAINED: dict[Code, Explanation] = {
         "the other `nodes.tenure` it would have no effect.",
         "`nodes: {tenure: rented, rent: {provider: Lambda}}`, or `nodes: {tenure: owned, purchased: 2026-10-02}`.",
     ),
+    Code.TOKEN_IN_CLEAR: Explanation(
+        "The hub's token over an unencrypted connection",
+        "The fetch sends the token of the secret `hub-token` to `network.hubUrl`. With http:// everyone on the way can "
+        "read it.",
+        "`network: {hubUrl: https://hub.example.com}`, or remove the secret if the mirror needs no token.",
+    ),
 }
 
 
