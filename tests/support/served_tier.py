@@ -6,20 +6,37 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from polling import until
-from tiers import ROOT, Tier
+from tiers import ROOT, Tier, own_checkout
 
+from tierup.catalog import load_catalog
+from tierup.io.stack.read import read_stack, stack_path
+from tierup.local.cluster.cluster import Cluster
+from tierup.local.cluster.data_centre import real_server, with_images
 from tierup.local.cluster.first_chat import first_chat
 from tierup.local.cluster.folders import LocalClusterError
+from tierup.local.cluster.project import LocalProject
 from tierup.local.node import cgroups
 from tierup.manifests.common import GATEWAY_PORT
+from tierup.rules.preflight import make_plan
+from tierup.stack.parse import parse
 
 LOAD = ROOT / "tests" / "support" / "chat_load.py"
+PODS = {"model-fetch": 1, "model-server": 2, "gateway": 2, "prometheus": 1, "grafana": 1}  # of each component
+_STATUS = """
+import sys, urllib.error, urllib.request
+url, key = sys.argv[1:]
+try:
+    request = urllib.request.Request(url, headers={"Authorization": f"Bearer {key}"})
+    print(urllib.request.urlopen(request, timeout=10).status)
+except urllib.error.HTTPError as error:
+    print(error.code)
+"""
 ROLLOUT_SECONDS = 600.0  # an engine takes half a minute to start on an idle machine
 
 
@@ -32,6 +49,29 @@ class Load:
     def failed(self) -> list[dict[str, Any]]:
         """Chats without a complete answer."""
         return [chat for chat in self.chats if not chat["complete"]]
+
+
+@contextlib.contextmanager
+def local_tier(
+    stack: str, root: Path, folder: Path, change: Callable[[str], str] = lambda text: text
+) -> Iterator["ServedTier"]:
+    """A tier of this repository on a cluster of its own in `root`, whose node is real, until the block ends.
+
+    `change` edits the text of its stack file; `folder` gets the files of the project.
+    """
+    checkout, work = own_checkout(folder / "checkout"), folder / "work"
+    work.mkdir()
+    file = stack_path(checkout, stack)
+    file.write_text(change(file.read_text()))
+    plan = make_plan(parse(read_stack(file)), load_catalog())
+    cluster = Cluster.up(stack, root=root, real_node=with_images(real_server(plan), plan, print))
+    try:
+        tier = ServedTier(LocalProject(checkout, stack, cluster, work))
+        tier.up()
+        tier.first_chat()
+        yield tier
+    finally:
+        cluster.down()
 
 
 class ServedTier(Tier):
@@ -89,6 +129,28 @@ class ServedTier(Tier):
             ROLLOUT_SECONDS,
         )
 
+    def all_ready(self) -> None:
+        """Wait until every pod of the tier is ready."""
+        for component, count in PODS.items():
+            self.wait_ready(component, count)
+
+    def set_secret(self, name: str, value: str) -> None:
+        """Change a secret of the stack and bring the tier up with it."""
+        self.project.pulumi("config", "set", "--secret", f"tierup:secret-{name}", "--", value, quiet=True)
+        self.up()
+
+    def answers(self, key: str) -> set[str]:
+        """The HTTP status with which each gateway answers a caller with this key."""
+        urls = [
+            f"{self.plan.gateway.scheme}://{pod['status']['podIP']}:{GATEWAY_PORT}"
+            for pod in self.pods("gateway")
+        ]
+        commands = [self.in_network(sys.executable, "-c", _STATUS, f"{url}/v1/models", key) for url in urls]
+        return {
+            subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+            for command in commands
+        }
+
     def deployments(self, component: str) -> list[str]:
         """Names of the component's Deployments."""
         found = self.objects("apps/v1", "Deployment")
@@ -125,7 +187,7 @@ class ServedTier(Tier):
         return count
 
     def _container(self, pod: dict[str, Any], container: str) -> dict[str, Any]:
-        now = self.cluster.api.get("v1", "Pod", pod["metadata"]["name"], self.plan.namespace)
+        now = self.cluster.api.get("v1", "Pod", pod["metadata"]["name"], pod["metadata"]["namespace"])
         assert now is not None
         (status,) = (item for item in now["status"]["containerStatuses"] if item["name"] == container)
         return dict(status)

@@ -121,6 +121,7 @@ CODES = {
     "TIER121": "BAD_QUOTE",
     "TIER122": "OVER_INCREASE",
     "TIER123": "TENURE",
+    "TIER135": "TOKEN_IN_CLEAR",
 }
 
 
@@ -191,10 +192,20 @@ def test_nothing_is_suggested_for_an_unrelated_word() -> None:
         "sk-proj-abcdefghijklmnopqrst",
         "ghp_abcdefghijklmnopqrstuvwxyz",
         "AKIAABCDEFGHIJKLMNOP",
-        "-----BEGIN RSA PRIVATE KEY-----",
     ],
 )
 def test_a_message_shows_no_secret(secret: str) -> None:
     assert secret not in str(Finding(Code.BAD_FORMAT, "a", f"has {secret}", "b", secret))
     assert redacted(f"x {secret} y") == "x (a secret) y"
     assert redacted("hf_short stays") == "hf_short stays"
+
+
+@pytest.mark.parametrize("kind", ["", "RSA ", "ENCRYPTED "])
+def test_a_message_shows_nothing_of_a_private_key(kind: str) -> None:
+    key = f"-----BEGIN {kind}PRIVATE KEY-----\nMIIEvQIBADANBg\n-----END {kind}PRIVATE KEY-----\n"
+    assert redacted(f"x {key}") == "x (a secret)"
+
+
+def test_a_certificate_is_no_secret() -> None:
+    certificate = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
+    assert redacted(certificate) == certificate

@@ -21,6 +21,7 @@ GROUPS: dict[int, str] = {
     100: "TensorRT-LLM",
     105: "Gateway: callers, classes and names",
     118: "Cost",
+    135: "Model hub",
 }
 
 
@@ -437,7 +438,8 @@ EXPLAINED: dict[Code, Explanation] = {
     Code.SECOND_SCALER: Explanation(
         "Another autoscaler controls the same workload",
         "An existing HorizontalPodAutoscaler or KEDA ScaledObject sets the replicas of a workload of this stack. "
-        "Each would undo the changes of the other.",
+        "Each would undo the changes of the other. So would the stack's own autoscaler, which an `up` with "
+        "`autoscaling.enabled: false` removes last: change the replicas in a second `up`.",
         "Delete it. `autoscaling: {enabled: false}` does not help, because then `pulumi up` sets the replicas.",
     ),
     Code.MORE_PROBLEMS: Explanation(
@@ -651,6 +653,12 @@ EXPLAINED: dict[Code, Explanation] = {
         "`nodes.rent` says at which offer servers are rented, `nodes.purchased` when owned ones were bought. With "
         "the other `nodes.tenure` it would have no effect.",
         "`nodes: {tenure: rented, rent: {provider: Lambda}}`, or `nodes: {tenure: owned, purchased: 2026-10-02}`.",
+    ),
+    Code.TOKEN_IN_CLEAR: Explanation(
+        "The hub's token over an unencrypted connection",
+        "The fetch sends the token of the secret `hub-token` to `network.hubUrl`. With http:// everyone on the way can "
+        "read it.",
+        "`network: {hubUrl: https://hub.example.com}`, or remove the secret if the mirror needs no token.",
     ),
 }
 

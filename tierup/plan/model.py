@@ -30,6 +30,8 @@ from tierup.stack.sections import (
     WorkloadClass,
 )
 
+_HTTP, _HTTPS = 80, 443
+
 
 @dataclass(frozen=True, slots=True)
 class Default:
@@ -397,6 +399,29 @@ class ClusterPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class NetworkPlan:
+    """How models are fetched; None: directly from the public hub, with the public authorities alone."""
+
+    hub_url: str | None = None
+    proxy: str | None = None
+    no_proxy: tuple[str, ...] = ()
+    ca_bundle: str | None = None
+
+    @property
+    def ports(self) -> tuple[int, ...]:
+        """The TCP ports that a fetch connects to."""
+        ports = {_port(url) for url in (self.hub_url, self.proxy) if url is not None}
+        return tuple(sorted({_HTTPS, *ports}))  # a mirror may lead on to another host
+
+
+def _port(url: str) -> int:
+    """The port of a URL without a user."""
+    scheme, _, rest = url.partition("://")
+    _, _, port = rest.partition("/")[0].partition(":")
+    return int(port) if port else {"http": _HTTP, "https": _HTTPS}[scheme]
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """A resolved tier: `manifests` renders it into objects and `tierup plan` prints it.
 
@@ -423,6 +448,7 @@ class Plan:
     defaults: tuple[Default, ...]
     findings: tuple[Finding, ...] = field(default=())
     currency: CurrencyPlan = DOLLARS
+    network: NetworkPlan = field(default_factory=NetworkPlan)
 
     @property
     def model_names(self) -> tuple[str, ...]:
