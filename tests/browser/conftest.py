@@ -16,16 +16,16 @@ Browse = Callable[..., str]
 
 @pytest.fixture
 def browse(tmp_path: Path) -> Browse:
-    """Runs the browser on one page with further arguments and returns its output."""
+    """Runs the browser on one page, a file or a URL, with further arguments and returns its output."""
     try:
         command = browser_command()
     except BrowserMissing as missing:
         pytest.skip(f"NO BROWSER, so the page was not tested: {missing}")
 
-    def run(page: Path, *args: str) -> str:
+    def run(page: Path | str, *args: str) -> str:
         profile = f"--user-data-dir={tmp_path / 'profile'}"
         done = subprocess.run(
-            [*command, *WORDS, profile, *args, page.as_uri()],
+            [*command, *WORDS, profile, *args, page if isinstance(page, str) else page.as_uri()],
             capture_output=True,
             text=True,
             timeout=SECONDS,

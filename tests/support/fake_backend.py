@@ -171,6 +171,8 @@ def _handler(backend: FakeBackend) -> Callable[..., BaseHTTPRequestHandler]:
         def reply(self, status: int, content: dict[str, Any]) -> None:
             body = json.dumps(content).encode()
             self.send_response(status)
+            if self.headers["Origin"] is not None:  # as vLLM does
+                self.send_header("Access-Control-Allow-Origin", "*")
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()

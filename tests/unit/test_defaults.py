@@ -133,6 +133,7 @@ ALL_VALUES: dict[str, Any] = {
         "maxBodySize": "8m",
         "queueLength": 7,
         "longformCap": 0.4,
+        "allowedOrigins": ["https://chat.example.com"],
         "readTimeoutSeconds": 900,
         "serviceType": "LoadBalancer",
         "sourceRanges": ["10.0.0.0/8"],

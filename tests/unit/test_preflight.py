@@ -331,6 +331,16 @@ BOUNDARIES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("CLASS_UNREACHABLE", two_classes({"answerTokens": 201}), two_classes({})),
     ("CLASS_UNREACHABLE", two_classes({"match": {"stream": True}}), two_classes({"match": {}})),
     (
+        "OPEN_ORIGINS",
+        {"gateway": {"allowedOrigins": ["https://chat.example.com"]}},
+        {"gateway": {"allowedOrigins": ["https://chat.example.com", "*"]}},
+    ),
+    (
+        "OPEN_ORIGINS",
+        {"gateway": {"allowedOrigins": ["*"], "keys": {"web": {}}}} | WEB_KEY,
+        {"gateway": {"allowedOrigins": ["*"]}},
+    ),
+    (
         "CLASS_UNREACHABLE",
         two_classes({"match": {"paths": ["/v1/messages", "/v1/embeddings"]}}),
         two_classes({"match": {"paths": ["/v1/embeddings"]}}),

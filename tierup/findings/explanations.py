@@ -595,6 +595,13 @@ EXPLAINED: dict[Code, Explanation] = {
         "A longer `readTimeoutSeconds`, a smaller `context`, or clients that stream long answers.",
         (ERROR, WARNING),
     ),
+    Code.OPEN_ORIGINS: Explanation(
+        "Every web page may use the GPUs",
+        "Without keys, a request needs only a way to the gateway, and the browser of everyone inside has one. With the "
+        "origin `*` any page that such a person opens may send requests and read the answers.",
+        "`allowedOrigins: [https://chat.example.com]`, or callers with keys.",
+        (WARNING,),
+    ),
     Code.UNKNOWN_NAME: Explanation(
         "Unknown class or model",
         "Keys, matches and aliases refer to classes of `workload.classes` and to served models. With a wrong name, "

@@ -74,6 +74,7 @@ REPORTED_AT: dict[Code, tuple[str, ...]] = {
     Code.CLEAR_TEXT: ("gateway.tls",),
     Code.CLASS_UNREACHABLE: ("workload.classes", "workload.classes.NAME.match.paths"),
     Code.READ_TIMEOUT: ("gateway.readTimeoutSeconds",),
+    Code.OPEN_ORIGINS: ("gateway.allowedOrigins",),
     Code.UNKNOWN_NAME: (
         "gateway.aliases.NAME.classes",
         "gateway.aliases.NAME.weights",

@@ -33,6 +33,10 @@ def resolve_gateway(
             "all",
             "every pod of the cluster may call; name the callers' to refuse others",
         )
+    if section.allowed_origins is None:
+        choose.note(
+            "gateway.allowedOrigins", "none", "no page of a browser may call; name those of web clients"
+        )
     if section.aliases is None:
         choose.note("gateway.aliases", "none", "clients use the models' own names")
     return GatewayPlan(
@@ -64,6 +68,9 @@ def resolve_gateway(
         service_type=service_type,
         source_ranges=tuple(section.source_ranges) if section.source_ranges is not None else (),
         namespaces=tuple(dict.fromkeys(section.namespaces)) if section.namespaces is not None else (),
+        allowed_origins=tuple(dict.fromkeys(section.allowed_origins))
+        if section.allowed_origins is not None
+        else (),
         classes=_classes(classes, choose),
         keys=_keys(section.keys, tuple(classes), slots + queue, choose),
         aliases=dict(section.aliases) if section.aliases is not None else {},

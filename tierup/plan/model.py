@@ -282,6 +282,7 @@ class GatewayPlan:
     keys: tuple[KeyPlan, ...]
     aliases: dict[str, Alias]
     tls: bool
+    allowed_origins: tuple[str, ...] = ()  # of web pages; "*": any
 
     @property
     def scheme(self) -> str:

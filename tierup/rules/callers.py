@@ -112,6 +112,14 @@ def exposure(plan: Plan) -> Iterator[Finding]:
         yield warning(Code.CLEAR_TEXT, "gateway.tls", problem, fix, "false")
 
 
+def origins(plan: Plan) -> Iterator[Finding]:
+    """Without keys, only named web pages should be able to call."""
+    if "*" in plan.gateway.allowed_origins and not plan.gateway.keys:
+        problem = "any web page that someone inside opens may use every GPU behind the gateway"
+        fix = "name the origins, or declare callers, each with a secret key"
+        yield warning(Code.OPEN_ORIGINS, "gateway.allowedOrigins", problem, fix, "*")
+
+
 def bodies(plan: Plan) -> Iterator[Finding]:
     """The parsing of a large body delays other streams."""
     text = plan.gateway.max_body_size

@@ -86,6 +86,7 @@ _TIER_RULES: tuple[tuple[Callable[[Plan], Iterator[Finding]], set[str]], ...] = 
     (caller_rules.aliases, {"gateway", "models"}),
     (caller_rules.classes, {"workload", "models"}),
     (caller_rules.exposure, {"gateway"}),
+    (caller_rules.origins, {"gateway"}),
     (caller_rules.bodies, {"gateway"}),
     (capacity_rules.claim, {"workload", "nodes"}),
 )

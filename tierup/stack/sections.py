@@ -57,6 +57,13 @@ def _certificates(value: str) -> str:
     return value
 
 
+def _origin(value: str) -> str:
+    scheme, _, rest = value.partition("://")
+    if rest.rpartition(":")[2] == {"https": "443", "http": "80"}.get(scheme):
+        raise ValueError("browsers leave out the default port")
+    return value
+
+
 DnsName = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=40)]
 Namespace = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)]
 NodeName = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=253)]
@@ -67,6 +74,14 @@ Image = Annotated[
     str, Field(pattern=r"^[a-z0-9./:_-]+(:[A-Za-z0-9._-]+|@sha256:[0-9a-f]{64})$", max_length=300)
 ]
 Cidr = Annotated[str, AfterValidator(_cidr)]
+Origin = Annotated[
+    str,
+    Field(
+        pattern=r"^(\*|[a-z][a-z0-9+.-]*://[a-z0-9]([-a-z0-9.]*[a-z0-9])?(:[1-9][0-9]{0,4})?)$",
+        max_length=300,
+    ),
+    AfterValidator(_origin),
+]
 Certificates = Annotated[str, AfterValidator(_certificates)]
 # Without user and password: they would stand in clear in the plan and in the pods.
 Url = Annotated[
@@ -451,6 +466,14 @@ class Gateway(Strict):
         key(
             "Namespaces of the cluster whose pods may call the gateway; all by default",
             ["chat-app"],
+            min_length=1,
+        ),
+    ] = None
+    allowed_origins: Annotated[
+        list[Origin] | None,
+        key(
+            "Web origins whose pages may call the gateway from a browser, `*` for any; none by default",
+            ["https://chat.example.com"],
             min_length=1,
         ),
     ] = None
