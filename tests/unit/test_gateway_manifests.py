@@ -10,7 +10,7 @@ import pytest
 import reloader_rules
 from small_stack import small_stack
 
-from tierup.catalog import Catalog, load_catalog
+from tierup.catalog import Catalog, Sourced, Task, load_catalog
 from tierup.manifests import gateway, gateway_files
 from tierup.manifests.common import Manifest
 from tierup.plan.apis import APIS
@@ -268,10 +268,12 @@ def test_a_refused_client_waits_for_the_queue_at_the_planned_rate(make_plan: Mak
     assert gateway_files.retry_after_seconds(make_plan(gateway={"queueLength": 0}), plan.models[0]) == 1
 
 
-def with_task(task: str) -> Catalog:
+def with_task(task: Task) -> Catalog:
     """The catalogue in which every model has this task."""
     catalog = load_catalog()
-    models = {name: spec.model_copy(update={"task": task}) for name, spec in catalog.models.items()}
+    gated = next(iter(catalog.models.values())).gated
+    sourced = Sourced[Task](value=task, source=gated.source, as_of=gated.as_of)
+    models = {name: spec.model_copy(update={"task": sourced}) for name, spec in catalog.models.items()}
     return catalog.model_copy(update={"models": models})
 
 
@@ -288,7 +290,7 @@ def with_task(task: str) -> Catalog:
         ("score", "vllm", ["rerank", "score"]),
     ],
 )
-def test_open_paths_are_those_of_the_models(task: str, engine: str, paths: list[str]) -> None:
+def test_open_paths_are_those_of_the_models(task: Task, engine: str, paths: list[str]) -> None:
     plan = resolve(
         parse(small_stack(models=[{"id": "qwen2.5-7b", "engine": engine}])).config(), with_task(task)
     )

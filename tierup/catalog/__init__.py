@@ -262,11 +262,11 @@ Task = Literal["generate", "embed", "score"]
 class ModelSpec(_Strict):
     """The shape of a model (from its config.json) and its variants; `params` counts every weight.
 
-    `task`: it writes answers, or turns text into vectors, or says how well two texts match.
+    `task`: it writes answers, or turns text into vectors, or says how well two texts match; None: it writes answers.
     """
 
     title: Text
-    task: Task = "generate"
+    task: Sourced[Task] | None = None
     params: Sourced[Count]
     layers: Sourced[Count]
     q_heads: Sourced[Count]

@@ -46,9 +46,8 @@ MULTIPLES = ("n", "best_of")
 def paths_of(model: ModelPlan) -> tuple[GeneratePath, ...]:
     """The paths that a model serves with its engine."""
     messages = engine_facts(model.engine).messages_api.value
-    return tuple(
-        path for path, api in APIS.items() if model.spec.task in api.tasks and (messages or not api.anthropic)
-    )
+    task = model.spec.task.value if model.spec.task is not None else "generate"
+    return tuple(path for path, api in APIS.items() if task in api.tasks and (messages or not api.anthropic))
 
 
 def open_paths(models: Iterable[ModelPlan]) -> tuple[GeneratePath, ...]:
