@@ -9,7 +9,7 @@ from pathlib import Path
 from engine_server import EngineServer
 
 from tierup.catalog import load_catalog
-from tierup.local.dev.cpu_engine import container_of, stop_all
+from tierup.local.dev.cpu_engine import container_of, options_of, stop_all
 from tierup.local.tiny_model import make_tiny_model
 from tierup.manifests.common import Manifest
 from tierup.plan.model import Plan
@@ -55,7 +55,8 @@ def serve(
     if bound is not None:
         args = container["args"]
         args[args.index("--max-num-queued-reqs") + 1] = str(bound)
-    server = EngineServer(python, container, model, int(sized.kv * GIB), folder / "scratch")
+    options = options_of(plan, plan.models[0])
+    server = EngineServer(python, container, model, int(sized.kv * GIB), folder / "scratch", options=options)
     try:
         server.wait_healthy()
         yield Served(server, container, shape, sized)

@@ -124,6 +124,9 @@ ALL_VALUES: dict[str, Any] = {
             "gpuMemoryUtilization": 0.8,
             "kvCacheDtype": "fp8",
             "cache": {"kind": "shared", "storageClass": "nfs"},
+            "toolCallParser": "none",
+            "reasoningParser": "qwen3",
+            "chatTemplate": "c.jinja",
         }
     ],
     "gateway": {
@@ -140,6 +143,7 @@ ALL_VALUES: dict[str, Any] = {
         "aliases": {"y": {"weights": {"x": 1}}},
         "tls": True,
     },
+    "files": {"c.jinja": "{{ messages }}"},
     "secrets": frozenset({"key-web", "tls-certificate", "tls-key"}),
     "autoscaling": {
         "enabled": True,

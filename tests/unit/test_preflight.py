@@ -76,6 +76,8 @@ TRT: dict[str, Any] = {"engine": "tensorrt-llm"}
 LB = {"serviceType": "LoadBalancer"}
 LB_IN = LB | {"sourceRanges": ["10.0.0.0/8"]}
 WEB_KEY: dict[str, Any] = {"secrets": frozenset({"key-web"})}
+OTHER_VLLM: dict[str, Any] = {"images": {"vllm": "vllm/vllm-openai:v0.33.0"}}
+TEMPLATE: dict[str, Any] = {"files": {"c.jinja": "{{ messages[-1].content }}"}}
 TLS: dict[str, Any] = {"secrets": frozenset({"tls-certificate", "tls-key"})}
 
 
@@ -335,6 +337,13 @@ BOUNDARIES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ),
     ("ALIAS", alias(weights={"qwen2.5-7b": 1}), alias()),
     ("ALIAS", alias(weights={"qwen2.5-7b": 1}), alias("qwen2.5-7b", weights={"qwen2.5-7b": 1})),
+    ("ENGINE_TAKES_NOT", model(**TRT, toolCallParser="none"), model(**TRT, toolCallParser="hermes")),
+    ("ENGINE_TAKES_NOT", model(reasoningParser="qwen3"), model(**TRT, reasoningParser="qwen3")),
+    ("NO_PARSER", model(toolCallParser="hermes"), model(toolCallParser="Hermes")),
+    ("NO_PARSER", model(reasoningParser="qwen3"), model(reasoningParser="hermes")),
+    ("NO_PARSER", model(toolCallParser="none"), model(toolCallParser="qwen9") | OTHER_VLLM),
+    ("CHAT_TEMPLATE", model(chatTemplate="c.jinja") | TEMPLATE, model(chatTemplate="d.jinja") | TEMPLATE),
+    ("CHAT_TEMPLATE", model(chatTemplate="none"), model(chatTemplate="c.jinja")),
     ("LARGE_BODIES", {"gateway": {"maxBodySize": "4m"}}, {"gateway": {"maxBodySize": "4097k"}}),
 ]
 

@@ -21,6 +21,7 @@ GROUPS: dict[int, str] = {
     100: "TensorRT-LLM",
     105: "Gateway: callers, classes and names",
     118: "Cost",
+    130: "Settings of the engine",
 }
 
 
@@ -637,6 +638,25 @@ EXPLAINED: dict[Code, Explanation] = {
         " before and after are compared; a warning with `budget.mode: advisory`.",
         "Split the change, or raise the limit in the same change, where a reviewer sees it.",
         (ERROR, WARNING),
+    ),
+    Code.ENGINE_TAKES_NOT: Explanation(
+        "The engine takes no such setting",
+        "What the engine takes besides the arguments that tierup sets is not known, so a setting could stop it from "
+        "starting.",
+        "Leave the key out, or use engine `vllm`.",
+    ),
+    Code.NO_PARSER: Explanation(
+        "Unknown parser",
+        "The engine does not start with a parser that it does not have. The names are those of the pinned version; "
+        "with another version in `images` this is only a warning.",
+        "`toolCallParser: hermes`; `none` switches it off.",
+        (ERROR, WARNING),
+    ),
+    Code.CHAT_TEMPLATE: Explanation(
+        "An unusable chat template",
+        "The file is missing, cannot be read or is not a Jinja template. The engine would start with it and refuse "
+        "every chat.",
+        "`chatTemplate: templates/chat.jinja`, a file beside the stack file.",
     ),
     Code.TENURE: Explanation(
         "A setting of the other tenure",

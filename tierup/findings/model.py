@@ -128,6 +128,9 @@ class Code(StrEnum):
     BAD_QUOTE = "TIER121"
     OVER_INCREASE = "TIER122"
     TENURE = "TIER123"
+    ENGINE_TAKES_NOT = "TIER130"
+    NO_PARSER = "TIER131"
+    CHAT_TEMPLATE = "TIER132"
 
 
 # A limit of the stack's budget is exceeded. If there are no other errors, the exit code is a special one.

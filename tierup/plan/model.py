@@ -175,6 +175,18 @@ class Traffic:
 
 
 @dataclass(frozen=True, slots=True)
+class EngineSettings:
+    """What a model's engine is told besides sizes; None: the engine's own.
+
+    `chat_template` is the text of the template.
+    """
+
+    tool_call_parser: str | None = None
+    reasoning_parser: str | None = None
+    chat_template: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ModelPlan:
     """One served model: times in seconds, memory in GiB, CPU in logical cores.
 
@@ -211,6 +223,7 @@ class ModelPlan:
     grace_seconds: int
     rollout: Rollout
     p2p: bool
+    settings: EngineSettings
     traffic: Traffic = field(compare=False)
     capacity: ModelCapacity | None = field(default=None, compare=False)
 
@@ -340,6 +353,10 @@ class CurrencyPlan:
 DOLLARS = CurrencyPlan()
 
 
+def _tag(image: str) -> str:
+    return image.partition("@")[0].rpartition("/")[2].partition(":")[2]
+
+
 @dataclass(frozen=True, slots=True)
 class ImagesPlan:
     """Images by their key in the stack file; None: the stack file sets none and there is no default."""
@@ -374,7 +391,11 @@ class ImagesPlan:
 
     def engine_tag(self, name: str) -> str:
         """The tag of an engine's image, which is its version; empty if the image has only a digest."""
-        return self.engine(name).partition("@")[0].rpartition("/")[2].partition(":")[2]
+        return _tag(self.engine(name))
+
+    def serving_tag(self, engine: str, weights: WeightFormat) -> str:
+        """The tag of the image in which an engine serves weights of this format."""
+        return _tag(self.serving(engine, weights))
 
     def of(self, key: str) -> str:
         """The image with this key in the stack file.

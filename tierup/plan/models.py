@@ -11,6 +11,7 @@ from tierup.plan.chooser import Chooser
 from tierup.plan.model import ImagesPlan, ModelPlan, NodePlan, Rollout, Traffic
 from tierup.plan.parallelism import default_tensor
 from tierup.plan.replicas import base_replicas, replica_limits, rollout_of, spare_replicas
+from tierup.plan.settings import resolve_settings
 from tierup.plan.slots import default_slots
 from tierup.plan.split import split
 from tierup.plan.times import (
@@ -175,6 +176,7 @@ def _one_replica(tier: _Tier, index: int, traffic: Traffic) -> tuple[SizingInput
         grace_seconds=PRESTOP_SECONDS + drain + GRACE_MARGIN_SECONDS,
         rollout=Rollout(recreate=True),
         p2p=nodes.gpu.link.p2p.value,
+        settings=resolve_settings(entry, at, spec, engine, files=config.files, choose=choose),
         traffic=traffic,
     )
     return one, model

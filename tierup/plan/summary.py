@@ -33,6 +33,8 @@ def summary(tier: Plan) -> dict[str, Any]:
                 "maxReplicas": model.max_replicas,
                 "slots": model.slots,
                 "context": model.context,
+                "toolCallParser": model.settings.tool_call_parser,
+                "reasoningParser": model.settings.reasoning_parser,
                 "requests": {
                     "share": round(model.traffic.share, 4),
                     "why": model.traffic.why,

@@ -35,6 +35,7 @@ from tierup.rules import engine as engine_rules
 from tierup.rules import gateway as gateway_rules
 from tierup.rules import model as model_rules
 from tierup.rules import server as server_rules
+from tierup.rules import settings as settings_rules
 from tierup.rules import tier as tier_rules
 from tierup.stack.parse import REQUIRED, Cost, Model, Nodes, Parsed, TierConfig, Workload
 
@@ -51,6 +52,8 @@ _MODEL_RULES: tuple[tuple[Callable[[Plan, ModelPlan, str], Iterator[Finding]], s
     (engine_rules.model_support, set()),
     (engine_rules.untested, set()),
     (engine_rules.priorities_used, {"workload"}),
+    (settings_rules.takes, set()),
+    (settings_rules.parsers, {"images"}),
     (capacity_rules.capacity_rules, _CAPACITY),
 )
 _TIER_RULES: tuple[tuple[Callable[[Plan], Iterator[Finding]], set[str]], ...] = (
@@ -174,7 +177,7 @@ def _check_rest(parsed: Parsed, catalog: Catalog) -> tuple[Finding, ...]:
     readable = [
         index
         for index, model in enumerate(parsed.models)
-        if model is not None and not _model_references(model, "", catalog)
+        if model is not None and not _model_references(model, "", parsed, catalog)
     ]
     nodes: Nodes | None = parsed.sections.get("nodes")
     broken = set(parsed.broken)
@@ -222,7 +225,7 @@ def references(parsed: Parsed, catalog: Catalog) -> tuple[Finding, ...]:
     for index, model in enumerate(parsed.models):
         if model is None:
             continue
-        findings.extend(_model_references(model, f"models[{index}]", catalog))
+        findings.extend(_model_references(model, f"models[{index}]", parsed, catalog))
         first = names.setdefault(slug_of(served_name(model, known)), index)
         if first != index:
             problem = (
@@ -275,7 +278,11 @@ def _node_names(nodes: Nodes) -> list[Finding]:
     return findings
 
 
-def _model_references(model: Model, at: str, catalog: Catalog) -> list[Finding]:
+def _model_references(model: Model, at: str, parsed: Parsed, catalog: Catalog) -> list[Finding]:
+    return [*_catalogued(model, at, catalog), *settings_rules.chat_template(model, at, parsed.raw.files)]
+
+
+def _catalogued(model: Model, at: str, catalog: Catalog) -> list[Finding]:
     spec = catalog.models.get(model.id)
     if spec is None:
         return [_unknown_model(model.id, at, catalog)]

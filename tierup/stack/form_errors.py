@@ -59,6 +59,9 @@ _FORMS = {
     "source": "the source of the price: a text of 3 characters or more",
     "code": "three capital letters, such as EUR",
     "reason": "a reason of 10 characters or more",
+    "toolCallParser": "the name of a parser, or none",
+    "reasoningParser": "the name of a parser, or none",
+    "chatTemplate": "the path of a file in the stack file's folder or below it, or none",
     "name": "letters, digits, '.', '_', '-' and '/', at most 45 characters",
 }
 _IMAGE_FORM = "registry/name:version or registry/name@sha256:digest"

@@ -8,6 +8,7 @@ import re
 from decimal import Decimal
 from enum import StrEnum
 from ipaddress import ip_network
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import (
@@ -48,6 +49,20 @@ def _cidr(value: str) -> str:
     return value
 
 
+OFF = "none"  # switches a setting off that has a default
+
+
+def _off(value: object) -> object:
+    """`off` and `none`; YAML reads a plain `off` as false."""
+    return OFF if value is False or value == "off" else value
+
+
+def _inside(value: str) -> str:
+    if ".." in PurePosixPath(value).parts:
+        raise ValueError("the file is in the folder of the stack file, or below it")
+    return value
+
+
 DnsName = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=40)]
 Namespace = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)]
 NodeName = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=253)]
@@ -56,6 +71,15 @@ Number = Annotated[float, BeforeValidator(_number), Field(allow_inf_nan=False)]
 Money = Annotated[Decimal, BeforeValidator(_money), WithJsonSchema({"type": "number"})]
 Image = Annotated[
     str, Field(pattern=r"^[a-z0-9./:_-]+(:[A-Za-z0-9._-]+|@sha256:[0-9a-f]{64})$", max_length=300)
+]
+ParserName = Annotated[
+    str, BeforeValidator(_off), Field(pattern=r"^[A-Za-z0-9][-A-Za-z0-9_.]*$", max_length=60)
+]
+FileName = Annotated[
+    str,
+    BeforeValidator(_off),
+    Field(pattern=r"^[A-Za-z0-9_][-A-Za-z0-9_./]*$", max_length=200),
+    AfterValidator(_inside),
 ]
 Cidr = Annotated[str, AfterValidator(_cidr)]
 Size = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,5}[km]$")]
@@ -323,6 +347,24 @@ class Model(Strict):
         KvCacheDtype | None, key("How the KV cache is stored: in the model's data type, or in 8 bits", "fp8")
     ] = None
     cache: Annotated[Cache | None, key("Where the files of the model are stored")] = None
+    tool_call_parser: Annotated[
+        ParserName | None,
+        key(
+            "What finds tool calls in the model's text; with `none`, requests with tools are refused",
+            "hermes",
+        ),
+    ] = None
+    reasoning_parser: Annotated[
+        ParserName | None,
+        key("What separates the model's reasoning from its answer; with `none`, they stay one text", "qwen3"),
+    ] = None
+    chat_template: Annotated[
+        FileName | None,
+        key(
+            "File with the Jinja template of prompts, from the stack file's folder; `none` is the model's own",
+            "templates/chat.jinja",
+        ),
+    ] = None
 
 
 class ServiceType(StrEnum):

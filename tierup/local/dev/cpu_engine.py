@@ -10,7 +10,7 @@ from tierup.local.machine.ports import free_port
 from tierup.local.machine.processes import end_group
 from tierup.local.machine.vllm_on_cpu import CPU_ENV, SERVER, as_arguments, cpu_options, parse_options
 from tierup.manifests.common import Manifest
-from tierup.manifests.engines.base import SCRATCH
+from tierup.manifests.engines.base import OPTIONS_FOLDER, SCRATCH
 from tierup.manifests.model_server import objects
 from tierup.plan.model import ModelPlan, Plan
 
@@ -24,11 +24,26 @@ def container_of(plan: Plan, model: ModelPlan) -> Manifest:
     return dict(container)
 
 
+def options_of(plan: Plan, model: ModelPlan) -> dict[str, str]:
+    """The files that the container has in OPTIONS_FOLDER: text by name."""
+    return next((dict(item["data"]) for item in objects(plan, model) if item["kind"] == "ConfigMap"), {})
+
+
 def cpu_args(
-    container: Manifest, model: Path, port: int, kv_bytes: int, without: Collection[str] = ()
+    container: Manifest,
+    model: Path,
+    port: int,
+    kv_bytes: int,
+    folder: Path,
+    *,
+    without: Collection[str] = (),
 ) -> list[str]:
-    """The container's arguments with another model and address, as a CPU needs them, without the options `without`."""
-    options = cpu_options(parse_options(container["args"]), str(model), kv_bytes, without)
+    """The container's arguments as a CPU needs them, without the options `without`.
+
+    Model and address are others, and the files of OPTIONS_FOLDER are in `folder`.
+    """
+    args = [argument.replace(OPTIONS_FOLDER, str(folder)) for argument in container["args"]]
+    options = cpu_options(parse_options(args), str(model), kv_bytes, without)
     return as_arguments(options | {"--host": ["127.0.0.1"], "--port": [str(port)]})
 
 
@@ -51,13 +66,18 @@ class CpuEngine:
         *,
         without: Collection[str] = (),
         environment: Mapping[str, str] | None = None,
+        options: Mapping[str, str] | None = None,
     ) -> None:
         """Start the server; it is not healthy yet.
 
+        `options` are the files of the container's OPTIONS_FOLDER.
         `python` is the interpreter of an environment with vLLM, `without` names options of the container that this
         processor does not support, `environment` is added to the container's.
         """
-        folder.mkdir(parents=True)
+        files = folder / "options"
+        files.mkdir(parents=True)
+        for name, text in (options if options is not None else {}).items():
+            (files / name).write_text(text, encoding="utf-8")
         self.log = folder / "log"
         port = free_port()
         self.address = f"127.0.0.1:{port}"
@@ -65,7 +85,7 @@ class CpuEngine:
             self.process = subprocess.Popen(
                 [
                     *(str(python), *SERVER),
-                    *cpu_args(container, model, port, kv_bytes, without),
+                    *cpu_args(container, model, port, kv_bytes, files, without=without),
                 ],
                 cwd=folder,
                 env=cpu_env(container, folder) | dict(environment if environment is not None else {}),

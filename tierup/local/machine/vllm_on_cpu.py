@@ -21,6 +21,7 @@ _RUN_ON_CPU = frozenset(
         *("--served-model-name", "--host", "--port", "--dtype", "--max-model-len", "--max-num-seqs"),
         *("--max-num-queued-reqs", "--gpu-memory-utilization", "--scheduling-policy", "--shutdown-timeout"),
         *("--kv-cache-dtype", "--disable-fastapi-docs", "--enable-request-id-headers", "--trust-remote-code"),
+        *("--enable-auto-tool-choice", "--tool-call-parser", "--reasoning-parser", "--chat-template"),
     )
 )
 # nobind: otherwise each engine would bind its thread to the same first core.

@@ -2,13 +2,14 @@
 
 from tierup.catalog import Precision, WeightFormat
 from tierup.manifests.common import ENGINE_PORT
-from tierup.manifests.engines.base import SCRATCH, Serving, common_env, without_p2p
+from tierup.manifests.engines.base import OPTIONS_FOLDER, SCRATCH, Serving, common_env, without_p2p
 from tierup.manifests.model_cache import MOUNT, gguf_name
 from tierup.plan.model import ModelPlan, Plan
 from tierup.stack.parse import KvCacheDtype
 
 # A request with thousands of answers or prompts would occupy every slot.
 MAX_ANSWERS = 8
+CHAT_TEMPLATE = "chat-template.jinja"
 MIN_QUEUE_LIMIT = 1024  # requests, running and waiting: the smallest limit of a replica
 
 _QUANTIZATION = {
@@ -22,6 +23,7 @@ _QUANTIZATION = {
 
 def serving(plan: Plan, model: ModelPlan) -> Serving:
     """The container of one model; vLLM drains by itself after SIGTERM."""
+    template = model.settings.chat_template
     return Serving(
         image=plan.images.serving(model.engine, model.variant.format),
         command=["vllm", "serve"],
@@ -29,6 +31,7 @@ def serving(plan: Plan, model: ModelPlan) -> Serving:
         env=engine_env(model),
         mounts=[{"name": "models", "mountPath": MOUNT, "readOnly": True}],
         prestop_seconds=model.prestop_seconds,
+        options={} if template is None else {CHAT_TEMPLATE: template},
     )
 
 
@@ -67,7 +70,15 @@ def engine_args(plan: Plan, model: ModelPlan) -> list[str]:
         path = f"{path}/{gguf_name(model)}"
     elif model.precision in _QUANTIZATION:
         args["--quantization"] = _QUANTIZATION[model.precision]
+    settings = model.settings
+    if settings.reasoning_parser is not None:
+        args["--reasoning-parser"] = settings.reasoning_parser
+    if settings.chat_template is not None:
+        args["--chat-template"] = f"{OPTIONS_FOLDER}/{CHAT_TEMPLATE}"
     flags = ["--disable-fastapi-docs", "--enable-request-id-headers"]
+    if settings.tool_call_parser is not None:
+        args["--tool-call-parser"] = settings.tool_call_parser
+        flags.append("--enable-auto-tool-choice")
     if model.spec.trust_remote_code.value:
         flags.append("--trust-remote-code")
     if without_p2p(model):

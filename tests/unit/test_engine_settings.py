@@ -1,0 +1,170 @@
+"""What an engine is told besides sizes: its parsers by the model's family, and a chat template from a file."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from small_stack import MODEL, findings, small_plan
+from tier_plans import stack_text, with_model_key
+
+from tierup.catalog import load_catalog
+from tierup.findings.model import Code, Severity
+from tierup.io.stack.attached import MOST_OF_A_TEMPLATE
+from tierup.io.stack.read import read_stack
+from tierup.local.machine.vllm_on_cpu import parse_options
+from tierup.manifests.model_server import objects
+from tierup.plan.model import Plan
+from tierup.rules.preflight import examine, make_plan
+from tierup.stack.parse import parse
+
+TEMPLATE = (
+    "{% for m in messages %}{% generation %}{{ m.content }}{% endgeneration %}"
+    "{% if m.last %}{% break %}{% endif %}{% endfor %}"
+)
+HUB: dict[str, Any] = {"secrets": frozenset({"hub-token"})}
+
+
+def args_of(plan: Plan) -> dict[str, list[str]]:
+    (deployment,) = [item for item in objects(plan, plan.models[0]) if item["kind"] == "Deployment"]
+    return parse_options(deployment["spec"]["template"]["spec"]["containers"][0]["args"])
+
+
+def default(plan: Plan, key: str) -> tuple[str, str]:
+    (found,) = [item for item in plan.defaults if item.path == f"models[0].{key}"]
+    return found.value, found.why
+
+
+@pytest.mark.parametrize(
+    ("model", "tools", "reasoning"),
+    [
+        ("qwen2.5-7b", "hermes", None),
+        ("qwen2.5-72b", "hermes", None),
+        ("qwen3-8b", "hermes", "qwen3"),
+        ("llama-3.1-8b", "llama3_json", None),
+        ("llama-3.1-70b", "llama3_json", None),
+        ("mistral-7b", "mistral", None),
+        ("deepseek-r1-distill-qwen-7b", None, "deepseek_r1"),
+        ("qwen-7b", None, None),
+    ],
+)
+def test_each_family_has_its_parsers(model: str, tools: str | None, reasoning: str | None) -> None:
+    entry = {"id": model, "precision": "fp8" if "70b" in model or "72b" in model else "bf16"}
+    images = {"vllm": "vllm/vllm-openai:v0.23.0"} if model == "qwen-7b" else {}
+    revision = {"revision": "0" * 40} if "0b" in model or "72b" in model else {}
+    nodes = {"server": "premium-4x-h100-80g-sxm", "count": 1}
+    plan = small_plan(models=[entry | revision], images=images, nodes=nodes, **HUB)
+    args = args_of(plan)
+    assert args.get("--tool-call-parser") == (None if tools is None else [tools])
+    assert ("--enable-auto-tool-choice" in args) is (tools is not None)
+    assert args.get("--reasoning-parser") == (None if reasoning is None else [reasoning])
+    value, why = default(plan, "toolCallParser")
+    assert value == (tools or "none")
+    assert load_catalog().models[model].title in why
+
+
+def test_every_model_of_the_catalogue_is_tested_above() -> None:
+    (mark,) = [
+        item
+        for item in test_each_family_has_its_parsers.pytestmark  # type: ignore[attr-defined]
+        if item.name == "parametrize"
+    ]
+    assert {row[0] for row in mark.args[1]} == set(load_catalog().models)
+
+
+@pytest.mark.parametrize("off", ["none", "off", False])
+def test_off_is_a_choice(off: object) -> None:
+    plan = small_plan(models=[{"id": "qwen3-8b", "toolCallParser": off, "reasoningParser": off}])
+    assert {"--enable-auto-tool-choice", "--tool-call-parser", "--reasoning-parser"}.isdisjoint(args_of(plan))
+
+
+def test_a_gguf_file_is_served_with_the_parsers_of_its_model() -> None:
+    images = {"gguf": "registry.example.com/vllm-gguf:v0.32.0"}
+    plan = small_plan(models=[MODEL | {"precision": "q8_0"}], images=images)
+    assert args_of(plan)["--tool-call-parser"] == ["hermes"]
+
+
+def test_an_engine_of_which_nothing_is_known_gets_none_and_says_why() -> None:
+    plan = small_plan(models=[MODEL | {"engine": "tensorrt-llm"}])
+    assert plan.models[0].settings.tool_call_parser is None
+    value, why = default(plan, "toolCallParser")
+    assert (value, "TensorRT-LLM" in why) == ("none", True)
+
+
+def test_an_unknown_parser_is_refused_with_those_that_exist() -> None:
+    (found,) = [
+        item for item in findings(models=[MODEL | {"toolCallParser": "hermess"}]) if "Parser" in item.path
+    ]
+    assert (found.code, found.severity, found.got) == (Code.NO_PARSER, Severity.ERROR, "hermess")
+    assert found.fix == "did you mean 'hermes'?"
+    assert {"hermes", "llama3_json", "mistral"} <= {*(found.allowed or "").split(", ")}
+
+
+@pytest.mark.parametrize("image", ["vllm/vllm-openai:v0.33.0", f"r.example.com/vllm@sha256:{'a' * 64}"])
+def test_another_version_may_have_other_parsers(image: str) -> None:
+    models = [MODEL | {"toolCallParser": "qwen9"}]
+    (found,) = [item for item in findings(models=models, images={"vllm": image}) if "Parser" in item.path]
+    assert found.severity is Severity.WARNING
+    assert args_of(small_plan(models=models, images={"vllm": image}))["--tool-call-parser"] == ["qwen9"]
+
+
+# --- the file
+
+
+def stack_in(folder: Path, template: str | None, name: str = "chat.jinja") -> Path:
+    stack = folder / "Pulumi.entry.yaml"
+    stack.write_text(with_model_key(stack_text("entry"), f"chatTemplate: {name}"))
+    if template is not None:
+        (folder / "chat.jinja").write_text(template)
+    return stack
+
+
+def test_the_file_beside_the_stack_is_mounted_and_a_change_of_it_rolls_the_pods(tmp_path: Path) -> None:
+    def rendered(template: str) -> tuple[dict[str, Any], dict[str, Any]]:
+        plan = make_plan(parse(read_stack(stack_in(tmp_path, template))), load_catalog())
+        made = {item["kind"]: item for item in objects(plan, plan.models[0])}
+        return made["ConfigMap"], made["Deployment"]["spec"]["template"]
+
+    files, pod = rendered(TEMPLATE)
+    assert files["data"] == {"chat-template.jinja": TEMPLATE}
+    (container,) = pod["spec"]["containers"]
+    path = container["args"][container["args"].index("--chat-template") + 1]
+    (volume,) = [item for item in pod["spec"]["volumes"] if item.get("configMap")]
+    assert volume["configMap"]["name"] == files["metadata"]["name"]
+    (mount,) = [item for item in container["volumeMounts"] if item["name"] == volume["name"]]
+    assert path == f"{mount['mountPath']}/chat-template.jinja"
+    assert rendered(TEMPLATE) == (files, pod)
+    assert rendered(TEMPLATE + " ")[1] != pod
+
+
+@pytest.mark.parametrize(
+    ("template", "name", "problem"),
+    [
+        (None, "chat.jinja", "cannot be read: No such file or directory"),
+        ("{% for m in messages %}", "chat.jinja", "is not a Jinja template: line 1:"),
+        (
+            "{% nonsense %}",
+            "chat.jinja",
+            "is not a Jinja template: line 1: Encountered unknown tag 'nonsense'",
+        ),
+        (" \n", "chat.jinja", "the file is empty"),
+        ("x" * (MOST_OF_A_TEMPLATE + 1), "chat.jinja", "has more than 512 KiB"),
+        ("{{ x }}", "sub/../../chat.jinja", "wrong format"),
+        ("{{ x }}", "/etc/passwd", "wrong format"),
+        ("{{ x }}", "link.jinja", "is outside the folder of the stack file"),
+    ],
+)
+def test_a_template_that_cannot_be_used_is_refused(
+    tmp_path: Path, template: str | None, name: str, problem: str
+) -> None:
+    (tmp_path / "stacks").mkdir()
+    (tmp_path / "elsewhere.jinja").write_text("{{ x }}")
+    (tmp_path / "stacks" / "link.jinja").symlink_to(tmp_path / "elsewhere.jinja")
+    found = examine(parse(read_stack(stack_in(tmp_path / "stacks", template, name))), load_catalog())
+    (finding,) = [item for item in found.findings if item.path == "models[0].chatTemplate"]
+    assert problem in str(finding)
+    assert finding.severity is Severity.ERROR
+
+
+def test_the_largest_template_fits(tmp_path: Path) -> None:
+    plan = make_plan(parse(read_stack(stack_in(tmp_path, "x" * MOST_OF_A_TEMPLATE))), load_catalog())
+    assert len(plan.models[0].settings.chat_template or "") == MOST_OF_A_TEMPLATE

@@ -1,0 +1,40 @@
+"""Resolves what a model's engine is told besides sizes: how it reads tool calls and reasoning, and its template."""
+
+from collections.abc import Mapping
+
+from tierup.catalog import ModelSpec, Sourced
+from tierup.catalog.engine import EngineFacts, engine_facts
+from tierup.plan.chooser import Chooser
+from tierup.plan.model import EngineSettings
+from tierup.stack.parse import Attached
+from tierup.stack.sections import OFF, Model
+
+
+def resolve_settings(
+    entry: Model, at: str, spec: ModelSpec, engine: str, *, files: Mapping[str, Attached], choose: Chooser
+) -> EngineSettings:
+    """The settings of one model; `files` are those that the stack file names."""
+    facts = engine_facts(engine)
+    tools = _parser(spec.tool_call_parser, facts, f"tool calls of {spec.title}")
+    reasoning = _parser(spec.reasoning_parser, facts, f"reasoning of {spec.title}")
+    template = choose.pick(
+        f"{at}.chatTemplate", entry.chat_template, OFF, "the template in the model's repository applies"
+    )
+    return EngineSettings(
+        tool_call_parser=_on(choose.pick(f"{at}.toolCallParser", entry.tool_call_parser, *tools)),
+        reasoning_parser=_on(choose.pick(f"{at}.reasoningParser", entry.reasoning_parser, *reasoning)),
+        chat_template=None if template == OFF else files[template].text,
+    )
+
+
+def _on(name: str) -> str | None:
+    return None if name == OFF else name
+
+
+def _parser(fact: Sourced[str | None], facts: EngineFacts, what: str) -> tuple[str, str]:
+    """The default of a parser, and why."""
+    if facts.options_problem is not None:
+        return OFF, facts.options_problem
+    if fact.value is None:
+        return OFF, f"{facts.title} has no parser for {what} ({fact.source})"
+    return fact.value, f"reads the {what} ({fact.source})"
