@@ -10,9 +10,10 @@ from engine_options import FILE, PROGRAM, as_file
 from served import Served
 from tier_plans import VARIANTS, plan_of
 
+from tierup.catalog.engine import DEFAULT_ENGINE, engine_facts
 from tierup.local.machine.vllm_on_cpu import GPU_ONLY, parse_options
 from tierup.manifests.common import ENGINE_PORT
-from tierup.manifests.engines.vllm import MAX_ANSWERS, engine_args
+from tierup.manifests.engines.vllm import MAX_ANSWERS, engine_args, own_args
 from tierup.plan.model import ModelPlan, Plan
 
 # Run by the engine's interpreter: prints what its own parser makes of lists of arguments.
@@ -55,6 +56,63 @@ def test_the_engine_parses_every_variants_arguments_as_intended(parsed_by_engine
         value = parsed[name.removeprefix("--").replace("-", "_")]
         read = value if isinstance(value, list) else [value]
         assert [str(word) for word in read] == (values or ["True"]), name
+
+
+# Run by the engine's interpreter: for each list of arguments, whether its parser takes it.
+TAKES = """
+import contextlib, io, json, sys
+from vllm.entrypoints.launchers.cli_args import make_arg_parser
+from vllm.utils.argparse_utils import FlexibleArgumentParser
+parser = make_arg_parser(FlexibleArgumentParser())
+taken = []
+for args in json.load(sys.stdin):
+    try:
+        with contextlib.redirect_stderr(io.StringIO()):
+            parser.parse_args(["model", *args])
+        taken.append(True)
+    except (SystemExit, Exception):
+        taken.append(False)
+print()
+print(json.dumps(taken))
+"""
+GOOD: dict[str, object] = {
+    "switch": False,
+    "flag": True,
+    "integer": 1,
+    "number": 0.5,
+    "size": "16k",
+    "text": "x",
+    "json": {},
+    "json or text": {},
+}
+WRONG = {"integer": "one", "number": "half", "size": "16 kk", "json": "{"}
+
+
+def test_the_engine_takes_every_option_with_a_value_of_its_kind_and_no_other(
+    run_in_engine: Callable[..., Any], make_plan: Callable[..., Plan]
+) -> None:
+    facts = engine_facts(DEFAULT_ENGINE)
+    assert facts.options is not None
+    free = {
+        name.removeprefix("--"): option
+        for name, option in facts.options.options.items()
+        if name.removeprefix("--") not in facts.owned
+    }
+    assert len(free) > 200
+    right: dict[str, object] = {}
+    for name, option in free.items():
+        value = option.choices[0] if option.choices else GOOD[option.kind]
+        right[name] = [value] if option.several else value
+    wrong = {name: WRONG[option.kind] for name, option in free.items() if option.kind in WRONG}
+    wrong |= {name: "nonsense" for name, option in free.items() if option.choices and option.kind == "text"}
+
+    def rendered(name: str, value: object) -> list[str]:
+        return list(own_args(make_plan(models=[{"id": "qwen2.5-7b", "engineArgs": {name: value}}]).models[0]))
+
+    taken = run_in_engine(TAKES, [rendered(*item) for item in (*right.items(), *wrong.items())])
+    answers = dict(zip([*right, *(f"wrong {name}" for name in wrong)], taken, strict=True))
+    assert {name for name in right if not answers[name]} == set()
+    assert {name for name in wrong if answers[f"wrong {name}"]} == set()
 
 
 def test_the_standard_tier_runs_with_all_its_arguments_but_those_for_gpus(standard: Served) -> None:

@@ -19,7 +19,15 @@ from tierup.stack.parse import parse
 
 WEATHER = {
     "type": "function",
-    "function": {"name": "weather", "parameters": {"type": "object", "properties": {}}},
+    "function": {
+        "name": "weather",
+        "parameters": {
+            "type": "object",
+            "properties": {"city": {"enum": ["Rome"]}},
+            "required": ["city"],
+            "additionalProperties": False,
+        },
+    },
 }
 SHAPE = {"layers": 2, "hidden": 64, "q_heads": 2, "kv_heads": 1}
 TEMPLATE = (
@@ -102,8 +110,9 @@ def test_with_the_parser_off_the_same_request_is_refused(
 
 def test_a_demanded_call_comes_back_as_a_call(standard: Served) -> None:
     message = asked(standard.server, tool_choice="required", max_tokens=200)["choices"][0]["message"]
-    assert [call["function"]["name"] for call in message["tool_calls"]] == ["weather"]
-    assert isinstance(json.loads(message["tool_calls"][0]["function"]["arguments"]), dict)
+    called = [call["function"] for call in message["tool_calls"]]
+    assert {call["name"] for call in called} == {"weather"}
+    assert json.loads(called[0]["arguments"]) == {"city": "Rome"}
 
 
 def test_a_reasoning_model_thinks_apart_and_takes_tools(thinker: Served) -> None:
@@ -118,8 +127,8 @@ def test_the_template_of_the_file_makes_the_prompt(thinker: Served) -> None:
     args = thinker.container["args"]
     assert args[args.index("--chat-template") + 1] == "/etc/engine/chat-template.jinja"
     without, with_tool = thinker.server.chat("hello").json(), asked(thinker.server)
-    assert without["usage"]["prompt_tokens"] == len("hello\n")
-    assert with_tool["usage"]["prompt_tokens"] == len("TOOL weather\nWhat is the weather?\n")
+    assert without["usage"]["prompt_tokens"] == len("hello")
+    assert with_tool["usage"]["prompt_tokens"] == len("TOOL weather\nWhat is the weather?")
 
 
 def test_every_default_parser_reads_the_calls_of_its_family(

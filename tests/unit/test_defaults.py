@@ -127,6 +127,8 @@ ALL_VALUES: dict[str, Any] = {
             "toolCallParser": "none",
             "reasoningParser": "qwen3",
             "chatTemplate": "c.jinja",
+            "engineArgs": {"seed": 1},
+            "env": {"VLLM_LOGGING_LEVEL": "WARNING"},
         }
     ],
     "gateway": {

@@ -4,10 +4,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from listed_findings import PATHS
 from small_stack import MODEL, findings, small_plan
 from tier_plans import stack_text, with_model_key
 
 from tierup.catalog import load_catalog
+from tierup.catalog.engine import load_engines
+from tierup.catalog.options import size_of
 from tierup.findings.model import Code, Severity
 from tierup.io.stack.attached import MOST_OF_A_TEMPLATE
 from tierup.io.stack.read import read_stack
@@ -168,3 +171,108 @@ def test_a_template_that_cannot_be_used_is_refused(
 def test_the_largest_template_fits(tmp_path: Path) -> None:
     plan = make_plan(parse(read_stack(stack_in(tmp_path, "x" * MOST_OF_A_TEMPLATE))), load_catalog())
     assert len(plan.models[0].settings.chat_template or "") == MOST_OF_A_TEMPLATE
+
+
+# --- options and variables
+
+
+def engine_of(plan: Plan) -> dict[str, Any]:
+    (deployment,) = [item for item in objects(plan, plan.models[0]) if item["kind"] == "Deployment"]
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    return dict(container)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("enable-prefix-caching", True, ["--enable-prefix-caching"]),
+        ("enable-prefix-caching", False, ["--no-enable-prefix-caching"]),
+        ("disable-log-stats", True, ["--disable-log-stats"]),
+        ("stream-interval", 4, ["--stream-interval", "4"]),
+        ("watermark", 0.01, ["--watermark", "0.01"]),
+        ("max-num-batched-tokens", "16k", ["--max-num-batched-tokens", "16k"]),
+        ("cudagraph-capture-sizes", [1, 2], ["--cudagraph-capture-sizes", "1", "2"]),
+        ("compilation-config", {"level": 3}, ["--compilation-config", '{"level": 3}']),
+        ("limit-mm-per-prompt", {"image": [1, 2]}, ["--limit-mm-per-prompt", '{"image": [1, 2]}']),
+        ("response-role", "-assistant", ["--response-role=-assistant"]),
+    ],
+)
+def test_an_option_is_rendered_after_our_own(name: str, value: object, words: list[str]) -> None:
+    args = engine_of(small_plan(models=[MODEL | {"engineArgs": {name: value}}]))["args"]
+    ours = engine_of(small_plan(models=[MODEL]))["args"]
+    assert args[-len(words) :] == words
+    if name != "max-num-batched-tokens":  # it changes the batch that fits
+        assert args[: -len(words)] == ours
+
+
+def test_a_larger_step_takes_memory_and_no_graphs_give_some_back() -> None:
+    def kv(**more: object) -> float:
+        models = [MODEL | {"maxNumSeqs": 16, "engineArgs": more}]
+        capacity = small_plan(models=models, workload={"users": 4}).models[0].capacity
+        assert capacity is not None
+        return capacity.memory.kv
+
+    assert kv(**{"max-num-batched-tokens": "8k"}) < kv() < kv(**{"enforce-eager": True})
+    assert kv(**{"max-num-batched-tokens": "8K"}) < kv(**{"max-num-batched-tokens": "8k"})
+    assert kv(**{"max-num-batched-tokens": "8k"}) == kv(**{"max-num-batched-tokens": 8000})
+
+
+@pytest.mark.parametrize(
+    "name", sorted({*args_of(small_plan()), *args_of(small_plan(models=[{"id": "qwen3-8b"}]))})
+)
+def test_every_option_that_tierup_passes_is_its_own(name: str) -> None:
+    (found,) = [
+        item
+        for item in findings(models=[MODEL | {"engineArgs": {name.removeprefix("--"): "x"}}])
+        if "engineArgs" in item.path
+    ]
+    assert found.code is Code.OWNED_OPTION
+
+
+def test_every_option_that_is_tierup_s_own_exists() -> None:
+    for facts in load_engines().values():
+        known = facts.options.options if facts.options is not None else {}
+        assert {f"--{name}" for name in facts.owned} <= known.keys()
+
+
+def test_keys_named_instead_of_an_option_exist() -> None:
+    for facts in load_engines().values():
+        owners = {owner for owner in (*facts.owned.values(), *facts.owned_env.values()) if owner is not None}
+        assert {owner for owner in owners if not owner.startswith("the ")} <= PATHS
+
+
+def test_variables_are_texts_or_come_from_a_secret() -> None:
+    env = {"VLLM_LOGGING_LEVEL": "WARNING", "CACHE_PASSWORD": {"secret": "cache-server", "key": "password"}}
+    rendered = engine_of(small_plan(models=[MODEL | {"env": env}]))["env"]
+    assert rendered[-2:] == [
+        {"name": "VLLM_LOGGING_LEVEL", "value": "WARNING"},
+        {
+            "name": "CACHE_PASSWORD",
+            "valueFrom": {"secretKeyRef": {"name": "cache-server", "key": "password"}},
+        },
+    ]
+    assert rendered[:-2] == engine_of(small_plan())["env"]
+
+
+@pytest.mark.parametrize("variable", [item["name"] for item in engine_of(small_plan())["env"]])
+def test_no_variable_of_ours_can_be_replaced(variable: str) -> None:
+    found = findings(models=[MODEL | {"env": {variable: "x"}}])
+    assert Code.OWNED_OPTION in {item.code for item in found if "env" in item.path}
+
+
+def test_a_value_with_the_form_of_a_token_is_found_wherever_it_stands(tmp_path: Path) -> None:
+    token = "hf_" + "a" * 30
+    stack = tmp_path / "Pulumi.entry.yaml"
+    for key in (f"env: {{MY_NAME: {token}}}", f"engineArgs: {{response-role: {token}}}"):
+        stack.write_text(with_model_key(stack_text("entry"), key))
+        found = examine(parse(read_stack(stack)), load_catalog()).findings
+        assert Code.SECRET_IN_CLEAR in {item.code for item in found}
+        assert not any(token in str(item) for item in found)
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [("16k", 16_000), ("16K", 16_384), ("2.5k", 2500), ("4096", 4096), (7, 7), ("2.5K", None), (True, None)],
+)
+def test_a_size_is_read_as_the_engine_reads_it(text: object, number: int | None) -> None:
+    assert size_of(text) == number

@@ -143,7 +143,8 @@ class EngineFacts(_Strict):
     `versions_differ`: whether the catalogue knows differences between versions (a model's last version, memory).
     `cpu_build`: whether `tierup dev` can run it. `unproven` names what was never tested; null: nothing.
     `options_file` lists what it takes (tierup/catalog/options.py); null where `options_problem` says why nothing can be
-    passed to it.
+    passed to it. `owned` are the options that a stack file must not pass, `owned_env` the variables besides those
+    that tierup sets, each with the key to use instead, or null.
     `loads` are the precisions it serves. `runs_repository_code`: whether it runs code from a model's repository.
     `slash_problem` says what is wrong with a slash in a served name; null: slashes are allowed.
     `fp8_kv_cache`: null if no difference between GPUs is known. `priority`: whether the highest or the lowest priority
@@ -162,6 +163,8 @@ class EngineFacts(_Strict):
     unproven: Text | None
     options_file: Text | None
     options_problem: Text | None
+    owned: dict[Text, Text | None]
+    owned_env: dict[Text, Text | None]
     loads: Sourced[Annotated[tuple[PrecisionKey, ...], Field(strict=False, min_length=1)]]
     runs_repository_code: Sourced[bool]
     slash_problem: Sourced[Text | None]

@@ -4,6 +4,7 @@ tests/support/engine_options.py writes the files, and tests/engine compares them
 """
 
 import functools
+import re
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -35,6 +36,24 @@ class EngineOptions(_Strict):
     lora_ranks: Annotated[tuple[Count, ...], Field(strict=False)]
     environment: Names
     options: dict[str, Option]
+
+
+_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)([kmgt])|([0-9]+)([KMGT]?)")
+_POWERS = {"k": 1, "m": 2, "g": 3, "t": 4}
+
+
+def size_of(value: object) -> int | None:
+    """The number of a `size`: 16k is 16,000 and 16K is 16,384, as vLLM reads them; None if it is none."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    match = _SIZE.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        return None
+    decimal, small, whole, large = match.groups()
+    if decimal is not None:
+        return int(float(decimal) * 10.0 ** (3 * _POWERS[small]))
+    unit: int = 1024 ** _POWERS.get(large.lower(), 0)
+    return int(whole) * unit
 
 
 @functools.cache

@@ -658,6 +658,24 @@ EXPLAINED: dict[Code, Explanation] = {
         "every chat.",
         "`chatTemplate: templates/chat.jinja`, a file beside the stack file.",
     ),
+    Code.UNKNOWN_OPTION: Explanation(
+        "Unknown option of the engine",
+        "The engine does not start with an option that it does not have, and ignores such a variable. The names are "
+        "those of the pinned version; with another version in `images` this is only a warning.",
+        "`engineArgs: {max-num-batch-tokens: 4096}` becomes `engineArgs: {max-num-batched-tokens: 4096}`.",
+        (ERROR, WARNING),
+    ),
+    Code.OWNED_OPTION: Explanation(
+        "An option that tierup sets",
+        "Another key of the stack file sets this option or variable, and sizes, probes or the gateway depend on it. "
+        "With two values, only one of them would hold.",
+        "`engineArgs: {max-model-len: 8192}` becomes `context: 8192`.",
+    ),
+    Code.OPTION_VALUE: Explanation(
+        "Wrong value of an option",
+        "The option expects another type or one of a few values, and the engine would end with a usage message.",
+        "`engineArgs: {stream-interval: 4}` for a number, `{enforce-eager: true}` for a switch.",
+    ),
     Code.TENURE: Explanation(
         "A setting of the other tenure",
         "`nodes.rent` says at which offer servers are rented, `nodes.purchased` when owned ones were bought. With "

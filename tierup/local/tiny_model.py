@@ -5,7 +5,7 @@ from pathlib import Path
 
 END = "<|endoftext|>"
 # What parsers of tool calls and of reasoning look for in a tokenizer, and refuse one without.
-MARKS = ("<think>", "</think>", "<|python_tag|>", "[TOOL_CALLS]", "[ARGS]", "[CALL_ID]")
+MARKS = ("<think>", "</think>", "<|python_tag|>", "[TOOL_CALLS]")
 SHAPE = {"layers": 4, "hidden": 128, "q_heads": 4, "kv_heads": 2}  # 1024 bytes of KV cache for a token
 LEAST_CONTEXT = 32_768
 TEMPLATE = "{% for message in messages %}{{ message.content }}\n{% endfor %}"

@@ -5,11 +5,14 @@ A plan is complete: manifests, rules, costs and reports read the plan alone, nev
 
 import datetime
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import Any
 
 from tierup.catalog import Gpu, ModelSpec, Precision, Server, Variant, WeightFormat
 from tierup.catalog.engine import engine_facts
+from tierup.catalog.options import size_of
 from tierup.findings.model import Finding
 from tierup.sizing import Bottleneck, Range, Sizing
 from tierup.sizing.memory import Memory
@@ -24,6 +27,7 @@ from tierup.stack.sections import (
     MonitoringMode,
     Provider,
     Quote,
+    SecretKey,
     ServiceType,
     StandbyMode,
     Tenure,
@@ -178,12 +182,26 @@ class Traffic:
 class EngineSettings:
     """What a model's engine is told besides sizes; None: the engine's own.
 
-    `chat_template` is the text of the template.
+    `chat_template` is the text of the template. `args` are the stack file's own options by name, without dashes, and
+    `env` its variables.
     """
 
     tool_call_parser: str | None = None
     reasoning_parser: str | None = None
     chat_template: str | None = None
+    args: Mapping[str, Any] = field(default_factory=dict)
+    env: Mapping[str, str | SecretKey] = field(default_factory=dict)
+
+    @property
+    def batched_tokens(self) -> int | None:
+        """The most tokens of one step, if the stack file sets it; a rule refuses what is no number."""
+        tokens = size_of(self.args.get("max-num-batched-tokens"))
+        return tokens if tokens is not None and tokens > 0 else None
+
+    @property
+    def eager(self) -> bool:
+        """Whether the engine runs without CUDA graphs, which take memory."""
+        return self.args.get("enforce-eager") is True
 
 
 @dataclass(frozen=True, slots=True)

@@ -130,6 +130,7 @@ def _one_replica(tier: _Tier, index: int, traffic: Traffic) -> tuple[SizingInput
     kv_cache = choose.pick(
         f"{at}.kvCacheDtype", entry.kv_cache_dtype, KvCacheDtype.AUTO, "the precision of the model: no loss"
     )
+    settings = resolve_settings(entry, at, spec, engine, files=config.files, choose=choose)
     one = engine_input(
         entry.id,
         spec,
@@ -140,6 +141,7 @@ def _one_replica(tier: _Tier, index: int, traffic: Traffic) -> tuple[SizingInput
         gpu_memory_utilization=utilization,
         kv_cache_dtype=kv_cache,
         engine=engine,
+        settings=settings,
         images=tier.images,
     )
     one = _parallel(tier, index, one, traffic)
@@ -176,7 +178,7 @@ def _one_replica(tier: _Tier, index: int, traffic: Traffic) -> tuple[SizingInput
         grace_seconds=PRESTOP_SECONDS + drain + GRACE_MARGIN_SECONDS,
         rollout=Rollout(recreate=True),
         p2p=nodes.gpu.link.p2p.value,
-        settings=resolve_settings(entry, at, spec, engine, files=config.files, choose=choose),
+        settings=settings,
         traffic=traffic,
     )
     return one, model

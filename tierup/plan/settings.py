@@ -1,6 +1,7 @@
 """Resolves what a model's engine is told besides sizes: how it reads tool calls and reasoning, and its template."""
 
 from collections.abc import Mapping
+from typing import TypeVar
 
 from tierup.catalog import ModelSpec, Sourced
 from tierup.catalog.engine import EngineFacts, engine_facts
@@ -8,6 +9,8 @@ from tierup.plan.chooser import Chooser
 from tierup.plan.model import EngineSettings
 from tierup.stack.parse import Attached
 from tierup.stack.sections import OFF, Model
+
+_V = TypeVar("_V")
 
 
 def resolve_settings(
@@ -24,7 +27,18 @@ def resolve_settings(
         tool_call_parser=_on(choose.pick(f"{at}.toolCallParser", entry.tool_call_parser, *tools)),
         reasoning_parser=_on(choose.pick(f"{at}.reasoningParser", entry.reasoning_parser, *reasoning)),
         chat_template=None if template == OFF else files[template].text,
+        args=_own(
+            f"{at}.engineArgs", entry.engine_args, "only the options that follow from the other keys", choose
+        ),
+        env=_own(f"{at}.env", entry.env, "only the variables that tierup sets", choose),
     )
+
+
+def _own(path: str, given: Mapping[str, _V] | None, why: str, choose: Chooser) -> dict[str, _V]:
+    if given is None:
+        choose.note(path, OFF, why)
+        return {}
+    return dict(given)
 
 
 def _on(name: str) -> str | None:

@@ -32,6 +32,7 @@ from tierup.rules import budget as cost_rules
 from tierup.rules import callers as caller_rules
 from tierup.rules import capacity as capacity_rules
 from tierup.rules import engine as engine_rules
+from tierup.rules import engine_args as engine_args_rules
 from tierup.rules import gateway as gateway_rules
 from tierup.rules import model as model_rules
 from tierup.rules import server as server_rules
@@ -54,6 +55,8 @@ _MODEL_RULES: tuple[tuple[Callable[[Plan, ModelPlan, str], Iterator[Finding]], s
     (engine_rules.priorities_used, {"workload"}),
     (settings_rules.takes, set()),
     (settings_rules.parsers, {"images"}),
+    (engine_args_rules.options, {"images"}),
+    (engine_args_rules.variables, {"images", "workload", "gateway"}),
     (capacity_rules.capacity_rules, _CAPACITY),
 )
 _TIER_RULES: tuple[tuple[Callable[[Plan], Iterator[Finding]], set[str]], ...] = (

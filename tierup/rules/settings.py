@@ -52,6 +52,7 @@ def takes(_plan: Plan, model: ModelPlan, at: str) -> Iterator[Finding]:
         "toolCallParser": settings.tool_call_parser,
         "reasoningParser": settings.reasoning_parser,
         "chatTemplate": settings.chat_template and "a file",
+        "engineArgs": ", ".join(settings.args) or None,
     }
     for key, value in given.items():
         if value is not None:

@@ -82,6 +82,8 @@ def _value(spec: Schema, parts: Schema) -> Schema:
             spec = parts[spec["$ref"].rpartition("/")[2]]
         elif "anyOf" in spec:
             spec = spec["anyOf"][0]
+        elif "oneOf" in spec:
+            spec = spec["oneOf"][0]
         elif "allOf" in spec and "properties" not in spec:
             spec = spec["allOf"][0]
         else:
@@ -99,6 +101,8 @@ def _named(value: Schema, parts: Schema) -> list[Schema]:
 def _type(value: Schema, parts: Schema) -> str:
     if "enum" in value:
         return f"one of {', '.join(f'`{item}`' for item in value['enum'] if item is not None)}"
+    if "type" not in value:
+        return "any value"
     kind: str = value["type"]
     if kind == "array":
         return f"list of {_type(_value(value['items'], parts), parts)}"

@@ -16,14 +16,16 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Discriminator,
     Field,
+    Tag,
     WithJsonSchema,
     create_model,
 )
 from pydantic.alias_generators import to_camel
 
 from tierup.catalog import Precision
-from tierup.catalog.engine import load_engines
+from tierup.catalog.engine import DEFAULT_ENGINE, load_engines
 from tierup.findings.model import Code
 from tierup.stack.key import key
 
@@ -63,6 +65,10 @@ def _inside(value: str) -> str:
     return value
 
 
+def _by_form(value: object) -> str:
+    return "[secret]" if isinstance(value, dict | SecretKey) else "[text]"
+
+
 DnsName = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=40)]
 Namespace = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)]
 NodeName = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=253)]
@@ -75,6 +81,8 @@ Image = Annotated[
 ParserName = Annotated[
     str, BeforeValidator(_off), Field(pattern=r"^[A-Za-z0-9][-A-Za-z0-9_.]*$", max_length=60)
 ]
+OptionName = Annotated[str, Field(min_length=1, max_length=80)]  # checked against the engine's own
+EnvName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=200)]
 FileName = Annotated[
     str,
     BeforeValidator(_off),
@@ -90,10 +98,19 @@ def size_bytes(text: str) -> int:
     return int(text[:-1]) * {"k": 1024, "m": 1024**2}[text[-1]]
 
 
+# What others call a key of a model.
+_OTHER_WORDS = {"args": "engineArgs", "vllm": "engineArgs", "env": "env", "tool": "toolCallParser"}
+
+
 class Strict(BaseModel):
     """Unknown keys and wrong types are errors; keys are camelCase in files, snake_case in code."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, alias_generator=to_camel)
+
+    @classmethod
+    def hint(cls, _word: str) -> str:
+        """What to write instead of an unknown key; empty if nothing is known."""
+        return ""
 
 
 # The priority of a request without one: the middle of 0..100. Classes below it may wait.
@@ -301,6 +318,19 @@ class Cache(Strict):
     ] = None
 
 
+class SecretKey(Strict):
+    """A value from a Secret of the namespace, which the stack does not make."""
+
+    secret: Annotated[NodeName, key("Name of the Secret", "cache-server")]
+    key: Annotated[str, key("Key in the Secret", "password", pattern=r"^[-._a-zA-Z0-9]+$", max_length=253)]
+
+
+# The names in brackets are left out of paths of findings.
+EnvValue = Annotated[
+    Annotated[str, Tag("[text]")] | Annotated[SecretKey, Tag("[secret]")], Discriminator(_by_form)
+]
+
+
 class Model(Strict):
     """One served model; several entries may have the same id with different precisions."""
 
@@ -365,6 +395,32 @@ class Model(Strict):
             "templates/chat.jinja",
         ),
     ] = None
+    engine_args: Annotated[
+        dict[OptionName, Any] | None,
+        key(
+            "Options of the engine that no key is for, by their names without `--`; true and false are for switches",
+            {"max-num-batched-tokens": 4096},
+        ),
+    ] = None
+    env: Annotated[
+        dict[EnvName, EnvValue] | None,
+        key(
+            "Environment of the engine: texts, or secrets as `{secret: NAME, key: KEY}`",
+            {"VLLM_LOGGING_LEVEL": "WARNING"},
+        ),
+    ] = None
+
+    @classmethod
+    def hint(cls, word: str) -> str:
+        """What to write instead of an unknown key that means an option of the engine; empty if it means none."""
+        name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", word).lower().replace("_", "-").lstrip("-")
+        facts = load_engines()[DEFAULT_ENGINE]
+        owner = facts.owned.get(name)
+        if owner is not None:
+            return f"use {owner.removeprefix('models[].')}"
+        if facts.options is not None and f"--{name}" in facts.options.options and name not in facts.owned:
+            return f"write {name} below engineArgs"
+        return next((f"use {right}" for wrong, right in _OTHER_WORDS.items() if wrong in name), "")
 
 
 class ServiceType(StrEnum):

@@ -48,8 +48,12 @@ def cpu_args(
 
 
 def cpu_env(container: Manifest, folder: Path) -> dict[str, str]:
-    """The container's environment with its scratch volume in `folder` and one thread; the caller's is not used."""
-    env = {item["name"]: item["value"].replace(SCRATCH, str(folder)) for item in container["env"]}
+    """The container's environment with its scratch volume in `folder` and one thread; the caller's is not used.
+
+    Variables from Secrets are left out, because only a cluster has them.
+    """
+    given = {item["name"]: item["value"] for item in container["env"] if "value" in item}
+    env = {name: value.replace(SCRATCH, str(folder)) for name, value in given.items()}
     return env | {"PATH": os.defpath, "TMPDIR": str(folder), **CPU_ENV}
 
 

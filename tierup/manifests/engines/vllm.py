@@ -1,6 +1,10 @@
 """The container of vLLM; tests/engine checks every argument with the parser of the pinned version."""
 
+import json
+from collections.abc import Iterator
+
 from tierup.catalog import Precision, WeightFormat
+from tierup.catalog.engine import engine_facts
 from tierup.manifests.common import ENGINE_PORT
 from tierup.manifests.engines.base import OPTIONS_FOLDER, SCRATCH, Serving, common_env, without_p2p
 from tierup.manifests.model_cache import MOUNT, gguf_name
@@ -83,7 +87,24 @@ def engine_args(plan: Plan, model: ModelPlan) -> list[str]:
         flags.append("--trust-remote-code")
     if without_p2p(model):
         flags.append("--disable-custom-all-reduce")
-    return [path, *(part for pair in args.items() for part in pair), *flags]
+    return [path, *(part for pair in args.items() for part in pair), *flags, *own_args(model)]
+
+
+def own_args(model: ModelPlan) -> Iterator[str]:
+    """The options of the stack file, with values that `tierup.rules.engine_args` has checked."""
+    known = engine_facts(model.engine).options
+    for name, value in model.settings.args.items():
+        option = None if known is None else known.options.get(f"--{name}")
+        several = isinstance(value, list) and (option is None or option.several)
+        words = [
+            word if isinstance(word, str) else json.dumps(word) for word in (value if several else [value])
+        ]
+        if isinstance(value, bool):
+            yield f"--{name}" if value else f"--no-{name}"
+        elif words[0].startswith("-"):  # as a word of its own it would be an option
+            yield f"--{name}={words[0]}"
+        else:
+            yield from (f"--{name}", *words)
 
 
 def engine_env(model: ModelPlan) -> dict[str, str]:
