@@ -109,7 +109,9 @@ def test_with_the_parser_off_the_same_request_is_refused(
 
 
 def test_a_demanded_call_comes_back_as_a_call(standard: Served) -> None:
-    message = asked(standard.server, tool_choice="required", max_tokens=200)["choices"][0]["message"]
+    named = {"type": "function", "function": {"name": "weather"}}
+    message = asked(standard.server, tool_choice=named, max_tokens=200)["choices"][0]["message"]
+    assert "tool_calls" in message, message
     called = [call["function"] for call in message["tool_calls"]]
     assert {call["name"] for call in called} == {"weather"}
     assert json.loads(called[0]["arguments"]) == {"city": "Rome"}

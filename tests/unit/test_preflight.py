@@ -78,6 +78,7 @@ LB_IN = LB | {"sourceRanges": ["10.0.0.0/8"]}
 WEB_KEY: dict[str, Any] = {"secrets": frozenset({"key-web"})}
 OTHER_VLLM: dict[str, Any] = {"images": {"vllm": "vllm/vllm-openai:v0.33.0"}}
 TEMPLATE: dict[str, Any] = {"files": {"c.jinja": "{{ messages[-1].content }}"}}
+LORA: dict[str, Any] = {"name": "support", "repo": "acme/support", "revision": COMMIT, "rank": 16}
 TLS: dict[str, Any] = {"secrets": frozenset({"tls-certificate", "tls-key"})}
 
 
@@ -352,6 +353,31 @@ BOUNDARIES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("NO_PARSER", model(toolCallParser="hermes"), model(toolCallParser="Hermes")),
     ("NO_PARSER", model(reasoningParser="qwen3"), model(reasoningParser="hermes")),
     ("NO_PARSER", model(toolCallParser="none"), model(toolCallParser="qwen9") | OTHER_VLLM),
+    ("NO_REVISION", model(adapters=[LORA]), model(adapters=[{"name": "support", "repo": "acme/support"}])),
+    ("DUPLICATE_NAME", model(adapters=[LORA]), model(adapters=[LORA | {"name": "qwen2.5-7b"}])),
+    ("DUPLICATE_NAME", model(adapters=[LORA, LORA | {"name": "b"}]), model(adapters=[LORA, LORA])),
+    (
+        "DUPLICATE_NAME",
+        {"models": [MODEL | {"adapters": [LORA]}, MODEL | {"name": "b", "adapters": [LORA | {"name": "c"}]}]},
+        {"models": [MODEL | {"adapters": [LORA]}, MODEL | {"name": "b", "adapters": [LORA]}]},
+    ),
+    ("ADAPTER", model(adapters=[LORA | {"rank": 512}]), model(adapters=[LORA | {"rank": 513}])),
+    (
+        "ADAPTER",
+        model(adapters=[LORA], precision="awq"),
+        model(adapters=[LORA], precision="q8_0") | {"images": GGUF},
+    ),
+    ("ENGINE_TAKES_NOT", model(adapters=[LORA]), model(**TRT, adapters=[LORA])),
+    (
+        "UNKNOWN_NAME",
+        model(adapters=[LORA]) | alias(weights={"support": 1}),
+        model() | alias(weights={"support": 1}),
+    ),
+    (
+        "ALIAS",
+        model(adapters=[LORA]) | alias("other", weights={"support": 1}),
+        model(adapters=[LORA]) | alias("support", weights={"support": 1}),
+    ),
     ("ENGINE_TAKES_NOT", model(engineArgs={"seed": 1}), model(**TRT, engineArgs={"seed": 1})),
     ("UNKNOWN_OPTION", option("stream-interval", 4), option("stream-intervals", 4)),
     ("UNKNOWN_OPTION", option("stream-interval", 4), option("new-in-033", 4) | OTHER_VLLM),

@@ -56,6 +56,12 @@ def size_of(value: object) -> int | None:
     return int(whole) * unit
 
 
+def rendered_rank(options: EngineOptions | None, rank: int) -> int:
+    """The smallest rank that the engine allows for adapters of this one; the rank itself if none is large enough."""
+    allowed = options.lora_ranks if options is not None else ()
+    return min((item for item in allowed if item >= rank), default=rank) if rank else 0
+
+
 @functools.cache
 def load_options(file: str) -> EngineOptions:
     """What an engine takes, from a file of this folder."""

@@ -676,6 +676,12 @@ EXPLAINED: dict[Code, Explanation] = {
         "The option expects another type or one of a few values, and the engine would end with a usage message.",
         "`engineArgs: {stream-interval: 4}` for a number, `{enforce-eager: true}` for a switch.",
     ),
+    Code.ADAPTER: Explanation(
+        "An adapter that the engine cannot serve",
+        "The engine has a highest rank of LoRA adapters, and does not start with one above it. GGUF files have no "
+        "adapters here, because nobody has tried them together.",
+        "`rank: 64`, as `r` in the adapter's adapter_config.json; precision `awq` instead of `q5_k_m`.",
+    ),
     Code.TENURE: Explanation(
         "A setting of the other tenure",
         "`nodes.rent` says at which offer servers are rented, `nodes.purchased` when owned ones were bought. With "

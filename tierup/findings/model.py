@@ -134,6 +134,7 @@ class Code(StrEnum):
     UNKNOWN_OPTION = "TIER133"
     OWNED_OPTION = "TIER134"
     OPTION_VALUE = "TIER135"
+    ADAPTER = "TIER136"
 
 
 # A limit of the stack's budget is exceeded. If there are no other errors, the exit code is a special one.

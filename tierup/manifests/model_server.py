@@ -26,7 +26,7 @@ from tierup.manifests.engines import serving
 from tierup.manifests.engines.base import OPTIONS_FOLDER, SCRATCH, Serving
 from tierup.manifests.model_cache import MOUNT, cache_claim, marker_path
 from tierup.manifests.placement import node_affinity, up_roles
-from tierup.plan.model import ModelPlan, Plan
+from tierup.plan.model import AdapterPlan, ModelPlan, Plan
 from tierup.plan.times import FAILED_GRACE_SECONDS
 from tierup.resources.identity import STACK_LABEL
 from tierup.stack.parse import CacheKind, StandbyMode
@@ -134,7 +134,11 @@ def _planned_gpu(plan: Plan) -> Manifest:
 
 def _wait_for_weights(model: ModelPlan, image: str) -> Manifest:
     """Waits until the files are complete before the engine starts, so that a slow download is not a crash loop."""
-    wait = f'until [ -f "{marker_path(model)}" ]; do echo "waiting for {model.path}"; sleep 2; done'
+    files: list[ModelPlan | AdapterPlan] = [model, *model.settings.adapters]
+    wait = "; ".join(
+        f'until [ -f "{marker_path(item)}" ]; do echo "waiting for {item.path}"; sleep 2; done'
+        for item in files
+    )
     # The first process of a container ignores SIGTERM: a pod that waits would hold its GPUs to the end.
     script = f"trap 'exit 1' TERM; {wait}"
     return container(

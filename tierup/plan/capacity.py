@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from tierup.catalog import ModelSpec, Precision
 from tierup.catalog.engine import engine_facts
+from tierup.catalog.options import rendered_rank
 from tierup.plan.load import (
     Classes,
     Load,
@@ -56,6 +57,8 @@ def engine_input(
         kv_dtype=kv_cache_dtype.value,
         max_num_batched_tokens=settings.batched_tokens,
         enforce_eager=settings.eager,
+        adapters=settings.adapters_at_once,
+        adapter_rank=rendered_rank(engine_facts(engine).options, settings.adapter_rank),
         engine=engine.value,
         # An empty version means the current one.
         engine_version=images.engine_tag(engine) if engine_facts(engine).versions_differ else "",

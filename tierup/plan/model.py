@@ -34,6 +34,8 @@ from tierup.stack.sections import (
     WorkloadClass,
 )
 
+MOST_ADAPTERS_AT_ONCE = 8  # more of them wait on the host, so that their number does not take the KV cache
+
 
 @dataclass(frozen=True, slots=True)
 class Default:
@@ -179,6 +181,25 @@ class Traffic:
 
 
 @dataclass(frozen=True, slots=True)
+class AdapterPlan:
+    """A LoRA adapter, which the model's engine serves under a name of its own."""
+
+    name: str
+    repo: str
+    revision: str
+    rank: int
+
+    @property
+    def path(self) -> str:
+        """Folder of its files under the cache's mount."""
+        return _path(self.repo, self.revision)
+
+
+def _path(repo: str, revision: str) -> str:
+    return f"{repo.replace('/', '--')}/{revision}"
+
+
+@dataclass(frozen=True, slots=True)
 class EngineSettings:
     """What a model's engine is told besides sizes; None: the engine's own.
 
@@ -191,6 +212,17 @@ class EngineSettings:
     chat_template: str | None = None
     args: Mapping[str, Any] = field(default_factory=dict)
     env: Mapping[str, str | SecretKey] = field(default_factory=dict)
+    adapters: tuple[AdapterPlan, ...] = ()
+
+    @property
+    def adapters_at_once(self) -> int:
+        """Adapters that one step of the engine can mix; each has its place in the memory of the GPUs."""
+        return min(len(self.adapters), MOST_ADAPTERS_AT_ONCE)
+
+    @property
+    def adapter_rank(self) -> int:
+        """The highest rank; 0 without adapters."""
+        return max((adapter.rank for adapter in self.adapters), default=0)
 
     @property
     def batched_tokens(self) -> int | None:
@@ -262,7 +294,7 @@ class ModelPlan:
         A GGUF repository holds files of many precisions, so the precision is part of the folder there.
         """
         files = f"/{self.precision}" if self.variant.files is not None else ""
-        return f"{self.variant.repo.replace('/', '--')}/{self.revision}{files}"
+        return f"{_path(self.variant.repo, self.revision)}{files}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -468,9 +500,15 @@ class Plan:
         """The names under which clients request the models, in the order of the stack file."""
         return tuple(model.name for model in self.models)
 
+    @property
+    def served(self) -> dict[str, ModelPlan]:
+        """Every name that clients may request, with the model whose engine serves it: models, then their adapters."""
+        adapters = {item.name: model for model in self.models for item in model.settings.adapters}
+        return {**{model.name: model for model in self.models}, **adapters}
+
     def model(self, name: str) -> ModelPlan | None:
-        """The model that clients request by this name; None if the stack serves none with this name."""
-        return next((model for model in self.models if model.name == name), None)
+        """The model that serves requests for this name; None if the stack serves none with this name."""
+        return self.served.get(name)
 
     def users_of(self, model: ModelPlan) -> float:
         """The model's part of the users."""

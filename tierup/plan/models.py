@@ -11,9 +11,9 @@ from tierup.plan.chooser import Chooser
 from tierup.plan.model import ImagesPlan, ModelPlan, NodePlan, Rollout, Traffic
 from tierup.plan.parallelism import default_tensor
 from tierup.plan.replicas import base_replicas, replica_limits, rollout_of, spare_replicas
-from tierup.plan.settings import resolve_settings
+from tierup.plan.settings import adapters_gib, resolve_settings
 from tierup.plan.slots import default_slots
-from tierup.plan.split import split
+from tierup.plan.split import of_bases, split
 from tierup.plan.times import (
     GRACE_MARGIN_SECONDS,
     PRESTOP_SECONDS,
@@ -97,7 +97,13 @@ def _traffic(tier: _Tier) -> tuple[Traffic, ...]:
     config = tier.config
     names = tuple(served_name(model, config.models) for model in config.models)
     aliases = config.gateway.aliases if config.gateway.aliases is not None else {}
-    traffic = split(names, tuple(model.share for model in config.models), tier.classes, aliases)
+    bases = {
+        adapter.name: name
+        for name, model in zip(names, config.models, strict=True)
+        for adapter in model.adapters or ()
+    }
+    shares = tuple(model.share for model in config.models)
+    traffic = split(names, shares, *of_bases(bases, tier.classes, aliases))
     for index, (model, item) in enumerate(zip(config.models, traffic, strict=True)):
         tier.choose.pick(f"models[{index}].share", model.share, float(f"{item.share:.3g}"), item.why)
     return traffic
@@ -147,7 +153,8 @@ def _one_replica(tier: _Tier, index: int, traffic: Traffic) -> tuple[SizingInput
     one = _parallel(tier, index, one, traffic)
     gpus = one.tensor * one.pipeline
     cache_kind, storage_class = _cache(entry, at, nodes, choose)
-    weights, drain = variant.weight_gib.value, drain_seconds(tier.classes)
+    weights = variant.weight_gib.value + adapters_gib(spec, settings.adapters)
+    drain = drain_seconds(tier.classes)
     model = ModelPlan(
         name=name,
         slug=slug_of(name),

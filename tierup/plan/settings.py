@@ -1,15 +1,18 @@
 """Resolves what a model's engine is told besides sizes: how it reads tool calls and reasoning, and its template."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 from tierup.catalog import ModelSpec, Sourced
 from tierup.catalog.engine import EngineFacts, engine_facts
 from tierup.plan.chooser import Chooser
-from tierup.plan.model import EngineSettings
+from tierup.plan.model import AdapterPlan, EngineSettings
+from tierup.sizing.memory import GIB
+from tierup.sizing.shape import spec_shape
 from tierup.stack.parse import Attached
 from tierup.stack.sections import OFF, Model
 
+DEFAULT_RANK = 16  # vLLM's --max-lora-rank
 _V = TypeVar("_V")
 
 
@@ -30,6 +33,7 @@ def resolve_settings(
         args=_own(
             f"{at}.engineArgs", entry.engine_args, "only the options that follow from the other keys", choose
         ),
+        adapters=_adapters(at, entry, facts, choose),
         env=_own(f"{at}.env", entry.env, "only the variables that tierup sets", choose),
     )
 
@@ -39,6 +43,25 @@ def _own(path: str, given: Mapping[str, _V] | None, why: str, choose: Chooser) -
         choose.note(path, OFF, why)
         return {}
     return dict(given)
+
+
+def _adapters(at: str, entry: Model, facts: EngineFacts, choose: Chooser) -> tuple[AdapterPlan, ...]:
+    """The adapters; `preflight.references` has refused those without a commit."""
+    if entry.adapters is None:
+        choose.note(f"{at}.adapters", OFF, "only the model itself is served")
+        return ()
+    adapters = []
+    for index, item in enumerate(entry.adapters):
+        path = f"{at}.adapters[{index}].rank"
+        rank = choose.pick(path, item.rank, DEFAULT_RANK, f"the largest that {facts.title} takes by default")
+        adapters.append(AdapterPlan(item.name, item.repo, item.revision or "", rank))
+    return tuple(adapters)
+
+
+def adapters_gib(spec: ModelSpec, adapters: Sequence[AdapterPlan]) -> float:
+    """GiB of the adapters' files, at most: every matrix, in four bytes a value."""
+    shape = spec_shape("", spec)
+    return sum(2 * shape.adapter_bytes(item.rank) for item in adapters) / GIB
 
 
 def _on(name: str) -> str | None:

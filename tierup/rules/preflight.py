@@ -7,7 +7,7 @@ is unreadable, the rules that do not need it still run, so that one run reports 
 import dataclasses
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from tierup.catalog import Catalog
@@ -55,6 +55,7 @@ _MODEL_RULES: tuple[tuple[Callable[[Plan, ModelPlan, str], Iterator[Finding]], s
     (engine_rules.priorities_used, {"workload"}),
     (settings_rules.takes, set()),
     (settings_rules.parsers, {"images"}),
+    (settings_rules.adapters, set()),
     (engine_args_rules.options, {"images"}),
     (engine_args_rules.variables, {"images", "workload", "gateway"}),
     (capacity_rules.capacity_rules, _CAPACITY),
@@ -238,7 +239,22 @@ def references(parsed: Parsed, catalog: Catalog) -> tuple[Finding, ...]:
             findings.append(
                 Finding(Code.DUPLICATE_NAME, f"models[{index}].name", problem, fix, served_name(model, known))
             )
-    return tuple(findings)
+    return (*findings, *_adapter_names(parsed.models))
+
+
+def _adapter_names(models: Sequence[Model | None]) -> Iterator[Finding]:
+    """Names of adapters that a model or another adapter has already."""
+    known = [model for model in models if model is not None]
+    taken = {served_name(model, known) for model in known}
+    for at, model in enumerate(models):
+        for index, item in enumerate(model.adapters or () if model is not None else ()):
+            if item.name in taken:
+                path, problem = (
+                    f"models[{at}].adapters[{index}].name",
+                    "a model or an adapter has this name already",
+                )
+                yield Finding(Code.DUPLICATE_NAME, path, problem, "give it another name", item.name)
+            taken.add(item.name)
 
 
 def _unknown(code: Code, path: str, what: str, got: str, known: Iterable[str]) -> Finding:
@@ -282,7 +298,20 @@ def _node_names(nodes: Nodes) -> list[Finding]:
 
 
 def _model_references(model: Model, at: str, parsed: Parsed, catalog: Catalog) -> list[Finding]:
-    return [*_catalogued(model, at, catalog), *settings_rules.chat_template(model, at, parsed.raw.files)]
+    return [
+        *_catalogued(model, at, catalog),
+        *settings_rules.chat_template(model, at, parsed.raw.files),
+        *_unpinned_adapters(model, at),
+    ]
+
+
+def _unpinned_adapters(model: Model, at: str) -> Iterator[Finding]:
+    for index, item in enumerate(model.adapters or ()):
+        if item.revision is None:
+            path, problem = f"{at}.adapters[{index}].revision", f"the commit of {item.repo} is not pinned"
+            fix = "look it up at the model hub and write it as revision"
+            allowed = "a commit: 40 hexadecimal digits"
+            yield Finding(Code.NO_REVISION, path, problem, fix, "nothing", allowed)
 
 
 def _catalogued(model: Model, at: str, catalog: Catalog) -> list[Finding]:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from jinja2 import Environment, TemplateSyntaxError
 
+from tierup.catalog import WeightFormat
 from tierup.catalog.engine import DEFAULT_ENGINE, engine_facts
 from tierup.findings.model import Code, Finding, Severity, did_you_mean
 from tierup.plan.model import ModelPlan, Plan
@@ -53,6 +54,7 @@ def takes(_plan: Plan, model: ModelPlan, at: str) -> Iterator[Finding]:
         "reasoningParser": settings.reasoning_parser,
         "chatTemplate": settings.chat_template and "a file",
         "engineArgs": ", ".join(settings.args) or None,
+        "adapters": ", ".join(item.name for item in settings.adapters) or None,
     }
     for key, value in given.items():
         if value is not None:
@@ -78,6 +80,23 @@ def parsers(plan: Plan, model: ModelPlan, at: str) -> Iterator[Finding]:
             yield Finding(
                 Code.NO_PARSER, f"{at}.{key}", problem, fix, name, ", ".join(known), severity=severity
             )
+
+
+def adapters(_plan: Plan, model: ModelPlan, at: str) -> Iterator[Finding]:
+    """The engine must have a place for each adapter's rank, and take adapters of such files at all."""
+    options, found = engine_facts(model.engine).options, model.settings.adapters
+    if options is None or not found:
+        return
+    if model.variant.format is WeightFormat.GGUF:
+        problem = f"adapters of {model.precision} files were never tried"
+        yield Finding(Code.ADAPTER, f"{at}.adapters", problem, "use another precision", str(model.precision))
+    most = max(options.lora_ranks)
+    for index, item in enumerate(found):
+        if item.rank > most:
+            problem = f"{engine_facts(model.engine).title} {options.version} serves no adapter of this rank"
+            fix = "train one of a lower rank, or merge it into the weights"
+            path, allowed = f"{at}.adapters[{index}].rank", f"at most {most}"
+            yield Finding(Code.ADAPTER, path, problem, fix, str(item.rank), allowed)
 
 
 def pinned_severity(plan: Plan, model: ModelPlan, version: str) -> Severity:

@@ -99,7 +99,13 @@ def size_bytes(text: str) -> int:
 
 
 # What others call a key of a model.
-_OTHER_WORDS = {"args": "engineArgs", "vllm": "engineArgs", "env": "env", "tool": "toolCallParser"}
+_OTHER_WORDS = {
+    "args": "engineArgs",
+    "vllm": "engineArgs",
+    "env": "env",
+    "tool": "toolCallParser",
+    "lora": "adapters",
+}
 
 
 class Strict(BaseModel):
@@ -331,6 +337,32 @@ EnvValue = Annotated[
 ]
 
 
+class Adapter(Strict):
+    """A LoRA adapter of the model, which the same engine serves under a name of its own."""
+
+    name: Annotated[ModelName, key("The name that clients use", "support")]
+    repo: Annotated[
+        str,
+        key(
+            "Repository of the adapter",
+            "acme/qwen-support-lora",
+            pattern=r"^[\w.-]+/[\w.-]+$",
+            max_length=200,
+        ),
+    ]
+    revision: Annotated[
+        str | None,
+        key(
+            "Commit of the adapter's repository",
+            "a09a35458c702b33eeacc393d103063234e8bc28",
+            pattern=r"^[0-9a-f]{40}$",
+        ),
+    ] = None
+    rank: Annotated[
+        int | None, key("Rank of the adapter: `r` in its adapter_config.json", 16, "rank", ge=1, le=4096)
+    ] = None
+
+
 class Model(Strict):
     """One served model; several entries may have the same id with different precisions."""
 
@@ -394,6 +426,10 @@ class Model(Strict):
             "File with the Jinja template of prompts, from the stack file's folder; `none` is the model's own",
             "templates/chat.jinja",
         ),
+    ] = None
+    adapters: Annotated[
+        list[Adapter] | None,
+        key("LoRA adapters of the model, each served under a name of its own", min_length=1, max_length=100),
     ] = None
     engine_args: Annotated[
         dict[OptionName, Any] | None,

@@ -9,8 +9,10 @@ from tierup.local.dev.gateway_of_plan import answers
 from tierup.local.machine.ports import free_port
 from tierup.local.machine.processes import end_group
 from tierup.local.machine.vllm_on_cpu import CPU_ENV, SERVER, as_arguments, cpu_options, parse_options
+from tierup.local.tiny_adapter import FOLDER
 from tierup.manifests.common import Manifest
 from tierup.manifests.engines.base import OPTIONS_FOLDER, SCRATCH
+from tierup.manifests.model_cache import MOUNT
 from tierup.manifests.model_server import objects
 from tierup.plan.model import ModelPlan, Plan
 
@@ -40,10 +42,15 @@ def cpu_args(
 ) -> list[str]:
     """The container's arguments as a CPU needs them, without the options `without`.
 
-    Model and address are others, and the files of OPTIONS_FOLDER are in `folder`.
+    Model, its adapters and the address are others, and the files of OPTIONS_FOLDER are in `folder`.
     """
     args = [argument.replace(OPTIONS_FOLDER, str(folder)) for argument in container["args"]]
     options = cpu_options(parse_options(args), str(model), kv_bytes, without)
+    adapters = options.get("--lora-modules")
+    if adapters is not None:
+        options["--lora-modules"] = [
+            item.replace(f"={MOUNT}/", f"={model / FOLDER}/", 1) for item in adapters
+        ]
     return as_arguments(options | {"--host": ["127.0.0.1"], "--port": [str(port)]})
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from tierup.local.dev.cpu_engine import CpuEngine, container_of, options_of, stop_all
 from tierup.local.machine.cpu import cpu_flags
 from tierup.local.machine.vllm_on_cpu import KV_BYTES, parse_options, unsupported_options
+from tierup.local.tiny_adapter import make_tiny_adapters
 from tierup.local.tiny_model import LEAST_CONTEXT, SHAPE, make_tiny_model
 from tierup.plan.model import ModelPlan, Plan
 
@@ -39,6 +40,7 @@ class DevEngines:
         files = folder / f"files-{model.slug}"
         if not running:
             make_tiny_model(files, **SHAPE, context=max(LEAST_CONTEXT, model.context))
+            make_tiny_adapters(files, model, SHAPE)
         engine_folder = folder / f"engine-{len(self.processes()) + 1}"
         container = container_of(plan, model)
         without = unsupported_options(cpu_flags(), parse_options(container["args"]))

@@ -21,6 +21,7 @@ _RUN_ON_CPU = frozenset(
         *("--served-model-name", "--host", "--port", "--dtype", "--max-model-len", "--max-num-seqs"),
         *("--max-num-queued-reqs", "--gpu-memory-utilization", "--scheduling-policy", "--shutdown-timeout"),
         *("--kv-cache-dtype", "--disable-fastapi-docs", "--enable-request-id-headers", "--trust-remote-code"),
+        *("--enable-lora", "--lora-modules", "--max-lora-rank", "--max-loras", "--max-cpu-loras"),
         *("--enable-auto-tool-choice", "--tool-call-parser", "--reasoning-parser", "--chat-template"),
     )
 )

@@ -4,11 +4,12 @@ import json
 from collections.abc import Iterator
 
 from tierup.catalog import Precision, WeightFormat
-from tierup.catalog.engine import engine_facts
+from tierup.catalog.engine import DEFAULT_ENGINE, engine_facts
+from tierup.catalog.options import rendered_rank
 from tierup.manifests.common import ENGINE_PORT
 from tierup.manifests.engines.base import OPTIONS_FOLDER, SCRATCH, Serving, common_env, without_p2p
 from tierup.manifests.model_cache import MOUNT, gguf_name
-from tierup.plan.model import ModelPlan, Plan
+from tierup.plan.model import EngineSettings, ModelPlan, Plan
 from tierup.stack.parse import KvCacheDtype
 
 # A request with thousands of answers or prompts would occupy every slot.
@@ -87,7 +88,19 @@ def engine_args(plan: Plan, model: ModelPlan) -> list[str]:
         flags.append("--trust-remote-code")
     if without_p2p(model):
         flags.append("--disable-custom-all-reduce")
-    return [path, *(part for pair in args.items() for part in pair), *flags, *own_args(model)]
+    words = (part for pair in args.items() for part in pair)
+    return [path, *words, *flags, *_adapters(settings), *own_args(model)]
+
+
+def _adapters(settings: EngineSettings) -> Iterator[str]:
+    """The options of LoRA adapters. Those that have no place on the GPUs wait in the memory of the host."""
+    if not settings.adapters:
+        return
+    rank = rendered_rank(engine_facts(DEFAULT_ENGINE).options, settings.adapter_rank)
+    yield from ("--enable-lora", "--max-lora-rank", str(rank))
+    yield from ("--max-loras", str(settings.adapters_at_once), "--max-cpu-loras", str(len(settings.adapters)))
+    yield "--lora-modules"
+    yield from (f"{item.name}={MOUNT}/{item.path}" for item in settings.adapters)
 
 
 def own_args(model: ModelPlan) -> Iterator[str]:
