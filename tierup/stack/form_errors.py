@@ -85,7 +85,8 @@ def _finding(error: ErrorDetails, model: type[BaseModel], section: str) -> Findi
     if kind == "extra_forbidden":
         holder = _type_at(model, location[:-1])
         keys = _keys(holder)
-        fix = holder.hint(str(location[-1])) or did_you_mean(str(location[-1]), keys) or "remove it"
+        word = str(location[-1])
+        fix = holder.hint(word, did_you_mean(word, keys)) or "remove it"
         return Finding(Code.UNKNOWN_KEY, path, "there is no such key", fix, allowed=", ".join(keys))
     if kind == "missing":
         return Finding(Code.MISSING, path, "is missing", f"add `{location[-1]}:`")
@@ -161,7 +162,7 @@ def _type_fix(what: str, value: object, wanted: Any) -> str:
 
 
 def _form(path: str, location: tuple[int | str, ...]) -> str:
-    if location[-1] == "[key]":  # a chosen name: its form is that of the mapping's names
+    if location[-1:] == ("[key]",):  # a chosen name: its form is that of the mapping's names
         location = location[:-2]
     leaf = next((part for part in reversed(location) if isinstance(part, str)), "")
     return _FORMS.get(leaf, _IMAGE_FORM if path.startswith("images.") else _NAME_FORM)

@@ -70,6 +70,9 @@ def _keys_of(part: Schema, path: str, parts: Schema) -> Iterator[Key]:
         )
         if "properties" in value:
             yield from _keys_of(value, at, parts)
+        entries = _value(value["items"], parts) if "items" in value else {}
+        if "properties" in entries:
+            yield from _keys_of(entries, f"{at}[]", parts)
         for entry in _named(value, parts):
             if "properties" in entry:
                 yield from _keys_of(entry, f"{at}.{NAME}", parts)
@@ -105,7 +108,8 @@ def _type(value: Schema, parts: Schema) -> str:
         return "any value"
     kind: str = value["type"]
     if kind == "array":
-        return f"list of {_type(_value(value['items'], parts), parts)}"
+        entries = _value(value["items"], parts)
+        return f"list of {'sections' if 'properties' in entries else _type(entries, parts)}"
     if kind == "object":
         held = _named(value, parts)
         inner = "sections" if held and "properties" in held[0] else ", ".join(_type(h, parts) for h in held)

@@ -114,9 +114,9 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, alias_generator=to_camel)
 
     @classmethod
-    def hint(cls, _word: str) -> str:
-        """What to write instead of an unknown key; empty if nothing is known."""
-        return ""
+    def hint(cls, _word: str, near: str) -> str:
+        """What to write instead of an unknown key; `near` names the most similar key, and may be empty."""
+        return near
 
 
 # The priority of a request without one: the middle of 0..100. Classes below it may wait.
@@ -447,8 +447,8 @@ class Model(Strict):
     ] = None
 
     @classmethod
-    def hint(cls, word: str) -> str:
-        """What to write instead of an unknown key that means an option of the engine; empty if it means none."""
+    def hint(cls, word: str, near: str) -> str:
+        """What to write instead of an unknown key, which may be the name of an option of the engine."""
         name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", word).lower().replace("_", "-").lstrip("-")
         facts = load_engines()[DEFAULT_ENGINE]
         owner = facts.owned.get(name)
@@ -456,7 +456,7 @@ class Model(Strict):
             return f"use {owner.removeprefix('models[].')}"
         if facts.options is not None and f"--{name}" in facts.options.options and name not in facts.owned:
             return f"write {name} below engineArgs"
-        return next((f"use {right}" for wrong, right in _OTHER_WORDS.items() if wrong in name), "")
+        return near or next((f"use {right}" for wrong, right in _OTHER_WORDS.items() if wrong in name), "")
 
 
 class ServiceType(StrEnum):
