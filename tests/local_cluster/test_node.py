@@ -94,6 +94,14 @@ def test_the_node_has_the_size_of_a_server_and_its_pods_see_the_machine(cluster:
     )
 
 
+def test_the_node_keeps_its_images_however_full_this_machine_s_disk_is(cluster: Cluster) -> None:
+    assert cluster.node is not None
+    node = cluster.api.path("v1", "Node", name=cluster.node.record.name)
+    configuration = cluster.api.request("GET", f"{node}/proxy/configz")["kubeletconfig"]
+    assert configuration["imageGCHighThresholdPercent"] == 100, "kubelet never removes one"
+    assert configuration["evictionHard"]["nodefs.available"] == "1Gi"
+
+
 def test_pods_reach_each_other_and_a_service(cluster: Cluster, pods: Pods) -> None:
     pods.create("web", WEB, readinessProbe={"httpGet": {"path": "/", "port": 8080}, "periodSeconds": 1})
     pods.create("client", ["sleep", "1000"])

@@ -5,20 +5,17 @@ import signal
 
 import pytest
 from polling import until
-from served_tier import ServedTier
-
-COMPONENTS = {"model-fetch": 1, "model-server": 2, "gateway": 2, "prometheus": 1, "grafana": 1}
+from served_tier import PODS, ServedTier
 
 
 @pytest.fixture(autouse=True)
 def all_ready(served: ServedTier) -> None:
     """Each test begins with every pod ready."""
-    for component, count in COMPONENTS.items():
-        served.wait_ready(component, count)
+    served.all_ready()
 
 
 def test_every_container_starts_within_its_probes_and_none_is_restarted(served: ServedTier) -> None:
-    for component in COMPONENTS:
+    for component in PODS:
         for pod in served.pods(component):
             restarts = {item["name"]: item["restartCount"] for item in pod["status"]["containerStatuses"]}
             assert set(restarts.values()) == {0}, f"{pod['metadata']['name']}: {restarts}"

@@ -20,6 +20,16 @@ from tierup.local.node import cgroups
 from tierup.manifests.common import GATEWAY_PORT
 
 LOAD = ROOT / "tests" / "support" / "chat_load.py"
+PODS = {"model-fetch": 1, "model-server": 2, "gateway": 2, "prometheus": 1, "grafana": 1}  # of each component
+_STATUS = """
+import sys, urllib.error, urllib.request
+url, key = sys.argv[1:]
+try:
+    request = urllib.request.Request(url, headers={"Authorization": f"Bearer {key}"})
+    print(urllib.request.urlopen(request, timeout=10).status)
+except urllib.error.HTTPError as error:
+    print(error.code)
+"""
 ROLLOUT_SECONDS = 600.0  # an engine takes half a minute to start on an idle machine
 
 
@@ -89,6 +99,28 @@ class ServedTier(Tier):
             ROLLOUT_SECONDS,
         )
 
+    def all_ready(self) -> None:
+        """Wait until every pod of the tier is ready."""
+        for component, count in PODS.items():
+            self.wait_ready(component, count)
+
+    def set_secret(self, name: str, value: str) -> None:
+        """Change a secret of the stack and bring the tier up with it."""
+        self.project.pulumi("config", "set", "--secret", f"tierup:secret-{name}", "--", value, quiet=True)
+        self.up()
+
+    def answers(self, key: str) -> set[str]:
+        """The HTTP status with which each gateway answers a caller with this key."""
+        urls = [
+            f"{self.plan.gateway.scheme}://{pod['status']['podIP']}:{GATEWAY_PORT}"
+            for pod in self.pods("gateway")
+        ]
+        commands = [self.in_network(sys.executable, "-c", _STATUS, f"{url}/v1/models", key) for url in urls]
+        return {
+            subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+            for command in commands
+        }
+
     def deployments(self, component: str) -> list[str]:
         """Names of the component's Deployments."""
         found = self.objects("apps/v1", "Deployment")
@@ -125,7 +157,7 @@ class ServedTier(Tier):
         return count
 
     def _container(self, pod: dict[str, Any], container: str) -> dict[str, Any]:
-        now = self.cluster.api.get("v1", "Pod", pod["metadata"]["name"], self.plan.namespace)
+        now = self.cluster.api.get("v1", "Pod", pod["metadata"]["name"], pod["metadata"]["namespace"])
         assert now is not None
         (status,) = (item for item in now["status"]["containerStatuses"] if item["name"] == container)
         return dict(status)

@@ -18,8 +18,9 @@ DEADLINE_SECONDS = 20
 # Only the calls that the script may make; anything else is a TypeError or an AssertionError, and the script fails.
 FAKE_HUB = '''
 """A fake huggingface_hub: records each download, fails on unknown arguments and repositories."""
-import os, time
+import hashlib, os, time
 from pathlib import Path
+from types import SimpleNamespace
 
 FILES = {
     "acme/plain": ["config.json", "model.safetensors"],
@@ -39,17 +40,47 @@ def snapshot_download(repo_id, *, revision, local_dir, allow_patterns=None, igno
     for index, name in enumerate(FILES[repo_id]):
         if (HERE / "broken").exists() and index == 1:
             raise ConnectionError("the line went dead")
-        (local_dir / name).write_text(name)
+        corrupt = HERE / "corrupt"
+        (local_dir / name).write_text("?" if corrupt.exists() and corrupt.read_text() == name else name)
     while (HERE / "slow").exists():
         time.sleep(0.01)
+
+class HfApi:
+    def list_repo_tree(self, repo_id, *, revision, recursive):
+        assert repo_id in FILES, f"unknown repository {repo_id}"
+        assert recursive and len(revision) == 40
+        return [listed(name) for name in FILES[repo_id]]
+
+class RepoFile(SimpleNamespace):
+    """A file as the hub lists it: its path, and its checksum."""
+
+def listed(name):
+    """A file as the hub lists it: each has its own name as content."""
+    if name.endswith((".safetensors", ".gguf")):
+        lfs = SimpleNamespace(sha256=hashlib.sha256(name.encode()).hexdigest())
+        return RepoFile(path=name, blob_id=None, lfs=lfs)
+    blob = hashlib.sha1(f"blob {len(name)}\\0{name}".encode()).hexdigest()
+    return RepoFile(path=name, blob_id=blob, lfs=None)
 '''
+FAKE_UTILS = """
+from fnmatch import fnmatch
+
+def filter_repo_objects(items, *, allow_patterns, ignore_patterns, key):
+    for item in items:
+        allowed = allow_patterns is None or any(fnmatch(key(item), pattern) for pattern in allow_patterns)
+        if allowed and not any(fnmatch(key(item), pattern) for pattern in ignore_patterns or ()):
+            yield item
+"""
 
 
 @pytest.fixture
 def hub(tmp_path: Path) -> Path:
     folder = tmp_path / "hub"
-    folder.mkdir()
-    (folder / "huggingface_hub.py").write_text(FAKE_HUB)
+    package = folder / "huggingface_hub"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text(FAKE_HUB)
+    (package / "utils.py").write_text(FAKE_UTILS)
+    (package / "hf_api.py").write_text("from huggingface_hub import RepoFile")
     return folder
 
 
@@ -139,6 +170,22 @@ def test_a_failed_download_leaves_no_marker_and_is_retried(hub: Path, start: Sta
     assert result_of(start(model_config(tmp_path / "m")))[0] == 0
     assert (tmp_path / "m/.complete").exists()
     assert len(downloads(hub)) == 2
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
+def test_a_file_that_differs_from_the_hub_s_checksum_is_fetched_again(
+    hub: Path, start: Start, tmp_path: Path, name: str
+) -> None:
+    (hub / "corrupt").write_text(name)
+    code, out = result_of(start(model_config(tmp_path / "m")))
+    assert (code, out) == (
+        1,
+        f"acme/plain at {'a' * 40}: {name} of acme/plain differ from the hub's checksum\n",
+    )
+    assert not (tmp_path / "m" / name).exists()
+    assert not (tmp_path / "m/.complete").exists()
+    (hub / "corrupt").unlink()
+    assert result_of(start(model_config(tmp_path / "m")))[0] == 0
 
 
 def test_two_fetches_that_meet_on_one_folder_download_once(hub: Path, start: Start, tmp_path: Path) -> None:

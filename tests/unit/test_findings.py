@@ -120,13 +120,14 @@ CODES = {
     "TIER121": "BAD_QUOTE",
     "TIER122": "OVER_INCREASE",
     "TIER123": "TENURE",
-    "TIER130": "ENGINE_TAKES_NOT",
-    "TIER131": "NO_PARSER",
-    "TIER132": "CHAT_TEMPLATE",
-    "TIER133": "UNKNOWN_OPTION",
-    "TIER134": "OWNED_OPTION",
-    "TIER135": "OPTION_VALUE",
-    "TIER136": "ADAPTER",
+    "TIER135": "TOKEN_IN_CLEAR",
+    "TIER140": "ENGINE_TAKES_NOT",
+    "TIER141": "NO_PARSER",
+    "TIER142": "CHAT_TEMPLATE",
+    "TIER143": "UNKNOWN_OPTION",
+    "TIER144": "OWNED_OPTION",
+    "TIER145": "OPTION_VALUE",
+    "TIER146": "ADAPTER",
 }
 
 
@@ -197,10 +198,20 @@ def test_nothing_is_suggested_for_an_unrelated_word() -> None:
         "sk-proj-abcdefghijklmnopqrst",
         "ghp_abcdefghijklmnopqrstuvwxyz",
         "AKIAABCDEFGHIJKLMNOP",
-        "-----BEGIN RSA PRIVATE KEY-----",
     ],
 )
 def test_a_message_shows_no_secret(secret: str) -> None:
     assert secret not in str(Finding(Code.BAD_FORMAT, "a", f"has {secret}", "b", secret))
     assert redacted(f"x {secret} y") == "x (a secret) y"
     assert redacted("hf_short stays") == "hf_short stays"
+
+
+@pytest.mark.parametrize("kind", ["", "RSA ", "ENCRYPTED "])
+def test_a_message_shows_nothing_of_a_private_key(kind: str) -> None:
+    key = f"-----BEGIN {kind}PRIVATE KEY-----\nMIIEvQIBADANBg\n-----END {kind}PRIVATE KEY-----\n"
+    assert redacted(f"x {key}") == "x (a secret)"
+
+
+def test_a_certificate_is_no_secret() -> None:
+    certificate = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
+    assert redacted(certificate) == certificate

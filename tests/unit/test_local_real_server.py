@@ -28,7 +28,7 @@ def test_a_stack_with_two_servers_and_a_shared_cache_is_refused_with_both_reason
         real_server(plan)
     nodes, cache, way_out = str(refused.value).splitlines()
     assert nodes.startswith("nodes: pods of this stack run on 2 servers")
-    assert cache.startswith("models[0].cache.kind: shared")
+    assert cache.startswith("models[0].cache.storageClass: nfs")
     assert "--node real" in way_out
 
 

@@ -331,6 +331,16 @@ BOUNDARIES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("OPEN_TO_ALL", callers(web={}, **LB_IN) | WEB_KEY, {"gateway": LB_IN} | WEB_KEY),
     ("OPEN_TO_ALL", {"gateway": {"serviceType": "ClusterIP"}}, {"gateway": LB_IN}),
     ("CLEAR_TEXT", {"gateway": LB_IN | {"tls": True}} | TLS, {"gateway": LB_IN}),
+    (
+        "TOKEN_IN_CLEAR",
+        {"network": {"hubUrl": "https://hub"}, "secrets": frozenset({"hub-token"})},
+        {"network": {"hubUrl": "http://hub"}, "secrets": frozenset({"hub-token"})},
+    ),
+    (
+        "TOKEN_IN_CLEAR",
+        {"network": {"hubUrl": "http://hub"}},
+        {"network": {"hubUrl": "http://hub"}, "secrets": frozenset({"hub-token"})},
+    ),
     ("CLASS_UNREACHABLE", two_classes({"answerTokens": 201}), two_classes({})),
     ("CLASS_UNREACHABLE", two_classes({"match": {"stream": True}}), two_classes({"match": {}})),
     (

@@ -21,7 +21,8 @@ GROUPS: dict[int, str] = {
     100: "TensorRT-LLM",
     105: "Gateway: callers, classes and names",
     118: "Cost",
-    130: "Settings of the engine",
+    135: "Fetching models",
+    140: "Settings of the engine",
 }
 
 
@@ -687,6 +688,12 @@ EXPLAINED: dict[Code, Explanation] = {
         "`nodes.rent` says at which offer servers are rented, `nodes.purchased` when owned ones were bought. With "
         "the other `nodes.tenure` it would have no effect.",
         "`nodes: {tenure: rented, rent: {provider: Lambda}}`, or `nodes: {tenure: owned, purchased: 2026-10-02}`.",
+    ),
+    Code.TOKEN_IN_CLEAR: Explanation(
+        "The hub's token over an unencrypted connection",
+        "The fetch sends the token of the secret `hub-token` to `network.hubUrl`. With http:// everyone on the way can "
+        "read it.",
+        "`network: {hubUrl: https://hub.example.com}`, or remove the secret if the mirror needs no token.",
     ),
 }
 

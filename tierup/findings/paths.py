@@ -85,6 +85,7 @@ REPORTED_AT: dict[Code, tuple[str, ...]] = {
     Code.OVER_INCREASE: ("budget.maxIncreaseUsdPerMonth",),
     Code.UNKNOWN_QUOTE: ("cost.quotes",),
     Code.BAD_QUOTE: ("cost.quotes.NAME.unit", "cost.quotes.NAME.value", "cost.currency.perUsd"),
+    Code.TOKEN_IN_CLEAR: ("network.hubUrl",),
     Code.TENURE: ("nodes.rent", "nodes.purchased"),
     Code.STALE_PRICE: ("cost.quotes",),
     Code.ENGINE_TAKES_NOT: (

@@ -21,7 +21,7 @@ from tierup.manifests.common import (
     tcp,
 )
 from tierup.manifests.placement import all_roles, node_affinity, up_roles
-from tierup.plan.model import AdapterPlan, ModelPlan, Plan
+from tierup.plan.model import AdapterPlan, ModelPlan, NetworkPlan, Plan
 from tierup.plan.settings import adapters_gib
 from tierup.resources.identity import STACK_LABEL
 from tierup.stack.parse import CacheKind
@@ -84,8 +84,8 @@ def objects(plan: Plan) -> list[Manifest]:
 
 
 def _policy(plan: Plan) -> Manifest:
-    # The one component with egress to the internet: HTTPS to anywhere, because model hubs change their addresses.
-    return network_policy(plan, MODEL_FETCH, [], [DNS_EGRESS, {"ports": tcp(443)}])
+    # The one component with egress to the internet, to any address, because those of model hubs change.
+    return network_policy(plan, MODEL_FETCH, [], [DNS_EGRESS, {"ports": tcp(*plan.network.ports)}])
 
 
 def _shared_spec(model: ModelPlan) -> Manifest:
@@ -178,6 +178,7 @@ def _fetch_container(plan: Plan, models: list[ModelPlan], *, stay: bool) -> Mani
         {"name": "HF_HOME", "value": "/tmp/hf"},
         {"name": "MODELS", "value": json.dumps(configs, sort_keys=True)},
     ]
+    env += [{"name": name, "value": value} for name, value in _network(plan.network).items()]
     if HUB_TOKEN in plan.secrets:
         env.append({"name": "HF_TOKEN", "valueFrom": {"secretKeyRef": {"name": HUB_TOKEN, "key": "token"}}})
     return container(
@@ -192,6 +193,20 @@ def _fetch_container(plan: Plan, models: list[ModelPlan], *, stay: bool) -> Mani
             {"name": "tmp", "mountPath": "/tmp"},
         ],
     )
+
+
+def _network(network: NetworkPlan) -> dict[str, str]:
+    """The environment with which the hub's client and the fetch script take the stack's way to the hub."""
+    given = {
+        "HF_ENDPOINT": network.hub_url,
+        "HTTP_PROXY": network.proxy,
+        "HTTPS_PROXY": network.proxy,
+        "NO_PROXY": ",".join(network.no_proxy) or None,
+        "CA_BUNDLE": network.ca_bundle,
+    }
+    env = {name: value for name, value in given.items() if value is not None}
+    # The hub's second protocol has servers of its own, which no mirror has and not every proxy lets through.
+    return {**env, "HF_HUB_DISABLE_XET": "1"} if env else {}
 
 
 def _fetch_pod(plan: Plan, models: list[ModelPlan], script: str, *, stay: bool) -> Manifest:

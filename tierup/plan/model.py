@@ -35,6 +35,7 @@ from tierup.stack.sections import (
 )
 
 MOST_ADAPTERS_AT_ONCE = 8  # more of them wait on the host, so that their number does not take the KV cache
+_HTTP, _HTTPS = 80, 443
 
 
 @dataclass(frozen=True, slots=True)
@@ -468,6 +469,29 @@ class ClusterPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class NetworkPlan:
+    """How models are fetched; None: directly from the public hub, with the public authorities alone."""
+
+    hub_url: str | None = None
+    proxy: str | None = None
+    no_proxy: tuple[str, ...] = ()
+    ca_bundle: str | None = None
+
+    @property
+    def ports(self) -> tuple[int, ...]:
+        """The TCP ports that a fetch connects to."""
+        ports = {_port(url) for url in (self.hub_url, self.proxy) if url is not None}
+        return tuple(sorted({_HTTPS, *ports}))  # a mirror may lead on to another host
+
+
+def _port(url: str) -> int:
+    """The port of a URL without a user."""
+    scheme, _, rest = url.partition("://")
+    _, _, port = rest.partition("/")[0].partition(":")
+    return int(port) if port else {"http": _HTTP, "https": _HTTPS}[scheme]
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """A resolved tier: `manifests` renders it into objects and `tierup plan` prints it.
 
@@ -494,6 +518,7 @@ class Plan:
     defaults: tuple[Default, ...]
     findings: tuple[Finding, ...] = field(default=())
     currency: CurrencyPlan = DOLLARS
+    network: NetworkPlan = field(default_factory=NetworkPlan)
 
     @property
     def model_names(self) -> tuple[str, ...]:

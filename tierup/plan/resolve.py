@@ -22,6 +22,7 @@ from tierup.plan.model import (
     ImagesPlan,
     ModelPlan,
     MonitoringPlan,
+    NetworkPlan,
     Plan,
 )
 from tierup.plan.models import autoscales, resolve_models, slug_of
@@ -33,6 +34,7 @@ from tierup.stack.sections import (
     BudgetMode,
     Monitoring,
     MonitoringMode,
+    Network,
     Quote,
     WorkloadClass,
 )
@@ -92,6 +94,7 @@ def resolve(config: TierConfig, catalog: Catalog) -> Plan:
         budget=_budget(config, choose),
         images=images,
         quotes=_quotes(config, choose),
+        network=_network(config.network, choose),
         currency=_currency(config, choose),
         accept=config.accept,
         secrets=config.secrets,
@@ -220,6 +223,18 @@ def _monitoring(section: Monitoring, choose: Chooser) -> MonitoringPlan:
             "the usual name of its headless Service",
         ),
     )
+
+
+def _network(section: Network, choose: Chooser) -> NetworkPlan:
+    if section.hub_url is None:
+        choose.note("network.hubUrl", "the public hub", "models are fetched where they are published")
+    if section.proxy is None:
+        choose.note("network.proxy", "none", "the nodes reach the hub directly")
+    if section.ca_bundle is None:
+        choose.note(
+            "network.caBundle", "the public authorities", "no authority of one's own signs for the hub"
+        )
+    return NetworkPlan(section.hub_url, section.proxy, tuple(section.no_proxy or ()), section.ca_bundle)
 
 
 def _budget(config: TierConfig, choose: Chooser) -> BudgetPlan:

@@ -73,6 +73,7 @@ _TIER_RULES: tuple[tuple[Callable[[Plan], Iterator[Finding]], set[str]], ...] = 
     (tier_rules.images, {"images"}),
     (server_rules.idle_gpus, {"models", "nodes", "autoscaling"}),
     (server_rules.fetch, {"models", "nodes"}),
+    (server_rules.hub, {"network"}),
     (server_rules.traffic, _CAPACITY),
     (server_rules.standby, _CAPACITY),
     (server_rules.raid, {"nodes"}),

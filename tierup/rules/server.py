@@ -34,6 +34,14 @@ def fetch(plan: Plan) -> Iterator[Finding]:
             yield warning(Code.SLOW_FETCH, f"models[{index}]", problem, fix)
 
 
+def hub(plan: Plan) -> Iterator[Finding]:
+    """The hub's token must not travel unencrypted."""
+    url = plan.network.hub_url
+    if url is not None and url.startswith("http://") and "hub-token" in plan.secrets:
+        problem, fix = "the hub's token would travel unencrypted", "use https, or remove the secret hub-token"
+        yield Finding(Code.TOKEN_IN_CLEAR, "network.hubUrl", problem, fix, url, "https://")
+
+
 def traffic(plan: Plan) -> Iterator[Finding]:
     """The slowest port should carry the streams and prompts of all users at once through one gateway."""
     load = 0.0

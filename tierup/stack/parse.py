@@ -30,6 +30,7 @@ from tierup.stack.sections import (
     Model,
     Monitoring,
     MonitoringMode,
+    Network,
     Nodes,
     Parallelism,
     Provider,
@@ -68,6 +69,7 @@ __all__ = [
     "Model",
     "Monitoring",
     "MonitoringMode",
+    "Network",
     "Nodes",
     "Parallelism",
     "Parsed",
@@ -110,6 +112,7 @@ class TierConfig:
     cost: Cost = field(default_factory=Cost)
     images: ImagesSection = field(default_factory=Images)
     cluster: Cluster = field(default_factory=Cluster)
+    network: Network = field(default_factory=Network)
     accept: tuple[Acceptance, ...] = ()
     secrets: frozenset[str] = frozenset()
     files: Mapping[str, Attached] = field(default_factory=dict)
@@ -145,6 +148,7 @@ SECTIONS: dict[str, type[Strict]] = {
     "cost": Cost,
     "images": Images,
     "cluster": Cluster,
+    "network": Network,
     "accept": Acceptance,
 }
 LISTS = frozenset({"models", "accept"})

@@ -69,6 +69,15 @@ def _by_form(value: object) -> str:
     return "[secret]" if isinstance(value, dict | SecretKey) else "[text]"
 
 
+def _certificates(value: str) -> str:
+    if "PRIVATE KEY" in value:
+        raise ValueError("a bundle of authorities has no private key")
+    from cryptography import x509  # few stacks have a bundle, and each command would wait for the import
+
+    x509.load_pem_x509_certificates(value.encode())  # a ValueError is reported as a wrong format
+    return value
+
+
 DnsName = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=40)]
 Namespace = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)]
 NodeName = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=253)]
@@ -90,6 +99,12 @@ FileName = Annotated[
     AfterValidator(_inside),
 ]
 Cidr = Annotated[str, AfterValidator(_cidr)]
+Certificates = Annotated[str, AfterValidator(_certificates)]
+# Without user and password: they would stand in clear in the plan and in the pods.
+Url = Annotated[
+    str, Field(pattern=r"^https?://[A-Za-z0-9.-]+(:[1-9][0-9]{0,4})?(/[A-Za-z0-9._~/-]*)?$", max_length=300)
+]
+Host = Annotated[str, Field(pattern=r"^\.?[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$", max_length=253)]
 Size = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,5}[km]$")]
 
 
@@ -759,6 +774,30 @@ class Cluster(Strict):
     ] = None
     context: Annotated[str | None, key("Context of the kubeconfig", "my-cluster", min_length=1)] = None
     namespace: Annotated[DnsName | None, key("Namespace of the stack's objects", "llm")] = None
+
+
+class Network(Strict):
+    """How the cluster reaches the model hub, if not directly; serving itself needs no network."""
+
+    hub_url: Annotated[
+        Url | None,
+        key("Mirror of the model hub, from which the models are fetched", "https://hub.example.com"),
+    ] = None
+    proxy: Annotated[
+        Url | None, key("Proxy through which the models are fetched", "http://proxy.example.com:3128")
+    ] = None
+    no_proxy: Annotated[
+        list[Host] | None,
+        key("Hosts and domains that are reached without the proxy", ["hub.example.com"], min_length=1),
+    ] = None
+    ca_bundle: Annotated[
+        Certificates | None,
+        key(
+            "Certificates of authorities, as PEM, that the fetch trusts in addition to the public ones",
+            min_length=1,
+            max_length=100_000,
+        ),
+    ] = None
 
 
 class Acceptance(Strict):

@@ -31,6 +31,7 @@ from tierup.local.cluster.folders import (
     remove_cluster,
     state_root,
 )
+from tierup.local.cluster.hub import HUB, hub_command, hub_network
 from tierup.local.cluster.storage_classes import made_on_demand
 from tierup.local.images import LocalImage
 from tierup.local.machine import processes
@@ -104,6 +105,11 @@ class Cluster:
         self.api = Api(self.server, folder / "pki" / "ca.crt", token)
         self._ports = ports
         self._token = token
+
+    def hub_network(self) -> dict[str, str]:
+        """The `network` section of stacks on this cluster, which fetch from its hub; it has a real node."""
+        assert self.node is not None
+        return hub_network(self.folder, self._ports[HUB], self.node)
 
     @classmethod
     def up(
@@ -201,7 +207,7 @@ class Cluster:
             node = Node.create(folder, real_node) if real_node is not None else None
         except OSError as error:
             raise LocalClusterError(f"local cluster {name}: no node can be made: {error}") from error
-        cluster = cls(name, folder, _free_ports(), secrets.token_urlsafe(32), node)
+        cluster = cls(name, folder, _free_ports(node), secrets.token_urlsafe(32), node)
         echo(f"local cluster {name}: starting {', '.join(cluster.components)}")
         write_identities(folder, cluster.server, cluster._token, cluster.context, node)
         for component in COMPONENTS[:2]:
@@ -212,6 +218,7 @@ class Cluster:
             cluster._start(component)
         if node is not None:
             cluster.api.apply(*node_roles(), *made_on_demand())
+            cluster._start(HUB)
             cluster._start_node(node, real_node.images if real_node is not None else (), echo)
             cluster.api.apply(*dns_objects(node.record.name))  # a pod that waits for a node is late
         # The controllers work once the default namespace has its service account, which pods need.
@@ -228,7 +235,9 @@ class Cluster:
         return cluster
 
     def _start(self, component: str) -> None:
-        if self.node is not None and component in NODE_COMPONENTS:
+        if self.node is not None and component == HUB:
+            processes.start(HUB, hub_command(self.folder, self._ports[HUB], self.node), self.folder)
+        elif self.node is not None and component in NODE_COMPONENTS:
             self.node.start_component(component)
         else:
             processes.start(component, command(component, self.folder, self._ports, self.node), self.folder)
@@ -283,8 +292,8 @@ class Cluster:
 
 def _components(node: Node | None) -> tuple[str, ...]:
     """The components of a cluster, in starting order."""
-    return COMPONENTS if node is None else (*COMPONENTS, *NODE_COMPONENTS)
+    return COMPONENTS if node is None else (*COMPONENTS, HUB, *NODE_COMPONENTS)
 
 
-def _free_ports() -> dict[str, int]:
-    return {name: free_port() for name in _PORT_NAMES}
+def _free_ports(node: Node | None = None) -> dict[str, int]:
+    return {name: free_port() for name in (*_PORT_NAMES, *((HUB,) if node is not None else ()))}

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from tierup.local.cluster.certs import Authority, write_key_pair, write_private
+from tierup.local.cluster.hub import HUB
 from tierup.local.node import Node
 from tierup.local.toolchain import tool
 
@@ -84,6 +85,7 @@ def write_identities(folder: Path, server: str, token: str, context: str, node: 
     if node is not None:
         users["kubelet"] = (f"system:node:{node.record.name}", "system:nodes")
         users |= {name: (user, None) for name, user in _NODE_USERS.items()}
+        authority.issue(HUB, HUB, None, addresses)
     for component, (user, group) in users.items():
         authority.issue(component, user, group, addresses)
         files = {"client-certificate": f"{pki}/{component}.crt", "client-key": f"{pki}/{component}.key"}

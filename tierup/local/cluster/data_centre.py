@@ -10,7 +10,8 @@ from tierup.local.cluster.api import Api
 from tierup.local.cluster.cluster import Cluster, require_real_node
 from tierup.local.cluster.fake_nodes import FakeNode, apply_nodes, ensure_volumes, gpu_labels
 from tierup.local.cluster.folders import Echo, LocalClusterError
-from tierup.local.cluster.model_files import place_tiny_models
+from tierup.local.cluster.hub import publish_tiny_models
+from tierup.local.cluster.storage_classes import SHARED
 from tierup.local.images import for_plan
 from tierup.local.node import Claims, NodeSpec
 from tierup.manifests.model_cache import NODE_FOLDER
@@ -47,9 +48,9 @@ def real_server(plan: Plan) -> NodeSpec:
             "set count: 1 and have no warm spares"
         )
     refused += [
-        f"models[{number}].cache.kind: {model.cache_kind} - a real node holds its files only with `node`"
+        f"models[{number}].cache.storageClass: {name} - a local cluster's class for many writers is {SHARED}"
         for number, model in enumerate(plan.models)
-        if model.cache_kind is not CacheKind.NODE
+        if model.cache_kind is CacheKind.SHARED and (name := model.cache_storage_class) != SHARED
     ]
     if refused:
         raise LocalClusterError("\n".join([*refused, "or leave out `--node real`"]))
@@ -73,7 +74,7 @@ def provide(cluster: Cluster, plan: Plan, echo: Echo) -> None:
         apply_nodes(cluster.api, servers)
         ensure_volumes(cluster.api)
         return
-    place_tiny_models(cluster.node, plan)
+    publish_tiny_models(cluster.folder, plan)
     cluster.node.import_images(for_plan(plan, echo), echo)
     claim_gpus(cluster.api, servers[0])
     apply_nodes(cluster.api, servers[1:])

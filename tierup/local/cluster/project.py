@@ -116,6 +116,8 @@ class LocalProject:
         config = {key: value for key, value in config.items() if key not in missing}
         local_cluster = {"kubeconfig": str(self.cluster.kubeconfig), "context": self.cluster.context}
         config[f"{PROJECT}:cluster"] = {**config.get(f"{PROJECT}:cluster", {}), **local_cluster}
+        if self.cluster.node is not None:
+            config[f"{PROJECT}:network"] = self.cluster.hub_network()
         self.stack_file.parent.mkdir(exist_ok=True)
         self.stack_file.write_text(yaml.safe_dump({**document, "config": config}, sort_keys=False))
         return missing

@@ -5,8 +5,9 @@ from typing import Any
 from tierup.local.node.config import PROVISIONER
 
 # Access modes and binding mode: a network export is bound when claimed, a block device when its pod is scheduled.
+SHARED = "shared"
 _CLASSES = {
-    "shared": (["ReadWriteMany", "ReadOnlyMany", "ReadWriteOnce"], "Immediate"),
+    SHARED: (["ReadWriteMany", "ReadOnlyMany", "ReadWriteOnce"], "Immediate"),
     "standard": (["ReadWriteOnce"], "WaitForFirstConsumer"),
 }
 _DEFAULT = "standard"

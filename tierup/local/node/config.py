@@ -14,7 +14,8 @@ SANDBOX_IMAGE = "tierup.local/busybox:1"  # the container that holds a pod's nam
 DNS_IMAGE = "tierup.local/coredns:1"
 PROVISIONER = "tierup.local/volumes"  # as storage classes name it
 UNUSED_PLUGINS = [f"io.containerd.snapshotter.v1.{name}" for name in ("btrfs", "zfs", "aufs", "devmapper")]
-_EVICTION = {"memory.available": "100Mi", "nodefs.available": "5%", "nodefs.inodesFree": "2%"}
+# The disk is this machine's, and mostly full of its owner's files: only its very end matters to pods.
+_EVICTION = {"memory.available": "100Mi", "nodefs.available": "1Gi", "nodefs.inodesFree": "2%"}
 
 
 @dataclass(frozen=True)
@@ -146,6 +147,8 @@ def _kubelet(places: NodePlaces) -> dict[str, Any]:
         "resolvConf": f"{places.data}/resolv.conf",
         "volumePluginDir": f"{places.data}/volume-plugins",
         "evictionHard": _EVICTION,
+        "syncFrequency": "10s",  # the default of a minute lets a changed secret reach its pods late
+        "imageGCHighThresholdPercent": 100,  # never: no registry gives an image back
         "makeIPTablesUtilChains": False,
         "oomScoreAdj": 0,
         "registerNode": True,

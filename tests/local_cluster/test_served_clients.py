@@ -1,0 +1,117 @@
+"""Clients of a tier whose pods run: OpenAI's, inside and outside of the cluster, and Prometheus."""
+
+import json
+import re
+import urllib.parse
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import openai
+import pytest
+from pods import NAMESPACE, Pods
+from polling import until
+from served_tier import ServedTier
+from tiers import ROOT
+
+from tierup.local.cluster.first_chat import forwarded
+from tierup.manifests.common import GATEWAY_PORT
+
+# Series of exporters that a cluster brings, and a local one has not.
+NOT_HERE = re.compile(r"DCGM_|node_|job=\"node\"")
+VARIABLES = {"$__rate_interval": "2m", "$model": ".*"}
+IN_POD = """
+import os, openai
+client = openai.OpenAI()
+messages = [{"role": "user", "content": "hello"}]
+answer = client.chat.completions.create(model=os.environ["MODEL"], max_tokens=5, messages=messages)
+print(answer.usage.completion_tokens)
+"""
+
+
+@pytest.fixture(autouse=True)
+def all_ready(served: ServedTier) -> None:
+    """Each test begins with every pod ready."""
+    served.all_ready()
+
+
+def test_openai_s_client_streams_from_this_machine(served: ServedTier) -> None:
+    with forwarded(served.cluster, served.plan.namespace, "service/gateway", GATEWAY_PORT) as port:
+        client = openai.OpenAI(
+            base_url=f"http://127.0.0.1:{port}/v1", api_key=served.key("web"), max_retries=0
+        )
+        assert [model.id for model in client.models.list()] == [served.model]
+        stream = client.chat.completions.create(
+            model=served.model,
+            messages=[{"role": "user", "content": "hello"}],
+            max_tokens=10,
+            stream=True,
+            stream_options={"include_usage": True},
+            extra_body={"ignore_eos": True},
+        )
+        *_, last = stream
+        assert last.usage is not None
+        assert last.usage.completion_tokens == 10
+
+
+@pytest.fixture
+def application(served: ServedTier) -> Iterator[Pods]:
+    """A pod of another namespace that has Python and OpenAI's client."""
+    pods = Pods(served.cluster)
+    (engine,) = {pod["spec"]["containers"][0]["image"] for pod in served.pods("model-server")}
+    gateway = f"http://gateway.{served.plan.namespace}.svc.cluster.local:{GATEWAY_PORT}/v1"
+    environment = {"OPENAI_BASE_URL": gateway, "OPENAI_API_KEY": served.key("web"), "MODEL": served.model}
+    values = [{"name": name, "value": value} for name, value in environment.items()]
+    pods.create("application", ["sleep", "1000"], image=engine, env=values)
+    pods.wait_ready("application")
+    yield pods
+    served.cluster.api.delete("v1", "Pod", "application", NAMESPACE)
+
+
+def test_openai_s_client_is_answered_in_a_pod_of_an_application(application: Pods) -> None:
+    assert int(application.run("application", "python3", "-c", IN_POD).stdout) <= 5
+
+
+def prometheus(served: ServedTier, path: str) -> Any:
+    """The answer of Prometheus's API, asked from inside its pod."""
+    (pod,) = served.pods("prometheus")
+    ask = ["wget", "-qO-", f"http://127.0.0.1:9090/api/v1/{path}"]
+    answer = served.kubectl("-n", served.plan.namespace, "exec", pod["metadata"]["name"], "--", *ask)
+    return json.loads(answer)["data"]
+
+
+def test_prometheus_reaches_every_pod_and_each_rule_works(served: ServedTier) -> None:
+    wanted = Counter({"prometheus": 1, f"model-server/{served.plan.models[0].slug}": 2})
+    until(lambda: health(served) == {(job, "up"): count for job, count in wanted.items()}, "every target", 90)
+    rules = [rule for group in prometheus(served, "rules")["groups"] for rule in group["rules"]]
+    assert rules
+    assert {rule["name"]: rule.get("lastError") for rule in rules if rule["health"] != "ok"} == {}
+
+
+def health(served: ServedTier) -> Counter[tuple[str, str]]:
+    """How many targets of a job are in which state."""
+    targets = prometheus(served, "targets?state=active")["activeTargets"]
+    return Counter((target["labels"]["job"], target["health"]) for target in targets)
+
+
+def test_each_query_of_the_dashboard_finds_data(served: ServedTier) -> None:
+    with served.load() as load:
+        until(lambda: len(load_of(served)) > 0, "the first measurements of the load", 90)
+    assert load.failed() == []
+    dashboard = json.loads((ROOT / "monitoring" / "dashboards" / "tier.json").read_text())
+    queries = [target["expr"] for panel in dashboard["panels"] for target in panel.get("targets", ())]
+    assert len(queries) > 20
+    here = [query for query in queries if not NOT_HERE.search(query)]
+    assert [query for query in here if not result(served, query)] == []
+
+
+def load_of(served: ServedTier) -> list[Any]:
+    return result(served, "tierup_queue_time_seconds > 0")
+
+
+def result(served: ServedTier, query: str) -> list[Any]:
+    """The series that a query finds now."""
+    for name, value in VARIABLES.items():
+        query = query.replace(name, value)
+    found: list[Any] = prometheus(served, f"query?query={urllib.parse.quote(query)}")["result"]
+    return found
