@@ -128,6 +128,7 @@ ALL_VALUES: dict[str, Any] = {
             "reasoningParser": "qwen3",
             "chatTemplate": "c.jinja",
             "adapters": [{"name": "z", "repo": "acme/z", "revision": "0" * 40, "rank": 8}],
+            "kvOffloadGib": 4,
             "engineArgs": {"seed": 1},
             "env": {"VLLM_LOGGING_LEVEL": "WARNING"},
         }

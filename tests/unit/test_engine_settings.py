@@ -18,6 +18,7 @@ from tierup.local.machine.vllm_on_cpu import parse_options
 from tierup.manifests.model_server import objects
 from tierup.plan.model import Plan
 from tierup.rules.preflight import examine, make_plan
+from tierup.rules.tier import SYSTEM_MEMORY_GIB
 from tierup.stack.parse import parse
 
 TEMPLATE = (
@@ -276,3 +277,34 @@ def test_a_value_with_the_form_of_a_token_is_found_wherever_it_stands(tmp_path: 
 )
 def test_a_size_is_read_as_the_engine_reads_it(text: object, number: int | None) -> None:
     assert size_of(text) == number
+
+
+# --- the KV cache on the host
+
+
+def limits(plan: Plan) -> tuple[str, str]:
+    """The memory limit of the engine's container, and the size of its shared memory."""
+    (deployment,) = [item for item in objects(plan, plan.models[0]) if item["kind"] == "Deployment"]
+    pod = deployment["spec"]["template"]["spec"]
+    (shm,) = [item["emptyDir"]["sizeLimit"] for item in pod["volumes"] if item["name"] == "shm"]
+    return pod["containers"][0]["resources"]["limits"]["memory"], shm
+
+
+@pytest.mark.parametrize(("gib", "whole"), [(32, 32), ("7.5", 8)])
+def test_memory_of_the_host_is_in_the_pod_where_the_engine_looks_for_it(gib: object, whole: int) -> None:
+    plan = small_plan(models=[MODEL | {"kvOffloadGib": gib}])
+    assert args_of(plan)["--kv-offloading-size"] == [str(gib)]
+    assert limits(small_plan()) == ("14Gi", "2Gi")
+    assert limits(plan) == (f"{14 + whole}Gi", f"{2 + whole}Gi")
+
+
+def test_a_server_must_hold_it() -> None:
+    def refused(gib: int) -> bool:
+        return Code.MEMORY_EXCEEDED in {
+            item.code for item in findings(models=[MODEL | {"kvOffloadGib": gib}])
+        }
+
+    most = max(gib for gib in range(1, 300) if not refused(gib))
+    server = load_catalog().servers["standard-2x-a100-80g-pcie"]
+    free = server.memory.gb.value / 1.073741824 - server.system_reserved.memory_gib.value
+    assert 2 * (14 + most) + SYSTEM_MEMORY_GIB <= free < 2 * (14 + most + 1) + SYSTEM_MEMORY_GIB

@@ -388,6 +388,7 @@ BOUNDARIES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
         model(adapters=[LORA]) | alias("other", weights={"support": 1}),
         model(adapters=[LORA]) | alias("support", weights={"support": 1}),
     ),
+    ("ENGINE_TAKES_NOT", model(kvOffloadGib=8), model(**TRT, kvOffloadGib=8)),
     ("ENGINE_TAKES_NOT", model(engineArgs={"seed": 1}), model(**TRT, engineArgs={"seed": 1})),
     ("UNKNOWN_OPTION", option("stream-interval", 4), option("stream-intervals", 4)),
     ("UNKNOWN_OPTION", option("stream-interval", 4), option("new-in-033", 4) | OTHER_VLLM),

@@ -94,6 +94,7 @@ REPORTED_AT: dict[Code, tuple[str, ...]] = {
         "models[].chatTemplate",
         "models[].engineArgs",
         "models[].adapters",
+        "models[].kvOffloadGib",
     ),
     Code.UNKNOWN_OPTION: ("models[].engineArgs", "models[].env"),
     Code.OWNED_OPTION: ("models[].engineArgs", "models[].env"),

@@ -214,6 +214,7 @@ class EngineSettings:
     args: Mapping[str, Any] = field(default_factory=dict)
     env: Mapping[str, str | SecretKey] = field(default_factory=dict)
     adapters: tuple[AdapterPlan, ...] = ()
+    kv_offload_gib: float | None = None
 
     @property
     def adapters_at_once(self) -> int:

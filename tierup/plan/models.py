@@ -177,7 +177,8 @@ def _one_replica(tier: _Tier, index: int, traffic: Traffic) -> tuple[SizingInput
         cache_gib=math.ceil(weights * 1.2) + 2,
         cpu=CPU_PER_GPU * gpus,
         memory_gib=HOST_MEMORY_GIB + HOST_MEMORY_PER_GPU_GIB * gpus,
-        shm_gib=2 if gpus == 1 else 2 * gpus + 2,
+        # The engine keeps the parts of the KV cache that it moves to the host in /dev/shm.
+        shm_gib=(2 if gpus == 1 else 2 * gpus + 2) + math.ceil(settings.kv_offload_gib or 0),
         startup_seconds=startup_seconds(weights, nodes.server, cache_kind),
         fetch_seconds=fetch_seconds(weights, nodes.server),
         drain_seconds=drain,

@@ -26,6 +26,8 @@ def resolve_settings(
     template = choose.pick(
         f"{at}.chatTemplate", entry.chat_template, OFF, "the template in the model's repository applies"
     )
+    if entry.kv_offload_gib is None:
+        choose.note(f"{at}.kvOffloadGib", OFF, "the KV cache is on the GPUs alone")
     return EngineSettings(
         tool_call_parser=_on(choose.pick(f"{at}.toolCallParser", entry.tool_call_parser, *tools)),
         reasoning_parser=_on(choose.pick(f"{at}.reasoningParser", entry.reasoning_parser, *reasoning)),
@@ -34,6 +36,7 @@ def resolve_settings(
             f"{at}.engineArgs", entry.engine_args, "only the options that follow from the other keys", choose
         ),
         adapters=_adapters(at, entry, facts, choose),
+        kv_offload_gib=entry.kv_offload_gib,
         env=_own(f"{at}.env", entry.env, "only the variables that tierup sets", choose),
     )
 

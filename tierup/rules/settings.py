@@ -54,6 +54,7 @@ def takes(_plan: Plan, model: ModelPlan, at: str) -> Iterator[Finding]:
         "reasoningParser": settings.reasoning_parser,
         "chatTemplate": settings.chat_template and "a file",
         "engineArgs": ", ".join(settings.args) or None,
+        "kvOffloadGib": None if settings.kv_offload_gib is None else f"{settings.kv_offload_gib:g}",
         "adapters": ", ".join(item.name for item in settings.adapters) or None,
     }
     for key, value in given.items():

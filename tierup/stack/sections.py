@@ -442,6 +442,16 @@ class Model(Strict):
             "templates/chat.jinja",
         ),
     ] = None
+    kv_offload_gib: Annotated[
+        Number | None,
+        key(
+            "Memory of the host, of each replica, for parts of the KV cache that do not fit its GPUs; none by default",
+            32,
+            "GiB",
+            gt=0,
+            le=10_000,
+        ),
+    ] = None
     adapters: Annotated[
         list[Adapter] | None,
         key("LoRA adapters of the model, each served under a name of its own", min_length=1, max_length=100),

@@ -13,7 +13,10 @@ from tierup.local.machine.cpu import cpu_flags, fp8_kv_cache_problem
 SERVER = ("-m", "vllm.entrypoints.openai.api_server")
 # They need GPUs or GPU kernels, and the server answers without them.
 GPU_ONLY = frozenset(
-    ("--tensor-parallel-size", "--pipeline-parallel-size", "--quantization", "--disable-custom-all-reduce")
+    (
+        *("--tensor-parallel-size", "--pipeline-parallel-size", "--quantization"),
+        *("--disable-custom-all-reduce", "--kv-offloading-size"),
+    )
 )
 _OF_REPLACED_MODEL = "--tokenizer"
 _RUN_ON_CPU = frozenset(

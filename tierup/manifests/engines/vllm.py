@@ -76,6 +76,8 @@ def engine_args(plan: Plan, model: ModelPlan) -> list[str]:
     elif model.precision in _QUANTIZATION:
         args["--quantization"] = _QUANTIZATION[model.precision]
     settings = model.settings
+    if settings.kv_offload_gib is not None:
+        args["--kv-offloading-size"] = f"{settings.kv_offload_gib:g}"
     if settings.reasoning_parser is not None:
         args["--reasoning-parser"] = settings.reasoning_parser
     if settings.chat_template is not None:
