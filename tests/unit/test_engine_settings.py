@@ -103,6 +103,13 @@ def test_an_unknown_parser_is_refused_with_those_that_exist() -> None:
     assert {"hermes", "llama3_json", "mistral"} <= {*(found.allowed or "").split(", ")}
 
 
+@pytest.mark.parametrize("image", ["vllm/vllm-openai:v0.32.0", "registry.example.com/vllm:0.32.0-cu12"])
+def test_a_build_of_the_same_version_has_the_same_parsers(image: str) -> None:
+    models = [MODEL | {"toolCallParser": "qwen9"}]
+    (found,) = [item for item in findings(models=models, images={"vllm": image}) if "Parser" in item.path]
+    assert found.severity is Severity.ERROR
+
+
 @pytest.mark.parametrize("image", ["vllm/vllm-openai:v0.33.0", f"r.example.com/vllm@sha256:{'a' * 64}"])
 def test_another_version_may_have_other_parsers(image: str) -> None:
     models = [MODEL | {"toolCallParser": "qwen9"}]
@@ -259,6 +266,12 @@ def test_variables_are_texts_or_come_from_a_secret() -> None:
 def test_no_variable_of_ours_can_be_replaced(variable: str) -> None:
     found = findings(models=[MODEL | {"env": {variable: "x"}}])
     assert Code.OWNED_OPTION in {item.code for item in found if "env" in item.path}
+
+
+def test_a_wrong_option_and_a_variable_are_reported_together() -> None:
+    entry = {"engineArgs": {"middleware": [], "seed": None}, "env": {"HOME": "/x"}}
+    codes = [item.code for item in findings(models=[MODEL | entry]) if item.path.startswith("models[0].e")]
+    assert codes == [Code.OPTION_VALUE, Code.OPTION_VALUE, Code.OWNED_OPTION]
 
 
 def test_a_value_with_the_form_of_a_token_is_found_wherever_it_stands(tmp_path: Path) -> None:

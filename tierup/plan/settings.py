@@ -1,4 +1,4 @@
-"""Resolves what a model's engine is told besides sizes: how it reads tool calls and reasoning, and its template."""
+"""Resolves what a model's engine is told besides sizes: parsers, chat template, adapters, options of one's own."""
 
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
@@ -21,8 +21,10 @@ def resolve_settings(
 ) -> EngineSettings:
     """The settings of one model; `files` are those that the stack file names."""
     facts = engine_facts(engine)
-    tools = _parser(spec.tool_call_parser, facts, f"tool calls of {spec.title}")
-    reasoning = _parser(spec.reasoning_parser, facts, f"reasoning of {spec.title}")
+    none = f"{facts.title} has no parser for tool calls of {spec.title}"
+    tools = _parser(spec.tool_call_parser, facts, f"reads the tool calls of {spec.title}", none)
+    none = f"{spec.title} is no reasoning model that {facts.title} knows"
+    reasoning = _parser(spec.reasoning_parser, facts, f"reads the reasoning of {spec.title}", none)
     template = choose.pick(
         f"{at}.chatTemplate", entry.chat_template, OFF, "the template in the model's repository applies"
     )
@@ -71,10 +73,10 @@ def _on(name: str) -> str | None:
     return None if name == OFF else name
 
 
-def _parser(fact: Sourced[str | None], facts: EngineFacts, what: str) -> tuple[str, str]:
+def _parser(fact: Sourced[str | None], facts: EngineFacts, why: str, why_none: str) -> tuple[str, str]:
     """The default of a parser, and why."""
     if facts.options_problem is not None:
         return OFF, facts.options_problem
     if fact.value is None:
-        return OFF, f"{facts.title} has no parser for {what} ({fact.source})"
-    return fact.value, f"reads the {what} ({fact.source})"
+        return OFF, f"{why_none} ({fact.source})"
+    return fact.value, f"{why} ({fact.source})"

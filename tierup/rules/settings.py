@@ -9,6 +9,7 @@ from tierup.catalog import WeightFormat
 from tierup.catalog.engine import DEFAULT_ENGINE, engine_facts
 from tierup.findings.model import Code, Finding, Severity, did_you_mean
 from tierup.plan.model import ModelPlan, Plan
+from tierup.rules.engine import version_numbers
 from tierup.stack.parse import Attached
 from tierup.stack.sections import OFF, Model
 
@@ -102,5 +103,5 @@ def adapters(_plan: Plan, model: ModelPlan, at: str) -> Iterator[Finding]:
 
 def pinned_severity(plan: Plan, model: ModelPlan, version: str) -> Severity:
     """How much it matters that a name is not in the list of this version: another image may have other names."""
-    tag = plan.images.serving_tag(model.engine, model.variant.format).removeprefix("v")
-    return Severity.ERROR if tag == version else Severity.WARNING
+    tag = plan.images.serving_tag(model.engine, model.variant.format)
+    return Severity.ERROR if version_numbers(tag) == version_numbers(version) else Severity.WARNING

@@ -116,7 +116,7 @@ def own_args(model: ModelPlan) -> Iterator[str]:
         ]
         if isinstance(value, bool):
             yield f"--{name}" if value else f"--no-{name}"
-        elif words[0].startswith("-"):  # as a word of its own it would be an option
+        elif words and words[0].startswith("-"):  # as a word of its own it would be an option
             yield f"--{name}={words[0]}"
         else:
             yield from (f"--{name}", *words)
