@@ -4,14 +4,18 @@ import pytest
 from polling import until
 from served_tier import ServedTier
 
-ONE_REPLICA = """    - id: qwen2.5-7b
+from tierup.local.cluster.project import PulumiFailed
+
+MODEL = """    - id: qwen2.5-7b
       precision: bf16
-      replicas: 1
+"""
+FIXED = (
+    MODEL
+    + """      replicas: 2
   tierup:autoscaling: {enabled: false}
 """
-AS_MANY_AS_FIT = """    - id: qwen2.5-7b
-      precision: bf16
-"""
+)
+ONE = FIXED.replace("replicas: 2", "replicas: 1")
 NEW_KEY = "a-new-key-of-the-caller-web"
 
 
@@ -36,11 +40,16 @@ def test_a_key_is_rotated_without_a_failed_chat(served: ServedTier) -> None:
 
 
 def test_an_engine_goes_and_comes_back_without_a_failed_chat(served: ServedTier) -> None:
+    served.edit(lambda text: text.replace(MODEL, ONE, 1))
+    with pytest.raises(PulumiFailed, match="the autoscaler is removed at the end of `up`"):
+        served.up()
+    served.edit(lambda text: text.replace(ONE, FIXED, 1))
+    served.up()
     with served.load() as load:
-        served.edit(lambda text: text.replace(AS_MANY_AS_FIT, ONE_REPLICA, 1))
+        served.edit(lambda text: text.replace(FIXED, ONE, 1))
         served.up()
         served.wait_ready("model-server", 1)
-        served.edit(lambda text: text.replace(ONE_REPLICA, AS_MANY_AS_FIT, 1))
+        served.edit(lambda text: text.replace(ONE, MODEL, 1))
         served.up()
         served.wait_ready("model-server", 2)
     assert load.failed() == []

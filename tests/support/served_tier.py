@@ -6,18 +6,25 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from polling import until
-from tiers import ROOT, Tier
+from tiers import ROOT, Tier, own_checkout
 
+from tierup.catalog import load_catalog
+from tierup.io.stack.read import read_stack, stack_path
+from tierup.local.cluster.cluster import Cluster
+from tierup.local.cluster.data_centre import real_server, with_images
 from tierup.local.cluster.first_chat import first_chat
 from tierup.local.cluster.folders import LocalClusterError
+from tierup.local.cluster.project import LocalProject
 from tierup.local.node import cgroups
 from tierup.manifests.common import GATEWAY_PORT
+from tierup.rules.preflight import make_plan
+from tierup.stack.parse import parse
 
 LOAD = ROOT / "tests" / "support" / "chat_load.py"
 PODS = {"model-fetch": 1, "model-server": 2, "gateway": 2, "prometheus": 1, "grafana": 1}  # of each component
@@ -42,6 +49,29 @@ class Load:
     def failed(self) -> list[dict[str, Any]]:
         """Chats without a complete answer."""
         return [chat for chat in self.chats if not chat["complete"]]
+
+
+@contextlib.contextmanager
+def local_tier(
+    stack: str, root: Path, folder: Path, change: Callable[[str], str] = lambda text: text
+) -> Iterator["ServedTier"]:
+    """A tier of this repository on a cluster of its own in `root`, whose node is real, until the block ends.
+
+    `change` edits the text of its stack file; `folder` gets the files of the project.
+    """
+    checkout, work = own_checkout(folder / "checkout"), folder / "work"
+    work.mkdir()
+    file = stack_path(checkout, stack)
+    file.write_text(change(file.read_text()))
+    plan = make_plan(parse(read_stack(file)), load_catalog())
+    cluster = Cluster.up(stack, root=root, real_node=with_images(real_server(plan), plan, print))
+    try:
+        tier = ServedTier(LocalProject(checkout, stack, cluster, work))
+        tier.up()
+        tier.first_chat()
+        yield tier
+    finally:
+        cluster.down()
 
 
 class ServedTier(Tier):

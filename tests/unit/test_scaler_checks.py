@@ -24,7 +24,8 @@ MODEL = "model-qwen2-5-7b"
 
 def scaler(name: str, target: str, kind: str | None = "Deployment", **metadata: object) -> Manifest:
     reference = {"name": target} if kind is None else {"name": target, "kind": kind}
-    return {"metadata": {"name": name, **metadata}, "spec": {"scaleTargetRef": reference}}
+    spec = {"scaleTargetRef": reference, "minReplicas": 2, "maxReplicas": 3}
+    return {"metadata": {"name": name, **metadata}, "spec": spec}
 
 
 def findings_of(cluster: Cluster, plan: Plan, groups: set[str] | None = None) -> list[Finding]:
@@ -60,6 +61,20 @@ def test_autoscalers_of_other_workloads_are_left_alone(
 ) -> None:
     api.has(HPAS, harmless)
     assert findings_of(cluster, make_plan()) == []
+
+
+@pytest.mark.parametrize(("replicas", "refused"), [(1, True), (2, False), (3, False), (4, True)])
+def test_an_autoscaler_of_ours_that_leaves_undoes_no_change_of_replicas(
+    api: FakeApi, cluster: Cluster, make_plan: MakePlan, replicas: int, refused: bool
+) -> None:
+    """The engine removes it last, and within seconds the controller sets a number that it allows."""
+    api.has(HPAS, scaler(MODEL, MODEL, labels={STACK_LABEL: "test"}, uid="u"))
+    model = {"id": "qwen2.5-7b", "replicas": replicas}
+    nodes = {"server": "standard-2x-a100-80g-pcie", "count": 2}
+    found = findings_of(cluster, make_plan(autoscaling={"enabled": False}, models=[model], nodes=nodes))
+    assert [(item.code, item.got) for item in found] == [
+        (Code.SECOND_SCALER, f"{replicas} replicas"),
+    ] * refused
 
 
 def test_an_autoscaler_that_only_looks_like_ours_is_refused(

@@ -21,7 +21,7 @@ GROUPS: dict[int, str] = {
     100: "TensorRT-LLM",
     105: "Gateway: callers, classes and names",
     118: "Cost",
-    135: "Fetching models",
+    135: "Model hub",
     140: "Settings of the engine",
 }
 
@@ -439,7 +439,8 @@ EXPLAINED: dict[Code, Explanation] = {
     Code.SECOND_SCALER: Explanation(
         "Another autoscaler controls the same workload",
         "An existing HorizontalPodAutoscaler or KEDA ScaledObject sets the replicas of a workload of this stack. "
-        "Each would undo the changes of the other.",
+        "Each would undo the changes of the other. So would the stack's own autoscaler, which an `up` with "
+        "`autoscaling.enabled: false` removes last: change the replicas in a second `up`.",
         "Delete it. `autoscaling: {enabled: false}` does not help, because then `pulumi up` sets the replicas.",
     ),
     Code.MORE_PROBLEMS: Explanation(

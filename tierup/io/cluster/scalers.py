@@ -40,7 +40,10 @@ def scaler_findings(
         item["metadata"]["name"] for item in all_manifests if item["kind"] == "HorizontalPodAutoscaler"
     }
     findings = []
+    replicas = {_key(item): item["spec"].get("replicas") for item in all_manifests if _key(item) in targets}
     for scaler in _horizontal(cluster, plan):
+        if owner.owns(scaler["metadata"]) and scaler["metadata"]["name"] not in planned:
+            findings.extend(_leaving(scaler, replicas))
         if not owner.owns(scaler["metadata"]) and scaler["metadata"]["name"] not in planned:
             findings.extend(_second_owner("horizontalpodautoscaler", scaler, targets))
     if KEDA in groups:
@@ -73,6 +76,19 @@ def _second_owner(kind: str, scaler: Mapping[str, Any], targets: Set[tuple[str, 
     # With autoscaling off, the Deployment has the number of replicas and every `up` writes it again.
     fix = "delete it; autoscaling.enabled: false does not help, because `up` then sets the replicas"
     return [Finding(Code.SECOND_SCALER, f"{kind}/{scaler['metadata']['name']}", problem, fix, target_path)]
+
+
+def _leaving(scaler: Mapping[str, Any], replicas: Mapping[tuple[str, str], int | None]) -> list[Finding]:
+    """The stack's own autoscaler, which `up` removes after it has changed the replicas, and until then sets its own."""
+    spec = scaler["spec"]
+    wanted = replicas.get((spec["scaleTargetRef"]["kind"], spec["scaleTargetRef"]["name"]))
+    least, most = spec.get("minReplicas", 1), spec["maxReplicas"]
+    if wanted is None or least <= wanted <= most:
+        return []
+    problem = "the autoscaler is removed at the end of `up` and until then undoes a change of the replicas"
+    fix = "switch autoscaling off with as many replicas as it allows, and change them in a second `up`"
+    path = f"horizontalpodautoscaler/{scaler['metadata']['name']}"
+    return [Finding(Code.SECOND_SCALER, path, problem, fix, f"{wanted} replicas", f"{least} to {most}")]
 
 
 def _key(manifest: Manifest) -> tuple[str, str]:
