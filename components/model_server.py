@@ -26,7 +26,14 @@ class ModelCache(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: ModelCacheArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         props = {
-            "files": {model.name: f"{model.variant.repo}@{model.revision}" for model in args.plan.models}
+            "files": {
+                **{model.name: f"{model.variant.repo}@{model.revision}" for model in args.plan.models},
+                **{
+                    item.name: f"{item.repo}@{item.revision}"
+                    for model in args.plan.models
+                    for item in model.settings.adapters
+                },
+            }
         }
         super().__init__("tierup:model:ModelCache", name, props, opts)
         manifests = [*model_server.shared_objects(args.plan), *model_cache.objects(args.plan)]

@@ -1,6 +1,7 @@
 """The Pulumi program: plan the stack's configuration, check its cluster, create the tier."""
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import pulumi
@@ -13,7 +14,8 @@ from tierup.findings.model import Finding, FindingsError, TierError, errors, ope
 from tierup.io.cluster.checks import check
 from tierup.io.cluster.client import Cluster
 from tierup.io.pulumi.config import read_engine
-from tierup.io.stack.read import PROJECT
+from tierup.io.stack.attached import with_files
+from tierup.io.stack.read import PROJECT, find_project, stack_path
 from tierup.manifests import render
 from tierup.plan.model import Plan
 from tierup.policies.budget import usd_per_month
@@ -58,7 +60,9 @@ def build(plan: Plan, cluster: Cluster, state: State) -> InferenceTier:
 def _raw() -> RawStack:
     values = engine.CONFIG.get()
     secret_keys = [key for key in values if engine.is_config_secret(key)]
-    return read_engine(pulumi.get_stack(), values, secret_keys)
+    stack = pulumi.get_stack()
+    raw, project = read_engine(stack, values, secret_keys), find_project(Path.cwd())
+    return raw if project is None else with_files(raw, stack_path(project, stack).parent)
 
 
 def _checked_cluster(plan: Plan, state: State) -> Cluster:

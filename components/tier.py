@@ -71,7 +71,7 @@ class InferenceTier(pulumi.ComponentResource):
         self.monitoring = Monitoring(name, MonitoringArgs(plan, kube, after), child)
         self.outputs = {
             "gateway": self.gateway.address,
-            "models": list(plan.model_names),
+            "models": list(plan.served),
             "dashboards": self.monitoring.addresses,
             "retainedOnDestroy": retained(plan),
         }

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from engine_server import EngineServer, find_engine
 
-from tierup.local.dev.cpu_engine import container_of, stop_all
+from tierup.local.dev.cpu_engine import container_of, options_of, stop_all
 from tierup.local.machine.vllm_on_cpu import KV_BYTES
 from tierup.local.tiny_model import SHAPE, make_tiny_model
 from tierup.plan.model import Plan
@@ -35,7 +35,12 @@ def engine_pair(plan: Plan, folder: Path) -> Iterator[EnginePair]:
     try:
         servers.extend(
             EngineServer(
-                python, container_of(plan, plan.models[0]), model, KV_BYTES, folder / f"engine-{number}"
+                python,
+                container_of(plan, plan.models[0]),
+                model,
+                KV_BYTES,
+                folder / f"engine-{number}",
+                options=options_of(plan, plan.models[0]),
             )
             for number in (1, 2)
         )

@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import processor
@@ -33,11 +33,19 @@ def find_engine() -> Path:
 class EngineServer(CpuEngine):
     """One server and the container whose arguments it uses."""
 
-    def __init__(self, python: Path, container: Manifest, model: Path, kv_bytes: int, folder: Path) -> None:
-        """Start the server; it is not healthy yet."""
-        super().__init__(
-            python, container, model, kv_bytes, folder, environment=processor.environment(folder.parent)
-        )
+    def __init__(
+        self,
+        python: Path,
+        container: Manifest,
+        model: Path,
+        kv_bytes: int,
+        folder: Path,
+        *,
+        options: Mapping[str, str] | None = None,
+    ) -> None:
+        """Start the server; it is not healthy yet. `options` are the files of the container's OPTIONS_FOLDER."""
+        environment = processor.environment(folder.parent)
+        super().__init__(python, container, model, kv_bytes, folder, environment=environment, options=options)
         server_logs.watch(self.log, self.process)
         self.container = container
         self.model = model

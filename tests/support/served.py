@@ -9,7 +9,8 @@ from pathlib import Path
 from engine_server import EngineServer
 
 from tierup.catalog import load_catalog
-from tierup.local.dev.cpu_engine import container_of, stop_all
+from tierup.local.dev.cpu_engine import container_of, options_of, stop_all
+from tierup.local.tiny_adapter import make_tiny_adapters
 from tierup.local.tiny_model import make_tiny_model
 from tierup.manifests.common import Manifest
 from tierup.plan.model import Plan
@@ -50,12 +51,14 @@ def serve(
 ) -> Iterator[Served]:
     """The server of a plan's only model, healthy, with a tiny model of these `numbers`; `bound` replaces its limit."""
     model = make_tiny_model(folder / "model", **numbers)
+    make_tiny_adapters(model, plan.models[0], numbers)
     shape, sized = size_for(model, plan)
     container = container_of(plan, plan.models[0])
     if bound is not None:
         args = container["args"]
         args[args.index("--max-num-queued-reqs") + 1] = str(bound)
-    server = EngineServer(python, container, model, int(sized.kv * GIB), folder / "scratch")
+    options = options_of(plan, plan.models[0])
+    server = EngineServer(python, container, model, int(sized.kv * GIB), folder / "scratch", options=options)
     try:
         server.wait_healthy()
         yield Served(server, container, shape, sized)

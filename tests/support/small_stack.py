@@ -1,12 +1,13 @@
 """The smallest stack as code; a test passes only the sections that it changes."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from tierup.catalog import Catalog, load_catalog
 from tierup.findings.model import Finding, FindingsError
 from tierup.plan.model import Plan
 from tierup.rules.preflight import examine, make_plan
-from tierup.stack.parse import RawStack, parse
+from tierup.stack.parse import Attached, RawStack, parse
 
 WORKLOAD: dict[str, Any] = {"users": 40}
 NODES: dict[str, Any] = {"server": "standard-2x-a100-80g-pcie", "count": 1}
@@ -14,11 +15,20 @@ MODEL: dict[str, Any] = {"id": "qwen2.5-7b"}
 
 
 def small_stack(
-    *, stack: str = "small", secrets: frozenset[str] = frozenset(), **sections: object
+    *,
+    stack: str = "small",
+    secrets: frozenset[str] = frozenset(),
+    files: Mapping[str, str] | None = None,
+    **sections: object,
 ) -> RawStack:
-    """Hardware, model, users, and the sections given; a section that is None is left out."""
+    """Hardware, model, users, and the sections given; a section that is None is left out.
+
+    `files` are those beside the stack file, text by name.
+    """
+    attached = {name: Attached(text) for name, text in files.items()} if files is not None else {}
     values = {"workload": WORKLOAD, "nodes": NODES, "models": [MODEL]} | sections
-    return RawStack(stack, {key: value for key, value in values.items() if value is not None}, secrets)
+    given = {key: value for key, value in values.items() if value is not None}
+    return RawStack(stack, given, secrets, files=attached)
 
 
 def small_plan(*, catalog: Catalog | None = None, **changes: Any) -> Plan:

@@ -124,6 +124,13 @@ ALL_VALUES: dict[str, Any] = {
             "gpuMemoryUtilization": 0.8,
             "kvCacheDtype": "fp8",
             "cache": {"kind": "shared", "storageClass": "nfs"},
+            "toolCallParser": "none",
+            "reasoningParser": "qwen3",
+            "chatTemplate": "c.jinja",
+            "adapters": [{"name": "z", "repo": "acme/z", "revision": "0" * 40, "rank": 8}],
+            "kvOffloadGib": 4,
+            "engineArgs": {"seed": 1},
+            "env": {"VLLM_LOGGING_LEVEL": "WARNING"},
         }
     ],
     "gateway": {
@@ -142,6 +149,7 @@ ALL_VALUES: dict[str, Any] = {
         "aliases": {"y": {"weights": {"x": 1}}},
         "tls": True,
     },
+    "files": {"c.jinja": "{{ messages }}"},
     "secrets": frozenset({"key-web", "tls-certificate", "tls-key"}),
     "autoscaling": {
         "enabled": True,

@@ -26,6 +26,10 @@ ROW = """
     versions_differ: false
     cpu_build: false
     unproven: no test ever ran Maple
+    options_file: null
+    owned: {}
+    owned_env: {}
+    options_problem: nobody listed what Maple takes
     loads: {value: [bf16, awq], source: trtllm-serve}
     runs_repository_code: {value: false, source: trtllm-serve}
     slash_problem: {value: Maple takes a slash for a folder, source: trtllm-serve}

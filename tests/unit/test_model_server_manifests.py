@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from tier_plans import every_variant
 
+from tierup.catalog.options import load_options
 from tierup.manifests import model_server, render
 from tierup.manifests.common import Manifest
 from tierup.plan.model import ModelPlan, Plan
@@ -22,7 +23,6 @@ from tierup.plan.times import PRESTOP_SECONDS
 from tierup.templates import ROOT
 
 MakePlan = Callable[..., Plan]
-VLLM = Path(__file__).with_name("vllm_0_32_flags.txt")
 GGUF_IMAGE = "registry.example.com/vllm-gguf:v0.32.0"
 
 
@@ -54,10 +54,7 @@ def with_tensor(make_plan: MakePlan, tensor: int, server: str = "standard-4x-a10
 # --- arguments
 
 
-def known() -> dict[str, list[str]]:
-    """Flags and variables of the pinned vLLM, with the values some flags allow."""
-    lines = [line.split() for line in VLLM.read_text().splitlines() if not line.startswith("#")]
-    return {name: values for name, *values in lines}
+OPTIONS = load_options("vllm_options.json")
 
 
 def pairs(args: list[str]) -> Iterator[tuple[str, str | None]]:
@@ -91,8 +88,10 @@ def test_the_arguments_of_one_model(make_plan: MakePlan) -> None:
         *("--scheduling-policy", "priority"),
         *("--shutdown-timeout", str(model.drain_seconds)),
         *("--quantization", "awq_marlin"),
+        *("--tool-call-parser", "hermes"),
         "--disable-fastapi-docs",
         "--enable-request-id-headers",
+        "--enable-auto-tool-choice",
     ]
 
 
@@ -136,19 +135,19 @@ def test_every_flag_and_value_is_one_of_the_pinned_vllm(
     for server in ("standard-4x-a100-80g-pcie", "entry-2x-rtx-4090"):
         plan = plan_with(make_plan, server, precision=precision, **more)
         assert plan.images.engine("vllm").endswith(":v0.32.0")
-        allowed = known()
         for flag, value in pairs(engine(plan)["args"]):
-            assert flag in allowed, flag
-            assert not allowed[flag] or value in allowed[flag], f"{flag} {value}"
+            assert flag in OPTIONS.options, flag
+            choices = OPTIONS.options[flag].choices
+            assert not choices or value in choices, f"{flag} {value}"
         ours = [name for name in environment(plan) if name.startswith("VLLM_")]
         assert len(ours) == 5
-        assert set(ours) <= allowed.keys()
+        assert set(ours) <= {*OPTIONS.environment}
 
 
 def test_only_a_model_with_code_of_its_own_has_trust_remote_code(make_plan: MakePlan) -> None:
     args = engine(make_plan(models=[{"id": "qwen-7b"}]))["args"]
     assert "--trust-remote-code" in args
-    assert "--trust-remote-code" in known()
+    assert "--trust-remote-code" in OPTIONS.options
     assert "--trust-remote-code" not in engine(make_plan())["args"]
 
 

@@ -174,7 +174,7 @@ def test_an_fp8_cache_is_left_out_where_the_processor_cannot(tmp_path: Path, fla
     }
     without = unsupported_options(found, parse_options(container["args"]))
     assert without.keys() == (set() if can else {"--kv-cache-dtype"})
-    args = cpu_args(container, tmp_path, 1, 1, without)
+    args = cpu_args(container, tmp_path, 1, 1, tmp_path, without=without)
     assert ("--kv-cache-dtype" in args) is can
     assert "--dtype" in args
     assert unsupported_options(found, {"--dtype": ["float16"]}) == {}

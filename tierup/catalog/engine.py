@@ -22,6 +22,7 @@ from tierup.catalog import (
     parse_table,
     text_of,
 )
+from tierup.catalog.options import EngineOptions, load_options
 
 DEFAULT_ENGINE = "vllm"  # the one that is tested, and whose measurements the sizing model has most of
 
@@ -141,6 +142,9 @@ class EngineFacts(_Strict):
     `title` is its name in sentences. `version` is the version that the image's default has.
     `versions_differ`: whether the catalogue knows differences between versions (a model's last version, memory).
     `cpu_build`: whether `tierup dev` can run it. `unproven` names what was never tested; null: nothing.
+    `options_file` lists what it takes (tierup/catalog/options.py); null where `options_problem` says why nothing can be
+    passed to it. `owned` are the options that a stack file must not pass, `owned_env` the variables besides those
+    that tierup sets, each with the key to use instead, or null.
     `loads` are the precisions it serves. `runs_repository_code`: whether it runs code from a model's repository.
     `slash_problem` says what is wrong with a slash in a served name; null: slashes are allowed.
     `fp8_kv_cache`: null if no difference between GPUs is known. `priority`: whether the highest or the lowest priority
@@ -158,6 +162,10 @@ class EngineFacts(_Strict):
     versions_differ: bool
     cpu_build: bool
     unproven: Text | None
+    options_file: Text | None
+    options_problem: Text | None
+    owned: dict[Text, Text | None]
+    owned_env: dict[Text, Text | None]
     loads: Sourced[Annotated[tuple[PrecisionKey, ...], Field(strict=False, min_length=1)]]
     runs_repository_code: Sourced[bool]
     slash_problem: Sourced[Text | None]
@@ -169,6 +177,17 @@ class EngineFacts(_Strict):
     overhead: Overhead
     command_line: Sourced[CommandLine | None]
     metrics: Metrics
+
+    @model_validator(mode="after")
+    def _options_are_known_or_not(self) -> Self:
+        if (self.options_file is None) == (self.options_problem is None):
+            raise ValueError("either options_file or options_problem is null")
+        return self
+
+    @property
+    def options(self) -> EngineOptions | None:
+        """What it takes besides; None if that is unknown."""
+        return None if self.options_file is None else load_options(self.options_file)
 
     @property
     def default_image(self) -> str:

@@ -33,7 +33,7 @@ def _prometheus(run: DevRun) -> list[str]:
 
 def lines(plan: Plan, url: str, keys: Path, authority: Path) -> list[str]:
     """Model names, keys and two example requests; `authority` signed the gateway's certificate."""
-    names = plan.model_names
+    names = list(plan.served)
     rows = [f"  models      {', '.join([*names, *plan.gateway.aliases])}"]
     header, key = "", '"none"'
     if plan.gateway.keys:

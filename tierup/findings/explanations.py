@@ -22,6 +22,7 @@ GROUPS: dict[int, str] = {
     105: "Gateway: callers, classes and names",
     118: "Cost",
     135: "Model hub",
+    140: "Settings of the engine",
 }
 
 
@@ -654,6 +655,49 @@ EXPLAINED: dict[Code, Explanation] = {
         " before and after are compared; a warning with `budget.mode: advisory`.",
         "Split the change, or raise the limit in the same change, where a reviewer sees it.",
         (ERROR, WARNING),
+    ),
+    Code.ENGINE_TAKES_NOT: Explanation(
+        "The engine takes no such setting",
+        "What the engine takes besides the arguments that tierup sets is not known, so a setting could stop it from "
+        "starting.",
+        "Leave the key out, or use engine `vllm`.",
+    ),
+    Code.NO_PARSER: Explanation(
+        "Unknown parser",
+        "The engine does not start with a parser that it does not have. The names are those of the pinned version; "
+        "with another version in `images` this is only a warning.",
+        "`toolCallParser: hermes`; `none` switches it off.",
+        (ERROR, WARNING),
+    ),
+    Code.CHAT_TEMPLATE: Explanation(
+        "An unusable chat template",
+        "The file is missing, cannot be read or is not a Jinja template. The engine would start with it and refuse "
+        "every chat.",
+        "`chatTemplate: templates/chat.jinja`, a file beside the stack file.",
+    ),
+    Code.UNKNOWN_OPTION: Explanation(
+        "Unknown option of the engine",
+        "The engine does not start with an option that it does not have, and ignores such a variable. The names are "
+        "those of the pinned version; with another version in `images` this is only a warning.",
+        "`engineArgs: {max-num-batch-tokens: 4096}` becomes `engineArgs: {max-num-batched-tokens: 4096}`.",
+        (ERROR, WARNING),
+    ),
+    Code.OWNED_OPTION: Explanation(
+        "An option that tierup sets",
+        "Another key of the stack file sets this option or variable, and sizes, probes or the gateway depend on it. "
+        "With two values, only one of them would hold.",
+        "`engineArgs: {max-model-len: 8192}` becomes `context: 8192`.",
+    ),
+    Code.OPTION_VALUE: Explanation(
+        "Wrong value of an option",
+        "The option expects another type or one of a few values, and the engine would end with a usage message.",
+        "`engineArgs: {stream-interval: 4}` for a number, `{enforce-eager: true}` for a switch.",
+    ),
+    Code.ADAPTER: Explanation(
+        "An adapter that the engine cannot serve",
+        "The engine has a highest rank of LoRA adapters, and does not start with one above it. GGUF files have no "
+        "adapters here, because nobody has tried them together.",
+        "`rank: 64`, as `r` in the adapter's adapter_config.json; precision `awq` instead of `q5_k_m`.",
     ),
     Code.TENURE: Explanation(
         "A setting of the other tenure",

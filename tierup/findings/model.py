@@ -131,6 +131,13 @@ class Code(StrEnum):
     OVER_INCREASE = "TIER122"
     TENURE = "TIER123"
     TOKEN_IN_CLEAR = "TIER135"
+    ENGINE_TAKES_NOT = "TIER140"
+    NO_PARSER = "TIER141"
+    CHAT_TEMPLATE = "TIER142"
+    UNKNOWN_OPTION = "TIER143"
+    OWNED_OPTION = "TIER144"
+    OPTION_VALUE = "TIER145"
+    ADAPTER = "TIER146"
 
 
 # A limit of the stack's budget is exceeded. If there are no other errors, the exit code is a special one.
@@ -323,6 +330,18 @@ _TOKEN = re.compile(
 def holds_token(text: str) -> bool:
     """Whether a text contains something with the form of a well-known kind of secret."""
     return _TOKEN.search(text) is not None
+
+
+# Names of variables whose values are secrets, and values that are none whatever the name.
+_SECRET_NAME = re.compile(
+    r"(^|_)(TOKEN|PASSWORD|PASSWD|API_?KEY|ACCESS_KEY|SECRET_KEY|PRIVATE_KEY|CLIENT_SECRET)$"
+)
+_NO_SECRET = re.compile(r"[0-9.]*|true|false|none|\$\([^)]*\)|/\S*", re.IGNORECASE)
+
+
+def named_as_secret(name: str, value: str) -> bool:
+    """Whether a variable of this name holds a secret: by the name, unless the value is plainly none."""
+    return _SECRET_NAME.search(name) is not None and _NO_SECRET.fullmatch(value) is None
 
 
 def redacted(text: str) -> str:

@@ -128,9 +128,8 @@ def _bounded(descriptor: int, limit: int, name: str) -> bytes:
 
 def _within(content: bytes, limit: int, name: str) -> bytes:
     if len(content) > limit:
-        raise UnreadableFile(
-            name, f"has more than {limit // MIB} MiB", "name the right file, or make it smaller"
-        )
+        most = f"{limit // MIB} MiB" if limit >= MIB else f"{limit // 1024} KiB"
+        raise UnreadableFile(name, f"has more than {most}", "name the right file, or make it smaller")
     return content
 
 

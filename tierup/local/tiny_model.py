@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 
 END = "<|endoftext|>"
+# What parsers of tool calls and of reasoning look for in a tokenizer, and refuse one without.
+MARKS = ("<think>", "</think>", "<|python_tag|>", "[TOOL_CALLS]")
 SHAPE = {"layers": 4, "hidden": 128, "q_heads": 4, "kv_heads": 2}  # 1024 bytes of KV cache for a token
 LEAST_CONTEXT = 32_768
 TEMPLATE = "{% for message in messages %}{{ message.content }}\n{% endfor %}"
@@ -14,7 +16,8 @@ def make_tiny_model(
 ) -> Path:
     """Write config.json and a byte-level tokenizer to `folder`, with the file names of a model repository."""
     vocab = {letter: number for number, letter in enumerate(byte_letters())}
-    vocab[END] = len(vocab)
+    for mark in (END, *MARKS):
+        vocab[mark] = len(vocab)
     config = {
         "architectures": ["Qwen2ForCausalLM"],
         "model_type": "qwen2",
@@ -33,10 +36,10 @@ def make_tiny_model(
         "eos_token_id": vocab[END],
     }
     byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": False, "use_regex": True}
-    special = {"id": vocab[END], "content": END, "special": True, "single_word": False}
+    special = {"special": True, "single_word": False, "lstrip": False, "rstrip": False, "normalized": False}
     tokenizer = {
         "version": "1.0",
-        "added_tokens": [special | {"lstrip": False, "rstrip": False, "normalized": False}],
+        "added_tokens": [special | {"id": vocab[mark], "content": mark} for mark in (END, *MARKS)],
         "pre_tokenizer": byte_level,
         "decoder": byte_level,
         "model": {"type": "BPE", "vocab": vocab, "merges": []},

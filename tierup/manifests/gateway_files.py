@@ -123,7 +123,7 @@ def _key_limits(key: KeyPlan, gateways: int) -> dict[str, Any]:
 
 def policy(plan: Plan) -> dict[str, Any]:
     """policy.json: the models, classes and keys that classify.js reads."""
-    gateway, names = plan.gateway, plan.model_names
+    gateway, names = plan.gateway, list(plan.served)
     keys = {
         key.name: {"classes": list(key.classes), "setsPriority": key.sets_priority} for key in gateway.keys
     }
@@ -131,7 +131,8 @@ def policy(plan: Plan) -> dict[str, Any]:
         "paths": {str(path): _api(APIS[path]) for path in open_paths(plan.models)},
         "multiples": MULTIPLES,
         "listed": ", ".join([*names, *gateway.aliases]),
-        "onlyModel": names[0] if len(names) == 1 else None,
+        # Its adapters are for those who name them.
+        "onlyModel": names[0] if len(plan.models) == 1 else None,
         # Without keys every caller has the empty name.
         "keys": keys if keys else {"": {"classes": list(plan.classes), "setsPriority": False}},
         "classes": [
@@ -143,7 +144,7 @@ def policy(plan: Plan) -> dict[str, Any]:
             for rule in gateway.classes
         ],
         "usualTokens": plan.classes[gateway.classes[-1].name].answer_tokens,
-        "models": {model.name: _target(plan, model) for model in plan.models},
+        "models": {name: _target(plan, model) for name, model in plan.served.items()},
         "aliases": {name: _alias(plan, name) for name in gateway.aliases},
     }
 

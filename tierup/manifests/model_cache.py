@@ -21,7 +21,8 @@ from tierup.manifests.common import (
     tcp,
 )
 from tierup.manifests.placement import all_roles, node_affinity, up_roles
-from tierup.plan.model import ModelPlan, NetworkPlan, Plan
+from tierup.plan.model import AdapterPlan, ModelPlan, NetworkPlan, Plan
+from tierup.plan.settings import adapters_gib
 from tierup.resources.identity import STACK_LABEL
 from tierup.stack.parse import CacheKind
 from tierup.templates import ROOT
@@ -44,9 +45,9 @@ def cache_claim(model: ModelPlan) -> str:
     return f"models-shared-{content_hash([model.spec_id, _shared_spec(model)])}"
 
 
-def marker_path(model: ModelPlan) -> str:
+def marker_path(files: ModelPlan | AdapterPlan) -> str:
     """The file that exists once every file of this revision is downloaded."""
-    return f"{MOUNT}/{model.path}/.complete"
+    return f"{MOUNT}/{files.path}/.complete"
 
 
 def gguf_name(model: ModelPlan) -> str:
@@ -98,7 +99,10 @@ def _shared_spec(model: ModelPlan) -> Manifest:
 def _storage_gib(model: ModelPlan) -> int:
     """Space for the model in every precision: a change of precision needs the old and the new files."""
     variants = {(item.repo, item.files): item.weight_gib.value for item in model.spec.variants.values()}
-    return math.ceil(sum(variants.values()) * 1.2) + 2
+    # The reserve holds small adapters: the first of them does not change the claim, which would fetch the model again.
+    return (
+        math.ceil(sum(variants.values()) * 1.2) + 2 + int(adapters_gib(model.spec, model.settings.adapters))
+    )
 
 
 def _claim(plan: Plan, name: str, spec: Manifest) -> Manifest:
@@ -137,6 +141,16 @@ def _node_claim(plan: Plan) -> Manifest:
     return _claim(plan, NODE_CLAIM, spec)
 
 
+def _fetch_configs(model: ModelPlan) -> list[dict[str, str | int | None]]:
+    """The fetch script's configuration for a model and its adapters."""
+    nothing = {"files": None, "parts": 1, "tokenizer": None, "tokenizer_revision": None}
+    adapters = [
+        {"repo": item.repo, "revision": item.revision, "folder": f"{MOUNT}/{item.path}", **nothing}
+        for item in model.settings.adapters
+    ]
+    return [_fetch_config(model), *adapters]
+
+
 def _fetch_config(model: ModelPlan) -> dict[str, str | int | None]:
     """The fetch script's configuration for a model."""
     variant = model.variant
@@ -158,10 +172,11 @@ def _tokenizer_revision(model: ModelPlan) -> str | None:
 
 
 def _fetch_container(plan: Plan, models: list[ModelPlan], *, stay: bool) -> Manifest:
+    configs = [config for model in models for config in _fetch_configs(model)]
     env: list[Manifest] = [
         {"name": "HOME", "value": "/tmp"},
         {"name": "HF_HOME", "value": "/tmp/hf"},
-        {"name": "MODELS", "value": json.dumps([_fetch_config(model) for model in models], sort_keys=True)},
+        {"name": "MODELS", "value": json.dumps(configs, sort_keys=True)},
     ]
     env += [{"name": name, "value": value} for name, value in _network(plan.network).items()]
     if HUB_TOKEN in plan.secrets:

@@ -1,5 +1,7 @@
 """The objects of one served model: the engine's Deployment and its supporting objects."""
 
+from collections.abc import Iterator, Mapping
+
 from tierup.manifests.base import priority_class_name
 from tierup.manifests.common import (
     ENGINE_PORT,
@@ -24,10 +26,11 @@ from tierup.manifests.engines import serving
 from tierup.manifests.engines.base import OPTIONS_FOLDER, SCRATCH, Serving
 from tierup.manifests.model_cache import MOUNT, cache_claim, marker_path
 from tierup.manifests.placement import node_affinity, up_roles
-from tierup.plan.model import ModelPlan, Plan
+from tierup.plan.model import AdapterPlan, ModelPlan, Plan
 from tierup.plan.times import FAILED_GRACE_SECONDS
 from tierup.resources.identity import STACK_LABEL
 from tierup.stack.parse import CacheKind, StandbyMode
+from tierup.stack.sections import SecretKey
 
 ENGINE_USER = 2000  # the vLLM image's unprivileged user; TensorRT-LLM's image has none of its own
 
@@ -131,7 +134,11 @@ def _planned_gpu(plan: Plan) -> Manifest:
 
 def _wait_for_weights(model: ModelPlan, image: str) -> Manifest:
     """Waits until the files are complete before the engine starts, so that a slow download is not a crash loop."""
-    wait = f'until [ -f "{marker_path(model)}" ]; do echo "waiting for {model.path}"; sleep 2; done'
+    files: list[ModelPlan | AdapterPlan] = [model, *model.settings.adapters]
+    wait = "; ".join(
+        f'until [ -f "{marker_path(item)}" ]; do echo "waiting for {item.path}"; sleep 2; done'
+        for item in files
+    )
     # The first process of a container ignores SIGTERM: a pod that waits would hold its GPUs to the end.
     script = f"trap 'exit 1' TERM; {wait}"
     return container(
@@ -158,7 +165,7 @@ def _engine(model: ModelPlan, engine: Serving) -> Manifest:
         resources,
         command=engine.command,
         args=engine.args,
-        env=[{"name": key, "value": value} for key, value in engine.env.items()],
+        env=[*_env(engine.env), *_env(model.settings.env)],
         ports=[{"name": "http", "containerPort": ENGINE_PORT, "protocol": "TCP"}],
         startupProbe=_http_probe("/health", period=10, failures=-(-model.startup_seconds // 10)),
         # The engine answers /health before it lists the model: ready means that this name is served.
@@ -174,6 +181,14 @@ def _engine(model: ModelPlan, engine: Serving) -> Manifest:
             *options,
         ],
     )
+
+
+def _env(variables: Mapping[str, str | SecretKey]) -> Iterator[Manifest]:
+    for name, value in variables.items():
+        if isinstance(value, SecretKey):
+            yield {"name": name, "valueFrom": {"secretKeyRef": {"name": value.secret, "key": value.key}}}
+        else:
+            yield {"name": name, "value": value}
 
 
 def _http_probe(path: str, period: int, failures: int) -> Manifest:

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from tierup.catalog import ModelSpec, Precision
 from tierup.catalog.engine import engine_facts
+from tierup.catalog.options import rendered_rank
 from tierup.plan.load import (
     Classes,
     Load,
@@ -14,7 +15,7 @@ from tierup.plan.load import (
     require,
     users_per_request,
 )
-from tierup.plan.model import ImagesPlan, ModelCapacity, ModelPlan, NodePlan, Plan, Traffic
+from tierup.plan.model import EngineSettings, ImagesPlan, ModelCapacity, ModelPlan, NodePlan, Plan, Traffic
 from tierup.sizing import Bottleneck, SizingInput, size
 from tierup.sizing.coefficients import load_calibration
 from tierup.sizing.memory import memory
@@ -39,6 +40,7 @@ def engine_input(
     gpu_memory_utilization: float,
     kv_cache_dtype: KvCacheDtype,
     engine: Engine,
+    settings: EngineSettings,
     images: ImagesPlan,
 ) -> SizingInput:
     """The sizing input of one replica on one GPU for the mean request, with the engine's own slots and no load."""
@@ -53,6 +55,10 @@ def engine_input(
         context=context,
         gpu_memory_utilization=gpu_memory_utilization,
         kv_dtype=kv_cache_dtype.value,
+        max_num_batched_tokens=settings.batched_tokens,
+        enforce_eager=settings.eager,
+        adapters=settings.adapters_at_once,
+        adapter_rank=rendered_rank(engine_facts(engine).options, settings.adapter_rank),
         engine=engine.value,
         # An empty version means the current one.
         engine_version=images.engine_tag(engine) if engine_facts(engine).versions_differ else "",
@@ -71,6 +77,7 @@ def sizing_input(plan: Plan, model: ModelPlan) -> SizingInput:
         gpu_memory_utilization=model.gpu_memory_utilization,
         kv_cache_dtype=model.kv_cache_dtype,
         engine=model.engine,
+        settings=model.settings,
         images=plan.images,
     )
     return replace(

@@ -5,11 +5,14 @@ A plan is complete: manifests, rules, costs and reports read the plan alone, nev
 
 import datetime
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import Any
 
 from tierup.catalog import Gpu, ModelSpec, Precision, Server, Variant, WeightFormat
 from tierup.catalog.engine import engine_facts
+from tierup.catalog.options import size_of
 from tierup.findings.model import Finding
 from tierup.sizing import Bottleneck, Range, Sizing
 from tierup.sizing.memory import Memory
@@ -24,12 +27,14 @@ from tierup.stack.sections import (
     MonitoringMode,
     Provider,
     Quote,
+    SecretKey,
     ServiceType,
     StandbyMode,
     Tenure,
     WorkloadClass,
 )
 
+MOST_ADAPTERS_AT_ONCE = 8  # more of them wait on the host, so that their number does not take the KV cache
 _HTTP, _HTTPS = 80, 443
 
 
@@ -177,6 +182,63 @@ class Traffic:
 
 
 @dataclass(frozen=True, slots=True)
+class AdapterPlan:
+    """A LoRA adapter, which the model's engine serves under a name of its own."""
+
+    name: str
+    repo: str
+    revision: str
+    rank: int
+
+    @property
+    def path(self) -> str:
+        """Folder of its files under the cache's mount."""
+        return _path(self.repo, self.revision)
+
+
+def _path(repo: str, revision: str) -> str:
+    return f"{repo.replace('/', '--')}/{revision}"
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSettings:
+    """What a model's engine is told besides sizes; None: the engine's own.
+
+    `chat_template` is the text of the template. `args` are the stack file's own options by name, without dashes, and
+    `env` its variables.
+    """
+
+    tool_call_parser: str | None = None
+    reasoning_parser: str | None = None
+    chat_template: str | None = None
+    args: Mapping[str, Any] = field(default_factory=dict)
+    env: Mapping[str, str | SecretKey] = field(default_factory=dict)
+    adapters: tuple[AdapterPlan, ...] = ()
+    kv_offload_gib: float | None = None
+
+    @property
+    def adapters_at_once(self) -> int:
+        """Adapters that one step of the engine can mix; each has its place in the memory of the GPUs."""
+        return min(len(self.adapters), MOST_ADAPTERS_AT_ONCE)
+
+    @property
+    def adapter_rank(self) -> int:
+        """The highest rank; 0 without adapters."""
+        return max((adapter.rank for adapter in self.adapters), default=0)
+
+    @property
+    def batched_tokens(self) -> int | None:
+        """The most tokens of one step, if the stack file sets it; a rule refuses what is no number."""
+        tokens = size_of(self.args.get("max-num-batched-tokens"))
+        return tokens if tokens is not None and tokens > 0 else None
+
+    @property
+    def eager(self) -> bool:
+        """Whether the engine runs without CUDA graphs, which take memory."""
+        return self.args.get("enforce-eager") is True
+
+
+@dataclass(frozen=True, slots=True)
 class ModelPlan:
     """One served model: times in seconds, memory in GiB, CPU in logical cores.
 
@@ -213,6 +275,7 @@ class ModelPlan:
     grace_seconds: int
     rollout: Rollout
     p2p: bool
+    settings: EngineSettings
     traffic: Traffic = field(compare=False)
     capacity: ModelCapacity | None = field(default=None, compare=False)
 
@@ -233,7 +296,7 @@ class ModelPlan:
         A GGUF repository holds files of many precisions, so the precision is part of the folder there.
         """
         files = f"/{self.precision}" if self.variant.files is not None else ""
-        return f"{self.variant.repo.replace('/', '--')}/{self.revision}{files}"
+        return f"{_path(self.variant.repo, self.revision)}{files}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -343,6 +406,10 @@ class CurrencyPlan:
 DOLLARS = CurrencyPlan()
 
 
+def _tag(image: str) -> str:
+    return image.partition("@")[0].rpartition("/")[2].partition(":")[2]
+
+
 @dataclass(frozen=True, slots=True)
 class ImagesPlan:
     """Images by their key in the stack file; None: the stack file sets none and there is no default."""
@@ -377,7 +444,11 @@ class ImagesPlan:
 
     def engine_tag(self, name: str) -> str:
         """The tag of an engine's image, which is its version; empty if the image has only a digest."""
-        return self.engine(name).partition("@")[0].rpartition("/")[2].partition(":")[2]
+        return _tag(self.engine(name))
+
+    def serving_tag(self, engine: str, weights: WeightFormat) -> str:
+        """The tag of the image in which an engine serves weights of this format."""
+        return _tag(self.serving(engine, weights))
 
     def of(self, key: str) -> str:
         """The image with this key in the stack file.
@@ -456,9 +527,15 @@ class Plan:
         """The names under which clients request the models, in the order of the stack file."""
         return tuple(model.name for model in self.models)
 
+    @property
+    def served(self) -> dict[str, ModelPlan]:
+        """Every name that clients may request, with the model whose engine serves it: models, then their adapters."""
+        adapters = {item.name: model for model in self.models for item in model.settings.adapters}
+        return {**{model.name: model for model in self.models}, **adapters}
+
     def model(self, name: str) -> ModelPlan | None:
-        """The model that clients request by this name; None if the stack serves none with this name."""
-        return next((model for model in self.models if model.name == name), None)
+        """The model that serves requests for this name; None if the stack serves none with this name."""
+        return self.served.get(name)
 
     def users_of(self, model: ModelPlan) -> float:
         """The model's part of the users."""

@@ -11,8 +11,9 @@ from tierup.plan.chooser import Chooser
 from tierup.plan.model import ImagesPlan, ModelPlan, NodePlan, Rollout, Traffic
 from tierup.plan.parallelism import default_tensor
 from tierup.plan.replicas import base_replicas, replica_limits, rollout_of, spare_replicas
+from tierup.plan.settings import adapters_gib, resolve_settings
 from tierup.plan.slots import default_slots
-from tierup.plan.split import split
+from tierup.plan.split import of_bases, split
 from tierup.plan.times import (
     GRACE_MARGIN_SECONDS,
     PRESTOP_SECONDS,
@@ -96,7 +97,13 @@ def _traffic(tier: _Tier) -> tuple[Traffic, ...]:
     config = tier.config
     names = tuple(served_name(model, config.models) for model in config.models)
     aliases = config.gateway.aliases if config.gateway.aliases is not None else {}
-    traffic = split(names, tuple(model.share for model in config.models), tier.classes, aliases)
+    bases = {
+        adapter.name: name
+        for name, model in zip(names, config.models, strict=True)
+        for adapter in model.adapters or ()
+    }
+    shares = tuple(model.share for model in config.models)
+    traffic = split(names, shares, *of_bases(bases, tier.classes, aliases))
     for index, (model, item) in enumerate(zip(config.models, traffic, strict=True)):
         tier.choose.pick(f"models[{index}].share", model.share, float(f"{item.share:.3g}"), item.why)
     return traffic
@@ -129,6 +136,7 @@ def _one_replica(tier: _Tier, index: int, traffic: Traffic) -> tuple[SizingInput
     kv_cache = choose.pick(
         f"{at}.kvCacheDtype", entry.kv_cache_dtype, KvCacheDtype.AUTO, "the precision of the model: no loss"
     )
+    settings = resolve_settings(entry, at, spec, engine, files=config.files, choose=choose)
     one = engine_input(
         entry.id,
         spec,
@@ -139,12 +147,14 @@ def _one_replica(tier: _Tier, index: int, traffic: Traffic) -> tuple[SizingInput
         gpu_memory_utilization=utilization,
         kv_cache_dtype=kv_cache,
         engine=engine,
+        settings=settings,
         images=tier.images,
     )
     one = _parallel(tier, index, one, traffic)
     gpus = one.tensor * one.pipeline
     cache_kind, storage_class = _cache(entry, at, nodes, choose)
-    weights, drain = variant.weight_gib.value, drain_seconds(tier.classes)
+    weights = variant.weight_gib.value + adapters_gib(spec, settings.adapters)
+    drain = drain_seconds(tier.classes)
     model = ModelPlan(
         name=name,
         slug=slug_of(name),
@@ -167,7 +177,8 @@ def _one_replica(tier: _Tier, index: int, traffic: Traffic) -> tuple[SizingInput
         cache_gib=math.ceil(weights * 1.2) + 2,
         cpu=CPU_PER_GPU * gpus,
         memory_gib=HOST_MEMORY_GIB + HOST_MEMORY_PER_GPU_GIB * gpus,
-        shm_gib=2 if gpus == 1 else 2 * gpus + 2,
+        # The engine keeps the parts of the KV cache that it moves to the host in /dev/shm.
+        shm_gib=(2 if gpus == 1 else 2 * gpus + 2) + math.ceil(settings.kv_offload_gib or 0),
         startup_seconds=startup_seconds(weights, nodes.server, cache_kind),
         fetch_seconds=fetch_seconds(weights, nodes.server),
         drain_seconds=drain,
@@ -175,6 +186,7 @@ def _one_replica(tier: _Tier, index: int, traffic: Traffic) -> tuple[SizingInput
         grace_seconds=PRESTOP_SECONDS + drain + GRACE_MARGIN_SECONDS,
         rollout=Rollout(recreate=True),
         p2p=nodes.gpu.link.p2p.value,
+        settings=settings,
         traffic=traffic,
     )
     return one, model

@@ -50,6 +50,33 @@ class _Names:
         return (*self.aliases, *(model for model in self.models if model not in reached))
 
 
+def of_bases(
+    bases: Mapping[str, str], classes: Mapping[str, WorkloadClass], aliases: Mapping[str, Alias]
+) -> tuple[dict[str, WorkloadClass], dict[str, Alias]]:
+    """Classes and aliases with the name of the model, whose engine serves them, in place of each adapter's."""
+
+    def base(name: str) -> str:
+        return bases.get(name, name)
+
+    def of_class(item: WorkloadClass) -> WorkloadClass:
+        if item.match is None or item.match.models is None:
+            return item
+        match = item.match.model_copy(update={"models": list(dict.fromkeys(map(base, item.match.models)))})
+        return item.model_copy(update={"match": match})
+
+    def of_alias(alias: Alias) -> Alias:
+        weights: dict[str, float] = {}
+        for name, part in (alias.weights or {}).items():
+            weights[base(name)] = weights.get(base(name), 0.0) + part
+        kinds = {kind: base(name) for kind, name in (alias.classes or {}).items()}
+        return alias.model_copy(update={"weights": weights or None, "classes": kinds or None})
+
+    return (
+        {name: of_class(item) for name, item in classes.items()},
+        {name: of_alias(alias) for name, alias in aliases.items()},
+    )
+
+
 def split(
     names: tuple[str, ...],
     given: tuple[float | None, ...],

@@ -35,6 +35,12 @@ def summary(tier: Plan) -> dict[str, Any]:
                 "slots": model.slots,
                 "context": model.context,
                 "longestUnstreamedAnswer": min(model.context, covered_tokens(tier, model)),
+                "toolCallParser": model.settings.tool_call_parser,
+                "reasoningParser": model.settings.reasoning_parser,
+                "adapters": [
+                    {"name": item.name, "repo": item.repo, "revision": item.revision, "rank": item.rank}
+                    for item in model.settings.adapters
+                ],
                 "requests": {
                     "share": round(model.traffic.share, 4),
                     "why": model.traffic.why,
@@ -87,6 +93,7 @@ def _capacity(capacity: ModelCapacity) -> dict[str, object]:
             "visible": round(room.visible, 2),
             "weights": round(room.weights, 2),
             "engine": round(room.overhead, 2),
+            "adapters": round(room.adapters, 3),
             "kvCache": round(room.kv, 2),
         },
         "kvTokens": room.kv_tokens,

@@ -1,9 +1,8 @@
 """Policies over containers: pinned images, requests and limits, and no secrets in plain text."""
 
-import re
 from collections.abc import Iterator
 
-from tierup.findings.model import holds_token
+from tierup.findings.model import holds_token, named_as_secret
 from tierup.policies.pods import Part, containers, pods
 from tierup.policies.rule import Problem
 from tierup.resources.model import SECRET, Resource
@@ -16,10 +15,6 @@ _NEEDS = {
     "memory request": (("requests", "memory"), ("limits", "memory")),
     "memory limit": (("limits", "memory"),),
 }
-_SECRET_NAME = re.compile(
-    r"(^|_)(TOKEN|PASSWORD|PASSWD|API_?KEY|ACCESS_KEY|SECRET_KEY|PRIVATE_KEY|CLIENT_SECRET)$"
-)
-_NO_SECRET = re.compile(r"[0-9.]*|true|false|none|\$\([^)]*\)|/\S*", re.IGNORECASE)
 
 
 def images(resource: Resource) -> Iterator[Problem]:
@@ -71,7 +66,5 @@ def _in_clear(path: str, value: object, name: object) -> Iterator[Problem]:
         yield Problem(path, f"{prefix}a Pulumi secret becomes plain text in the pod")
     elif holds_token(value):
         yield Problem(path, f"{prefix}has the form of a secret")
-    elif (
-        prefix and not is_hidden(value) and _SECRET_NAME.search(str(name)) and not _NO_SECRET.fullmatch(value)
-    ):
+    elif prefix and not is_hidden(value) and named_as_secret(str(name), value):
         yield Problem(path, f"{prefix}has the name of a secret")

@@ -37,7 +37,7 @@ def _missing_secret(plan: Plan, path: str, name: str) -> Iterator[Finding]:
 
 def names(plan: Plan) -> Iterator[Finding]:
     """Keys, match rules and aliases must name existing classes and models."""
-    models, classes = plan.model_names, list(plan.classes)
+    models, classes = list(plan.served), list(plan.classes)
     requestable = [*models, *plan.gateway.aliases]
     for name, item in plan.classes.items():
         if item.match is not None and item.match.models is not None:

@@ -26,8 +26,11 @@ def image_rules(plan: Plan, model: ModelPlan, at: str) -> Iterator[Finding]:
 
 def _last_version(plan: Plan, model: ModelPlan, at: str, facts: EngineFacts) -> Iterator[Finding]:
     """Later versions of the engine may no longer support the model."""
-    last, version = model.spec.last_engine_version.value, _numbers(plan.images.engine_tag(model.engine))
-    if last is not None and version > _numbers(last):
+    last, version = (
+        model.spec.last_engine_version.value,
+        version_numbers(plan.images.engine_tag(model.engine)),
+    )
+    if last is not None and version > version_numbers(last):
         key = f"images.{facts.image.key}"
         problem = f"{facts.title} serves {model.spec_id} up to {last} only"
         fix = f"use another model, or {key}: {facts.image.of(last)}"
@@ -35,7 +38,7 @@ def _last_version(plan: Plan, model: ModelPlan, at: str, facts: EngineFacts) -> 
         yield Finding(Code.ENGINE_TOO_NEW, f"{at}.id", problem, fix, got, f"up to v{last}")
 
 
-def _numbers(text: str) -> tuple[int, ...]:
+def version_numbers(text: str) -> tuple[int, ...]:
     """The version in a tag; empty if the tag has none."""
     plain = text.removeprefix("v").partition("-")[0]
     return tuple(int(part) for part in plain.split(".") if part.isdigit())

@@ -7,7 +7,7 @@ is unreadable, the rules that do not need it still run, so that one run reports 
 import dataclasses
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from tierup.catalog import Catalog
@@ -32,9 +32,11 @@ from tierup.rules import budget as cost_rules
 from tierup.rules import callers as caller_rules
 from tierup.rules import capacity as capacity_rules
 from tierup.rules import engine as engine_rules
+from tierup.rules import engine_args as engine_args_rules
 from tierup.rules import gateway as gateway_rules
 from tierup.rules import model as model_rules
 from tierup.rules import server as server_rules
+from tierup.rules import settings as settings_rules
 from tierup.rules import tier as tier_rules
 from tierup.stack.parse import REQUIRED, Cost, Model, Nodes, Parsed, TierConfig, Workload
 
@@ -51,6 +53,11 @@ _MODEL_RULES: tuple[tuple[Callable[[Plan, ModelPlan, str], Iterator[Finding]], s
     (engine_rules.model_support, set()),
     (engine_rules.untested, set()),
     (engine_rules.priorities_used, {"workload"}),
+    (settings_rules.takes, set()),
+    (settings_rules.parsers, {"images"}),
+    (settings_rules.adapters, set()),
+    (engine_args_rules.options, {"images"}),
+    (engine_args_rules.variables, {"images", "workload", "gateway"}),
     (capacity_rules.capacity_rules, _CAPACITY),
 )
 _TIER_RULES: tuple[tuple[Callable[[Plan], Iterator[Finding]], set[str]], ...] = (
@@ -177,7 +184,7 @@ def _check_rest(parsed: Parsed, catalog: Catalog) -> tuple[Finding, ...]:
     readable = [
         index
         for index, model in enumerate(parsed.models)
-        if model is not None and not _model_references(model, "", catalog)
+        if model is not None and not _model_references(model, "", parsed, catalog)
     ]
     nodes: Nodes | None = parsed.sections.get("nodes")
     broken = set(parsed.broken)
@@ -225,7 +232,7 @@ def references(parsed: Parsed, catalog: Catalog) -> tuple[Finding, ...]:
     for index, model in enumerate(parsed.models):
         if model is None:
             continue
-        findings.extend(_model_references(model, f"models[{index}]", catalog))
+        findings.extend(_model_references(model, f"models[{index}]", parsed, catalog))
         first = names.setdefault(slug_of(served_name(model, known)), index)
         if first != index:
             problem = (
@@ -235,7 +242,22 @@ def references(parsed: Parsed, catalog: Catalog) -> tuple[Finding, ...]:
             findings.append(
                 Finding(Code.DUPLICATE_NAME, f"models[{index}].name", problem, fix, served_name(model, known))
             )
-    return tuple(findings)
+    return (*findings, *_adapter_names(parsed.models))
+
+
+def _adapter_names(models: Sequence[Model | None]) -> Iterator[Finding]:
+    """Names of adapters that a model or another adapter has already."""
+    known = [model for model in models if model is not None]
+    taken = {served_name(model, known) for model in known}
+    for at, model in enumerate(models):
+        for index, item in enumerate(model.adapters or () if model is not None else ()):
+            if item.name in taken:
+                path, problem = (
+                    f"models[{at}].adapters[{index}].name",
+                    "a model or an adapter has this name already",
+                )
+                yield Finding(Code.DUPLICATE_NAME, path, problem, "give it another name", item.name)
+            taken.add(item.name)
 
 
 def _unknown(code: Code, path: str, what: str, got: str, known: Iterable[str]) -> Finding:
@@ -278,7 +300,24 @@ def _node_names(nodes: Nodes) -> list[Finding]:
     return findings
 
 
-def _model_references(model: Model, at: str, catalog: Catalog) -> list[Finding]:
+def _model_references(model: Model, at: str, parsed: Parsed, catalog: Catalog) -> list[Finding]:
+    return [
+        *_catalogued(model, at, catalog),
+        *settings_rules.chat_template(model, at, parsed.raw.files),
+        *_unpinned_adapters(model, at),
+    ]
+
+
+def _unpinned_adapters(model: Model, at: str) -> Iterator[Finding]:
+    for index, item in enumerate(model.adapters or ()):
+        if item.revision is None:
+            path, problem = f"{at}.adapters[{index}].revision", f"the commit of {item.repo} is not pinned"
+            fix = "look it up at the model hub and write it as revision"
+            allowed = "a commit: 40 hexadecimal digits"
+            yield Finding(Code.NO_REVISION, path, problem, fix, "nothing", allowed)
+
+
+def _catalogued(model: Model, at: str, catalog: Catalog) -> list[Finding]:
     spec = catalog.models.get(model.id)
     if spec is None:
         return [_unknown_model(model.id, at, catalog)]

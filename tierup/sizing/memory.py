@@ -20,6 +20,7 @@ class Memory:
     weights: float
     reserve: float
     cuda_graphs: float
+    adapters: float
     kv: float
     kv_tokens: int
     max_concurrent_sequences: int
@@ -27,8 +28,8 @@ class Memory:
 
     @property
     def overhead(self) -> float:
-        """GiB that the engine needs besides weights and KV cache: its peak while computing, and CUDA graphs."""
-        return self.reserve + self.cuda_graphs
+        """GiB that the engine needs besides weights and KV cache: its peak while computing, CUDA graphs, adapters."""
+        return self.reserve + self.cuda_graphs + self.adapters
 
     @property
     def fits(self) -> bool:
@@ -48,8 +49,8 @@ def memory(inputs: SizingInput, coefficients: Coefficients) -> Memory:
     """The memory of one GPU of a replica, and what its KV cache holds.
 
     budget = gpu_memory_utilization x what a CUDA process sees; KV = budget - weights - activation and
-    sampler peak - CUDA graphs. With pipeline parallelism the fullest stage counts: it holds an equal part
-    of the layers, and the embedding or the head.
+    sampler peak - CUDA graphs - LoRA adapters. With pipeline parallelism the fullest stage counts: it holds an equal
+    part of the layers, and the embedding or the head.
     """
     model, stages = inputs.model, inputs.pipeline
     visible = inputs.gpu.memory_mib.value / 1024 * coefficients["memory.visible"]
@@ -64,7 +65,8 @@ def memory(inputs: SizingInput, coefficients: Coefficients) -> Memory:
     graphs = (
         coefficients["memory.cuda_graph_per_layer"] * math.ceil(model.layers / stages) if deducted else 0.0
     )
-    kv = inputs.gpu_memory_utilization * visible - weights / GIB - reserve - graphs
+    adapters = inputs.adapters * model.adapter_bytes(inputs.adapter_rank, inputs.tensor) / stages / GIB
+    kv = inputs.gpu_memory_utilization * visible - weights / GIB - reserve - graphs - adapters
     per_token = model.kv_bytes_per_token(inputs.kv_dtype) / min(inputs.tensor, model.kv_heads) / stages
     tokens = max(0, int(kv * GIB / (per_token * BLOCK))) * BLOCK
     context = inputs.context if inputs.context is not None else inputs.prompt + inputs.answer
@@ -75,6 +77,7 @@ def memory(inputs: SizingInput, coefficients: Coefficients) -> Memory:
         weights=weights / GIB,
         reserve=reserve,
         cuda_graphs=graphs,
+        adapters=adapters,
         kv=max(0.0, kv),
         kv_tokens=tokens,
         max_concurrent_sequences=tokens // blocks,

@@ -65,6 +65,20 @@ class ModelShape:
             return self.params * GGUF_BITS[precision] / 8
         return self.linear * _LINEAR_BITS[precision] / 8 + (self.params - self.linear) * 2
 
+    def adapter_bytes(self, rank: int, tensor: int = 1) -> int:
+        """Bytes of one GPU for a LoRA adapter of every matrix, embedding and head, in two bytes a value.
+
+        The engine splits the outputs of q, k, v, gate and up, and the inputs of the other two, over the GPUs of a
+        layer; the other side of each pair is on every GPU.
+        """
+        query, key = self.q_heads * self.head_dim // tensor, self.kv_heads * self.head_dim
+        key //= min(tensor, self.kv_heads)
+        inner = self.intermediate // tensor
+        split = 5 * self.hidden + query + 2 * key + 2 * inner
+        joined = query + inner + 2 * self.hidden
+        ends = 2 * (self.vocab + self.hidden)
+        return 2 * rank * (self.layers * (split + joined) + ends)
+
     def read_bytes(self, precision: Precision) -> float:
         """Bytes of weights that one decoding step reads: layers and head; of the embedding only a few rows."""
         if precision in GGUF_BITS:

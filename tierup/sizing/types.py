@@ -36,6 +36,7 @@ class SizingInput:
     `prompt` and `answer` are tokens; `prefix_hit` is the share of prompt tokens in the prefix cache (0..1). With
     `burst` all users send once, at the same moment. `context` is the engine's max_model_len. `max_num_seqs` and
     `max_num_batched_tokens` default to the engine's values for the GPU. `engine` is a name of the engine facts.
+    `adapters` is how many LoRA adapters of `adapter_rank` have a place on the GPU.
     """
 
     model: ModelShape
@@ -57,6 +58,8 @@ class SizingInput:
     max_num_batched_tokens: int | None = None
     kv_dtype: Literal["auto", "fp8"] = "auto"
     enforce_eager: bool = False
+    adapters: int = 0
+    adapter_rank: int = 0
     engine: str = DEFAULT_ENGINE
     engine_version: str = engine_facts(DEFAULT_ENGINE).version.value
 

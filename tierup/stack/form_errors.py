@@ -40,6 +40,7 @@ _TYPE_FIXES = {
     "a date": "write it as 2026-11-25",
     "a list": "write one `- ...` entry per line below it",
 }
+_TAGS = {"[text]", "[secret]"}  # forms of one value, which are no part of its path
 _BOUNDS = {"greater_than", "greater_than_equal", "less_than", "less_than_equal"}
 _EMPTY = {"too_short", "string_too_short"}
 _ENUM = {"enum"}
@@ -63,6 +64,13 @@ _FORMS = {
     "source": "the source of the price: a text of 3 characters or more",
     "code": "three capital letters, such as EUR",
     "reason": "a reason of 10 characters or more",
+    "toolCallParser": "the name of a parser, or none",
+    "reasoningParser": "the name of a parser, or none",
+    "chatTemplate": "the path of a file in the stack file's folder or below it, or none",
+    "repo": "owner/name, as the model hub names a repository",
+    "env": "a variable's name: letters, digits and '_'",
+    "secret": "lower-case letters, digits, '-' and '.', as Kubernetes names a Secret",
+    "key": "letters, digits, '-', '_' and '.', as Kubernetes names a key of a Secret",
     "name": "letters, digits, '.', '_', '-' and '/', at most 45 characters",
 }
 _IMAGE_FORM = "registry/name:version or registry/name@sha256:digest"
@@ -76,11 +84,13 @@ def findings_of(error: ValidationError, model: type[BaseModel], section: str) ->
 
 
 def _finding(error: ErrorDetails, model: type[BaseModel], section: str) -> Finding:  # noqa: PLR0911 - a table of kinds
-    location, kind = error["loc"], error["type"]
+    location, kind = tuple(part for part in error["loc"] if part not in _TAGS), error["type"]
     path = _path(section, location)
     if kind == "extra_forbidden":
-        keys = _keys(_type_at(model, location[:-1]))
-        fix = did_you_mean(str(location[-1]), keys) or "remove it"
+        holder = _type_at(model, location[:-1])
+        keys = _keys(holder)
+        word = str(location[-1])
+        fix = holder.hint(word, did_you_mean(word, keys)) or "remove it"
         return Finding(Code.UNKNOWN_KEY, path, "there is no such key", fix, allowed=", ".join(keys))
     if kind == "missing":
         return Finding(Code.MISSING, path, "is missing", f"add `{location[-1]}:`")
@@ -156,6 +166,8 @@ def _type_fix(what: str, value: object, wanted: Any) -> str:
 
 
 def _form(path: str, location: tuple[int | str, ...]) -> str:
+    if location[-1:] == ("[key]",):  # a chosen name: its form is that of the mapping's names
+        location = location[:-2]
     leaf = next((part for part in reversed(location) if isinstance(part, str)), "")
     return _FORMS.get(leaf, _IMAGE_FORM if path.startswith("images.") else _NAME_FORM)
 

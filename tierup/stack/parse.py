@@ -53,6 +53,7 @@ __all__ = [
     "SECTIONS",
     "Acceptance",
     "Alias",
+    "Attached",
     "Autoscaling",
     "Budget",
     "BudgetMode",
@@ -88,8 +89,17 @@ __all__ = [
 
 
 @dataclass(frozen=True, slots=True)
+class Attached:
+    """A file that the stack file names: its text, or why and how it cannot be read."""
+
+    text: str = ""
+    problem: str | None = None
+    fix: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class TierConfig:
-    """The content of a valid stack file; `secrets` holds names only, never values."""
+    """The content of a valid stack file and of the `files` that it names; `secrets` holds names only, never values."""
 
     stack: str
     workload: Workload
@@ -105,6 +115,7 @@ class TierConfig:
     network: Network = field(default_factory=Network)
     accept: tuple[Acceptance, ...] = ()
     secrets: frozenset[str] = frozenset()
+    files: Mapping[str, Attached] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +124,7 @@ class RawStack:
 
     `readable` is false if the file could not be read at all; then missing sections are not reported. A date after
     `day`, the last day that had begun anywhere when the values were read, lies in the future; None: none does.
+    `files` are those that the values name, by name.
     """
 
     stack: str
@@ -121,6 +133,7 @@ class RawStack:
     findings: tuple[Finding, ...] = ()
     readable: bool = True
     day: datetime.date | None = None
+    files: Mapping[str, Attached] = field(default_factory=dict)
 
 
 # Every section, in the order in which files and pages show them: of a list, the kind of its entries.
@@ -186,7 +199,13 @@ class Parsed:
         if self.findings:
             raise FindingsError(self.findings, f"stack '{self.raw.stack}'")
         models = tuple(model for model in self.models if model is not None)
-        return TierConfig(stack=self.raw.stack, models=models, secrets=self.raw.secrets, **self.sections)
+        return TierConfig(
+            stack=self.raw.stack,
+            models=models,
+            secrets=self.raw.secrets,
+            files=self.raw.files,
+            **self.sections,
+        )
 
 
 def parse(raw: RawStack) -> Parsed:

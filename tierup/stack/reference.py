@@ -70,6 +70,9 @@ def _keys_of(part: Schema, path: str, parts: Schema) -> Iterator[Key]:
         )
         if "properties" in value:
             yield from _keys_of(value, at, parts)
+        entries = _value(value["items"], parts) if "items" in value else {}
+        if "properties" in entries:
+            yield from _keys_of(entries, f"{at}[]", parts)
         for entry in _named(value, parts):
             if "properties" in entry:
                 yield from _keys_of(entry, f"{at}.{NAME}", parts)
@@ -82,6 +85,8 @@ def _value(spec: Schema, parts: Schema) -> Schema:
             spec = parts[spec["$ref"].rpartition("/")[2]]
         elif "anyOf" in spec:
             spec = spec["anyOf"][0]
+        elif "oneOf" in spec:
+            spec = spec["oneOf"][0]
         elif "allOf" in spec and "properties" not in spec:
             spec = spec["allOf"][0]
         else:
@@ -99,9 +104,12 @@ def _named(value: Schema, parts: Schema) -> list[Schema]:
 def _type(value: Schema, parts: Schema) -> str:
     if "enum" in value:
         return f"one of {', '.join(f'`{item}`' for item in value['enum'] if item is not None)}"
+    if "type" not in value:
+        return "any value"
     kind: str = value["type"]
     if kind == "array":
-        return f"list of {_type(_value(value['items'], parts), parts)}"
+        entries = _value(value["items"], parts)
+        return f"list of {'sections' if 'properties' in entries else _type(entries, parts)}"
     if kind == "object":
         held = _named(value, parts)
         inner = "sections" if held and "properties" in held[0] else ", ".join(_type(h, parts) for h in held)

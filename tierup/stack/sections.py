@@ -8,6 +8,7 @@ import re
 from decimal import Decimal
 from enum import StrEnum
 from ipaddress import ip_network
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import (
@@ -15,14 +16,16 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Discriminator,
     Field,
+    Tag,
     WithJsonSchema,
     create_model,
 )
 from pydantic.alias_generators import to_camel
 
 from tierup.catalog import Precision
-from tierup.catalog.engine import load_engines
+from tierup.catalog.engine import DEFAULT_ENGINE, load_engines
 from tierup.findings.model import Code
 from tierup.stack.key import key
 
@@ -46,6 +49,24 @@ def _cidr(value: str) -> str:
     if "/" not in value:
         raise ValueError("a load balancer needs networks with a prefix length")
     return value
+
+
+OFF = "none"  # switches a setting off that has a default
+
+
+def _off(value: object) -> object:
+    """`off` and `none`; YAML reads a plain `off` as false."""
+    return OFF if value is False or value == "off" else value
+
+
+def _inside(value: str) -> str:
+    if ".." in PurePosixPath(value).parts:
+        raise ValueError("the file is in the folder of the stack file, or below it")
+    return value
+
+
+def _by_form(value: object) -> str:
+    return "[secret]" if isinstance(value, dict | SecretKey) else "[text]"
 
 
 def _certificates(value: str) -> str:
@@ -73,6 +94,17 @@ Money = Annotated[Decimal, BeforeValidator(_money), WithJsonSchema({"type": "num
 Image = Annotated[
     str, Field(pattern=r"^[a-z0-9./:_-]+(:[A-Za-z0-9._-]+|@sha256:[0-9a-f]{64})$", max_length=300)
 ]
+ParserName = Annotated[
+    str, BeforeValidator(_off), Field(pattern=r"^[A-Za-z0-9][-A-Za-z0-9_.]*$", max_length=60)
+]
+OptionName = Annotated[str, Field(min_length=1, max_length=80)]  # checked against the engine's own
+EnvName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=200)]
+FileName = Annotated[
+    str,
+    BeforeValidator(_off),
+    Field(pattern=r"^[A-Za-z0-9_][-A-Za-z0-9_./]*$", max_length=200),
+    AfterValidator(_inside),
+]
 Cidr = Annotated[str, AfterValidator(_cidr)]
 Origin = Annotated[
     str,
@@ -96,10 +128,25 @@ def size_bytes(text: str) -> int:
     return int(text[:-1]) * {"k": 1024, "m": 1024**2}[text[-1]]
 
 
+# What others call a key of a model.
+_OTHER_WORDS = {
+    "args": "engineArgs",
+    "vllm": "engineArgs",
+    "env": "env",
+    "tool": "toolCallParser",
+    "lora": "adapters",
+}
+
+
 class Strict(BaseModel):
     """Unknown keys and wrong types are errors; keys are camelCase in files, snake_case in code."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, alias_generator=to_camel)
+
+    @classmethod
+    def hint(cls, _word: str, near: str) -> str:
+        """What to write instead of an unknown key; `near` names the most similar key, and may be empty."""
+        return near
 
 
 # The priority of a request without one: the middle of 0..100. Classes below it may wait.
@@ -311,6 +358,45 @@ class Cache(Strict):
     ] = None
 
 
+class SecretKey(Strict):
+    """A value from a Secret of the namespace, which the stack does not make."""
+
+    secret: Annotated[NodeName, key("Name of the Secret", "cache-server")]
+    key: Annotated[str, key("Key in the Secret", "password", pattern=r"^[-._a-zA-Z0-9]+$", max_length=253)]
+
+
+# The names in brackets are left out of paths of findings.
+EnvValue = Annotated[
+    Annotated[str, Tag("[text]")] | Annotated[SecretKey, Tag("[secret]")], Discriminator(_by_form)
+]
+
+
+class Adapter(Strict):
+    """A LoRA adapter of the model, which the same engine serves under a name of its own."""
+
+    name: Annotated[ModelName, key("The name that clients use", "support")]
+    repo: Annotated[
+        str,
+        key(
+            "Repository of the adapter",
+            "acme/qwen-support-lora",
+            pattern=r"^[\w.-]+/[\w.-]+$",
+            max_length=200,
+        ),
+    ]
+    revision: Annotated[
+        str | None,
+        key(
+            "Commit of the adapter's repository",
+            "a09a35458c702b33eeacc393d103063234e8bc28",
+            pattern=r"^[0-9a-f]{40}$",
+        ),
+    ] = None
+    rank: Annotated[
+        int | None, key("Rank of the adapter: `r` in its adapter_config.json", 16, "rank", ge=1, le=4096)
+    ] = None
+
+
 class Model(Strict):
     """One served model; several entries may have the same id with different precisions."""
 
@@ -357,6 +443,64 @@ class Model(Strict):
         KvCacheDtype | None, key("How the KV cache is stored: in the model's data type, or in 8 bits", "fp8")
     ] = None
     cache: Annotated[Cache | None, key("Where the files of the model are stored")] = None
+    tool_call_parser: Annotated[
+        ParserName | None,
+        key(
+            "What finds tool calls in the model's text; with `none`, requests with tools are refused",
+            "hermes",
+        ),
+    ] = None
+    reasoning_parser: Annotated[
+        ParserName | None,
+        key("What separates the model's reasoning from its answer; with `none`, they stay one text", "qwen3"),
+    ] = None
+    chat_template: Annotated[
+        FileName | None,
+        key(
+            "File with the Jinja template of prompts, from the stack file's folder; `none` is the model's own",
+            "templates/chat.jinja",
+        ),
+    ] = None
+    kv_offload_gib: Annotated[
+        Number | None,
+        key(
+            "Memory of the host, of each replica, for parts of the KV cache that do not fit its GPUs; none by default",
+            32,
+            "GiB",
+            gt=0,
+            le=10_000,
+        ),
+    ] = None
+    adapters: Annotated[
+        list[Adapter] | None,
+        key("LoRA adapters of the model, each served under a name of its own", min_length=1, max_length=100),
+    ] = None
+    engine_args: Annotated[
+        dict[OptionName, Any] | None,
+        key(
+            "Options of the engine that no key is for, by their names without `--`; true and false are for switches",
+            {"max-num-batched-tokens": 4096},
+        ),
+    ] = None
+    env: Annotated[
+        dict[EnvName, EnvValue] | None,
+        key(
+            "Environment of the engine: texts, or secrets as `{secret: NAME, key: KEY}`",
+            {"VLLM_LOGGING_LEVEL": "WARNING"},
+        ),
+    ] = None
+
+    @classmethod
+    def hint(cls, word: str, near: str) -> str:
+        """What to write instead of an unknown key, which may be the name of an option of the engine."""
+        name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", word).lower().replace("_", "-").lstrip("-")
+        facts = load_engines()[DEFAULT_ENGINE]
+        owner = facts.owned.get(name)
+        if owner is not None:
+            return f"use {owner.removeprefix('models[].')}"
+        if facts.options is not None and f"--{name}" in facts.options.options and name not in facts.owned:
+            return f"write {name} below engineArgs"
+        return near or next((f"use {right}" for wrong, right in _OTHER_WORDS.items() if wrong in name), "")
 
 
 class ServiceType(StrEnum):

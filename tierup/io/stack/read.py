@@ -10,6 +10,7 @@ import yaml
 
 from tierup.findings.model import Code, Finding, did_you_mean, holds_token, limited
 from tierup.io.files import MOST_OF_A_STACK_FILE, UnreadableFile, decoded, read_bytes, read_text
+from tierup.io.stack.attached import with_files
 from tierup.io.stack.yaml import BoundExceeded, read_yaml
 from tierup.stack.parse import API_KEY_PREFIX, SECRET_PREFIX, SECRETS, SECTIONS, RawStack
 
@@ -52,7 +53,7 @@ def _names_beside(path: Path) -> list[str]:
 
 
 def read_stack(path: Path) -> RawStack:
-    """The `tierup:` values of a stack file; problems of the file are in the result's findings."""
+    """The `tierup:` values of a stack file and the files that they name; problems are in the result's findings."""
     stack = stack_of(path)
     if not path.exists() and not path.is_symlink():
         others = _names_beside(path)
@@ -65,9 +66,10 @@ def read_stack(path: Path) -> RawStack:
     except UnreadableFile as error:
         return _unreadable(stack, Finding(Code.NOT_FOUND, path.name, error.reason, error.fix))
     try:
-        return parse_stack(decoded(content, path.name), stack, path.name)
+        raw = parse_stack(decoded(content, path.name), stack, path.name)
     except UnreadableFile as error:
         return _unreadable(stack, Finding(Code.YAML_SYNTAX, path.name, error.reason, error.fix))
+    return with_files(raw, path.parent)
 
 
 def stack_of(path: Path) -> str:

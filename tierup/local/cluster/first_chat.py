@@ -74,7 +74,8 @@ def _chat(cluster: Cluster, plan: Plan, port: int) -> Chat:
         if text == "[DONE]":
             break
         if text:
-            content = json.loads(text)["choices"][0]["delta"].get("content")
+            delta = json.loads(text)["choices"][0]["delta"]
+            content = delta.get("content") or delta.get("reasoning")  # what it thinks comes first, if it does
             if content:
                 first = first if first is not None else time.monotonic()
                 parts.append(content)

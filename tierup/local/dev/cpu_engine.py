@@ -9,8 +9,10 @@ from tierup.local.dev.gateway_of_plan import answers
 from tierup.local.machine.ports import free_port
 from tierup.local.machine.processes import end_group
 from tierup.local.machine.vllm_on_cpu import CPU_ENV, SERVER, as_arguments, cpu_options, parse_options
+from tierup.local.tiny_adapter import FOLDER
 from tierup.manifests.common import Manifest
-from tierup.manifests.engines.base import SCRATCH
+from tierup.manifests.engines.base import OPTIONS_FOLDER, SCRATCH
+from tierup.manifests.model_cache import MOUNT
 from tierup.manifests.model_server import objects
 from tierup.plan.model import ModelPlan, Plan
 
@@ -24,17 +26,41 @@ def container_of(plan: Plan, model: ModelPlan) -> Manifest:
     return dict(container)
 
 
+def options_of(plan: Plan, model: ModelPlan) -> dict[str, str]:
+    """The files that the container has in OPTIONS_FOLDER: text by name."""
+    return next((dict(item["data"]) for item in objects(plan, model) if item["kind"] == "ConfigMap"), {})
+
+
 def cpu_args(
-    container: Manifest, model: Path, port: int, kv_bytes: int, without: Collection[str] = ()
+    container: Manifest,
+    model: Path,
+    port: int,
+    kv_bytes: int,
+    folder: Path,
+    *,
+    without: Collection[str] = (),
 ) -> list[str]:
-    """The container's arguments with another model and address, as a CPU needs them, without the options `without`."""
-    options = cpu_options(parse_options(container["args"]), str(model), kv_bytes, without)
+    """The container's arguments as a CPU needs them, without the options `without`.
+
+    Model, its adapters and the address are others, and the files of OPTIONS_FOLDER are in `folder`.
+    """
+    args = [argument.replace(OPTIONS_FOLDER, str(folder)) for argument in container["args"]]
+    options = cpu_options(parse_options(args), str(model), kv_bytes, without)
+    adapters = options.get("--lora-modules")
+    if adapters is not None:
+        options["--lora-modules"] = [
+            item.replace(f"={MOUNT}/", f"={model / FOLDER}/", 1) for item in adapters
+        ]
     return as_arguments(options | {"--host": ["127.0.0.1"], "--port": [str(port)]})
 
 
 def cpu_env(container: Manifest, folder: Path) -> dict[str, str]:
-    """The container's environment with its scratch volume in `folder` and one thread; the caller's is not used."""
-    env = {item["name"]: item["value"].replace(SCRATCH, str(folder)) for item in container["env"]}
+    """The container's environment with its scratch volume in `folder` and one thread; the caller's is not used.
+
+    Variables from Secrets are left out, because only a cluster has them.
+    """
+    given = {item["name"]: item["value"] for item in container["env"] if "value" in item}
+    env = {name: value.replace(SCRATCH, str(folder)) for name, value in given.items()}
     return env | {"PATH": os.defpath, "TMPDIR": str(folder), **CPU_ENV}
 
 
@@ -51,13 +77,18 @@ class CpuEngine:
         *,
         without: Collection[str] = (),
         environment: Mapping[str, str] | None = None,
+        options: Mapping[str, str] | None = None,
     ) -> None:
         """Start the server; it is not healthy yet.
 
+        `options` are the files of the container's OPTIONS_FOLDER.
         `python` is the interpreter of an environment with vLLM, `without` names options of the container that this
         processor does not support, `environment` is added to the container's.
         """
-        folder.mkdir(parents=True)
+        files = folder / "options"
+        files.mkdir(parents=True)
+        for name, text in (options if options is not None else {}).items():
+            (files / name).write_text(text, encoding="utf-8")
         self.log = folder / "log"
         port = free_port()
         self.address = f"127.0.0.1:{port}"
@@ -65,7 +96,7 @@ class CpuEngine:
             self.process = subprocess.Popen(
                 [
                     *(str(python), *SERVER),
-                    *cpu_args(container, model, port, kv_bytes, without),
+                    *cpu_args(container, model, port, kv_bytes, files, without=without),
                 ],
                 cwd=folder,
                 env=cpu_env(container, folder) | dict(environment if environment is not None else {}),

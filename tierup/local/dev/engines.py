@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tierup.local.dev.cpu_engine import CpuEngine, container_of, stop_all
+from tierup.local.dev.cpu_engine import CpuEngine, container_of, options_of, stop_all
 from tierup.local.machine.cpu import cpu_flags
 from tierup.local.machine.vllm_on_cpu import KV_BYTES, parse_options, unsupported_options
+from tierup.local.tiny_adapter import make_tiny_adapters
 from tierup.local.tiny_model import LEAST_CONTEXT, SHAPE, make_tiny_model
 from tierup.plan.model import ModelPlan, Plan
 
@@ -39,10 +40,14 @@ class DevEngines:
         files = folder / f"files-{model.slug}"
         if not running:
             make_tiny_model(files, **SHAPE, context=max(LEAST_CONTEXT, model.context))
+            make_tiny_adapters(files, model, SHAPE)
         engine_folder = folder / f"engine-{len(self.processes()) + 1}"
         container = container_of(plan, model)
         without = unsupported_options(cpu_flags(), parse_options(container["args"]))
-        running.append(CpuEngine(python, container, files, KV_BYTES, engine_folder, without=without))
+        options = options_of(plan, model)
+        running.append(
+            CpuEngine(python, container, files, KV_BYTES, engine_folder, without=without, options=options)
+        )
         return [f"{engine_folder.name} runs without {option}: {reason}" for option, reason in without.items()]
 
     @property

@@ -13,7 +13,10 @@ from tierup.local.machine.cpu import cpu_flags, fp8_kv_cache_problem
 SERVER = ("-m", "vllm.entrypoints.openai.api_server")
 # They need GPUs or GPU kernels, and the server answers without them.
 GPU_ONLY = frozenset(
-    ("--tensor-parallel-size", "--pipeline-parallel-size", "--quantization", "--disable-custom-all-reduce")
+    (
+        *("--tensor-parallel-size", "--pipeline-parallel-size", "--quantization"),
+        *("--disable-custom-all-reduce", "--kv-offloading-size"),
+    )
 )
 _OF_REPLACED_MODEL = "--tokenizer"
 _RUN_ON_CPU = frozenset(
@@ -21,6 +24,8 @@ _RUN_ON_CPU = frozenset(
         *("--served-model-name", "--host", "--port", "--dtype", "--max-model-len", "--max-num-seqs"),
         *("--max-num-queued-reqs", "--gpu-memory-utilization", "--scheduling-policy", "--shutdown-timeout"),
         *("--kv-cache-dtype", "--disable-fastapi-docs", "--enable-request-id-headers", "--trust-remote-code"),
+        *("--enable-lora", "--lora-modules", "--max-lora-rank", "--max-loras", "--max-cpu-loras"),
+        *("--enable-auto-tool-choice", "--tool-call-parser", "--reasoning-parser", "--chat-template"),
     )
 )
 # nobind: otherwise each engine would bind its thread to the same first core.

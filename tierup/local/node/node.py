@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -27,6 +28,11 @@ FOOTPRINT = (
     "rules and other interfaces"
 )
 _RECORD = "node.json"
+_KUBELET_TIMEOUT_S = 60.0
+_RUNTIME_FOUND, _RUNTIME_NOT_YET = (
+    "Container runtime initialized",
+    "server is not initialized yet",
+)  # kubelet's log
 # Unlike the cluster's own files, those of containers must be readable by the users in them.
 _IN_GROUP = 'umask 022 && echo $$ >"$0" && exec "$@"'
 
@@ -113,12 +119,28 @@ class Node:
         import_into(self.folder, self.places, images, echo)
 
     def start_component(self, component: str) -> None:
-        """Start one component in the node's namespaces and control groups."""
+        """Start one component in the node's namespaces and control groups; kubelet, until it has found containerd."""
+        if component != "kubelet":
+            self._start(component)
+            return
+        deadline = time.monotonic() + _KUBELET_TIMEOUT_S
+        while time.monotonic() < deadline:
+            before = len(processes.log_text(self.folder, component))
+            kubelet = self._start(component)
+            while processes.alive(kubelet) and time.monotonic() < deadline:
+                if _RUNTIME_FOUND in processes.log_text(self.folder, component)[before:]:
+                    return
+                time.sleep(0.05)
+            # It ends at once if containerd has not finished its start; elsewhere systemd would start it again.
+            if _RUNTIME_NOT_YET not in processes.log_text(self.folder, component)[before:]:
+                return
+
+    def _start(self, component: str) -> processes.Process:
         group = str(cgroups.members_file(self.record.cgroup))
         inside = [*namespaces.enter(self.folder, "net", "mnt", "ipc", "uts"), f"--wd={self.folder}"]
         environment = ["env", f"PATH={search_path()}", f"LD_LIBRARY_PATH={toolchain_dir()}"]
         command = ["sh", "-c", _IN_GROUP, group, *inside, *environment, *commands(self.places)[component]]
-        processes.start(component, command, self.folder)
+        return processes.start(component, command, self.folder)
 
     def ended(self) -> str | None:
         """A component that does not run, with the root cause from its log; None if all run."""

@@ -1,14 +1,20 @@
 """The container of vLLM; tests/engine checks every argument with the parser of the pinned version."""
 
+import json
+from collections.abc import Iterator
+
 from tierup.catalog import Precision, WeightFormat
+from tierup.catalog.engine import DEFAULT_ENGINE, engine_facts
+from tierup.catalog.options import rendered_rank
 from tierup.manifests.common import ENGINE_PORT
-from tierup.manifests.engines.base import SCRATCH, Serving, common_env, without_p2p
+from tierup.manifests.engines.base import OPTIONS_FOLDER, SCRATCH, Serving, common_env, without_p2p
 from tierup.manifests.model_cache import MOUNT, gguf_name
-from tierup.plan.model import ModelPlan, Plan
+from tierup.plan.model import EngineSettings, ModelPlan, Plan
 from tierup.stack.parse import KvCacheDtype
 
 # A request with thousands of answers or prompts would occupy every slot.
 MAX_ANSWERS = 8
+CHAT_TEMPLATE = "chat-template.jinja"
 MIN_QUEUE_LIMIT = 1024  # requests, running and waiting: the smallest limit of a replica
 
 _QUANTIZATION = {
@@ -22,6 +28,7 @@ _QUANTIZATION = {
 
 def serving(plan: Plan, model: ModelPlan) -> Serving:
     """The container of one model; vLLM drains by itself after SIGTERM."""
+    template = model.settings.chat_template
     return Serving(
         image=plan.images.serving(model.engine, model.variant.format),
         command=["vllm", "serve"],
@@ -29,6 +36,7 @@ def serving(plan: Plan, model: ModelPlan) -> Serving:
         env=engine_env(model),
         mounts=[{"name": "models", "mountPath": MOUNT, "readOnly": True}],
         prestop_seconds=model.prestop_seconds,
+        options={} if template is None else {CHAT_TEMPLATE: template},
     )
 
 
@@ -67,12 +75,51 @@ def engine_args(plan: Plan, model: ModelPlan) -> list[str]:
         path = f"{path}/{gguf_name(model)}"
     elif model.precision in _QUANTIZATION:
         args["--quantization"] = _QUANTIZATION[model.precision]
+    settings = model.settings
+    if settings.kv_offload_gib is not None:
+        args["--kv-offloading-size"] = f"{settings.kv_offload_gib:g}"
+    if settings.reasoning_parser is not None:
+        args["--reasoning-parser"] = settings.reasoning_parser
+    if settings.chat_template is not None:
+        args["--chat-template"] = f"{OPTIONS_FOLDER}/{CHAT_TEMPLATE}"
     flags = ["--disable-fastapi-docs", "--enable-request-id-headers"]
+    if settings.tool_call_parser is not None:
+        args["--tool-call-parser"] = settings.tool_call_parser
+        flags.append("--enable-auto-tool-choice")
     if model.spec.trust_remote_code.value:
         flags.append("--trust-remote-code")
     if without_p2p(model):
         flags.append("--disable-custom-all-reduce")
-    return [path, *(part for pair in args.items() for part in pair), *flags]
+    words = (part for pair in args.items() for part in pair)
+    return [path, *words, *flags, *_adapters(settings), *own_args(model)]
+
+
+def _adapters(settings: EngineSettings) -> Iterator[str]:
+    """The options of LoRA adapters. Those that have no place on the GPUs wait in the memory of the host."""
+    if not settings.adapters:
+        return
+    rank = rendered_rank(engine_facts(DEFAULT_ENGINE).options, settings.adapter_rank)
+    yield from ("--enable-lora", "--max-lora-rank", str(rank))
+    yield from ("--max-loras", str(settings.adapters_at_once), "--max-cpu-loras", str(len(settings.adapters)))
+    yield "--lora-modules"
+    yield from (f"{item.name}={MOUNT}/{item.path}" for item in settings.adapters)
+
+
+def own_args(model: ModelPlan) -> Iterator[str]:
+    """The options of the stack file, with values that `tierup.rules.engine_args` has checked."""
+    known = engine_facts(model.engine).options
+    for name, value in model.settings.args.items():
+        option = None if known is None else known.options.get(f"--{name}")
+        several = isinstance(value, list) and (option is None or option.several)
+        words = [
+            word if isinstance(word, str) else json.dumps(word) for word in (value if several else [value])
+        ]
+        if isinstance(value, bool):
+            yield f"--{name}" if value else f"--no-{name}"
+        elif words and words[0].startswith("-"):  # as a word of its own it would be an option
+            yield f"--{name}={words[0]}"
+        else:
+            yield from (f"--{name}", *words)
 
 
 def engine_env(model: ModelPlan) -> dict[str, str]:

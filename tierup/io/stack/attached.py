@@ -1,0 +1,34 @@
+"""Read the files that a stack file names."""
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+
+from tierup.io.files import UnreadableFile, read_text
+from tierup.stack.parse import Attached, RawStack
+from tierup.stack.sections import OFF
+
+MOST_OF_A_TEMPLATE = 512 * 1024  # bytes; a ConfigMap holds 1 MiB, and the longest templates have 40 KiB
+
+
+def with_files(raw: RawStack, folder: Path) -> RawStack:
+    """The stack with the content of its files, which are in the folder of the stack file; never raises."""
+    return dataclasses.replace(raw, files={name: _read(folder, name) for name in _names(raw)})
+
+
+def _names(raw: RawStack) -> Iterator[str]:
+    models = raw.values.get("models")
+    for model in models if isinstance(models, list) else []:
+        name = model.get("chatTemplate") if isinstance(model, dict) else None
+        if isinstance(name, str) and name != OFF:
+            yield name
+
+
+def _read(folder: Path, name: str) -> Attached:
+    path = folder / name
+    if not path.resolve().is_relative_to(folder.resolve()):
+        return Attached(problem="is outside the folder of the stack file", fix="move it there")
+    try:
+        return Attached(read_text(path, MOST_OF_A_TEMPLATE, name))
+    except UnreadableFile as error:
+        return Attached(problem=error.reason, fix=error.fix)
