@@ -19,7 +19,7 @@ from tierup.io.stack.read import load_yaml
 from tierup.plan.replicas import rollout_of, spare_replicas
 from tierup.plan.times import GRACE_MARGIN_SECONDS, fetch_seconds, startup_seconds
 from tierup.stack.parse import SECTIONS
-from tierup.stack.sections import BudgetMode, CacheKind, Images, Strict
+from tierup.stack.sections import EXAMPLE_CERTIFICATE, BudgetMode, CacheKind, Images, Strict
 
 READERS = {
     "tierup.stack.parse",
@@ -182,6 +182,12 @@ ALL_VALUES: dict[str, Any] = {
     },
     "images": {name: f"{name}:1" for name in Images.model_fields},
     "cluster": {"kubeconfig": "x", "context": "y", "namespace": "z"},
+    "network": {
+        "hubUrl": "https://hub",
+        "proxy": "http://proxy",
+        "noProxy": ["hub"],
+        "caBundle": EXAMPLE_CERTIFICATE,
+    },
     "accept": [{"code": "TIER118", "reason": "old prices are fine for this tier"}],
 }
 

@@ -52,6 +52,7 @@ def test_without_a_network_section_the_public_hub_is_asked_directly() -> None:
     assert notes == {
         "network.hubUrl": "the public hub",
         "network.proxy": "none",
+        "network.noProxy": "none",
         "network.caBundle": "the public authorities",
     }
 

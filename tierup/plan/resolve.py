@@ -231,6 +231,8 @@ def _network(section: Network, choose: Chooser) -> NetworkPlan:
         choose.note("network.hubUrl", "the public hub", "models are fetched where they are published")
     if section.proxy is None:
         choose.note("network.proxy", "none", "the nodes reach the hub directly")
+    if section.no_proxy is None:
+        choose.note("network.noProxy", "none", "where there is a proxy, all of the fetch goes through it")
     if section.ca_bundle is None:
         choose.note(
             "network.caBundle", "the public authorities", "no authority of one's own signs for the hub"

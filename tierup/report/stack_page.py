@@ -57,7 +57,7 @@ def page() -> str:
 
 
 def _row(key: Key, defaults: dict[str, Default]) -> tuple[str, ...]:
-    example = "" if key.example is None else f"`{_yaml(key.example)}`"
+    example = "" if key.example is None else f"`{_line(_yaml(key.example))}`"
     default = "required" if key.required else _default(key, defaults.get(key.path))
     return (f"`{key.path}`", key.about, key.type, key.unit or "", default, example, _codes(key.path))
 
@@ -74,6 +74,12 @@ def _codes(path: str) -> str:
 
 def _link(code: Code) -> str:
     return f"[{code}](findings.md#{code.lower()})"
+
+
+def _line(text: str) -> str:
+    """A text as one line of a table: of several, the first."""
+    first, *more = text.splitlines()
+    return f"{first} ..." if more else first
 
 
 def _yaml(value: object) -> str:

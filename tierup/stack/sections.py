@@ -114,6 +114,14 @@ Origin = Annotated[
     ),
     AfterValidator(_origin),
 ]
+EXAMPLE_CERTIFICATE = """-----BEGIN CERTIFICATE-----
+MIHFMHmgAwIBAgIBATAFBgMrZXAwDTELMAkGA1UEAwwCQ0EwHhcNMjYwMTAxMDAw
+MDAwWhcNMzYwMTAxMDAwMDAwWjANMQswCQYDVQQDDAJDQTAqMAUGAytlcAMhAPrW
+Y+zlQ79KLQF/KISPOjP9WLuIuRfy8RYXUkXCrQf2MAUGAytlcANBAHDIuEtUjD4Z
+775hcCHWdKTFY5XtIyo+JiKOc8eaacogQAZuU5awgsc6qlKj2sgJDrqiRDsHyaAE
+EC+YuwodRQw=
+-----END CERTIFICATE-----
+"""
 Certificates = Annotated[str, AfterValidator(_certificates)]
 # Without user and password: they would stand in clear in the plan and in the pods.
 Url = Annotated[
@@ -841,6 +849,7 @@ class Network(Strict):
         Certificates | None,
         key(
             "Certificates of authorities, as PEM, that the fetch trusts in addition to the public ones",
+            EXAMPLE_CERTIFICATE,
             min_length=1,
             max_length=100_000,
         ),
