@@ -14,6 +14,7 @@ from tierup.local.node import Claims, NodeSpec, problems
 NODE = NodeSpec("real-node", Claims(cpu=64, memory_gib=512), ("/var/lib/tierup/models",))
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests that share a tier run one after the other, beside those that do not."""
     for item in items:
