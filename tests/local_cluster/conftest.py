@@ -14,15 +14,6 @@ from tierup.local.node import Claims, NodeSpec, problems
 NODE = NodeSpec("real-node", Claims(cpu=64, memory_gib=512), ("/var/lib/tierup/models",))
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that share a tier run one after the other, beside those that do not."""
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            used = getattr(item, "fixturenames", ())
-            item.add_marker(pytest.mark.xdist_group("served" if "served" in used else "others"))
-
-
 @pytest.fixture(scope="session")
 def real_node_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder for clusters with a real node; skips where none can run."""
