@@ -98,7 +98,7 @@ def test_tools_go_through_to_the_engine(client: openai.OpenAI) -> None:
     )
     calls = demanded.choices[0].message.tool_calls or []
     # Random weights say nothing of use in its arguments.
-    assert [call.function.name for call in calls if call.type == "function"] == ["weather"]
+    assert {call.function.name for call in calls if call.type == "function"} == {"weather"}
 
 
 def test_errors_are_the_client_s_own_classes(client: openai.OpenAI, gateway: GatewayStack) -> None:
