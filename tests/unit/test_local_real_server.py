@@ -1,11 +1,15 @@
 """A stack's server as a real node of this machine: what it claims, and which stacks one node cannot stand for."""
 
+import json
+from pathlib import Path
+
 import pytest
 from small_stack import small_plan
 from tier_plans import plan_of
 
 from tierup.local.cluster.data_centre import real_server
 from tierup.local.cluster.folders import LocalClusterError
+from tierup.local.cluster.hub import publish_tiny_models
 from tierup.manifests.model_cache import NODE_FOLDER
 
 
@@ -30,6 +34,17 @@ def test_a_stack_with_two_servers_and_a_shared_cache_is_refused_with_both_reason
     assert nodes.startswith("nodes: pods of this stack run on 2 servers")
     assert cache.startswith("models[0].cache.storageClass: nfs")
     assert "--node real" in way_out
+
+
+def test_the_hub_of_a_real_node_has_each_model_and_adapter_at_its_revision(tmp_path: Path) -> None:
+    adapter = {"name": "support", "repo": "acme/support", "revision": "a" * 40, "rank": 8}
+    plan = small_plan(models=[{"id": "qwen2.5-7b", "adapters": [adapter]}])
+    for _ in range(2):  # the second time all of it is there
+        publish_tiny_models(tmp_path, plan)
+    model = plan.models[0]
+    assert (tmp_path / "hub" / model.variant.repo / model.revision / "config.json").is_file()
+    published = tmp_path / "hub" / "acme" / "support" / ("a" * 40) / "adapter_config.json"
+    assert json.loads(published.read_text())["r"] == 8
 
 
 def test_a_warm_spare_would_report_pods_that_do_not_exist() -> None:

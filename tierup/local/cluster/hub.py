@@ -1,9 +1,10 @@
-"""The model hub of a cluster with a real node: it has a tiny model in the place of each of the plan's."""
+"""The model hub of a cluster with a real node: it has tiny files in the place of each model and adapter of the plan."""
 
 import sys
 from pathlib import Path
 
 from tierup.local.node import Node
+from tierup.local.tiny_adapter import make_tiny_adapter
 from tierup.local.tiny_model import LEAST_CONTEXT, SHAPE, make_tiny_model
 from tierup.plan.model import Plan
 
@@ -30,6 +31,10 @@ def publish_tiny_models(folder: Path, plan: Plan) -> None:
         if not revision.exists():
             revision.parent.mkdir(parents=True, exist_ok=True)
             make_tiny_model(revision, **SHAPE, context=max(LEAST_CONTEXT, model.context))
+        for adapter in model.settings.adapters:
+            revision = _repositories(folder) / adapter.repo / adapter.revision
+            if not revision.exists():
+                make_tiny_adapter(revision, rank=adapter.rank, **SHAPE)
 
 
 def _repositories(folder: Path) -> Path:
