@@ -1,8 +1,9 @@
-"""A lock that Pulumi left behind is cancelled, unless the process that took it still runs."""
+"""The scratch copy of a project: the files beside its stack file, and a lock that Pulumi left behind."""
 
 import datetime
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pytest
 
 from tierup.local.cluster.folders import LocalClusterError
 from tierup.local.cluster.project import LocalProject
+from tierup.templates import ROOT
 
 
 @pytest.fixture
@@ -74,3 +76,19 @@ def test_a_later_process_with_the_same_pid_does_not_hold_the_lock(
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as later:
         locked(tmp_path, later.pid, hours_ago=1).clear_dead_lock(lambda line: None)
     assert pulumi_calls == [("cancel", "--yes")]
+
+
+def test_the_copy_of_a_stack_file_has_the_files_that_it_names_beside_it(tmp_path: Path) -> None:
+    source, work = tmp_path / "source", tmp_path / "work"
+    (source / "stacks" / "templates").mkdir(parents=True)
+    (source / "stacks" / "templates" / "chat.jinja").write_text("{{ messages }}")
+    (work / "project").mkdir(parents=True)
+    for folder in (source, work / "project"):
+        shutil.copy(ROOT / "Pulumi.yaml", folder)
+    models = "[{id: qwen2.5-7b, chatTemplate: templates/chat.jinja}, {id: x, chatTemplate: none}]"
+    stack = f"config:\n  tierup:models: {models}\n"
+    (source / "stacks" / "Pulumi.entry.yaml").write_text(stack)
+    cluster = SimpleNamespace(folder=work, kubeconfig=work / "kubeconfig", context="c", node=None)
+    LocalProject(source, "entry", cast(Any, cluster), work)._write_stack_file()
+    copy = work / "project" / "stacks" / "templates" / "chat.jinja"
+    assert copy.read_text() == "{{ messages }}"

@@ -13,11 +13,12 @@ MOST_OF_A_TEMPLATE = 512 * 1024  # bytes; a ConfigMap holds 1 MiB, and the longe
 
 def with_files(raw: RawStack, folder: Path) -> RawStack:
     """The stack with the content of its files, which are in the folder of the stack file; never raises."""
-    return dataclasses.replace(raw, files={name: _read(folder, name) for name in _names(raw)})
+    names = file_names(raw.values.get("models"))
+    return dataclasses.replace(raw, files={name: _read(folder, name) for name in names})
 
 
-def _names(raw: RawStack) -> Iterator[str]:
-    models = raw.values.get("models")
+def file_names(models: object) -> Iterator[str]:
+    """The files that the section `models` names, valid or not, relative to the folder of the stack file."""
     for model in models if isinstance(models, list) else []:
         name = model.get("chatTemplate") if isinstance(model, dict) else None
         if isinstance(name, str) and name != OFF:

@@ -20,6 +20,7 @@ from typing import Any
 import psutil
 import yaml
 
+from tierup.io.stack.attached import file_names
 from tierup.io.stack.read import PROJECT, load_yaml, stack_path
 from tierup.local.cluster.cluster import Cluster
 from tierup.local.cluster.folders import LocalClusterError
@@ -119,6 +120,10 @@ class LocalProject:
         if self.cluster.node is not None:
             config[f"{PROJECT}:network"] = self.cluster.hub_network()
         self.stack_file.parent.mkdir(exist_ok=True)
+        for name in file_names(config.get(f"{PROJECT}:models")):
+            copy = self.stack_file.parent / name
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source.parent / name, copy)
         self.stack_file.write_text(yaml.safe_dump({**document, "config": config}, sort_keys=False))
         return missing
 
