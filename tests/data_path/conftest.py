@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from engine_pair import EnginePair, engine_pair
+from fake_backend import FakeBackend
 from small_gateway import Site
 from small_nginx import find_nginx
 
@@ -20,6 +21,15 @@ def tier(make_plan: Callable[..., Plan], **sections: object) -> Plan:
     assert isinstance(settings, dict)
     model = {"id": "qwen2.5-7b", "replicas": REPLICAS, "maxNumSeqs": SLOTS, "context": 8192}
     return make_plan(models=[model], gateway=gateway | settings, **sections)
+
+
+@pytest.fixture(scope="module")
+def backend() -> Iterator[FakeBackend]:
+    """One fake engine, which must know every request; as vLLM, it allows every origin that it hears of."""
+    backend = FakeBackend("engine").start()
+    yield backend
+    backend.stop()
+    assert backend.unknown == []
 
 
 @pytest.fixture(scope="session")

@@ -78,14 +78,6 @@ print(json.dumps([most(path, text) for path, text in GIVEN["bodies"]]))
 
 
 @pytest.fixture(scope="module")
-def backend() -> Iterator[FakeBackend]:
-    backend = FakeBackend("engine").start()
-    yield backend
-    backend.stop()
-    assert backend.unknown == []
-
-
-@pytest.fixture(scope="module")
 def gateway(
     backend: FakeBackend, make_plan: Callable[..., Plan], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[GatewayStack]:

@@ -27,14 +27,6 @@ def started(make_tier: Callable[..., Plan], folder: Any, addresses: list[str]) -
 
 
 @pytest.fixture(scope="module")
-def backend() -> Iterator[FakeBackend]:
-    backend = FakeBackend("engine").start()
-    yield backend
-    backend.stop()
-    assert backend.unknown == []
-
-
-@pytest.fixture(scope="module")
 def gateway(
     backend: FakeBackend, make_tier: Callable[..., Plan], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[GatewayStack]:

@@ -1,5 +1,6 @@
 """Web pages: which origins may call, what a browser asks before, and that it can read errors."""
 
+import contextlib
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -18,15 +19,6 @@ ASKS = {
 }
 
 
-@pytest.fixture(scope="module")
-def backend() -> Iterator[FakeBackend]:
-    """As vLLM, it allows every origin that it hears of."""
-    backend = FakeBackend("engine").start()
-    yield backend
-    backend.stop()
-    assert backend.unknown == []
-
-
 Start = Callable[..., GatewayStack]
 
 
@@ -36,6 +28,7 @@ def start(
 ) -> Iterator[Start]:
     """Starts gateways that allow these origins."""
     stacks: dict[tuple[str, ...], GatewayStack] = {}
+    opened = contextlib.ExitStack()
 
     def started(*origins: str) -> GatewayStack:
         if origins not in stacks:
@@ -47,16 +40,12 @@ def start(
             )
             engines = {plan.models[0].slug: [backend.address]}
             folder = tmp_path_factory.mktemp("gateway")
-            stacks[origins] = GatewayStack(plan, folder, engines, {"web": [KEY]})
-            running_stack = running(stacks[origins])
-            running_stack.__enter__()
-            opened.append(running_stack)
+            stack = GatewayStack(plan, folder, engines, {"web": [KEY]})
+            stacks[origins] = opened.enter_context(running(stack))
         return stacks[origins]
 
-    opened: list[object] = []
-    yield started
-    for one in opened:
-        one.__exit__(None, None, None)  # type: ignore[attr-defined]
+    with opened:
+        yield started
 
 
 def preflight(gateway: GatewayStack, origin: str = PAGE, path: str = CHAT, **asks: str) -> Answer:
