@@ -106,7 +106,7 @@ def send(gateway: GatewayStack, backend: FakeBackend) -> Callable[..., tuple[int
     return sent
 
 
-def said(path: str, **fields: object) -> dict[str, Any]:
+def body_for(path: str, **fields: object) -> dict[str, Any]:
     prompt: dict[str, dict[str, Any]] = {
         CHAT: {"messages": HELLO},
         COMPLETIONS: {"prompt": "x"},
@@ -141,10 +141,10 @@ def test_a_key_for_short_answers_gets_short_answers(
     fields: dict[str, object],
     limit: dict[str, object],
 ) -> None:
-    status, received = send(path, said(path, **fields))
+    status, received = send(path, body_for(path, **fields))
     assert status == 200
     assert received is not None
-    assert received.json == said(path, **limit) | {"priority": -30}
+    assert received.json == body_for(path, **limit) | {"priority": -30}
 
 
 @pytest.mark.parametrize(
@@ -174,7 +174,7 @@ def test_a_body_that_asks_for_more_is_refused(
     fields: dict[str, object],
     status: int,
 ) -> None:
-    assert send(path, said(path, **fields)) == (status, None)
+    assert send(path, body_for(path, **fields)) == (status, None)
 
 
 def test_a_caller_without_such_a_bound_may_ask_for_long_answers(
@@ -182,19 +182,19 @@ def test_a_caller_without_such_a_bound_may_ask_for_long_answers(
 ) -> None:
     """A request that says nothing is a chat for all who may send chats; a class without a bound writes nothing."""
     assert [received.json for _, received in _all(send, "ops", {"max_tokens": 8000}, {})] == [
-        said(CHAT, max_tokens=8000, priority=30),
-        said(CHAT, max_tokens=MOST_OF_CHAT, priority=-30),
+        body_for(CHAT, max_tokens=8000, priority=30),
+        body_for(CHAT, max_tokens=MOST_OF_CHAT, priority=-30),
     ]
     assert [received.json for _, received in _all(send, "batch", {"max_tokens": 5}, {})] == [
-        said(CHAT, max_tokens=5, priority=30),
-        said(CHAT, priority=30),
+        body_for(CHAT, max_tokens=5, priority=30),
+        body_for(CHAT, priority=30),
     ]
 
 
 def _all(
     send: Callable[..., tuple[int, ReceivedRequest | None]], caller: str, *bodies: dict[str, object]
 ) -> list[tuple[int, ReceivedRequest]]:
-    answers = [send(CHAT, said(CHAT, **body), caller) for body in bodies]
+    answers = [send(CHAT, body_for(CHAT, **body), caller) for body in bodies]
     return [(status, received) for status, received in answers if received is not None]
 
 
@@ -242,22 +242,22 @@ def test_an_answer_in_one_piece_is_no_longer_than_the_gateway_waits(
     model = impatient.plan.models[0]
     most = covered_tokens(impatient.plan, model)
     assert MOST_OF_CHAT < most < CONTEXT
-    assert impatient.ask(CHAT, said(CHAT, max_tokens=most)).status == 200
+    assert impatient.ask(CHAT, body_for(CHAT, max_tokens=most)).status == 200
     before = len(backend.received)
-    refused = impatient.ask(CHAT, said(CHAT, max_tokens=most + 1))
+    refused = impatient.ask(CHAT, body_for(CHAT, max_tokens=most + 1))
     assert (refused.status, refused.error["param"]) == (400, "stream")
     assert f"up to {most} tokens" in refused.error["message"]
-    assert impatient.ask(CHAT, said(CHAT, min_tokens=most + 1)).status == 400
+    assert impatient.ask(CHAT, body_for(CHAT, min_tokens=most + 1)).status == 400
     prompts = ["x"] * (model.slots + 1)  # the last waits for a slot
-    assert impatient.ask(COMPLETIONS, said(COMPLETIONS, max_tokens=most, prompt=prompts)).status == 400
+    assert impatient.ask(COMPLETIONS, body_for(COMPLETIONS, max_tokens=most, prompt=prompts)).status == 400
     assert len(backend.received) == before
-    assert impatient.ask(CHAT, said(CHAT, max_tokens=most + 1, stream=True)).status == 200
+    assert impatient.ask(CHAT, body_for(CHAT, max_tokens=most + 1, stream=True)).status == 200
     assert backend.received[-1].json["max_tokens"] == most + 1
 
 
 def test_numbers_keep_their_digits_where_a_limit_is_added(
     gateway: GatewayStack, backend: FakeBackend
 ) -> None:
-    text = json.dumps(said(CHAT, seed=12345678901234567890))
+    text = json.dumps(body_for(CHAT, seed=12345678901234567890))
     assert gateway.ask(CHAT, text, "key-of-web").status == 200
     assert backend.received[-1].text == text[:-1] + f',"max_tokens":{MOST_OF_CHAT},"priority":-30}}'

@@ -19,7 +19,7 @@ def start(answer: Path, *arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
 
 
-def said(answer: Path, *arguments: str) -> str:
+def answer_of(answer: Path, *arguments: str) -> str:
     with start(answer, *arguments) as running:
         _, errors = running.communicate(timeout=60)
     assert running.returncode == 0, errors
@@ -41,22 +41,24 @@ def port() -> str:
 @pytest.fixture
 def server(tmp_path: Path, port: str) -> Iterator[str]:
     with start(tmp_path / "server", "serve", port) as running:
-        until(lambda: said(tmp_path / "a", "connect", "127.0.0.1", port, "open", "0") == "token open", "it")
+        until(
+            lambda: answer_of(tmp_path / "a", "connect", "127.0.0.1", port, "open", "0") == "token open", "it"
+        )
         yield port
         running.kill()
 
 
 def test_a_served_port_is_open(answer: Path, server: str) -> None:
-    assert said(answer, "connect", "127.0.0.1", server, "open", "20") == "token open"
+    assert answer_of(answer, "connect", "127.0.0.1", server, "open", "20") == "token open"
 
 
 def test_a_port_that_stays_open_is_not_called_shut(answer: Path, server: str) -> None:
-    assert said(answer, "connect", "127.0.0.1", server, "shut", "1") == "token open"
+    assert answer_of(answer, "connect", "127.0.0.1", server, "shut", "1") == "token open"
 
 
 def test_a_port_without_a_server_is_shut(answer: Path, port: str) -> None:
-    assert said(answer, "connect", "127.0.0.1", port, "shut", "20") == "token shut"
-    assert said(answer, "connect", "127.0.0.1", port, "open", "1") == "token shut"
+    assert answer_of(answer, "connect", "127.0.0.1", port, "shut", "20") == "token shut"
+    assert answer_of(answer, "connect", "127.0.0.1", port, "open", "1") == "token shut"
 
 
 def test_a_server_that_starts_late_is_waited_for(answer: Path, tmp_path: Path, port: str) -> None:
@@ -68,5 +70,5 @@ def test_a_server_that_starts_late_is_waited_for(answer: Path, tmp_path: Path, p
 
 
 def test_a_name_is_resolved_or_the_reason_is_given(answer: Path) -> None:
-    assert said(answer, "resolve", "localhost", "5").startswith("token resolved ")
-    assert said(answer, "resolve", "nobody.invalid", "0").startswith("token failed: ")
+    assert answer_of(answer, "resolve", "localhost", "5").startswith("token resolved ")
+    assert answer_of(answer, "resolve", "nobody.invalid", "0").startswith("token failed: ")
