@@ -19,6 +19,7 @@ from tierup.tuning.results import MeasuredClass, Results, read
 ROOT = Path(__file__).parents[2]
 TIERUP = str(Path(sys.prefix) / "bin" / "tierup")
 KEY = "sk-the-key-of-a-test"
+SLOW_SECONDS = 5  # of a run on a slow server: requests are of a random class, and each class must be measured
 USERS, CHAT_TOKENS, LONG_TOKENS = 8, 10, 40
 STACK = f"""\
 config:
@@ -26,9 +27,9 @@ config:
     users: {USERS}
     thinkSeconds: 0.2
     classes:
-      chat: {{promptTokens: 60, answerTokens: {CHAT_TOKENS}, ttftMs: 1000, tpotMs: 500, share: 0.75, priority: 80}}
+      chat: {{promptTokens: 60, answerTokens: {CHAT_TOKENS}, ttftMs: 1000, tpotMs: 500, share: 0.5, priority: 80}}
       longform:
-        {{promptTokens: 200, answerTokens: {LONG_TOKENS}, ttftMs: 10000, tpotMs: 500, share: 0.25, priority: 20}}
+        {{promptTokens: 200, answerTokens: {LONG_TOKENS}, ttftMs: 10000, tpotMs: 500, share: 0.5, priority: 20}}
   tierup:nodes: {{server: entry-2x-rtx-4090, count: 1}}
   tierup:models:
     - id: qwen2.5-7b
@@ -84,8 +85,8 @@ class LoadTest:
             return Ended(process.returncode, out, read(text), page)
         return Ended(process.returncode, out, None, "")
 
-    def __call__(self, fake: FakeOpenAI, *args: str, key: str | None = None) -> Ended:
-        result = self.end(self.start(fake.url, *args, key=key))
+    def __call__(self, fake: FakeOpenAI, *args: str, seconds: int = 2, key: str | None = None) -> Ended:
+        result = self.end(self.start(fake.url, *args, seconds=seconds, key=key))
         assert fake.unknown == [], "the load test sent requests that the fake does not know"
         return result
 
@@ -123,7 +124,7 @@ def test_users_see_the_delays_that_the_server_has(loadtest: LoadTest) -> None:
 
 def test_a_missed_promise_is_exit_code_1(loadtest: LoadTest) -> None:
     with serve(Manner(first=1.2, gap=0.001)) as fake:
-        result = loadtest(fake)
+        result = loadtest(fake, seconds=SLOW_SECONDS)
     assert result.code == 1
     broken = [(item.workload_class, item.figure) for item in result.measured.verdict if not item.kept]
     assert broken == [("chat", "ttft")]
@@ -132,7 +133,7 @@ def test_a_missed_promise_is_exit_code_1(loadtest: LoadTest) -> None:
 
 def test_refusals_are_counted_separately_and_users_retry_after_the_stated_time(loadtest: LoadTest) -> None:
     with serve(Manner(capacity=3, first=0.5)) as fake:
-        result = loadtest(fake)
+        result = loadtest(fake, seconds=SLOW_SECONDS)
     assert result.code == 0, result.out
     refused = sum(item.refused.count for item in result.classes.values())
     assert 0 < refused <= fake.refused

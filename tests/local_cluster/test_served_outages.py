@@ -1,6 +1,5 @@
 """A tier's pods answer every chat while a part of the cluster below them is away."""
 
-import os
 import signal
 import time
 
@@ -46,11 +45,9 @@ def test_chats_go_on_without_a_component_of_the_cluster(served: ServedTier, comp
 def test_chats_go_on_without_the_cluster_s_dns(served: ServedTier) -> None:
     (dns,) = served.cluster.api.list_all("v1", "Pod", "kube-system")
     with served.load() as load:
-        for pid in served.processes(dns, "coredns"):
-            os.kill(pid, signal.SIGSTOP)
+        served.signal(dns, "coredns", signal.SIGSTOP)
         time.sleep(AWAY_SECONDS)
-        for pid in served.processes(dns, "coredns"):
-            os.kill(pid, signal.SIGKILL)
+        served.signal(dns, "coredns", signal.SIGKILL)
         until(lambda: served.restarts(dns, "coredns") > 0, "the restart")
     assert load.failed() == []
 
@@ -60,8 +57,7 @@ def test_a_gateway_s_container_that_is_killed_comes_back(served: ServedTier, con
     victim, _ = served.pods("gateway")
     before = served.restarts(victim, container)
     with served.load() as load:
-        for pid in served.processes(victim, container):
-            os.kill(pid, signal.SIGKILL)
+        served.signal(victim, container, signal.SIGKILL)
         until(lambda: served.restarts(victim, container) > before, "the restart")
         served.all_ready()
         back = time.monotonic()

@@ -3,6 +3,9 @@
 import base64
 import contextlib
 import json
+import os
+import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -23,6 +26,7 @@ from tierup.local.cluster.folders import LocalClusterError
 from tierup.local.cluster.project import LocalProject
 from tierup.local.node import cgroups
 from tierup.manifests.common import GATEWAY_PORT
+from tierup.manifests.gateway_files import POD
 from tierup.rules.preflight import make_plan
 from tierup.stack.parse import parse
 
@@ -37,14 +41,20 @@ try:
 except urllib.error.HTTPError as error:
     print(error.code)
 """
+_CONFIGURATION = (
+    'test -e "$1/next/nginx.conf" || cat "$1/nginx.conf"'  # an offer stays until the reload is done
+)
 ROLLOUT_SECONDS = 600.0  # an engine takes half a minute to start on an idle machine
 
 
-@dataclass
+@dataclass(repr=False)
 class Load:
     """The chats of a steady load, in the order in which they ended."""
 
     chats: list[dict[str, Any]] = field(default_factory=list)
+
+    def __repr__(self) -> str:
+        return f"{len(self.chats)} chats, failed: {self.failed()}"
 
     def failed(self) -> list[dict[str, Any]]:
         """Chats without a complete answer."""
@@ -130,9 +140,24 @@ class ServedTier(Tier):
         )
 
     def all_ready(self) -> None:
-        """Wait until every pod of the tier is ready."""
+        """Wait until every pod of the tier is ready and each gateway sends to exactly these engines."""
         for component, count in PODS.items():
             self.wait_ready(component, count)
+        engines = {str(pod["status"]["podIP"]) for pod in self.pods("model-server")}
+        until(
+            lambda: all(self.engines_of(pod) == engines for pod in self.pods("gateway")),
+            "the gateways know the engines",
+        )
+
+    def engines_of(self, gateway: dict[str, Any]) -> set[str]:
+        """The addresses of the engines to which a gateway's pod sends; none while it takes a new configuration."""
+        name = gateway["metadata"]["name"]
+        command = ("exec", name, "-c", "nginx", "--", "sh", "-c", _CONFIGURATION, "sh", POD.scratch)
+        try:
+            text = self.kubectl("-n", self.plan.namespace, *command)
+        except subprocess.CalledProcessError:  # its container has ended just now
+            return set()
+        return set(re.findall(r"^\s*server ([\d.]+):\d+ max_fails", text, re.MULTILINE))
 
     def set_secret(self, name: str, value: str) -> None:
         """Change a secret of the stack and bring the tier up with it."""
@@ -180,6 +205,12 @@ class ServedTier(Tier):
                 found |= set(map(int, (folder / "cgroup.procs").read_text().split()))
         assert found, f"no process of {container}"
         return found
+
+    def signal(self, pod: dict[str, Any], container: str, number: signal.Signals) -> None:
+        """Send a signal to every process of a pod's container; the kernel ends the others with the first one."""
+        for pid in self.processes(pod, container):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
 
     def restarts(self, pod: dict[str, Any], container: str) -> int:
         """How often a container of a pod was restarted."""
