@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeVar
 
+from tierup.findings.secrets import redacted
+
 MOST_OF_A_KIND = 50  # findings that are listed one by one
 _MOST_OF_A_TEXT = 2000  # characters; the longest list of allowed names has about 500
 T = TypeVar("T")
@@ -318,32 +320,3 @@ def did_you_mean(word: str, allowed: Iterable[str]) -> str:
 
 def _plain(word: str) -> str:
     return word.lower().replace("_", "").replace("-", "")
-
-
-# Tokens of model hubs, services, source hosts and clouds, and private keys: messages end up in build logs.
-_TOKEN = re.compile(
-    r"\b(?:hf_[A-Za-z0-9]{20,}|sk-[A-Za-z0-9_-]{20,}|gh[pousr]_[A-Za-z0-9]{20,}|AKIA[A-Z0-9]{16})"
-    r"|-----BEGIN [A-Z ]*PRIVATE KEY(?s:.*)"  # a certificate is no secret
-)
-
-
-def holds_token(text: str) -> bool:
-    """Whether a text contains something with the form of a well-known kind of secret."""
-    return _TOKEN.search(text) is not None
-
-
-# Names of variables whose values are secrets, and values that are none whatever the name.
-_SECRET_NAME = re.compile(
-    r"(^|_)(TOKEN|PASSWORD|PASSWD|API_?KEY|ACCESS_KEY|SECRET_KEY|PRIVATE_KEY|CLIENT_SECRET)$"
-)
-_NO_SECRET = re.compile(r"[0-9.]*|true|false|none|\$\([^)]*\)|/\S*", re.IGNORECASE)
-
-
-def named_as_secret(name: str, value: str) -> bool:
-    """Whether a variable of this name holds a secret: by the name, unless the value is plainly none."""
-    return _SECRET_NAME.search(name) is not None and _NO_SECRET.fullmatch(value) is None
-
-
-def redacted(text: str) -> str:
-    """The text with such secrets replaced by `(a secret)`."""
-    return _TOKEN.sub("(a secret)", text)

@@ -1,8 +1,9 @@
 """Policies over containers: pinned images, requests and limits, and no secrets in plain text."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from tierup.findings.model import holds_token, named_as_secret
+from tierup.findings.secrets import holds_token, named_as_secret
+from tierup.policies.commands import named_values
 from tierup.policies.pods import Part, containers, pods
 from tierup.policies.rule import Problem
 from tierup.resources.model import SECRET, Resource
@@ -46,25 +47,43 @@ def _is_set(item: Part, pod: Part, places: tuple[tuple[str, str], ...]) -> bool:
 def secrets_in_clear(resource: Resource) -> Iterator[Problem]:
     """Values in a pod that are secrets by their form, by their name, or because Pulumi marks them as secret.
 
-    Anyone who may read the pod can read them. The value itself is never shown.
+    The name is that of a variable, or of an option, a variable or a header in a command line. Anyone who may read the
+    pod can read them. The value itself is never shown, and each path is a problem once.
     """
     for pod in pods(resource):
         for item in containers(pod):
-            for index, variable in mappings(item.spec.get("env")):
-                path = f"{item.path}.env[{index}].value"
-                yield from _in_clear(path, variable.get("value"), variable.get("name"))
-            for key in ("command", "args"):
-                for index, word in enumerate(elements(item.spec.get(key))):
-                    yield from _in_clear(f"{item.path}.{key}[{index}]", word, None)
+            yield from _in_variables(item)
+            yield from _in_command_line(item)
 
 
-def _in_clear(path: str, value: object, name: object) -> Iterator[Problem]:
+def _in_variables(item: Part) -> Iterator[Problem]:
+    for index, variable in mappings(item.spec.get("env")):
+        name, value = variable.get("name"), variable.get("value")
+        own = [(name, value)] if isinstance(name, str) and isinstance(value, str) else []
+        named = [*own, *((inner, text) for _, inner, text in named_values([value]))]
+        yield from _in_clear(f"{item.path}.env[{index}].value", value, named)
+
+
+def _in_command_line(item: Part) -> Iterator[Problem]:
+    words = [
+        (f"{item.path}.{key}[{index}]", word)
+        for key in ("command", "args")
+        for index, word in enumerate(elements(item.spec.get(key)))
+    ]
+    values = list(named_values([word for _, word in words]))
+    for index, (path, word) in enumerate(words):
+        yield from _in_clear(path, word, [(name, value) for at, name, value in values if at == index])
+
+
+def _in_clear(path: str, value: object, named: Sequence[tuple[str, str]]) -> Iterator[Problem]:
     if not isinstance(value, str):
         return
-    prefix = f"{name}: " if isinstance(name, str) else ""
+    prefix = f"{named[0][0]}: " if named else ""
     if value == SECRET:
         yield Problem(path, f"{prefix}a Pulumi secret becomes plain text in the pod")
     elif holds_token(value):
         yield Problem(path, f"{prefix}has the form of a secret")
-    elif prefix and not is_hidden(value) and named_as_secret(str(name), value):
-        yield Problem(path, f"{prefix}has the name of a secret")
+    elif not is_hidden(value):
+        secret = next((name for name, text in named if named_as_secret(name, text)), None)
+        if secret is not None:
+            yield Problem(path, f"{secret}: has the name of a secret")

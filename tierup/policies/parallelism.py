@@ -1,7 +1,6 @@
 """The policy over parallelism: an engine's command line must use as many GPUs as its pods have."""
 
 import re
-import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -9,6 +8,7 @@ from pathlib import PurePosixPath
 from typing import Any, Final
 
 from tierup.catalog.engine import CommandLine, load_engines
+from tierup.policies.commands import script_words
 from tierup.policies.pods import GROUP, LEADER_WORKER_SET, Part, containers, pods
 from tierup.policies.rule import Problem
 from tierup.resources.gpus import container_gpus, group_gpus
@@ -145,21 +145,12 @@ def _args(item: Part) -> list[str] | None:
     }
     args = [_fill_variables(arg, values) for arg in args]
     if len(args) > 2 and PurePosixPath(args[0]).name in _SHELLS and re.fullmatch(r"-\w*c", args[1]):
-        return _script(args[2])
+        return script_words(args[2])
     return args
 
 
 def _fill_variables(arg: str, values: Mapping[str, str]) -> str:
     return _VARIABLE.sub(lambda match: values.get(next(filter(None, match.groups())), match[0]), arg)
-
-
-def _script(text: str) -> list[str] | None:
-    try:
-        lexer = shlex.shlex(text.replace("\\\n", " "), posix=True, punctuation_chars=";&|()\n")
-        lexer.whitespace, lexer.whitespace_split = " \t\r", True
-        return list(lexer)
-    except ValueError:  # unclosed quotes
-        return None
 
 
 def _repository(item: Part) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from tierup.findings.model import redacted
+from tierup.findings.secrets import redacted
 from tierup.resources.model import Resource
 
 

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tierup.findings.model import Finding, Severity, errors, open_warnings, redacted
+from tierup.findings.model import Finding, Severity, errors, open_warnings
+from tierup.findings.secrets import redacted
 
 WORST_FIRST = (Severity.ERROR, Severity.WARNING, Severity.NOTE)
 

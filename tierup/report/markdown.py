@@ -3,7 +3,8 @@
 import html
 import re
 
-from tierup.findings.model import Finding, redacted
+from tierup.findings.model import Finding
+from tierup.findings.secrets import redacted
 from tierup.report import Report
 
 _SIGNS = re.compile(r"([\\`*_\[\]|~#])")

@@ -7,7 +7,8 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from tierup.findings.explanations import EXPLAINED, worst_severity
-from tierup.findings.model import Code, Finding, redacted
+from tierup.findings.model import Code, Finding
+from tierup.findings.secrets import redacted
 from tierup.report import Report, clean
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"

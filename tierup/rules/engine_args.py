@@ -4,7 +4,8 @@ from collections.abc import Collection, Iterator
 
 from tierup.catalog.engine import EngineFacts, engine_facts
 from tierup.catalog.options import Kind, Option, size_of
-from tierup.findings.model import Code, Finding, did_you_mean, named_as_secret
+from tierup.findings.model import Code, Finding, did_you_mean
+from tierup.findings.secrets import named_as_secret
 from tierup.manifests.engines import serving
 from tierup.plan.model import ModelPlan, Plan
 from tierup.rules.settings import pinned_severity

@@ -12,7 +12,8 @@ from pydantic.alias_generators import to_camel
 from tierup.catalog.price import Price
 from tierup.catalog.prices import Prices
 from tierup.cost.pricing import is_stale
-from tierup.findings.model import Finding, Severity, redacted
+from tierup.findings.model import Finding, Severity
+from tierup.findings.secrets import redacted
 from tierup.plan.model import CurrencyPlan
 
 CENT, HOUR, TOKEN, PART, RATE = map(Decimal, ("0.01", "0.000001", "0.0001", "0.0001", "0.1"))

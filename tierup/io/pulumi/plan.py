@@ -10,7 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tierup.findings.model import TierError, redacted
+from tierup.findings.model import TierError
+from tierup.findings.secrets import redacted
 from tierup.io.files import MOST_OF_A_DOCUMENT, UnreadableFile, not_json, read_bytes
 from tierup.resources.model import SECRET, UNKNOWN, Change, Resource
 

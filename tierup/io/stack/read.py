@@ -8,7 +8,8 @@ from typing import Any
 
 import yaml
 
-from tierup.findings.model import Code, Finding, did_you_mean, holds_token, limited
+from tierup.findings.model import Code, Finding, did_you_mean, limited
+from tierup.findings.secrets import holds_token
 from tierup.io.files import MOST_OF_A_STACK_FILE, UnreadableFile, decoded, read_bytes, read_text
 from tierup.io.stack.attached import with_files
 from tierup.io.stack.yaml import BoundExceeded, read_yaml

@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from tierup.findings.model import Code, Finding, Severity, on_one_line, redacted
+from tierup.findings.model import Code, Finding, Severity, on_one_line
+from tierup.findings.secrets import redacted
 
 
 class Status(StrEnum):
