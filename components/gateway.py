@@ -6,8 +6,7 @@ from dataclasses import dataclass
 import pulumi
 
 from components.kube import Kube
-from tierup.manifests import gateway
-from tierup.manifests.common import GATEWAY_PORT
+from tierup.manifests import exposure, gateway
 from tierup.plan.model import Plan
 
 
@@ -26,7 +25,7 @@ class Gateway(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: GatewayArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         plan = args.plan.gateway
-        self.address = f"{plan.scheme}://gateway.{args.plan.namespace}.svc:{GATEWAY_PORT}"
+        self.address = exposure.address(args.plan)
         props = {
             "replicas": plan.replicas,
             "queueLength": plan.queue_length,

@@ -12,9 +12,9 @@ from tierup.findings.model import (
     Severity,
     did_you_mean,
     errors,
-    redacted,
     warning,
 )
+from tierup.findings.secrets import redacted
 
 # Users and their alerts rely on these: codes may be added, never changed.
 RETIRED = {"TIER044"}  # never used again

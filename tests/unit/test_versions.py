@@ -57,6 +57,8 @@ def go_modules() -> Iterator[tuple[str, str]]:
         "kubectl": "k8s.io/kubernetes",
         "kwok": "sigs.k8s.io/kwok",
         "keda.sh_scaledobjects.yaml": "github.com/kedacore/keda/v2",
+        "gateway.networking.k8s.io_httproutes.yaml": "sigs.k8s.io/gateway-api",
+        "cert-manager.io_certificates.yaml": "github.com/cert-manager/cert-manager",
         "actionlint": "github.com/rhysd/actionlint",
         "coredns": "github.com/coredns/coredns",
         "network-policy-enforcer": "sigs.k8s.io/kube-network-policies",

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Self
 
 from tierup.catalog.prices import Prices
-from tierup.cost.bill.of_resources import bill_of_resources, label
+from tierup.cost.bill.kubernetes import label
+from tierup.cost.bill.of_resources import bill_of_resources
 from tierup.cost.budget import Limits, stale
 from tierup.cost.difference import Difference, difference
 from tierup.cost.pricing import price

@@ -345,7 +345,7 @@ EXPLAINED: dict[Code, Explanation] = {
         "`cache: {kind: shared}`, or `node`.",
     ),
     Code.OPEN_LOAD_BALANCER: Explanation(
-        "The load balancer is open to everybody",
+        "The load balancer or NodePort is open to everybody",
         "Without source ranges, anyone who finds the address can use your GPUs.",
         "`sourceRanges: [10.0.0.0/8]`.",
         (ERROR, WARNING),
@@ -570,16 +570,16 @@ EXPLAINED: dict[Code, Explanation] = {
         (WARNING,),
     ),
     Code.OPEN_TO_ALL: Explanation(
-        "A load balancer without keys",
-        "Anyone with an address in the source ranges can use the GPUs, and the gateway cannot tell callers apart.",
+        "Open to clients outside without keys",
+        "Everyone who reaches the gateway from outside can use the GPUs, and it cannot tell callers apart.",
         "`gateway.keys: {web: {}}` and the secret of this caller.",
         (WARNING,),
     ),
     Code.CLEAR_TEXT: Explanation(
-        "A load balancer without TLS",
+        "Open to clients outside without TLS",
         "Keys, prompts and answers travel unencrypted.",
-        "`gateway.tls: true` with the secrets `tls-certificate` and `tls-key`. Accept the warning if something in "
-        "front terminates TLS.",
+        "`gateway.tls: true` with the secrets `tls-certificate` and `tls-key`, `tls: {issuer: {name: NAME}}` with "
+        "cert-manager, or `ingress.tlsSecret`. Accept the warning if something in front terminates TLS.",
         (WARNING,),
     ),
     Code.CLASS_UNREACHABLE: Explanation(
@@ -602,6 +602,26 @@ EXPLAINED: dict[Code, Explanation] = {
         "origin `*` any page that such a person opens may send requests and read the answers.",
         "`allowedOrigins: [https://chat.example.com]`, or callers with keys.",
         (WARNING,),
+    ),
+    Code.EXPOSURE: Explanation(
+        "Settings of access that exclude each other",
+        "Clients outside the cluster have one way to the gateway: a NodePort, a load balancer, an Ingress or an "
+        "HTTPRoute. An Ingress and a Gateway end TLS themselves, so that the gateway behind them has none.",
+        "`serviceType: ClusterIP` beside `ingress:`, and `tls: {issuer: {name: NAME}}` instead of `tls: true`.",
+    ),
+    Code.PROXY_UNKNOWN: Explanation(
+        "Unknown ingress class",
+        "A controller that buffers answers breaks streams, and most cut an answer after a minute of silence. The "
+        "annotations against it differ between controllers; tierup knows those of Nginx, Traefik, HAProxy and the AWS "
+        "load balancer, by the words of the class's name.",
+        "`annotations:` of the controller for buffering, read timeout and size of bodies; then nothing is reported.",
+        (WARNING,),
+    ),
+    Code.PROXY_BLOCKED: Explanation(
+        "The network policy would keep the proxy out",
+        "The gateway accepts connections from pods of `namespaces` (of all, without it) and from `sourceRanges`. A "
+        "controller elsewhere, or a load balancer of the cloud, could not connect, and clients would get 502 or 504.",
+        "`controllerNamespace: ingress-nginx`, or the proxy's networks: `sourceRanges: [10.20.0.0/16]`.",
     ),
     Code.UNKNOWN_NAME: Explanation(
         "Unknown class or model",

@@ -71,10 +71,17 @@ REPORTED_AT: dict[Code, tuple[str, ...]] = {
     Code.ENGINE_NAME: ("models[].name",),
     Code.NO_SECRET: ("gateway.keys", "gateway.tls"),
     Code.OPEN_TO_ALL: ("gateway.keys",),
-    Code.CLEAR_TEXT: ("gateway.tls",),
+    Code.CLEAR_TEXT: ("gateway.tls", "gateway.ingress.tlsSecret"),
     Code.CLASS_UNREACHABLE: ("workload.classes", "workload.classes.NAME.match.paths"),
     Code.READ_TIMEOUT: ("gateway.readTimeoutSeconds",),
     Code.OPEN_ORIGINS: ("gateway.allowedOrigins",),
+    Code.EXPOSURE: ("gateway", "gateway.nodePort", "gateway.tls", "gateway.tls.hosts"),
+    Code.PROXY_UNKNOWN: ("gateway.ingress.className",),
+    Code.PROXY_BLOCKED: (
+        "gateway.sourceRanges",
+        "gateway.ingress.controllerNamespace",
+        "gateway.httpRoute.controllerNamespace",
+    ),
     Code.UNKNOWN_NAME: (
         "gateway.aliases.NAME.classes",
         "gateway.aliases.NAME.weights",

@@ -3,6 +3,7 @@
 from tierup.manifests.common import Manifest, obj
 from tierup.plan.model import Plan
 from tierup.resources.identity import RETAIN_ANNOTATION
+from tierup.stack.sections import ServiceType
 
 COMPONENT = "base"
 POD_SECURITY = "restricted"
@@ -50,11 +51,12 @@ def _priority_class(plan: Plan) -> Manifest:
 
 def _quota(plan: Plan) -> Manifest:
     """What the tier's servers have, plus the one pod per model that may wait for a GPU during a rollout."""
+    kind = plan.gateway.service_type
     surge = sum(model.gpus * model.rollout.max_surge for model in plan.models)
     hard = {
         "requests.nvidia.com/gpu": str(plan.nodes.gpus_schedulable + surge),
-        "services.loadbalancers": "1" if plan.gateway.service_type == "LoadBalancer" else "0",
-        "services.nodeports": "1" if plan.gateway.service_type == "LoadBalancer" else "0",
+        "services.loadbalancers": "1" if kind is ServiceType.LOAD_BALANCER else "0",
+        "services.nodeports": "0" if kind is ServiceType.CLUSTER_IP else "1",  # a load balancer has one too
     }
     return obj(plan, "v1", "ResourceQuota", "tier", COMPONENT, spec={"hard": hard})
 

@@ -1,7 +1,6 @@
 """The gateway's objects: Nginx and its reloader in front of the model servers."""
 
-from typing import Any
-
+from tierup.manifests import exposure
 from tierup.manifests.common import (
     DNS_EGRESS,
     ENGINE_PORT,
@@ -26,9 +25,10 @@ from tierup.manifests.common import (
 )
 from tierup.manifests.gateway_files import POD, files
 from tierup.manifests.placement import system_placement
+from tierup.plan.exposure import TLS_SECRET
 from tierup.plan.model import Plan
 from tierup.plan.times import FAILED_GRACE_SECONDS, PRESTOP_SECONDS
-from tierup.stack.parse import API_KEY_PREFIX, ServiceType
+from tierup.stack.parse import API_KEY_PREFIX
 
 NGINX_USER = 101  # of the image
 RESOURCES = {"cpu": "500m", "memory": "384Mi", "ephemeral-storage": "1Gi"}
@@ -43,7 +43,7 @@ def objects(plan: Plan) -> list[Manifest]:
         service_account(plan, GATEWAY),
         config,
         *_secrets(plan),
-        _service(plan),
+        *exposure.objects(plan),
         # Ready gateways by address, for the reloaders: each admits its share of the total limit.
         service(plan, "gateway-peers", GATEWAY, {"status": GATEWAY_STATUS_PORT}, headless=True),
         _deployment(plan, config["metadata"]["name"]),
@@ -58,22 +58,12 @@ def _secrets(plan: Plan) -> list[Manifest]:
     if plan.gateway.keys:
         keys = {key.name: SecretRef(API_KEY_PREFIX + key.name) for key in plan.gateway.keys}
         secrets.append(obj(plan, "v1", "Secret", "gateway-keys", GATEWAY, type="Opaque", stringData=keys))
-    if plan.gateway.tls:
+    if plan.gateway.tls and plan.gateway.certificate is None:
         pair = {"tls.crt": SecretRef("tls-certificate"), "tls.key": SecretRef("tls-key")}
         secrets.append(
-            obj(plan, "v1", "Secret", "gateway-tls", GATEWAY, type="kubernetes.io/tls", stringData=pair)
+            obj(plan, "v1", "Secret", TLS_SECRET, GATEWAY, type="kubernetes.io/tls", stringData=pair)
         )
     return secrets
-
-
-def _service(plan: Plan) -> Manifest:
-    spec: dict[str, Any] = {"type": str(plan.gateway.service_type)}
-    if plan.gateway.service_type is ServiceType.LOAD_BALANCER:
-        # Keeps the client's address, which the network policy and the log use.
-        spec["externalTrafficPolicy"] = "Local"
-        if plan.gateway.source_ranges:
-            spec["loadBalancerSourceRanges"] = list(plan.gateway.source_ranges)
-    return service(plan, "gateway", GATEWAY, {"http": GATEWAY_PORT}, **spec)
 
 
 def _deployment(plan: Plan, config: str) -> Manifest:
@@ -154,7 +144,7 @@ def _volumes(plan: Plan, config: str) -> list[Manifest]:
     if plan.gateway.keys:
         volumes.append({"name": "keys", "secret": {"secretName": "gateway-keys", "defaultMode": 0o440}})
     if plan.gateway.tls:
-        secret = {"secretName": "gateway-tls", "defaultMode": 0o440}
+        secret = {"secretName": TLS_SECRET, "defaultMode": 0o440}
         volumes.append({"name": "tls", "secret": secret})
         # The reloader watches the certificate and never sees its key.
         volumes.append(
@@ -163,19 +153,9 @@ def _volumes(plan: Plan, config: str) -> list[Manifest]:
     return volumes
 
 
-def _callers(plan: Plan) -> Manifest:
-    """Selects the namespaces of the callers; an empty selector selects all."""
-    if not plan.gateway.namespaces:
-        return {}
-    names = list(plan.gateway.namespaces)
-    return {"matchExpressions": [{"key": "kubernetes.io/metadata.name", "operator": "In", "values": names}]}
-
-
 def _network_policy(plan: Plan) -> Manifest:
-    clients: Manifest = {"from": [{"namespaceSelector": _callers(plan)}], "ports": tcp(GATEWAY_PORT)}
-    if plan.gateway.service_type is ServiceType.LOAD_BALANCER:
-        ranges = plan.gateway.source_ranges if plan.gateway.source_ranges else ("0.0.0.0/0", "::/0")
-        clients["from"] += [{"ipBlock": {"cidr": cidr}} for cidr in ranges]
     metrics = {"from": peers(plan, PROMETHEUS), "ports": tcp(GATEWAY_STATUS_PORT)}
     engines = {"to": peers(plan, MODEL_SERVER), "ports": tcp(ENGINE_PORT)}
-    return network_policy(plan, GATEWAY, ingress=[clients, metrics], egress=[engines, DNS_EGRESS])
+    return network_policy(
+        plan, GATEWAY, ingress=[exposure.clients(plan), metrics], egress=[engines, DNS_EGRESS]
+    )

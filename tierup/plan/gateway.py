@@ -5,15 +5,20 @@ from collections.abc import Mapping
 from itertools import pairwise
 
 from tierup.plan.chooser import Chooser
+from tierup.plan.exposure import node_port, resolve_http_route, resolve_ingress, resolve_tls
 from tierup.plan.model import ClassRule, GatewayPlan, KeyPlan, ModelPlan
 from tierup.plan.read_timeout import READ_TIMEOUT, promised_seconds
 from tierup.stack.sections import NEUTRAL_PRIORITY, ApiKey, ClassMatch, Gateway, ServiceType, WorkloadClass
 
 
 def resolve_gateway(
-    section: Gateway, models: tuple[ModelPlan, ...], classes: Mapping[str, WorkloadClass], choose: Chooser
+    section: Gateway,
+    models: tuple[ModelPlan, ...],
+    classes: Mapping[str, WorkloadClass],
+    namespace: str,
+    choose: Chooser,
 ) -> GatewayPlan:
-    """The gateway for models and classes that are already resolved."""
+    """The gateway for models and classes that are already resolved, in the stack's namespace."""
     slots = max(model.slots * model.replicas for model in models)
     queue = choose.pick(
         "gateway.queueLength", section.queue_length, slots, "as many requests may wait as there are slots"
@@ -39,6 +44,7 @@ def resolve_gateway(
         )
     if section.aliases is None:
         choose.note("gateway.aliases", "none", "clients use the models' own names")
+    tls = resolve_tls(section, namespace, choose)
     return GatewayPlan(
         replicas=pick(
             "gateway.replicas", section.replicas, 2, "one may fail or be replaced while the other serves"
@@ -74,12 +80,11 @@ def resolve_gateway(
         classes=_classes(classes, choose),
         keys=_keys(section.keys, tuple(classes), slots + queue, choose),
         aliases=dict(section.aliases) if section.aliases is not None else {},
-        tls=pick(
-            "gateway.tls",
-            section.tls,
-            False,
-            "traffic stays inside the cluster, or an ingress in front of it terminates TLS",
-        ),
+        tls=tls.at_gateway,
+        certificate=tls.certificate,
+        node_port=node_port(section.node_port, service_type, choose),
+        ingress=resolve_ingress(section.ingress, tls.certificate, choose),
+        http_route=resolve_http_route(section.http_route, namespace, choose),
     )
 
 

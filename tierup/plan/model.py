@@ -23,6 +23,9 @@ from tierup.stack.sections import (
     CacheKind,
     ClassMatch,
     Engine,
+    HttpRoute,
+    Ingress,
+    IssuerKind,
     KvCacheDtype,
     MonitoringMode,
     Provider,
@@ -328,6 +331,16 @@ class KeyPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class CertificatePlan:
+    """A certificate that cert-manager issues: for `hosts` at the gateway, or for the host of its Ingress."""
+
+    issuer: str
+    issuer_kind: IssuerKind
+    secret: str
+    hosts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class GatewayPlan:
     """The Nginx gateway in front of the models; times in seconds."""
 
@@ -346,10 +359,25 @@ class GatewayPlan:
     aliases: dict[str, Alias]
     tls: bool
     allowed_origins: tuple[str, ...] = ()  # of web pages; "*": any
+    node_port: int | None = None  # None: the cluster chooses it, where the service type has one
+    ingress: Ingress | None = None
+    http_route: HttpRoute | None = None
+    certificate: CertificatePlan | None = None  # None: from the stack's secrets, or none at all
 
     @property
     def scheme(self) -> str:
+        """Of the gateway's own port; what is in front of it may have another."""
         return "https" if self.tls else "http"
+
+    @property
+    def exposed(self) -> bool:
+        """Whether clients outside the cluster can reach the gateway."""
+        return self.service_type is not ServiceType.CLUSTER_IP or self.behind_proxy
+
+    @property
+    def behind_proxy(self) -> bool:
+        """Whether an Ingress or a Gateway of the cluster takes the clients' requests, and ends their TLS."""
+        return self.ingress is not None or self.http_route is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,16 +80,17 @@ def resolve(config: TierConfig, catalog: Catalog) -> Plan:
     nodes = resolve_nodes(config, catalog, choose)
     images = _images(config, choose)
     models = resolve_models(config, nodes, classes, images, catalog=catalog, choose=choose)
+    namespace = _namespace(config, choose)
     plan = Plan(
         stack=config.stack,
-        namespace=_namespace(config, choose),
+        namespace=namespace,
         cluster=ClusterPlan(config.cluster.kubeconfig, config.cluster.context),
         users=config.workload.users,
         think_seconds=_think_seconds(config, choose),
         classes=classes,
         nodes=nodes,
         models=models,
-        gateway=resolve_gateway(config.gateway, models, classes, choose),
+        gateway=resolve_gateway(config.gateway, models, classes, namespace, choose),
         autoscaling=_autoscaling(config.autoscaling, models, classes, choose),
         monitoring=_monitoring(config.monitoring, choose),
         budget=_budget(config, choose),

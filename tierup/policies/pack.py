@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 
 from tierup.policies.containers import images, requests_and_limits, secrets_in_clear
-from tierup.policies.exposure import load_balancers
+from tierup.policies.exposure import ingresses, load_balancers, node_ports
 from tierup.policies.parallelism import parallelism
 from tierup.policies.pod_security import EXCEPTION, exceptions, pod_security
 from tierup.policies.rule import Level, ResourcePolicy, Violation
@@ -48,6 +48,20 @@ RESOURCE_POLICIES = (
         "A Service of type LoadBalancer limits its source ranges.",
         "list the clients' networks in loadBalancerSourceRanges",
         load_balancers,
+    ),
+    ResourcePolicy(
+        "node-port-clients",
+        Level.ADVISORY,
+        "A Service of type NodePort keeps its clients' addresses, for network policies.",
+        "set externalTrafficPolicy: Local, and a NetworkPolicy with the clients' networks",
+        node_ports,
+    ),
+    ResourcePolicy(
+        "ingress-tls",
+        Level.ADVISORY,
+        "An Ingress serves its hosts with TLS.",
+        "name a TLS Secret in spec.tls, or the certificate in an annotation of its controller",
+        ingresses,
     ),
     ResourcePolicy(
         "no-secrets-in-clear",

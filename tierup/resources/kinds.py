@@ -5,7 +5,7 @@ from tierup.resources.model import Resource
 TIER, NODES, MODEL = "tierup:index:InferenceTier", "tierup:nodes:GpuNodes", "tierup:model:ModelServer"
 
 # Kinds that cost nothing by themselves, by API group: they configure the cluster, or run on nodes that are
-# priced. What is not here is not priced: an Ingress, say, may be a load balancer or nothing, by its class.
+# priced. What is not here has a price of its own, or none that is known: a Gateway, say, may be a load balancer.
 FREE: dict[str, frozenset[str]] = {
     "core": frozenset(
         {"ConfigMap", "Endpoints", "LimitRange", "Namespace", "Node", "Pod", "PodTemplate"}
@@ -29,6 +29,10 @@ FREE: dict[str, frozenset[str]] = {
         | {"ValidatingWebhookConfiguration"}
     ),
     "monitoring.coreos.com": frozenset({"PodMonitor", "Probe", "PrometheusRule", "ServiceMonitor"}),
+    "gateway.networking.k8s.io": frozenset(
+        {"GatewayClass", "GRPCRoute", "HTTPRoute", "ReferenceGrant", "TCPRoute", "TLSRoute", "UDPRoute"}
+    ),
+    "cert-manager.io": frozenset({"Certificate", "CertificateRequest", "ClusterIssuer", "Issuer"}),
     "keda.sh": frozenset({"ScaledObject", "TriggerAuthentication"}),
 }
 

@@ -1,11 +1,11 @@
-"""Checks callers, classes and aliases at the gateway: missing secrets, unknown names, exposure."""
+"""Checks callers, classes and aliases at the gateway: missing secrets, unknown names, open origins."""
 
 from collections.abc import Iterable, Iterator, Sequence
 
 from tierup.findings.model import Code, Finding, did_you_mean, warning
 from tierup.plan.apis import open_paths
 from tierup.plan.model import Plan
-from tierup.stack.parse import API_KEY_PREFIX, ServiceType, set_secret
+from tierup.stack.parse import API_KEY_PREFIX, set_secret
 from tierup.stack.sections import ClassMatch, size_bytes
 
 # Parsing 15 MB took up to 1.9 s and 300 MB of memory (Nginx 1.22, njs 0.7.9, two cores); other streams wait.
@@ -16,7 +16,7 @@ def secrets(plan: Plan) -> Iterator[Finding]:
     """Every caller and certificate needs its secret, and every key must belong to a caller."""
     for key in plan.gateway.keys:
         yield from _missing_secret(plan, f"gateway.keys.{key.name}", API_KEY_PREFIX + key.name)
-    if plan.gateway.tls:
+    if plan.gateway.tls and plan.gateway.certificate is None:
         for name in ("tls-certificate", "tls-key"):
             yield from _missing_secret(plan, "gateway.tls", name)
     declared = {API_KEY_PREFIX + key.name for key in plan.gateway.keys}
@@ -96,20 +96,6 @@ def classes(plan: Plan) -> Iterator[Finding]:
         earlier.append(rule.match)
         if item.match is None:
             sizes.append(item.answer_tokens)
-
-
-def exposure(plan: Plan) -> Iterator[Finding]:
-    """A load balancer should have callers with keys, and TLS."""
-    if plan.gateway.service_type is not ServiceType.LOAD_BALANCER:
-        return
-    if not plan.gateway.keys:
-        problem = "anyone who reaches the load balancer may use every GPU behind it"
-        fix = "declare callers, each with a secret key"
-        yield warning(Code.OPEN_TO_ALL, "gateway.keys", problem, fix, "none")
-    if not plan.gateway.tls:
-        problem = "prompts, answers and keys cross the network unencrypted"
-        fix = "set it and the secrets tls-certificate and tls-key, or terminate TLS in front of the load balancer"
-        yield warning(Code.CLEAR_TEXT, "gateway.tls", problem, fix, "false")
 
 
 def origins(plan: Plan) -> Iterator[Finding]:

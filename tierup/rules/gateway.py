@@ -1,14 +1,12 @@
-"""Checks the gateway: caps, waiting times, promises that no histogram can measure, and network exposure."""
+"""Checks the gateway: caps, waiting times and promises that no histogram can measure."""
 
 from collections.abc import Iterator
-from ipaddress import ip_network
 
 from tierup.catalog.engine import Promise, engine_facts
 from tierup.findings.model import Code, Finding, warning
 from tierup.plan.longform import slots_of_replica
 from tierup.plan.model import Plan
 from tierup.plan.read_timeout import READ_TIMEOUT, covered_tokens
-from tierup.stack.sections import ServiceType
 
 LONG_WAIT_SECONDS = 60  # the usual timeout of HTTP clients and proxies that receive no data
 LONG_DRAIN_SECONDS = 3600
@@ -102,23 +100,3 @@ def _bucket(engine: str, path: str, key: Promise, promised_ms: float) -> Iterato
 def _around(value: float, bounds: list[float]) -> list[float]:
     below, above = [b for b in bounds if b < value], [b for b in bounds if b > value]
     return below[-1:] + above[:1]
-
-
-def exposure(plan: Plan) -> Iterator[Finding]:
-    """A load balancer must be limited to networks of possible clients."""
-    if plan.gateway.service_type is not ServiceType.LOAD_BALANCER:
-        return
-    path, allowed = "gateway.sourceRanges", "networks such as 10.0.0.0/8"
-    if not plan.gateway.source_ranges:
-        problem, fix = "a load balancer without source ranges is open to everyone", "list who may call it"
-        yield Finding(Code.OPEN_LOAD_BALANCER, path, problem, fix, "nothing", allowed)
-    for index, text in enumerate(plan.gateway.source_ranges):
-        network = ip_network(text)
-        if network.prefixlen == 0:
-            problem, fix = "is the whole internet", "list who may call it, or accept it with a reason"
-            yield warning(Code.OPEN_LOAD_BALANCER, f"{path}[{index}]", problem, fix, text)
-        elif network.is_loopback or network.is_link_local or network.is_multicast or network.is_reserved:
-            problem = "no client has such an address, so no request can come from this network"
-            yield Finding(
-                Code.SOURCE_RANGES, f"{path}[{index}]", problem, "name the clients' network", text, allowed
-            )

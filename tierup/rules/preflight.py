@@ -33,6 +33,7 @@ from tierup.rules import callers as caller_rules
 from tierup.rules import capacity as capacity_rules
 from tierup.rules import engine as engine_rules
 from tierup.rules import engine_args as engine_args_rules
+from tierup.rules import exposure as exposure_rules
 from tierup.rules import gateway as gateway_rules
 from tierup.rules import model as model_rules
 from tierup.rules import server as server_rules
@@ -87,12 +88,14 @@ _TIER_RULES: tuple[tuple[Callable[[Plan], Iterator[Finding]], set[str]], ...] = 
     (gateway_rules.read_timeout, _CAPACITY),
     (gateway_rules.drain, {"models", "workload"}),
     (gateway_rules.buckets, {"models", "workload"}),
-    (gateway_rules.exposure, {"gateway"}),
+    (exposure_rules.ways, {"gateway"}),
+    (exposure_rules.ranges, {"gateway"}),
+    (exposure_rules.proxy, {"gateway"}),
     (caller_rules.secrets, {"gateway"}),
     (caller_rules.names, {"gateway", "models", "workload"}),
     (caller_rules.aliases, {"gateway", "models"}),
     (caller_rules.classes, {"workload", "models"}),
-    (caller_rules.exposure, {"gateway"}),
+    (exposure_rules.callers, {"gateway"}),
     (caller_rules.origins, {"gateway"}),
     (caller_rules.bodies, {"gateway"}),
     (capacity_rules.claim, {"workload", "nodes"}),

@@ -40,7 +40,7 @@ _TYPE_FIXES = {
     "a date": "write it as 2026-11-25",
     "a list": "write one `- ...` entry per line below it",
 }
-_TAGS = {"[text]", "[secret]"}  # forms of one value, which are no part of its path
+_TAGS = {"[text]", "[secret]", "[switch]", "[issuer]"}  # forms of one value, which are no part of its path
 _BOUNDS = {"greater_than", "greater_than_equal", "less_than", "less_than_equal"}
 _EMPTY = {"too_short", "string_too_short"}
 _ENUM = {"enum"}
@@ -51,6 +51,13 @@ _FORMS = {
     "revision": "a commit: 40 hexadecimal digits",
     "names": "lower-case letters, digits, '-' and '.', as Kubernetes names a node",
     "storageClass": "lower-case letters, digits, '-' and '.', as Kubernetes names a storage class",
+    "className": "lower-case letters, digits, '-' and '.', as Kubernetes names an IngressClass",
+    "tlsSecret": "lower-case letters, digits, '-' and '.', as Kubernetes names a Secret",
+    "annotations": "a prefix, a slash and a name, as Kubernetes names an annotation",
+    "controllerNamespace": "lower-case letters, digits and '-', at most 63 characters, as Kubernetes names a namespace",
+    "host": "a host name in lower case, such as llm.example.com",
+    "hosts": "host names in lower case, such as llm.example.com",
+    "hostnames": "host names in lower case, such as llm.example.com",
     "clientBodyBufferSize": "a size such as 128k or 1m",
     "maxBodySize": "a size such as 128k or 16m",
     "namespaces": "lower-case letters, digits and '-', at most 63 characters, as Kubernetes names a namespace",
@@ -87,7 +94,7 @@ def _finding(error: ErrorDetails, model: type[BaseModel], section: str) -> Findi
     location, kind = tuple(part for part in error["loc"] if part not in _TAGS), error["type"]
     path = _path(section, location)
     if kind == "extra_forbidden":
-        holder = _type_at(model, location[:-1])
+        holder = _type_at(model, location[:-1], with_keys=True)
         keys = _keys(holder)
         word = str(location[-1])
         fix = holder.hint(word, did_you_mean(word, keys)) or "remove it"
@@ -172,32 +179,35 @@ def _form(path: str, location: tuple[int | str, ...]) -> str:
     return _FORMS.get(leaf, _IMAGE_FORM if path.startswith("images.") else _NAME_FORM)
 
 
-def _unwrapped(annotation: Any) -> Any:
-    """The type itself, without `Annotated` and `| None`."""
+def _unwrapped(annotation: Any, *, with_keys: bool = False) -> Any:
+    """The type itself, without `Annotated` and `| None`; of several forms the first, or that which holds keys."""
     while get_origin(annotation) in (Annotated, Union, UnionType):
+        is_union = get_origin(annotation) is not Annotated
         arguments = [arg for arg in get_args(annotation) if arg is not NoneType]
-        annotation = arguments[0]
+        forms = [arg for arg in arguments if isinstance(_unwrapped(arg), type(BaseModel))] if is_union else []
+        annotation = forms[0] if with_keys and forms else arguments[0]
     return annotation
 
 
 def _field_at(model: type[BaseModel], location: tuple[int | str, ...]) -> FieldInfo | None:
-    parent = _type_at(model, location[:-1])
+    parent = _type_at(model, location[:-1], with_keys=True)
     fields = (
         parent.model_fields.values() if isinstance(parent, type) and issubclass(parent, BaseModel) else ()
     )
     return next((field for field in fields if field.alias == location[-1]), None)
 
 
-def _type_at(model: type[BaseModel], location: tuple[int | str, ...]) -> Any:
+def _type_at(model: type[BaseModel], location: tuple[int | str, ...], *, with_keys: bool = False) -> Any:
     """The type of the value at `location`, through fields, lists and mappings."""
     current: Any = model
     for part in location:
+        current = _unwrapped(current, with_keys=True)
         if isinstance(current, type) and issubclass(current, BaseModel):
-            field = _field_at(current, (part,))
-            current = _unwrapped(field.annotation) if field is not None else None
+            field = next((field for field in current.model_fields.values() if field.alias == part), None)
+            current = field.annotation if field is not None else None
         else:
-            current = _unwrapped(get_args(current)[-1]) if get_args(current) else None
-    return current
+            current = get_args(current)[-1] if get_args(current) else None
+    return _unwrapped(current, with_keys=with_keys)
 
 
 def _keys(model: Any) -> list[str]:

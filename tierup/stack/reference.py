@@ -68,8 +68,9 @@ def _keys_of(part: Schema, path: str, parts: Schema) -> Iterator[Key]:
             spec.get("unit"),
             example,
         )
-        if "properties" in value:
-            yield from _keys_of(value, at, parts)
+        for form in (value, *_other_forms(spec, parts)):
+            if "properties" in form:
+                yield from _keys_of(form, at, parts)
         entries = _value(value["items"], parts) if "items" in value else {}
         if "properties" in entries:
             yield from _keys_of(entries, f"{at}[]", parts)
@@ -91,6 +92,14 @@ def _value(spec: Schema, parts: Schema) -> Schema:
             spec = spec["allOf"][0]
         else:
             return spec
+
+
+def _other_forms(spec: Schema, parts: Schema) -> list[Schema]:
+    """What a value may be instead, where it has several forms: an object beside `true` and `false`."""
+    for name in ("anyOf", "oneOf"):
+        if name in spec:
+            return _other_forms(spec[name][0], parts) + [_value(form, parts) for form in spec[name][1:]]
+    return []
 
 
 def _named(value: Schema, parts: Schema) -> list[Schema]:

@@ -69,6 +69,10 @@ def _by_form(value: object) -> str:
     return "[secret]" if isinstance(value, dict | SecretKey) else "[text]"
 
 
+def _issued(value: object) -> str:
+    return "[issuer]" if isinstance(value, dict | Tls) else "[switch]"
+
+
 def _certificates(value: str) -> str:
     if "PRIVATE KEY" in value:
         raise ValueError("a bundle of authorities has no private key")
@@ -128,6 +132,15 @@ Url = Annotated[
     str, Field(pattern=r"^https?://[A-Za-z0-9.-]+(:[1-9][0-9]{0,4})?(/[A-Za-z0-9._~/-]*)?$", max_length=300)
 ]
 Host = Annotated[str, Field(pattern=r"^\.?[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$", max_length=253)]
+_LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+HostName = Annotated[str, Field(pattern=rf"^(\*\.)?{_LABEL}(\.{_LABEL})*$", max_length=253)]
+Annotation = Annotated[
+    str,
+    Field(
+        pattern=r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$",
+        max_length=317,
+    ),
+]
 Size = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,5}[km]$")]
 
 
@@ -512,10 +525,98 @@ class Model(Strict):
 
 
 class ServiceType(StrEnum):
-    """How clients reach the gateway: only inside the cluster, or through a load balancer."""
+    """How clients reach the gateway's Service: only inside the cluster, at a port of every node, or a load balancer."""
 
     CLUSTER_IP = "ClusterIP"
+    NODE_PORT = "NodePort"
     LOAD_BALANCER = "LoadBalancer"
+
+
+class IssuerKind(StrEnum):
+    """Where cert-manager's issuer is: in the stack's namespace, or in the whole cluster."""
+
+    ISSUER = "Issuer"
+    CLUSTER_ISSUER = "ClusterIssuer"
+
+
+class Issuer(Strict):
+    """An issuer of cert-manager that exists in the cluster."""
+
+    name: Annotated[NodeName, key("Name of the issuer", "letsencrypt")]
+    kind: Annotated[
+        IssuerKind | None,
+        key("Its kind; ClusterIssuer by default, as no Issuer is in a new namespace", "ClusterIssuer"),
+    ] = None
+
+
+class Tls(Strict):
+    """A certificate that cert-manager issues and renews, instead of the secrets tls-certificate and tls-key."""
+
+    issuer: Annotated[Issuer, key("The issuer of cert-manager, which the stack does not make")]
+    hosts: Annotated[
+        list[HostName] | None,
+        key(
+            "Names in the gateway's certificate; by default those of its Service",
+            ["llm.example.com"],
+            min_length=1,
+        ),
+    ] = None
+
+
+class Ingress(Strict):
+    """An Ingress before the gateway: a controller of the cluster takes the clients' requests and ends their TLS."""
+
+    class_name: Annotated[NodeName, key("Name of the IngressClass", "nginx")]
+    host: Annotated[HostName, key("The host that clients use", "llm.example.com")]
+    tls_secret: Annotated[
+        NodeName | None,
+        key(
+            "The TLS Secret of the host in the stack's namespace; with `tls.issuer` its name",
+            "llm-example-com",
+        ),
+    ] = None
+    annotations: Annotated[
+        dict[Annotation, str] | None,
+        key(
+            "Annotations for the controller; they replace those of the same name that tierup writes",
+            {"alb.ingress.kubernetes.io/scheme": "internal"},
+            min_length=1,
+        ),
+    ] = None
+    controller_namespace: Annotated[
+        Namespace | None,
+        key("Namespace of the controller's pods, which may then call beside `namespaces`", "ingress-nginx"),
+    ] = None
+
+
+class ParentRef(Strict):
+    """A Gateway that exists in the cluster."""
+
+    name: Annotated[NodeName, key("Name of the Gateway", "public")]
+    namespace: Annotated[Namespace | None, key("Its namespace; by default the stack's own", "gateways")] = (
+        None
+    )
+    section_name: Annotated[
+        NodeName | None, key("The one listener of it that serves; all by default", "https")
+    ] = None
+
+
+class HttpRoute(Strict):
+    """An HTTPRoute of the Gateway API: Gateways of the cluster take the clients' requests and end their TLS."""
+
+    parent_refs: Annotated[
+        list[ParentRef], key("The Gateways that serve the route", min_length=1, max_length=32)
+    ]
+    hostnames: Annotated[
+        list[HostName] | None,
+        key(
+            "The hosts that clients use; by default those of the listener", ["llm.example.com"], min_length=1
+        ),
+    ] = None
+    controller_namespace: Annotated[
+        Namespace | None,
+        key("Namespace of the Gateway's pods; by default that of the Gateway", "envoy-gateway-system"),
+    ] = None
 
 
 class ApiKey(Strict):
@@ -606,12 +707,25 @@ class Gateway(Strict):
     service_type: Annotated[
         ServiceType | None,
         key(
-            "How clients reach the gateway: only inside the cluster, or through a load balancer",
+            "How clients reach the gateway: inside the cluster, at a port of the nodes, or through a load balancer",
             "LoadBalancer",
         ),
     ] = None
+    node_port: Annotated[
+        int | None, key("Port of the nodes for the service type NodePort", 30080, "port", ge=1, le=65_535)
+    ] = None
     source_ranges: Annotated[
-        list[Cidr] | None, key("Networks from which a load balancer may be reached", ["192.0.2.0/24"])
+        list[Cidr] | None,
+        key(
+            "Networks of the clients of a load balancer or NodePort, or of an ingress outside the pods' network",
+            ["192.0.2.0/24"],
+        ),
+    ] = None
+    ingress: Annotated[
+        Ingress | None, key("An Ingress before the gateway, instead of a service type that exposes it")
+    ] = None
+    http_route: Annotated[
+        HttpRoute | None, key("An HTTPRoute of the Gateway API before the gateway, instead of an Ingress")
     ] = None
     namespaces: Annotated[
         list[Namespace] | None,
@@ -638,9 +752,12 @@ class Gateway(Strict):
         key("Names that stand for several models, or for one under another name", min_length=1),
     ] = None
     tls: Annotated[
-        bool | None,
+        Annotated[Annotated[bool, Tag("[switch]")] | Annotated[Tls, Tag("[issuer]")], Discriminator(_issued)]
+        | None,
         key(
-            "Whether the gateway serves HTTPS; needs the secrets tls-certificate and tls-key, both PEM", True
+            "Whether the gateway serves HTTPS, with the secrets tls-certificate and tls-key, both PEM; or the issuer "
+            "of its certificate",
+            True,
         ),
     ] = None
 

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from tierup.cost.types import Volume
 from tierup.resources.gpus import group_gpus, pod_gpus
+from tierup.resources.ingress import controller_of
 from tierup.resources.kinds import is_free, kind_of
 from tierup.resources.model import Resource
 from tierup.resources.reading import (
@@ -45,19 +46,19 @@ class Objects:
 
     def cost(self, item: Resource) -> ObjectCost:
         """What the object brings. Raises `Unreadable`, also for a kind without a rule."""
-        if is_free(item):
-            return ObjectCost()
         group, kind = kind_of(item)
+        if is_free(item) or ((group, kind) == ("core", "PersistentVolume") and _is_node_disk(item)):
+            return ObjectCost()
         spec = checked_mapping(item.inputs, "spec")
         match group, kind:
             case "core", "PersistentVolumeClaim":
                 # A folder of a node was paid with the node.
                 on_node = checked_text(spec, "volumeName") in self._node_disks - {None}
                 return ObjectCost() if on_node else ObjectCost(volumes=(_volume(name_of(item), spec),))
-            case "core", "PersistentVolume" if _is_node_disk(item):
-                return ObjectCost()
             case "core", "Service":
                 return ObjectCost(load_balancers=int(checked_text(spec, "type") == "LoadBalancer"))
+            case "networking.k8s.io", "Ingress":
+                return _of_ingress(spec)
             case "apps", "Deployment" | "StatefulSet":
                 gpus = pod_gpus(checked_mapping(spec, "template", "spec"))
                 return self._times(item, gpus, checked_list(spec, "volumeClaimTemplates"))
@@ -80,6 +81,15 @@ class Objects:
         return ObjectCost(tuple(volumes), gpus=gpus * replicas)
 
 
+def _of_ingress(spec: Tree) -> ObjectCost:
+    """A load balancer of the cloud, or nothing for a controller that runs anyway; raises `Unreadable` for others."""
+    class_name = checked_text(spec, "ingressClassName")
+    controller = controller_of(class_name) if class_name is not None else None
+    if controller is None:
+        raise Unreadable("ingressClassName")
+    return ObjectCost(load_balancers=int(controller.is_load_balancer))
+
+
 def claimed(item: Resource) -> int:
     """GiB of a claim, wherever it lies; 0 for anything else. Raises `Unreadable`."""
     is_claim = kind_of(item) == ("core", "PersistentVolumeClaim")
@@ -97,6 +107,11 @@ def _known(ask: Callable[[Resource], _T], item: Resource) -> _T | None:
         return ask(item)
     except Unreadable:
         return None
+
+
+def label(item: Resource) -> str:
+    """How a bill names what it cannot price."""
+    return f"{item.type} {item.name}"
 
 
 def name_of(item: Resource) -> str:

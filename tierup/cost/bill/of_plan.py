@@ -5,11 +5,12 @@ from dataclasses import replace
 
 from tierup.catalog.price import Price
 from tierup.catalog.prices import load_prices
-from tierup.cost.bill.kubernetes import Objects, by_name, claimed
+from tierup.cost.bill.kubernetes import Objects, by_name, claimed, label
 from tierup.cost.types import Bill
 from tierup.manifests import render
 from tierup.plan.model import Plan
 from tierup.resources.model import resource_of
+from tierup.resources.reading import Unreadable
 from tierup.stack.sections import Quote
 
 
@@ -18,12 +19,18 @@ def bill_of(plan: Plan, servers_only: bool = False) -> Bill:
     if servers_only:
         return _servers(plan)
     resources = list(map(resource_of, render(plan)))
-    costs = list(map(Objects(resources).cost, resources))
+    objects, costs, unknown = Objects(resources), [], []
+    for item in resources:
+        try:
+            costs.append(objects.cost(item))
+        except Unreadable:  # an Ingress of a class that is not known
+            unknown.append(label(item))
     return replace(
         _servers(plan),
         volumes=by_name(volume for cost in costs for volume in cost.volumes),
         load_balancers=sum(cost.load_balancers for cost in costs),
         models={model.name: model.replicas * model.gpus for model in plan.models},
+        unknown=tuple(sorted(unknown)),
     )
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from tierup.catalog.price import Price
-from tierup.cost.bill.kubernetes import Objects, by_name, name_of
+from tierup.cost.bill.kubernetes import Objects, by_name, label, name_of
 from tierup.cost.bill.quotes import from_props
 from tierup.cost.types import Bill, Volume
 from tierup.plan.model import Rental
@@ -54,11 +54,6 @@ def bill_of_resources(resources: Iterable[Resource]) -> Bill:
         quotes=quotes,
         unknown=tuple(sorted(unknown)),
     )
-
-
-def label(item: Resource) -> str:
-    """How a bill names what it cannot price."""
-    return f"{item.type} {item.name}"
 
 
 def _add_servers(servers: Bill, nodes: Resource) -> Bill:

@@ -3,10 +3,13 @@
 from tierup.manifests.common import Manifest
 
 PLURALS = {
+    "Certificate": "certificates",
     "ConfigMap": "configmaps",
     "DaemonSet": "daemonsets",
     "Deployment": "deployments",
+    "HTTPRoute": "httproutes",
     "HorizontalPodAutoscaler": "horizontalpodautoscalers",
+    "Ingress": "ingresses",
     "Job": "jobs",
     "Namespace": "namespaces",
     "NetworkPolicy": "networkpolicies",

@@ -11,6 +11,12 @@ from tierup.manifests.common import Manifest
 from tierup.plan.model import Plan
 
 RESOURCE_METRICS = "metrics.k8s.io"
+_ENABLE = "enable this API in the API server, or upgrade the cluster"
+# What defines the kinds of other API groups than Kubernetes' own.
+_INSTALL = {
+    "gateway.networking.k8s.io": "install the Gateway API (standard channel, 1.2 or newer) and a controller",
+    "cert-manager.io": "install cert-manager, with the issuer that `gateway.tls` names",
+}
 _RESOLVE = "--probe resolves a name in a pod"
 _DNS_SLICES = (
     "/apis/discovery.k8s.io/v1/namespaces/kube-system/endpointslices"
@@ -29,7 +35,7 @@ def apis(cluster: Cluster, manifests: Iterable[Manifest], groups: Mapping[str, s
         missing = kinds - {item["kind"] for item in listed["resources"]}
         if missing:
             found = f"the cluster does not serve {', '.join(sorted(missing))} of {version}"
-            checks.append(problem("apis", found, "enable this API in the API server, or upgrade the cluster"))
+            checks.append(problem("apis", found, _INSTALL.get(version.partition("/")[0], _ENABLE)))
     keda = "; KEDA is installed, the stack does not use it" if KEDA in groups else ""
     count = counted(sum(map(len, wanted.values())), "kind")
     return checks or [ok("apis", f"the cluster serves all {count} of the stack{keda}")]
