@@ -70,6 +70,8 @@ def noted(path: str, defaults: set[str]) -> bool:
 def test_every_missing_value_is_printed_as_a_default(path: str) -> None:
     variants: tuple[dict[str, object], ...] = ({}, {"standby": {"mode": "cold"}}, {"tenure": "rented"})
     defaults = [item for more in variants for item in small_plan(nodes={"server": FOUR} | more).defaults]
+    for gateway in EXPOSED:
+        defaults.extend(small_plan(gateway=gateway).defaults)
     assert noted(path, {default.path for default in defaults})
 
 
@@ -82,6 +84,14 @@ def test_every_default_has_a_reason_and_a_value_and_is_listed_once() -> None:
         paths = [default.path for default in plan.defaults]
         assert len(paths) == len(set(paths))
 
+
+# Values that a plan chooses only for these ways to the gateway.
+EXPOSED: tuple[dict[str, Any], ...] = (
+    {"serviceType": "NodePort", "sourceRanges": ["10.0.0.0/8"]},
+    {"ingress": {"className": "nginx", "host": "llm.example.com"}},
+    {"httpRoute": {"parentRefs": [{"name": "public"}]}},
+    {"tls": {"issuer": {"name": "letsencrypt"}}},
+)
 
 # A value for every field, other than its default.
 ALL_VALUES: dict[str, Any] = {

@@ -149,7 +149,9 @@ def test_policies_have_unique_names_and_a_fix() -> None:
     assert len(set(names)) == len(names)
     assert all(policy.rule.endswith(".") and policy.fix for policy in RESOURCE_POLICIES)
     advisory = [policy.name for policy in RESOURCE_POLICIES if policy.level is Level.ADVISORY]
-    assert advisory == ["pod-security-exception"], "every other violation stops the deployment"
+    assert advisory == ["pod-security-exception", "node-port-clients", "ingress-tls"], (
+        "every other violation stops the deployment"
+    )
 
 
 def test_a_message_has_path_problem_and_fix() -> None:

@@ -158,4 +158,4 @@ def test_a_load_balancer_needs_source_ranges(annotations: Any, ranges: Any, prob
 
 
 def test_other_services_need_no_ranges() -> None:
-    assert refused(service(type="ClusterIP"), service(type="NodePort"), service()) == []
+    assert refused(service(type="ClusterIP"), service()) == []

@@ -75,6 +75,8 @@ V1: dict[str, Any] = {"id": "qwen-7b"}
 TRT: dict[str, Any] = {"engine": "tensorrt-llm"}
 LB = {"serviceType": "LoadBalancer"}
 LB_IN = LB | {"sourceRanges": ["10.0.0.0/8"]}
+NODE_PORT = {"serviceType": "NodePort"}
+INGRESS: dict[str, Any] = {"className": "nginx", "host": "llm.example.com"}
 WEB_KEY: dict[str, Any] = {"secrets": frozenset({"key-web"})}
 OTHER_VLLM: dict[str, Any] = {"images": {"vllm": "vllm/vllm-openai:v0.33.0"}}
 TEMPLATE: dict[str, Any] = {"files": {"c.jinja": "{{ messages[-1].content }}"}}
@@ -331,6 +333,24 @@ BOUNDARIES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("OPEN_TO_ALL", callers(web={}, **LB_IN) | WEB_KEY, {"gateway": LB_IN} | WEB_KEY),
     ("OPEN_TO_ALL", {"gateway": {"serviceType": "ClusterIP"}}, {"gateway": LB_IN}),
     ("CLEAR_TEXT", {"gateway": LB_IN | {"tls": True}} | TLS, {"gateway": LB_IN}),
+    ("OPEN_LOAD_BALANCER", {"gateway": LB_IN | NODE_PORT}, {"gateway": NODE_PORT}),
+    ("CLEAR_TEXT", {"gateway": {"ingress": INGRESS | {"tlsSecret": "x"}}}, {"gateway": {"ingress": INGRESS}}),
+    ("EXPOSURE", {"gateway": LB_IN | NODE_PORT}, {"gateway": LB_IN | NODE_PORT | {"ingress": INGRESS}}),
+    (
+        "EXPOSURE",
+        {"gateway": LB_IN | NODE_PORT | {"nodePort": 30080}},
+        {"gateway": LB_IN | {"nodePort": 30080}},
+    ),
+    (
+        "PROXY_UNKNOWN",
+        {"gateway": {"ingress": INGRESS | {"className": "traefik"}}},
+        {"gateway": {"ingress": INGRESS | {"className": "gce"}}},
+    ),
+    (
+        "PROXY_BLOCKED",
+        {"gateway": {"ingress": INGRESS | {"className": "gce"}}},
+        {"gateway": {"ingress": INGRESS | {"className": "gce"}, "namespaces": ["chat-app"]}},
+    ),
     (
         "TOKEN_IN_CLEAR",
         {"network": {"hubUrl": "https://hub"}, "secrets": frozenset({"hub-token"})},

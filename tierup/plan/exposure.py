@@ -30,15 +30,11 @@ def resolve_tls(section: Gateway, namespace: str, choose: Chooser) -> TlsPlan:
         IssuerKind.CLUSTER_ISSUER,
         "an Issuer is in the stack's own namespace, which is new",
     )
-    if section.ingress is not None:
-        own = section.ingress.tls_secret
-        return TlsPlan(
-            False,
-            CertificatePlan(
-                issuer.name, kind, own if own is not None else TLS_SECRET, (section.ingress.host,)
-            ),
-        )
     hosts = section.tls.hosts
+    if section.ingress is not None:
+        own, hosts = section.ingress.tls_secret, hosts if hosts is not None else [section.ingress.host]
+        secret = own if own is not None else TLS_SECRET
+        return TlsPlan(False, CertificatePlan(issuer.name, kind, secret, tuple(hosts)))
     if hosts is None:
         hosts = [f"gateway.{namespace}.svc", f"gateway.{namespace}.svc.cluster.local"]
         choose.note(
