@@ -22,7 +22,10 @@ DEFINED = {
     "cert-manager.io_certificates.yaml": ("cert-manager.io/v1", "Certificate"),
 }
 WAYS = {
-    "route": f"httpRoute: {{parentRefs: [{{name: public, namespace: gateways, sectionName: https}}], hostnames: [{HOST}]}}",
+    "route": (
+        f"httpRoute:\n      hostnames: [{HOST}]\n"
+        "      parentRefs: [{name: public, namespace: gateways, sectionName: https}]"
+    ),
     "ingress": f"ingress: {{className: nginx, host: {HOST}}}\n    tls: {{issuer: {{name: letsencrypt}}}}",
     "node-port": (
         "serviceType: NodePort\n    nodePort: 30080\n    sourceRanges: [10.0.0.0/8]\n"
@@ -78,7 +81,7 @@ def tier(tier_of: Callable[..., Tier]) -> Tier:
     return tier_of("entry", way("route"), own_cluster=True)
 
 
-def test_a_cluster_without_the_kinds_is_told_apart_by_doctor_and_refused_by_the_engine(tier: Tier) -> None:
+def test_doctor_names_the_kinds_that_the_cluster_lacks_and_the_engine_refuses_them(tier: Tier) -> None:
     tier.prepare()
     command = [sys.executable, "-c", "from tierup.cli import main; main()", "doctor", "--json"]
     ended = subprocess.run(
