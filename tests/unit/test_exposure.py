@@ -4,11 +4,14 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from fake_api import FakeApi
 from policed import messages, refused, resource, service
 from small_stack import codes, findings, refusals, small_plan
 from tier_run import run_tier
 
 from tierup.cost.bill.of_plan import bill_of
+from tierup.io.cluster.client import Cluster
+from tierup.io.cluster.kinds import kind_findings
 from tierup.manifests import exposure, gateway, render
 from tierup.manifests.common import Manifest
 from tierup.resources.ingress import controller_of
@@ -465,3 +468,22 @@ def test_our_own_ways_pass_all_policies_and_are_well_formed(
     manifests = render(small_plan(gateway=settings))
     assert refused(*(resource_of(item) for item in manifests)) == []
     well_formed(objects(**settings))
+
+
+# --- the cluster
+
+
+def test_a_cluster_without_the_kinds_is_reported(api: FakeApi, cluster: Cluster) -> None:
+    manifests = render(small_plan(gateway={"httpRoute": ROUTE}))
+    root = "/apis/gateway.networking.k8s.io/v1"
+    api.missing.add(root)
+    (found,) = kind_findings(cluster, manifests)
+    assert (found.code.name, found.got) == ("MISSING_KIND", "HTTPRoute of gateway.networking.k8s.io/v1")
+    assert "Gateway API" in found.fix
+    api.missing.remove(root)
+    api.holds(root, {"resources": [{"kind": "Gateway"}, {"kind": "HTTPRoute"}]})
+    assert kind_findings(cluster, manifests) == []
+
+
+def test_a_stack_without_add_ons_asks_for_none(api: FakeApi, cluster: Cluster) -> None:
+    assert kind_findings(cluster, render(small_plan(gateway={"ingress": NGINX, "tls": ISSUER}))) == []

@@ -457,6 +457,12 @@ EXPLAINED: dict[Code, Explanation] = {
         "Install a metrics adapter for the bundled Prometheus, or set `autoscaling: {enabled: false}`.",
         (WARNING,),
     ),
+    Code.MISSING_KIND: Explanation(
+        "The cluster does not serve a kind of the stack",
+        "HTTPRoutes are a kind of the Gateway API, Certificates one of cert-manager. Without them the deployment would "
+        "stop in its middle.",
+        "Install what the message names, or use another way to the gateway.",
+    ),
     Code.SLOW_FIRST_TOKEN: Explanation(
         "The first token comes too late",
         "At the planned load, the predicted time to the first token is above the promised one. It is an error if "
@@ -740,7 +746,7 @@ def always_error(code: Code) -> bool:
 
 
 # Reported only by a check of the cluster or by `tierup cost`: a plan without them does not mean that they are gone.
-NOT_IN_PLANS = frozenset({Code.NO_CUSTOM_METRICS, Code.STALE_PRICE, Code.OVER_INCREASE})
+NOT_IN_PLANS = frozenset({Code.NO_CUSTOM_METRICS, Code.MISSING_KIND, Code.STALE_PRICE, Code.OVER_INCREASE})
 
 # What a stack file may accept. A stale acceptance cannot be accepted by another one, a missing secret not at all.
 ACCEPTABLE = tuple(

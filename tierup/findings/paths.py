@@ -113,5 +113,6 @@ REPORTED_AT: dict[Code, tuple[str, ...]] = {
     Code.CHAT_TEMPLATE: ("models[].chatTemplate",),
     Code.CLUSTER_UNREACHABLE: ("cluster", "cluster.kubeconfig", "cluster.context"),
     Code.NO_CUSTOM_METRICS: ("autoscaling",),
+    Code.MISSING_KIND: ("gateway",),
     Code.EXCHANGE_BLOCKED: ("models",),
 }

@@ -1,6 +1,6 @@
 """Check a cluster against a plan: its nodes match, and no object of the plan belongs to somebody else.
 
-The modules `version`, `storage`, `scalers` and `exchange` check what the cluster is able to do.
+The modules `version`, `kinds`, `storage`, `scalers` and `exchange` check what the cluster is able to do.
 
 The label `tierup/stack` names the stack of an object, but two deployments of one stack name from two state backends
 use the same label. So an object is ours if it has the label and the stack's own state contains it, or contains the
@@ -13,6 +13,7 @@ from typing import Any
 from tierup.findings.model import Code, Finding
 from tierup.io.cluster.client import Cluster
 from tierup.io.cluster.exchange import exchange_findings
+from tierup.io.cluster.kinds import kind_findings
 from tierup.io.cluster.owner import Owner
 from tierup.io.cluster.paths import collection, namespaced
 from tierup.io.cluster.scalers import api_groups, metrics_findings, scaler_findings
@@ -40,6 +41,7 @@ def check(cluster: Cluster, plan: Plan, manifests: Iterable[Manifest], held: Set
     groups = api_groups(cluster)
     return [
         *version_findings(cluster),
+        *kind_findings(cluster, all_manifests),
         *node_findings(cluster, plan, owner),
         *storage_findings(cluster, plan, all_manifests),
         *metrics_findings(plan, groups),

@@ -5,18 +5,12 @@ from collections.abc import Iterable, Mapping
 from tierup.findings.model import counted
 from tierup.io.cluster.client import Cluster, ClusterError
 from tierup.io.cluster.doctor.model import Check, not_checked, ok, problem, warning
-from tierup.io.cluster.paths import api_root
+from tierup.io.cluster.kinds import how_to_serve, missing_kinds
 from tierup.io.cluster.scalers import CUSTOM_METRICS, KEDA, may_scale
 from tierup.manifests.common import Manifest
 from tierup.plan.model import Plan
 
 RESOURCE_METRICS = "metrics.k8s.io"
-_ENABLE = "enable this API in the API server, or upgrade the cluster"
-# What defines the kinds of other API groups than Kubernetes' own.
-_INSTALL = {
-    "gateway.networking.k8s.io": "install the Gateway API (standard channel, 1.2 or newer) and a controller",
-    "cert-manager.io": "install cert-manager, with the issuer that `gateway.tls` names",
-}
 _RESOLVE = "--probe resolves a name in a pod"
 _DNS_SLICES = (
     "/apis/discovery.k8s.io/v1/namespaces/kube-system/endpointslices"
@@ -26,18 +20,13 @@ _DNS_SLICES = (
 
 def apis(cluster: Cluster, manifests: Iterable[Manifest], groups: Mapping[str, str]) -> list[Check]:
     """A problem for each kind of the stack that the cluster does not serve."""
-    wanted: dict[str, set[str]] = {}
-    for manifest in manifests:
-        wanted.setdefault(manifest["apiVersion"], set()).add(manifest["kind"])
-    checks = []
-    for version, kinds in wanted.items():
-        listed = cluster.get(api_root(version)) or {"resources": []}
-        missing = kinds - {item["kind"] for item in listed["resources"]}
-        if missing:
-            found = f"the cluster does not serve {', '.join(sorted(missing))} of {version}"
-            checks.append(problem("apis", found, _INSTALL.get(version.partition("/")[0], _ENABLE)))
+    all_manifests = list(manifests)
+    checks = [
+        problem("apis", f"the cluster does not serve {kinds}", how_to_serve(version))
+        for version, kinds in missing_kinds(cluster, all_manifests).items()
+    ]
     keda = "; KEDA is installed, the stack does not use it" if KEDA in groups else ""
-    count = counted(sum(map(len, wanted.values())), "kind")
+    count = counted(len({(item["apiVersion"], item["kind"]) for item in all_manifests}), "kind")
     return checks or [ok("apis", f"the cluster serves all {count} of the stack{keda}")]
 
 
