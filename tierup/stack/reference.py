@@ -8,6 +8,7 @@ from tierup.stack.parse import LISTS, REQUIRED, SECTIONS
 from tierup.stack.schema import Schema, json_schema
 
 NAME = "NAME"  # a key that the file chooses, such as the name of a class
+OR_SECTION = ", or section"  # of a key that has a value of its own, or holds others
 _NUMBERS = {"integer": "whole number", "number": "number"}
 _SIMPLE = _NUMBERS | {"boolean": "`true` or `false`", "string": "text", "date": "date"}
 
@@ -60,15 +61,16 @@ def _keys_of(part: Schema, path: str, parts: Schema) -> Iterator[Key]:
     for name, spec in part["properties"].items():
         at, value = f"{path}.{name}", _value(spec, parts)
         example = spec.get("examples", [None])[0]
+        sections = [form for form in _other_forms(spec, parts) if "properties" in form]
         yield Key(
             at,
             spec.get("description", ""),
-            _type(value, parts),
+            _type(value, parts) + OR_SECTION * bool(sections),
             name in part.get("required", ()),
             spec.get("unit"),
             example,
         )
-        for form in (value, *_other_forms(spec, parts)):
+        for form in (value, *sections):
             if "properties" in form:
                 yield from _keys_of(form, at, parts)
         entries = _value(value["items"], parts) if "items" in value else {}
