@@ -53,9 +53,7 @@ def make_tier(make_plan: Callable[..., Plan]) -> Callable[..., Plan]:
 
 
 @pytest.fixture(scope="session")
-def open_gateway(
-    make_tier: Callable[..., Plan], tmp_path_factory: pytest.TempPathFactory
-) -> OpenGateway:
+def open_gateway(make_tier: Callable[..., Plan], tmp_path_factory: pytest.TempPathFactory) -> OpenGateway:
     """Gateways for two callers: `web` may send chats only, `ops` everything. The key of NAME is `key-of-NAME`."""
 
     def opened(addresses: list[str], **settings: object) -> contextlib.AbstractContextManager[GatewayStack]:

@@ -1,4 +1,4 @@
-"""An agent of OpenAI's agents package, unchanged, that calls a tool and goes on with its result, on real vLLM servers."""
+"""An agent of OpenAI's agents package, unchanged, calls a tool and goes on with its result: before real vLLM servers."""
 
 import asyncio
 from typing import Literal
@@ -31,7 +31,9 @@ def nothing_is_sent_elsewhere() -> None:
     set_tracing_disabled(True)
 
 
-async def run(served: GatewayStack, api: Api, cities: list[str], *, stream: bool) -> RunResult | RunResultStreaming:
+async def run(
+    served: GatewayStack, api: Api, cities: list[str], *, stream: bool
+) -> RunResult | RunResultStreaming:
     """Ask an agent for the weather of Rome; `cities` are those for which its tool was called."""
 
     @function_tool

@@ -144,9 +144,7 @@ def test_a_refused_client_waits_as_long_as_it_is_asked_to_and_is_served(
     asked_to_wait = int(refused.value.response.headers["retry-after"])
     served: list[anthropic.types.Message] = []
     waiting = threading.Thread(
-        target=lambda: served.append(
-            client.messages.create(model=MODEL, max_tokens=5, messages=HELLO)
-        )
+        target=lambda: served.append(client.messages.create(model=MODEL, max_tokens=5, messages=HELLO))
     )
     waiting.start()
     until(lambda: len(backend.received) >= before + 2, "the second refusal")
