@@ -1,4 +1,4 @@
-"""An agent of OpenAI's agents package, unchanged, calls a tool and goes on with its result: before real vLLM servers."""
+"""An agent of OpenAI's agents package, unchanged, calls a tool and goes on with its result, on real vLLM servers."""
 
 import asyncio
 from typing import Literal
