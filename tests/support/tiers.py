@@ -27,6 +27,7 @@ _CLUSTER_WIDE = (
     ("v1", "Node"),
     ("v1", "PersistentVolume"),
     ("scheduling.k8s.io/v1", "PriorityClass"),
+    ("node.k8s.io/v1", "RuntimeClass"),
 )
 
 

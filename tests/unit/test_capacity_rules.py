@@ -27,6 +27,7 @@ from tierup.stack.parse import parse
 TWO, ENTRY, PREMIUM = "standard-2x-a100-80g-pcie", "entry-2x-rtx-4090", "premium-4x-h100-80g-sxm"
 P = ParamSpec("P")
 WARM = {"mode": "warm", "count": 1}
+SHARED = {"modelStorageClass": "nfs"}
 
 
 def plan_of(catalog: Catalog | None = None, **sections: Any) -> Plan:
@@ -363,7 +364,7 @@ def with_ports(gbps: float) -> Catalog:
 @reports("COLD_START")
 def test_a_start_too_slow_for_the_autoscaler() -> None:
     def make(mbps: int) -> Plan:
-        return plan_of(with_ports(mbps / 1000), nodes={"server": TWO, "standby": WARM})
+        return plan_of(with_ports(mbps / 1000), nodes={"server": TWO, "standby": WARM}, cluster=SHARED)
 
     right, wrong = boundary("COLD_START", make, 10_000, 1)
     assert right.models[0].startup_seconds <= 600 < wrong.models[0].startup_seconds

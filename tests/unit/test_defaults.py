@@ -63,13 +63,18 @@ OPEN = [
 
 
 def noted(path: str, defaults: set[str]) -> bool:
-    return path in defaults or any(default.startswith(f"{path}.") for default in defaults)
+    """Whether a default is printed at a path, below it, or at a key that holds it."""
+    return any(
+        f"{one}.".startswith(f"{other}.") for item in defaults for one, other in ((path, item), (item, path))
+    )
 
 
 @pytest.mark.parametrize("path", OPEN)
 def test_every_missing_value_is_printed_as_a_default(path: str) -> None:
     variants: tuple[dict[str, object], ...] = ({}, {"standby": {"mode": "cold"}}, {"tenure": "rented"})
-    defaults = [item for more in variants for item in small_plan(nodes={"server": FOUR} | more).defaults]
+    plans = [small_plan(nodes={"server": FOUR} | more) for more in variants]
+    plans.append(small_plan(models=[MODEL | {"cache": {"kind": "shared"}}]))
+    defaults = [item for plan in plans for item in plan.defaults]
     assert noted(path, {default.path for default in defaults})
 
 
@@ -129,6 +134,8 @@ ALL_VALUES: dict[str, Any] = {
             "chatTemplate": "c.jinja",
             "adapters": [{"name": "z", "repo": "acme/z", "revision": "0" * 40, "rank": 8}],
             "kvOffloadGib": 4,
+            "cpu": 5,
+            "memoryGib": 13,
             "engineArgs": {"seed": 1},
             "env": {"VLLM_LOGGING_LEVEL": "WARNING"},
         }
@@ -181,7 +188,26 @@ ALL_VALUES: dict[str, Any] = {
         "currency": {"code": "EUR", "perUsd": 0.86, "source": "our bank", "asOf": "2026-11-02"},
     },
     "images": {name: f"{name}:1" for name in Images.model_fields},
-    "cluster": {"kubeconfig": "x", "context": "y", "namespace": "z"},
+    "cluster": {
+        "kubeconfig": "x",
+        "context": "y",
+        "namespace": "z",
+        "registry": "mirror.example.com",
+        "imagePullSecrets": ["pull"],
+        "runtimeClassName": "nvidia",
+        "priorityClassName": "high",
+        "gpuResource": "amd.com/gpu",
+        "tolerations": [{"key": "dedicated"}],
+        "nodeSelector": {"pool": "llm"},
+        "modelStorageClass": "nfs",
+        "components": {
+            "modelServer": {"labels": {"team": "ml"}},
+            **{
+                name: {"labels": {"team": "ml"}, "cpu": "2", "memory": "3Gi"}
+                for name in ("modelFetch", "gateway", "prometheus", "grafana")
+            },
+        },
+    },
     "network": {
         "hubUrl": "https://hub",
         "proxy": "http://proxy",
@@ -236,7 +262,7 @@ def test_the_plan_has_the_values_of_the_stack_file() -> None:
     assert (plan.autoscaling.in_flight_target, plan.autoscaling.queue_time_target_ms) == (0.6, 77)
     assert (plan.monitoring.retain, plan.monitoring.storage_class) == (False, "fast")
     assert (plan.budget.monthly_usd, plan.budget.mode) == (Decimal(10**6), BudgetMode.ADVISORY)
-    assert (plan.namespace, plan.images.nginx) == ("z", "nginx:1")
+    assert (plan.namespace, plan.images.nginx) == ("z", "mirror.example.com/library/nginx:1")
     assert (plan.cluster.kubeconfig, plan.cluster.context) == ("x", "y")
     assert (plan.users, plan.think_seconds, plan.autoscaling.max_replicas) == (40, 1, 3)
     assert (plan.quotes["electricity"].value, plan.secrets) == (Decimal("0.11"), ALL_VALUES["secrets"])

@@ -122,10 +122,25 @@ def test_what_the_preview_refuses_is_a_problem_with_its_code(
     assert (check.status, check.code) == (Status.PROBLEM, "TIER082")
 
 
-def test_a_runtime_of_nvidia_that_may_not_be_the_default_is_mentioned(api: FakeApi, cluster: Cluster) -> None:
+def test_a_runtime_of_nvidia_that_may_not_be_the_default_is_mentioned(
+    api: FakeApi, cluster: Cluster, make_plan: MakePlan
+) -> None:
+    plan = make_plan()
     api.has(CLASSES, {"metadata": {"name": "gvisor"}, "handler": "runsc"})
-    assert runtime(cluster) == []
+    assert runtime(cluster, plan) == []
     api.has(CLASSES, {"metadata": {"name": "nvidia"}, "handler": "nvidia"})
-    (check,) = runtime(cluster)
+    (check,) = runtime(cluster, plan)
     assert check.status is Status.NOT_CHECKED
     assert "RuntimeClass nvidia exists" in check.found
+
+
+def test_the_runtime_that_the_stack_names_must_exist(
+    api: FakeApi, cluster: Cluster, make_plan: MakePlan
+) -> None:
+    plan = make_plan(cluster={"runtimeClassName": "nvidia"})
+    api.has(CLASSES, {"metadata": {"name": "gvisor"}, "handler": "runsc"})
+    (check,) = runtime(cluster, plan)
+    assert (check.status, check.code) == (Status.PROBLEM, "TIER132")
+    assert "allowed gvisor" in check.found
+    api.has(CLASSES, {"metadata": {"name": "nvidia"}, "handler": "nvidia"})
+    assert [check.status for check in runtime(cluster, plan)] == [Status.OK]

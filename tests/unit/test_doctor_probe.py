@@ -158,7 +158,7 @@ def test_a_signal_ends_the_probe_after_its_namespace_is_gone(
 
 def test_the_pods_are_such_as_a_restricted_namespace_admits(make_plan: MakePlan) -> None:
     plan = make_plan()
-    objects = Objects.of(python_kit(plan), plan.nodes.schedulable)
+    objects = Objects.of(python_kit(plan), plan)
     levels = objects.own_namespace()["metadata"]["labels"]
     assert levels["pod-security.kubernetes.io/enforce"] == "restricted"
     pod = objects.runs("server", "serve", "8080")["spec"]
@@ -172,6 +172,6 @@ def test_the_pods_are_such_as_a_restricted_namespace_admits(make_plan: MakePlan)
 
 def test_the_policy_that_is_tried_is_the_stack_s_own(make_plan: MakePlan) -> None:
     plan = make_plan()
-    tried = Objects.of(python_kit(plan), plan.nodes.schedulable).deny()
+    tried = Objects.of(python_kit(plan), plan).deny()
     (own,) = [item for item in render(plan) if item["metadata"]["name"] == "default-deny"]
     assert (tried["kind"], tried["spec"]) == (own["kind"], own["spec"])

@@ -18,7 +18,7 @@ from tierup.local.machine.vllm_on_cpu import parse_options
 from tierup.manifests.model_server import objects
 from tierup.plan.model import Plan
 from tierup.rules.preflight import examine, make_plan
-from tierup.rules.tier import SYSTEM_MEMORY_GIB
+from tierup.rules.tier import system_size
 from tierup.stack.parse import parse
 
 TEMPLATE = (
@@ -320,4 +320,5 @@ def test_a_server_must_hold_it() -> None:
     most = max(gib for gib in range(1, 300) if not refused(gib))
     server = load_catalog().servers["standard-2x-a100-80g-pcie"]
     free = server.memory.gb.value / 1.073741824 - server.system_reserved.memory_gib.value
-    assert 2 * (14 + most) + SYSTEM_MEMORY_GIB <= free < 2 * (14 + most + 1) + SYSTEM_MEMORY_GIB
+    _, others = system_size(small_plan())
+    assert 2 * (14 + most) + others <= free < 2 * (14 + most + 1) + others

@@ -103,10 +103,12 @@ def test_the_fetch_is_no_serving_pod_and_takes_no_gpu(plan: Plan) -> None:
     ("nodes", "kind"),
     [({"count": 1}, "node"), ({"count": 2}, "shared"), ({"standby": COLD["standby"]}, "shared")],
 )
-def test_more_than_one_node_shares_one_download(
+def test_more_than_one_node_shares_one_download_if_there_is_a_class_for_it(
     make_plan: MakePlan, nodes: dict[str, Any], kind: str
 ) -> None:
-    plan = make_plan(nodes={"server": "entry-2x-rtx-4090", **nodes})
+    servers = {"server": "entry-2x-rtx-4090", **nodes}
+    assert [str(model.cache_kind) for model in make_plan(nodes=servers).models] == ["node"]
+    plan = make_plan(nodes=servers, cluster={"modelStorageClass": "nfs"})
     assert [str(model.cache_kind) for model in plan.models] == [kind]
 
 

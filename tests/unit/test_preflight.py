@@ -32,6 +32,10 @@ def model(**more: object) -> dict[str, Any]:
     return {"models": [MODEL | more]}
 
 
+def tolerating(**toleration: str) -> dict[str, Any]:
+    return {"cluster": {"tolerations": [toleration]}}
+
+
 def tensor(size: int, pipeline: int = 1) -> dict[str, Any]:
     return {"parallelism": {"tensor": size, "pipeline": pipeline}}
 
@@ -332,6 +336,14 @@ BOUNDARIES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("OPEN_TO_ALL", {"gateway": {"serviceType": "ClusterIP"}}, {"gateway": LB_IN}),
     ("CLEAR_TEXT", {"gateway": LB_IN | {"tls": True}} | TLS, {"gateway": LB_IN}),
     (
+        "OWN_COPIES",
+        nodes(ENTRY, count=2) | {"cluster": {"modelStorageClass": "nfs"}},
+        nodes(ENTRY, count=2),
+    ),
+    ("OWN_COPIES", nodes(ENTRY, count=1), nodes(ENTRY, standby={"mode": "cold", "count": 1})),
+    ("TOLERATION", tolerating(key="a", operator="Exists"), tolerating(key="a", operator="Exists", value="b")),
+    ("TOLERATION", tolerating(key="a", operator="Equal"), tolerating(operator="Equal")),
+    (
         "TOKEN_IN_CLEAR",
         {"network": {"hubUrl": "https://hub"}, "secrets": frozenset({"hub-token"})},
         {"network": {"hubUrl": "http://hub"}, "secrets": frozenset({"hub-token"})},
@@ -460,13 +472,13 @@ def with_server(catalog: Catalog, path: str, value: float) -> Catalog:
     return catalog.model_copy(update={"servers": servers})
 
 
-# Two replicas of one GPU each: 2 x 4 + 4 CPUs and 2 for the system; 2 x (12 + 2) + 7 GiB and 8 for it; node cache
+# Two replicas of one GPU each: 2 x 4 + 3.8 CPUs and 2 for the system; 2 x (12 + 2) + 4.8 GiB and 8 for it; node cache
 # 2 x (14.19 x 1.2 + 2) GiB on a disk in TB.
 @pytest.mark.parametrize(
     ("code", "path", "right", "wrong", "models"),
     [
         ("CPU_EXCEEDED", "cpu.threads", 14, 13, [MODEL]),
-        ("MEMORY_EXCEEDED", "memory.gb", 47, 46, [MODEL]),
+        ("MEMORY_EXCEEDED", "memory.gb", 44, 43, [MODEL]),
         (
             "DISK_EXCEEDED",
             "disk.tb",

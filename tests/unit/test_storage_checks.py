@@ -119,7 +119,8 @@ def test_a_shared_cache_on_a_disk_of_one_node_is_refused(
         found.problem == "storage class models makes no volume that serves ReadWriteMany, which 2 nodes need"
     )
     assert (
-        "cache.storageClass (NFS, CephFS, EFS, Filestore, Azure Files), or set cache.kind: node" in found.fix
+        "cluster.modelStorageClass (NFS, CephFS, EFS, Filestore, Azure Files), or none: each node"
+        in found.fix
     )
 
 

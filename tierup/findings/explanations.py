@@ -21,6 +21,7 @@ GROUPS: dict[int, str] = {
     100: "TensorRT-LLM",
     105: "Gateway: callers, classes and names",
     118: "Cost",
+    130: "Cluster: pods and classes",
     135: "Model hub",
     140: "Settings of the engine",
 }
@@ -705,6 +706,23 @@ EXPLAINED: dict[Code, Explanation] = {
         "the other `nodes.tenure` it would have no effect.",
         "`nodes: {tenure: rented, rent: {provider: Lambda}}`, or `nodes: {tenure: owned, purchased: 2026-10-02}`.",
     ),
+    Code.OWN_COPIES: Explanation(
+        "Each server fetches its own model files",
+        "No storage class with ReadWriteMany is named, so every server, spares too, keeps the model on its own disk. "
+        "That works in every cluster and starts fastest; a new server or another revision is fetched once per server.",
+        "`cluster: {modelStorageClass: nfs-client}`; or leave it: this is only a note.",
+        (NOTE,),
+    ),
+    Code.TOLERATION: Explanation(
+        "A toleration that Kubernetes refuses",
+        "`Exists` compares no value, and `Equal` needs the key whose value it compares.",
+        "`tolerations: [{key: dedicated, value: llm, effect: NoSchedule}]`; the operator follows from the value.",
+    ),
+    Code.NO_CLASS: Explanation(
+        "The cluster has no such class",
+        "A pod that names a RuntimeClass or a PriorityClass that does not exist is refused by the API server.",
+        "`kubectl get runtimeclass,priorityclass` lists them.",
+    ),
     Code.TOKEN_IN_CLEAR: Explanation(
         "The hub's token over an unencrypted connection",
         "The fetch sends the token of the secret `hub-token` to `network.hubUrl`. With http:// everyone on the way can "
@@ -720,7 +738,7 @@ def always_error(code: Code) -> bool:
 
 
 # Reported only by a check of the cluster or by `tierup cost`: a plan without them does not mean that they are gone.
-NOT_IN_PLANS = frozenset({Code.NO_CUSTOM_METRICS, Code.STALE_PRICE, Code.OVER_INCREASE})
+NOT_IN_PLANS = frozenset({Code.NO_CUSTOM_METRICS, Code.STALE_PRICE, Code.OVER_INCREASE, Code.NO_CLASS})
 
 # What a stack file may accept. A stale acceptance cannot be accepted by another one, a missing secret not at all.
 ACCEPTABLE = tuple(

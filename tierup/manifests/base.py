@@ -1,6 +1,6 @@
 """The base objects of a tier: namespace, quota, priority class and the default-deny network policy."""
 
-from tierup.manifests.common import Manifest, obj
+from tierup.manifests.common import IMAGE_PULL, Manifest, SecretRef, obj
 from tierup.plan.model import Plan
 from tierup.resources.identity import RETAIN_ANNOTATION
 
@@ -9,8 +9,9 @@ POD_SECURITY = "restricted"
 
 
 def priority_class_name(plan: Plan) -> str:
-    """Cluster-wide name of the model servers' priority class."""
-    return f"tierup-{plan.stack}-model-server"
+    """Cluster-wide name of the model servers' priority class: the cluster's own, or the stack's."""
+    own = plan.cluster.priority_class_name
+    return own if own is not None else f"tierup-{plan.stack}-model-server"
 
 
 def objects(plan: Plan) -> list[Manifest]:
@@ -20,7 +21,8 @@ def objects(plan: Plan) -> list[Manifest]:
 
 def inside(plan: Plan) -> list[Manifest]:
     """The other base objects, which must exist before the first pod."""
-    return [_priority_class(plan), _quota(plan), _default_deny(plan)]
+    first = [] if plan.cluster.priority_class_name is not None else [_priority_class(plan)]
+    return [*first, _quota(plan), _default_deny(plan), *_image_pull(plan)]
 
 
 def namespace(plan: Plan) -> Manifest:
@@ -52,11 +54,19 @@ def _quota(plan: Plan) -> Manifest:
     """What the tier's servers have, plus the one pod per model that may wait for a GPU during a rollout."""
     surge = sum(model.gpus * model.rollout.max_surge for model in plan.models)
     hard = {
-        "requests.nvidia.com/gpu": str(plan.nodes.gpus_schedulable + surge),
+        f"requests.{plan.cluster.gpu_resource}": str(plan.nodes.gpus_schedulable + surge),
         "services.loadbalancers": "1" if plan.gateway.service_type == "LoadBalancer" else "0",
         "services.nodeports": "1" if plan.gateway.service_type == "LoadBalancer" else "0",
     }
     return obj(plan, "v1", "ResourceQuota", "tier", COMPONENT, spec={"hard": hard})
+
+
+def _image_pull(plan: Plan) -> list[Manifest]:
+    if IMAGE_PULL not in plan.secrets:
+        return []
+    data = {".dockerconfigjson": SecretRef(IMAGE_PULL)}
+    kind = "kubernetes.io/dockerconfigjson"
+    return [obj(plan, "v1", "Secret", IMAGE_PULL, COMPONENT, type=kind, stringData=data)]
 
 
 def _default_deny(plan: Plan) -> Manifest:

@@ -4,7 +4,7 @@ import hashlib
 import json
 from typing import Any
 
-from tierup.plan.model import Plan
+from tierup.plan.model import Plan, PodPlan
 from tierup.resources.identity import STACK_LABEL
 from tierup.stack.parse import PROJECT_LABEL
 
@@ -12,6 +12,8 @@ Manifest = dict[str, Any]
 
 
 GPU_TOLERATION = {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}
+
+IMAGE_PULL = "image-pull"  # the secret of the stack, and the Secret that holds it
 
 ENGINE_PORT = 8000
 GATEWAY_PORT = 8080
@@ -46,6 +48,10 @@ def selector(plan: Plan, component: str, instance: str | None = None) -> dict[st
     return labels if instance is None else {**labels, "app.kubernetes.io/instance": instance}
 
 
+def _pods(plan: Plan, component: str) -> PodPlan:
+    return plan.cluster.pods.get(component, PodPlan())
+
+
 def obj(
     plan: Plan,
     api_version: str,
@@ -62,7 +68,11 @@ def obj(
     metadata: dict[str, Any] = {"name": name}
     if namespaced:
         metadata["namespace"] = plan.namespace
-    metadata["labels"] = {**selector(plan, component, instance), "app.kubernetes.io/part-of": PROJECT_LABEL}
+    metadata["labels"] = {
+        **_pods(plan, component).labels,
+        **selector(plan, component, instance),
+        "app.kubernetes.io/part-of": PROJECT_LABEL,
+    }
     if annotations:
         metadata["annotations"] = annotations
     return {"apiVersion": api_version, "kind": kind, "metadata": metadata, **body}
@@ -128,14 +138,33 @@ def service(
     return obj(plan, "v1", "Service", name, component, instance=instance, annotations=skip, spec=body)
 
 
+def image_pull_secrets(plan: Plan) -> list[Manifest]:
+    """The Secrets with which kubelets pull the images of the stack's pods."""
+    own = [IMAGE_PULL] if IMAGE_PULL in plan.secrets else []
+    return [{"name": name} for name in (*own, *plan.cluster.image_pull_secrets)]
+
+
+def tolerations(plan: Plan) -> list[Manifest]:
+    """The taints that every pod of the stack tolerates."""
+    return [GPU_TOLERATION, *map(dict, plan.cluster.tolerations)]
+
+
 def pod_spec(
-    user: int, account: str, containers: list[Manifest], volumes: list[Manifest], **more: Any
+    plan: Plan,
+    user: int,
+    account: str,
+    containers: list[Manifest],
+    volumes: list[Manifest],
+    **more: Any,
 ) -> Manifest:
-    """A pod that passes Pod Security `restricted`, without a service-account token."""
+    """A pod that passes Pod Security `restricted`, without a service-account token, as the cluster's owners want it."""
+    secrets, nodes = image_pull_secrets(plan), dict(plan.cluster.node_selector)
     return {
         "serviceAccountName": account,
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
+        **({"imagePullSecrets": secrets} if secrets else {}),
+        **({"nodeSelector": nodes} if nodes else {}),
         "securityContext": {
             "runAsNonRoot": True,
             "runAsUser": user,
@@ -146,8 +175,25 @@ def pod_spec(
         },
         "containers": containers,
         "volumes": volumes,
+        "tolerations": tolerations(plan),
         **more,
     }
+
+
+def pod_template(plan: Plan, component: str, pod: Manifest, instance: str | None = None) -> Manifest:
+    """The template of a component's pods, with the labels and annotations of the stack file."""
+    own = _pods(plan, component)
+    metadata: Manifest = {"labels": {**own.labels, **selector(plan, component, instance)}}
+    if own.annotations:
+        metadata["annotations"] = dict(own.annotations)
+    return {"metadata": metadata, "spec": pod}
+
+
+def sized(plan: Plan, component: str, disk: str) -> dict[str, str]:
+    """CPU and memory of a component's main container, and its space on the node's disk."""
+    size = _pods(plan, component).size
+    assert size is not None, component
+    return {**size, "ephemeral-storage": disk}
 
 
 def container(name: str, image: str, resources: dict[str, str], **more: Any) -> Manifest:

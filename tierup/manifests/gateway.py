@@ -19,20 +19,21 @@ from tierup.manifests.common import (
     obj,
     peers,
     pod_spec,
+    pod_template,
     selector,
     service,
     service_account,
+    sized,
     tcp,
 )
 from tierup.manifests.gateway_files import POD, files
 from tierup.manifests.placement import system_placement
+from tierup.plan.cluster import RELOADER_SIZE
 from tierup.plan.model import Plan
 from tierup.plan.times import FAILED_GRACE_SECONDS, PRESTOP_SECONDS
 from tierup.stack.parse import API_KEY_PREFIX, ServiceType
 
 NGINX_USER = 101  # of the image
-RESOURCES = {"cpu": "500m", "memory": "384Mi", "ephemeral-storage": "1Gi"}
-RELOADER_RESOURCES = {"cpu": "100m", "memory": "64Mi", "ephemeral-storage": "64Mi"}
 EXIT_SECONDS = 15  # Nginx's own exit after its last stream
 
 
@@ -80,6 +81,7 @@ def _deployment(plan: Plan, config: str) -> Manifest:
     labels = selector(plan, GATEWAY)
     grace = PRESTOP_SECONDS + plan.gateway.read_timeout_seconds + EXIT_SECONDS
     pod = pod_spec(
+        plan,
         NGINX_USER,
         GATEWAY,
         [_nginx(plan), _reloader(plan)],
@@ -92,7 +94,7 @@ def _deployment(plan: Plan, config: str) -> Manifest:
         "progressDeadlineSeconds": 300,
         "selector": {"matchLabels": labels},
         "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
-        "template": {"metadata": {"labels": labels}, "spec": pod},
+        "template": pod_template(plan, GATEWAY, pod),
     }
     return obj(plan, "apps/v1", "Deployment", "gateway", GATEWAY, spec=spec)
 
@@ -106,7 +108,7 @@ def _nginx(plan: Plan) -> Manifest:
     return container(
         "nginx",
         plan.images.nginx,
-        RESOURCES,
+        sized(plan, GATEWAY, "1Gi"),
         # Not the image's entrypoint, which edits files that are read-only here.
         command=["/bin/sh", f"{POD.files}/gateway-run.sh", POD.scratch, "nginx", "-e", "/dev/stderr"],
         ports=[
@@ -132,7 +134,7 @@ def _reloader(plan: Plan) -> Manifest:
     return container(
         "reloader",
         plan.images.reloader,
-        RELOADER_RESOURCES,
+        {**RELOADER_SIZE, "ephemeral-storage": "64Mi"},
         command=["python3", f"{POD.files}/reloader.py", f"{POD.files}/gateway.json"],
         # It watches until Nginx begins to shut down: a gateway that drains still balances.
         lifecycle={"preStop": {"sleep": {"seconds": PRESTOP_SECONDS}}},

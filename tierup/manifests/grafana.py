@@ -16,9 +16,11 @@ from tierup.manifests.common import (
     obj,
     peers,
     pod_spec,
+    pod_template,
     selector,
     service,
     service_account,
+    sized,
     tcp,
 )
 from tierup.manifests.placement import system_placement
@@ -26,7 +28,6 @@ from tierup.plan.model import Plan
 from tierup.templates import ROOT, TEMPLATES
 
 GRAFANA_USER = 472  # of the image
-RESOURCES = {"cpu": "500m", "memory": "512Mi", "ephemeral-storage": "512Mi"}
 ADMIN_SECRET = "grafana-admin"
 DATASOURCE_UID = "prometheus"  # the dashboard's queries name it
 DASHBOARDS = "/etc/grafana/dashboards"
@@ -82,13 +83,13 @@ def _deployment(plan: Plan, settings: str, dashboards: str) -> Manifest:
         {"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}},
     ]
     placement = system_placement(plan, GRAFANA)
-    pod = pod_spec(GRAFANA_USER, GRAFANA, [_container(plan)], volumes, **placement)
+    pod = pod_spec(plan, GRAFANA_USER, GRAFANA, [_container(plan)], volumes, **placement)
     spec = {
         "replicas": 1,
         "progressDeadlineSeconds": 300,
         "selector": {"matchLabels": labels},
         "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
-        "template": {"metadata": {"labels": labels}, "spec": pod},
+        "template": pod_template(plan, GRAFANA, pod),
     }
     return obj(plan, "apps/v1", "Deployment", "grafana", GRAFANA, spec=spec)
 
@@ -102,7 +103,7 @@ def _container(plan: Plan) -> Manifest:
     return container(
         "grafana",
         plan.images.grafana,
-        RESOURCES,
+        sized(plan, GRAFANA, "512Mi"),
         ports=[{"name": "http", "containerPort": GRAFANA_PORT, "protocol": "TCP"}],
         # Three minutes: every start builds the database anew.
         startupProbe={**health, "periodSeconds": 5, "failureThreshold": 36},

@@ -6,7 +6,6 @@ import math
 from tierup.catalog.engine import DEFAULT_ENGINE
 from tierup.manifests.common import (
     DNS_EGRESS,
-    GPU_TOLERATION,
     MODEL_FETCH,
     Manifest,
     SecretRef,
@@ -16,8 +15,10 @@ from tierup.manifests.common import (
     network_policy,
     obj,
     pod_spec,
+    pod_template,
     selector,
     service_account,
+    sized,
     tcp,
 )
 from tierup.manifests.placement import all_roles, node_affinity, up_roles
@@ -184,7 +185,7 @@ def _fetch_container(plan: Plan, models: list[ModelPlan], *, stay: bool) -> Mani
     return container(
         MODEL_FETCH,
         plan.images.engine(DEFAULT_ENGINE),  # has Python and the hub's client
-        {"cpu": "1", "memory": "2Gi", "ephemeral-storage": "2Gi"},
+        sized(plan, MODEL_FETCH, "2Gi"),
         command=["python3", "/opt/tierup/fetch_model.py", *(["--stay"] if stay else [])],
         env=env,
         volumeMounts=[
@@ -216,11 +217,11 @@ def _fetch_pod(plan: Plan, models: list[ModelPlan], script: str, *, stay: bool) 
         {"name": "tmp", "emptyDir": {"sizeLimit": "1Gi"}},
     ]
     return pod_spec(
+        plan,
         FETCH_USER,
         MODEL_FETCH,
         [_fetch_container(plan, models, stay=stay)],
         volumes,
-        tolerations=[GPU_TOLERATION],
         affinity={"nodeAffinity": node_affinity(plan, all_roles(plan) if stay else up_roles(plan))},
     )
 
@@ -231,7 +232,7 @@ def _fetch_job(plan: Plan, model: ModelPlan, script: str) -> Manifest:
     spec = {
         "backoffLimit": 6,
         "activeDeadlineSeconds": model.fetch_seconds,
-        "template": {"metadata": {"labels": selector(plan, MODEL_FETCH, model.slug)}, "spec": pod},
+        "template": pod_template(plan, MODEL_FETCH, pod, model.slug),
     }
     name = f"fetch-{model.slug}-{content_hash(spec)}"
     return obj(plan, "batch/v1", "Job", name, MODEL_FETCH, instance=model.slug, spec=spec)
@@ -244,7 +245,7 @@ def _fetch_daemon_set(plan: Plan, models: list[ModelPlan], script: str) -> Manif
     spec = {
         "selector": {"matchLabels": labels},
         "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": "100%"}},
-        "template": {"metadata": {"labels": labels}, "spec": pod},
+        "template": pod_template(plan, MODEL_FETCH, pod, "node"),
     }
     # Not awaited: a spare that is powered off never becomes ready, and model servers wait for their own files.
     skip = {"pulumi.com/skipAwait": "true"}

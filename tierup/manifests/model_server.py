@@ -6,7 +6,6 @@ from tierup.manifests.base import priority_class_name
 from tierup.manifests.common import (
     ENGINE_PORT,
     GATEWAY,
-    GPU_TOLERATION,
     MODEL_SERVER,
     PROMETHEUS,
     Manifest,
@@ -17,6 +16,7 @@ from tierup.manifests.common import (
     obj,
     peers,
     pod_spec,
+    pod_template,
     selector,
     service,
     service_account,
@@ -69,7 +69,7 @@ def _deployment(plan: Plan, model: ModelPlan, pod: Manifest) -> Manifest:
         # Exceeded only if the download, the start and the drain of the old pod all take their maximum.
         "progressDeadlineSeconds": model.fetch_seconds + model.startup_seconds + model.grace_seconds,
         "revisionHistoryLimit": 3,
-        "template": {"metadata": {"labels": labels}, "spec": pod},
+        "template": pod_template(plan, MODEL_SERVER, pod, model.slug),
     }
     if not plan.autoscaling.enabled:  # otherwise the autoscaler owns the replicas
         spec["replicas"] = model.replicas
@@ -100,15 +100,17 @@ def _pod(plan: Plan, model: ModelPlan, engine: Serving, options: list[Manifest])
         {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": f"{model.shm_gib}Gi"}},
         *({"name": "options", "configMap": {"name": item["metadata"]["name"]}} for item in options),
     ]
+    runtime = plan.cluster.runtime_class_name
     return pod_spec(
+        plan,
         ENGINE_USER,
         MODEL_SERVER,
-        [_engine(model, engine)],
+        [_engine(plan, model, engine)],
         volumes,
         initContainers=[_wait_for_weights(model, engine.image)],
         priorityClassName=priority_class_name(plan),
         terminationGracePeriodSeconds=model.grace_seconds,
-        tolerations=[GPU_TOLERATION],
+        **({} if runtime is None else {"runtimeClassName": runtime}),
         affinity={"nodeAffinity": node_affinity(plan, up_roles(plan), _planned_gpu(plan))},
         topologySpreadConstraints=[_spread(plan, model)],
     )
@@ -150,13 +152,13 @@ def _wait_for_weights(model: ModelPlan, image: str) -> Manifest:
     )
 
 
-def _engine(model: ModelPlan, engine: Serving) -> Manifest:
+def _engine(plan: Plan, model: ModelPlan, engine: Serving) -> Manifest:
     resources = {
         "cpu": str(model.cpu),
         # /dev/shm is memory of the pod, so it counts.
         "memory": f"{model.memory_gib + model.shm_gib}Gi",
         "ephemeral-storage": "10Gi",
-        "nvidia.com/gpu": str(model.gpus),
+        plan.cluster.gpu_resource: str(model.gpus),
     }
     options = [{"name": "options", "mountPath": OPTIONS_FOLDER, "readOnly": True}] if engine.options else []
     return container(

@@ -21,9 +21,11 @@ from tierup.manifests.common import (
     obj,
     peers,
     pod_spec,
+    pod_template,
     selector,
     service,
     service_account,
+    sized,
     tcp,
 )
 from tierup.manifests.placement import system_placement
@@ -32,7 +34,6 @@ from tierup.stack.parse import MonitoringMode
 from tierup.templates import ROOT, TEMPLATES
 
 PROMETHEUS_USER = 65534  # of the image
-RESOURCES = {"cpu": "500m", "memory": "1Gi", "ephemeral-storage": "256Mi"}
 GRACE_SECONDS = 120  # the last samples are written out
 STARTUP_SECONDS = 600  # after a crash the write-ahead log is read again
 RETAIN = {"tierup/retain": "true"}  # `destroy` leaves the object and lists it
@@ -119,7 +120,7 @@ def _deployment(plan: Plan, config: str) -> Manifest:
     prometheus = container(
         "prometheus",
         plan.images.prometheus,
-        RESOURCES,
+        sized(plan, PROMETHEUS, "256Mi"),
         args=[
             "--config.file=/etc/prometheus/prometheus.yml",
             "--storage.tsdb.path=/prometheus",
@@ -148,13 +149,13 @@ def _deployment(plan: Plan, config: str) -> Manifest:
     labels = selector(plan, PROMETHEUS)
     placement = system_placement(plan, PROMETHEUS)
     more = {"terminationGracePeriodSeconds": GRACE_SECONDS, **placement}
-    pod = pod_spec(PROMETHEUS_USER, PROMETHEUS, [prometheus], volumes, **more)
+    pod = pod_spec(plan, PROMETHEUS_USER, PROMETHEUS, [prometheus], volumes, **more)
     spec = {
         "replicas": 1,
         "progressDeadlineSeconds": GRACE_SECONDS + STARTUP_SECONDS,
         "strategy": {"type": "Recreate"},  # one writer to the volume: the old pod leaves first
         "selector": {"matchLabels": labels},
-        "template": {"metadata": {"labels": labels}, "spec": pod},
+        "template": pod_template(plan, PROMETHEUS, pod),
     }
     return obj(plan, "apps/v1", "Deployment", "prometheus", PROMETHEUS, spec=spec)
 

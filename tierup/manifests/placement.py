@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tierup.manifests.common import GPU_TOLERATION, Manifest, selector
+from tierup.manifests.common import Manifest, selector
 from tierup.plan.model import Plan
 from tierup.resources.identity import ROLE_LABEL, STACK_LABEL
 from tierup.stack.parse import StandbyMode
@@ -47,7 +47,6 @@ def node_affinity(plan: Plan, roles: list[str], *more: Manifest) -> Manifest:
 def system_placement(plan: Plan, component: str) -> dict[str, Any]:
     """Where gateway and monitoring pods go: the tier's servers, spread softly (it may be one server)."""
     return {
-        "tolerations": [GPU_TOLERATION],
         "affinity": {"nodeAffinity": node_affinity(plan, up_roles(plan))},
         "topologySpreadConstraints": [
             {

@@ -463,11 +463,34 @@ class ImagesPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class PodPlan:
+    """What the pods of one component have of the stack file; `size` is the CPU and memory of the main container.
+
+    Sizes are quantities of Kubernetes; None: a model server, which has the sizes of its model.
+    """
+
+    labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    size: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ClusterPlan:
-    """The cluster of the stack. None: the kubeconfig of the environment, and its current context."""
+    """The cluster of the stack, and what its owners ask of every pod; `pods` is by component.
+
+    None: the kubeconfig of the environment and its current context; the runtime that is the nodes' default; a
+    priority class of the stack's own. `tolerations` are as Kubernetes writes them.
+    """
 
     kubeconfig: str | None
     context: str | None
+    image_pull_secrets: tuple[str, ...] = ()
+    runtime_class_name: str | None = None
+    priority_class_name: str | None = None
+    gpu_resource: str = "nvidia.com/gpu"
+    tolerations: tuple[Mapping[str, str], ...] = ()
+    node_selector: Mapping[str, str] = field(default_factory=dict)
+    pods: Mapping[str, PodPlan] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -152,7 +152,7 @@ def _one_replica(tier: _Tier, index: int, traffic: Traffic) -> tuple[SizingInput
     )
     one = _parallel(tier, index, one, traffic)
     gpus = one.tensor * one.pipeline
-    cache_kind, storage_class = _cache(entry, at, nodes, choose)
+    cache_kind, storage_class = _cache(entry, at, config.cluster.model_storage_class, nodes, choose)
     weights = variant.weight_gib.value + adapters_gib(spec, settings.adapters)
     drain = drain_seconds(tier.classes)
     model = ModelPlan(
@@ -175,8 +175,15 @@ def _one_replica(tier: _Tier, index: int, traffic: Traffic) -> tuple[SizingInput
         cache_kind=cache_kind,
         cache_storage_class=storage_class,
         cache_gib=math.ceil(weights * 1.2) + 2,
-        cpu=CPU_PER_GPU * gpus,
-        memory_gib=HOST_MEMORY_GIB + HOST_MEMORY_PER_GPU_GIB * gpus,
+        cpu=choose.pick(
+            f"{at}.cpu", entry.cpu, CPU_PER_GPU * gpus, "the server, its scheduler and a worker per GPU"
+        ),
+        memory_gib=choose.pick(
+            f"{at}.memoryGib",
+            entry.memory_gib,
+            HOST_MEMORY_GIB + HOST_MEMORY_PER_GPU_GIB * gpus,
+            "the engine, and what a worker per GPU holds on the host",
+        ),
         # The engine keeps the parts of the KV cache that it moves to the host in /dev/shm.
         shm_gib=(2 if gpus == 1 else 2 * gpus + 2) + math.ceil(settings.kv_offload_gib or 0),
         startup_seconds=startup_seconds(weights, nodes.server, cache_kind),
@@ -246,13 +253,21 @@ def default_context(spec: ModelSpec) -> int:
     return min(8192, spec.max_context.value)
 
 
-def _cache(entry: Model, at: str, nodes: NodePlan, choose: Chooser) -> tuple[CacheKind, str | None]:
+def _cache(
+    entry: Model, at: str, of_cluster: str | None, nodes: NodePlan, choose: Chooser
+) -> tuple[CacheKind, str | None]:
+    """Where the files are, and the storage class; a shared cache is the default where a class for it is named."""
     section = entry.cache if entry.cache is not None else Cache()
     several = len(nodes.in_service) + len(nodes.standby) > 1
-    default = CacheKind.SHARED if several else CacheKind.NODE
-    why = "one download serves every node, spares too" if several else "one server: its own disk is fastest"
+    storage_class = section.storage_class if section.storage_class is not None else of_cluster
+    if not several:
+        default, why = CacheKind.NODE, "one server: its own disk is fastest"
+    elif storage_class is None:
+        default, why = CacheKind.NODE, "works in every cluster: no storage class with ReadWriteMany is named"
+    else:
+        default, why = CacheKind.SHARED, "one download serves every node, spares too"
     kind = choose.pick(f"{at}.cache.kind", section.kind, default, why)
     if kind is not CacheKind.SHARED:
         return kind, None
     why = "a storage class with ReadWriteMany; set the one of your cluster"
-    return kind, choose.pick(f"{at}.cache.storageClass", section.storage_class, "shared", why)
+    return kind, choose.pick(f"{at}.cache.storageClass", storage_class, "shared", why)

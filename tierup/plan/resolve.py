@@ -10,13 +10,13 @@ from tierup.catalog.engine import format_images, load_engines
 from tierup.catalog.versions import load_versions
 from tierup.plan.capacity import with_capacity
 from tierup.plan.chooser import Chooser
+from tierup.plan.cluster import resolve_cluster
 from tierup.plan.gateway import resolve_gateway
 from tierup.plan.longform import with_longform_cap
 from tierup.plan.model import (
     DOLLARS,
     AutoscalingPlan,
     BudgetPlan,
-    ClusterPlan,
     CurrencyPlan,
     Default,
     ImagesPlan,
@@ -29,6 +29,7 @@ from tierup.plan.models import autoscales, resolve_models, slug_of
 from tierup.plan.nodes import resolve_nodes
 from tierup.plan.read_timeout import with_read_timeout
 from tierup.plan.times import round_up
+from tierup.stack.cluster import mirrored
 from tierup.stack.parse import SECTIONS, TierConfig
 from tierup.stack.sections import (
     Autoscaling,
@@ -83,7 +84,7 @@ def resolve(config: TierConfig, catalog: Catalog) -> Plan:
     plan = Plan(
         stack=config.stack,
         namespace=_namespace(config, choose),
-        cluster=ClusterPlan(config.cluster.kubeconfig, config.cluster.context),
+        cluster=resolve_cluster(config.cluster, choose),
         users=config.workload.users,
         think_seconds=_think_seconds(config, choose),
         classes=classes,
@@ -110,17 +111,8 @@ def _in_file_order(defaults: list[Default]) -> tuple[Default, ...]:
 
 
 def _namespace(config: TierConfig, choose: Chooser) -> str:
-    section = config.cluster
-    if section.kubeconfig is None:
-        choose.note(
-            "cluster.kubeconfig",
-            "from the environment",
-            "$KUBECONFIG, else ~/.kube/config; the preview shows it",
-        )
-    if section.context is None:
-        choose.note("cluster.context", "the kubeconfig's current one", "the preview shows it")
     name = f"tierup-{slug_of(config.stack)}"[:40].strip("-")
-    return choose.pick("cluster.namespace", section.namespace, name, "one namespace per stack")
+    return choose.pick("cluster.namespace", config.cluster.namespace, name, "one namespace per stack")
 
 
 def _think_seconds(config: TierConfig, choose: Chooser) -> float:
@@ -273,10 +265,10 @@ def _currency(config: TierConfig, choose: Chooser) -> CurrencyPlan:
 
 
 def _images(config: TierConfig, choose: Chooser) -> ImagesPlan:
-    images = config.images.by_key()
+    images, registry = config.images.by_key(), config.cluster.registry
     for other in format_images():
         if images[other.key] is None:
             choose.note(f"images.{other.key}", "none", other.why_none)
     for key, (image, why) in IMAGES.items():
-        images[key] = choose.pick(f"images.{key}", images[key], image, why)
-    return ImagesPlan(images)
+        images[key] = choose.pick(f"images.{key}", images[key], mirrored(image, registry), why)
+    return ImagesPlan({key: mirrored(image, registry) if image else None for key, image in images.items()})

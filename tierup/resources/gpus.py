@@ -4,15 +4,17 @@ A count is a limit: Kubernetes takes no request of GPUs without an equal limit. 
 on the same GPUs.
 """
 
-from tierup.resources.reading import Tree, checked_list, checked_mapping, whole_number
+import re
 
-RESOURCES = ("nvidia.com/gpu", "amd.com/gpu")  # by their device plugins
+from tierup.resources.reading import Tree, checked_list, checked_mapping, whole_number
+from tierup.stack.cluster import GPU_RESOURCE
 
 
 def container_gpus(container: Tree) -> int:
     """GPUs of one container."""
     limits = checked_mapping(container, "resources", "limits")
-    return sum(whole_number(limits[name]) for name in RESOURCES if limits.get(name) is not None)
+    counts = {name: count for name, count in limits.items() if re.fullmatch(GPU_RESOURCE, name)}
+    return sum(whole_number(count) for count in counts.values() if count is not None)
 
 
 def pod_gpus(spec: Tree) -> int:

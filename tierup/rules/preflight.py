@@ -31,6 +31,7 @@ from tierup.rules import autoscaling as scaling_rules
 from tierup.rules import budget as cost_rules
 from tierup.rules import callers as caller_rules
 from tierup.rules import capacity as capacity_rules
+from tierup.rules import cluster as cluster_rules
 from tierup.rules import engine as engine_rules
 from tierup.rules import engine_args as engine_args_rules
 from tierup.rules import gateway as gateway_rules
@@ -62,7 +63,7 @@ _MODEL_RULES: tuple[tuple[Callable[[Plan, ModelPlan, str], Iterator[Finding]], s
 )
 _TIER_RULES: tuple[tuple[Callable[[Plan], Iterator[Finding]], set[str]], ...] = (
     (tier_rules.gpu_count, {"models", "nodes"}),
-    (tier_rules.server_size, {"models", "nodes", "autoscaling"}),
+    (tier_rules.server_size, {"models", "nodes", "autoscaling", "gateway", "cluster"}),
     (tier_rules.disk, {"models", "nodes"}),
     (tier_rules.nodes, {"nodes"}),
     (cost_rules.capex, {"nodes", "budget", "cost"}),
@@ -74,6 +75,8 @@ _TIER_RULES: tuple[tuple[Callable[[Plan], Iterator[Finding]], set[str]], ...] = 
     (server_rules.idle_gpus, {"models", "nodes", "autoscaling"}),
     (server_rules.fetch, {"models", "nodes"}),
     (server_rules.hub, {"network"}),
+    (cluster_rules.tolerations, {"cluster"}),
+    (cluster_rules.own_copies, {"models", "nodes", "cluster"}),
     (server_rules.traffic, _CAPACITY),
     (server_rules.standby, _CAPACITY),
     (server_rules.raid, {"nodes"}),

@@ -3,14 +3,13 @@
 from collections.abc import Iterator
 
 from tierup.findings.model import Code, Finding, warning
+from tierup.plan.cluster import GATEWAY, RELOADER_SIZE
 from tierup.plan.model import ModelPlan, Plan
 from tierup.plan.replicas import fits
+from tierup.resources.reading import quantity
 from tierup.rules.images import FLOATING_FIX, FLOATING_PROBLEM, is_floating
 from tierup.sizing.memory import GB_PER_GIB
 from tierup.stack.sections import CacheKind, MonitoringMode, Provider, StandbyMode
-
-SYSTEM_CPU = 4.0  # two gateways, one fetch, Prometheus and Grafana
-SYSTEM_MEMORY_GIB = 7.0
 
 
 def gpu_count(plan: Plan) -> Iterator[Finding]:
@@ -47,10 +46,9 @@ def server_size(plan: Plan) -> Iterator[Finding]:
     cores = server.cpu.threads.value - server.system_reserved.cpu.value
     memory = server.memory.gb.value / GB_PER_GIB - server.system_reserved.memory_gib.value
     placed = _fullest_server(plan)
-    cpu_need = sum(model.cpu * count for model, count in placed) + SYSTEM_CPU
-    memory_need = (
-        sum((model.memory_gib + model.shm_gib) * count for model, count in placed) + SYSTEM_MEMORY_GIB
-    )
+    system_cpu, system_memory = system_size(plan)
+    cpu_need = sum(model.cpu * count for model, count in placed) + system_cpu
+    memory_need = sum((model.memory_gib + model.shm_gib) * count for model, count in placed) + system_memory
     fix = "use a server with more, or fewer replicas per server"
     if cpu_need > cores:
         problem = f"a full {name} has too few CPUs for its pods"
@@ -67,6 +65,18 @@ def server_size(plan: Plan) -> Iterator[Finding]:
             f"{memory_need:.0f} GiB needed",
             f"at most {memory:.0f} GiB",
         )
+
+
+def system_size(plan: Plan) -> tuple[float, float]:
+    """CPUs and GiB of the pods beside the engines, all on one server: gateways, a fetch, Prometheus and Grafana.
+
+    A rollout has one gateway more. Each gateway has a reloader.
+    """
+    sizes = {name: pods.size for name, pods in plan.cluster.pods.items() if pods.size is not None}
+    gateways = [sizes.pop(GATEWAY), RELOADER_SIZE] * (plan.gateway.replicas + 1)
+    every = [*sizes.values(), *gateways]
+    cpu, memory = (sum(quantity(size[what]) for size in every) for what in ("cpu", "memory"))
+    return float(cpu), float(memory) / 2**30
 
 
 def _fullest_server(plan: Plan) -> list[tuple[ModelPlan, int]]:

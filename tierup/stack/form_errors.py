@@ -46,6 +46,8 @@ _EMPTY = {"too_short", "string_too_short"}
 _ENUM = {"enum"}
 _MOST_CHOICES = 20  # of longer lists only the first and the last are shown
 _YES_NO = {"yes": "true", "on": "true", "y": "true", "no": "false", "off": "false", "n": "false"}
+_LABEL = "letters, digits, '-', '_' and '.', at most 63 characters, and before a label's name maybe prefix/"
+_NOT_OURS = "app.kubernetes.io/name, instance, part-of and what begins with tierup/ are set by tierup"
 # The format of text fields that have one.
 _FORMS = {
     "revision": "a commit: 40 hexadecimal digits",
@@ -72,6 +74,18 @@ _FORMS = {
     "secret": "lower-case letters, digits, '-' and '.', as Kubernetes names a Secret",
     "key": "letters, digits, '-', '_' and '.', as Kubernetes names a key of a Secret",
     "name": "letters, digits, '.', '_', '-' and '/', at most 45 characters",
+    "registry": "host, and if need be a port and a path; no http://",
+    "imagePullSecrets": "lower-case letters, digits, '-' and '.', as Kubernetes names a Secret",
+    "runtimeClassName": "lower-case letters, digits, '-' and '.', as Kubernetes names a RuntimeClass",
+    "priorityClassName": "lower-case letters, digits, '-' and '.', as Kubernetes names a PriorityClass",
+    "modelStorageClass": "lower-case letters, digits, '-' and '.', as Kubernetes names a storage class",
+    "gpuResource": "a resource of whole GPUs, such as nvidia.com/gpu",
+    "labels": f"{_LABEL}; {_NOT_OURS}",
+    "annotations": f"{_LABEL}; {_NOT_OURS}",
+    "nodeSelector": f"{_LABEL}; {_NOT_OURS}",
+    "tolerations": _LABEL,
+    "cpu": "CPUs or their thousandths, such as 2, 0.5 or 500m",
+    "memory": "a size such as 512Mi or 2Gi",
 }
 _IMAGE_FORM = "registry/name:version or registry/name@sha256:digest"
 _NAME_FORM = "lower-case letters, digits and '-', at most 40 characters"
@@ -168,8 +182,11 @@ def _type_fix(what: str, value: object, wanted: Any) -> str:
 def _form(path: str, location: tuple[int | str, ...]) -> str:
     if location[-1:] == ("[key]",):  # a chosen name: its form is that of the mapping's names
         location = location[:-2]
-    leaf = next((part for part in reversed(location) if isinstance(part, str)), "")
-    return _FORMS.get(leaf, _IMAGE_FORM if path.startswith("images.") else _NAME_FORM)
+    names = [part for part in location if isinstance(part, str)][
+        -2:
+    ]  # a mapping's name says the form of its values
+    known = (_FORMS[name] for name in reversed(names) if name in _FORMS)
+    return next(known, _IMAGE_FORM if path.startswith("images.") else _NAME_FORM)
 
 
 def _unwrapped(annotation: Any) -> Any:

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from tierup.findings.model import Code, Finding, FindingsError, did_you_mean, limited
+from tierup.stack.cluster import Cluster
 from tierup.stack.form_errors import findings_of
 from tierup.stack.sections import (
     Acceptance,
@@ -20,7 +21,6 @@ from tierup.stack.sections import (
     Cache,
     CacheKind,
     ClassMatch,
-    Cluster,
     Cost,
     Engine,
     Gateway,
@@ -157,6 +157,7 @@ REQUIRED = ("workload", "nodes", "models")
 PROJECT_LABEL = "tierup"  # prefix of our labels
 SECRET_PREFIX = "secret-"
 SECRETS = {
+    "image-pull": "credentials of image registries, in the form of Docker's config.json",
     "hub-token": "read token of the model hub, for gated models",
     "grafana-admin": "password of Grafana's administrator",
     "tls-certificate": "the gateway's certificate and its chain, PEM",

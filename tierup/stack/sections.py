@@ -451,6 +451,10 @@ class Model(Strict):
         KvCacheDtype | None, key("How the KV cache is stored: in the model's data type, or in 8 bits", "fp8")
     ] = None
     cache: Annotated[Cache | None, key("Where the files of the model are stored")] = None
+    cpu: Annotated[int | None, key("CPUs of one replica", 4, "CPUs", ge=1, le=512)] = None
+    memory_gib: Annotated[
+        int | None, key("Memory of one replica, beside its shared memory", 12, "GiB", ge=2, le=4096)
+    ] = None
     tool_call_parser: Annotated[
         ParserName | None,
         key(
@@ -819,16 +823,6 @@ _IMAGE_FIELDS: dict[str, Any] = {
     for name, about in _image_keys().items()
 }
 Images = create_model("Images", __base__=ImagesSection, __doc__=ImagesSection.__doc__, **_IMAGE_FIELDS)
-
-
-class Cluster(Strict):
-    """The cluster of the stack."""
-
-    kubeconfig: Annotated[
-        str | None, key("Path of the kubeconfig; that of kubectl by default", "~/.kube/config", min_length=1)
-    ] = None
-    context: Annotated[str | None, key("Context of the kubeconfig", "my-cluster", min_length=1)] = None
-    namespace: Annotated[DnsName | None, key("Namespace of the stack's objects", "llm")] = None
 
 
 class Network(Strict):

@@ -1,6 +1,6 @@
 """Check a cluster against a plan: its nodes match, and no object of the plan belongs to somebody else.
 
-The modules `version`, `storage`, `scalers` and `exchange` check what the cluster is able to do.
+The modules `version`, `storage`, `classes`, `scalers` and `exchange` check what the cluster is able to do.
 
 The label `tierup/stack` names the stack of an object, but two deployments of one stack name from two state backends
 use the same label. So an object is ours if it has the label and the stack's own state contains it, or contains the
@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Set
 from typing import Any
 
 from tierup.findings.model import Code, Finding
+from tierup.io.cluster.classes import class_findings
 from tierup.io.cluster.client import Cluster
 from tierup.io.cluster.exchange import exchange_findings
 from tierup.io.cluster.owner import Owner
@@ -42,6 +43,7 @@ def check(cluster: Cluster, plan: Plan, manifests: Iterable[Manifest], held: Set
         *version_findings(cluster),
         *node_findings(cluster, plan, owner),
         *storage_findings(cluster, plan, all_manifests),
+        *class_findings(cluster, plan),
         *metrics_findings(plan, groups),
         *object_findings(cluster, plan, owner, all_manifests, groups, new=namespace is None),
     ]
@@ -144,7 +146,7 @@ def _node_mismatch(plan: Plan, owner: Owner, node: dict[str, Any], path: str) ->
         findings.append(Finding(Code.NODE_MISMATCH, path, problem, fix, product or "none", wanted))
     kubelet = node["status"].get("nodeInfo", {}).get("kubeletVersion", "")
     findings.extend(too_old(kubelet, path, f"the kubelet of node {name}", "upgrade it, or name another node"))
-    gpus = int(node["status"].get("allocatable", {}).get("nvidia.com/gpu", "0"))
+    gpus = int(node["status"].get("allocatable", {}).get(plan.cluster.gpu_resource, "0"))
     if gpus < plan.nodes.gpus_per_server:
         problem = f"node {name} offers fewer GPUs than a {plan.nodes.server_id}"
         fix = "check the device plugin, or name another node"

@@ -37,7 +37,7 @@ def storage_findings(cluster: Cluster, plan: Plan, manifests: Iterable[Manifest]
 
 def _missing(claim: Manifest, requested: str, classes: Iterable[str]) -> Finding:
     problem = "the cluster has no such storage class"
-    fix = "name one of them in cache.storageClass or monitoring.storageClass"
+    fix = "name one of them in cluster.modelStorageClass, cache.storageClass or monitoring.storageClass"
     return Finding(
         Code.NO_STORAGE_CLASS, _path(claim), problem, fix, requested, ", ".join(sorted(classes)) or "none"
     )
@@ -87,8 +87,8 @@ def _one_writer(
     why = f"which {nodes} nodes need" if nodes > 1 else "which a shared cache asks for"
     problem = f"storage class {name} {what} {_MANY}, {why}"
     fix = (
-        "name a class that does in cache.storageClass (NFS, CephFS, EFS, Filestore, Azure Files), "
-        "or set cache.kind: node"
+        "name a class that does in cluster.modelStorageClass (NFS, CephFS, EFS, Filestore, Azure Files), "
+        "or none: each node then keeps its own files"
     )
     return [Finding(Code.ONE_WRITER, _path(claim), problem, fix, provisioner)]
 

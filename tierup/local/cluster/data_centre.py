@@ -5,6 +5,7 @@ file, so that the tier's own objects fit it unchanged; there is no GPU behind th
 """
 
 from dataclasses import replace
+from typing import Any
 
 from tierup.local.cluster.api import Api
 from tierup.local.cluster.cluster import Cluster, require_real_node
@@ -18,6 +19,9 @@ from tierup.manifests.model_cache import NODE_FOLDER
 from tierup.plan.model import Plan
 from tierup.stack.sections import CacheKind
 
+RUNTIME = "runc"  # the handler of any RuntimeClass; a real node has no other
+PRIORITY = 1000
+
 
 def fake_servers(plan: Plan) -> list[FakeNode]:
     """One server of the catalogue per node name of the plan, as kubelet and GPU feature discovery would report it."""
@@ -30,7 +34,9 @@ def fake_servers(plan: Plan) -> list[FakeNode]:
             gpus=server.gpus.value,
             gpu_product=plan.nodes.gpu.product_label.value,
             gpu_memory_mib=plan.nodes.gpu.memory_mib.value,
+            gpu_resource=plan.cluster.gpu_resource,
             ephemeral_gib=int(server.disk.tb.value * 931),
+            extra_labels=plan.cluster.node_selector,
         )
         for name in (*plan.nodes.in_service, *plan.nodes.standby)
     ]
@@ -70,6 +76,7 @@ def with_images(server: NodeSpec, plan: Plan, echo: Echo) -> NodeSpec:
 def provide(cluster: Cluster, plan: Plan, echo: Echo) -> None:
     """Register the plan's servers and ensure that there are free volumes; a real one gets images and models' files."""
     servers = fake_servers(plan)
+    ensure_classes(cluster.api, plan)
     if cluster.node is None:
         apply_nodes(cluster.api, servers)
         ensure_volumes(cluster.api)
@@ -80,18 +87,39 @@ def provide(cluster: Cluster, plan: Plan, echo: Echo) -> None:
     apply_nodes(cluster.api, servers[1:])
 
 
+def ensure_classes(api: Api, plan: Plan) -> None:
+    """Create the classes that the stack file expects of its cluster, if they are not there."""
+    runtime, priority = plan.cluster.runtime_class_name, plan.cluster.priority_class_name
+    classes = []
+    if runtime is not None:
+        classes.append(
+            {"apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "handler": RUNTIME} | _named(runtime)
+        )
+    if priority is not None:
+        kind = {"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass"}
+        classes.append(kind | {"value": PRIORITY} | _named(priority))
+    for item in classes:
+        if api.get(str(item["apiVersion"]), str(item["kind"]), item["metadata"]["name"]) is None:
+            api.create(item)
+
+
+def _named(name: str) -> dict[str, Any]:
+    return {"metadata": {"name": name}}
+
+
 def claim_gpus(api: Api, server: FakeNode) -> None:
     """Report GPUs on a real node, as a device plugin and GPU feature discovery would.
 
     The node has no GPU taint: the cluster's own pods, such as its DNS, have no other node.
     """
     path = api.path("v1", "Node", name=server.name)
-    api.merge(path, {"metadata": {"labels": gpu_labels(server)}})
-    api.merge(f"{path}/status", {"status": {"capacity": {"nvidia.com/gpu": str(server.gpus)}}})
-    api.wait("v1", "Node", server.name, until=lambda node: _allocatable_gpus(node) == server.gpus)
+    resource = server.gpu_resource
+    api.merge(path, {"metadata": {"labels": {**gpu_labels(server), **server.extra_labels}}})
+    api.merge(f"{path}/status", {"status": {"capacity": {resource: str(server.gpus)}}})
+    api.wait("v1", "Node", server.name, until=lambda node: _allocatable(node, resource) == server.gpus)
 
 
-def _allocatable_gpus(node: dict[str, object] | None) -> int:
+def _allocatable(node: dict[str, object] | None, resource: str) -> int:
     status = node["status"] if node is not None else {}
     assert isinstance(status, dict)
-    return int(status.get("allocatable", {}).get("nvidia.com/gpu", 0))
+    return int(status.get("allocatable", {}).get(resource, 0))

@@ -34,6 +34,7 @@ class FakeNode:
     gpus: int = 0
     gpu_product: str = ""
     gpu_memory_mib: int = 0  # per GPU
+    gpu_resource: str = "nvidia.com/gpu"
     ephemeral_gib: int = 1024
     extra_labels: Mapping[str, str] = field(default_factory=dict)
     taints: tuple[Mapping[str, str], ...] = ()  # in addition to the GPU taint of every node with GPUs
@@ -56,7 +57,7 @@ def fake_node(spec: FakeNode) -> dict[str, Any]:
     taints = [dict(taint) for taint in spec.taints]
     gpus: dict[str, str] = {}
     if spec.gpus > 0:
-        gpus = {"nvidia.com/gpu": str(spec.gpus)}
+        gpus = {spec.gpu_resource: str(spec.gpus)}
         taints.insert(0, dict(GPU_TAINT))
         labels |= gpu_labels(spec)
     fixed = {"cpu": str(spec.cpu), "pods": str(PODS_PER_NODE), **gpus}

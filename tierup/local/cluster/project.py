@@ -26,6 +26,7 @@ from tierup.local.cluster.cluster import Cluster
 from tierup.local.cluster.folders import LocalClusterError
 from tierup.local.cluster.progress import Progress
 from tierup.local.toolchain import toolchain_dir
+from tierup.manifests.common import IMAGE_PULL
 from tierup.stack.parse import SECRET_PREFIX
 
 # The program's files; they are linked, so that an edit takes effect at once.
@@ -36,6 +37,11 @@ _ENCRYPTION = ("encryptionsalt", "secretsprovider", "encryptedkey")
 
 class PulumiFailed(LocalClusterError):
     """A pulumi command failed; it has printed the reason itself."""
+
+
+def _stand_in(key: str) -> str:
+    """A value for a secret of the user's stack; the API server takes credentials of registries only in their form."""
+    return '{"auths": {}}' if key.endswith(f"{SECRET_PREFIX}{IMAGE_PULL}") else secrets.token_urlsafe(24)
 
 
 @dataclass(frozen=True)
@@ -100,7 +106,7 @@ class LocalProject:
         if not (home / ".pulumi" / "stacks" / PROJECT / f"{self.stack}.json").exists():
             self.pulumi("stack", "init", self.stack, quiet=True)
         for key in missing_secrets:
-            self.pulumi("config", "set", "--secret", key, "--", secrets.token_urlsafe(24), quiet=True)
+            self.pulumi("config", "set", "--secret", key, "--", _stand_in(key), quiet=True)
 
     def _write_stack_file(self) -> list[str]:
         """Write the user's stack file with this cluster in it; returns the keys of secrets without a local value."""

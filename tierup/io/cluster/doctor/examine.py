@@ -85,7 +85,7 @@ class _Examination:
         yield "metrics", self._metrics
         yield "storage", self._storage
         yield "nodes", lambda: nodes(self._cluster, self._plan, self._owner, self._manifests)
-        yield "runtime", lambda: runtime(self._cluster)
+        yield "runtime", lambda: runtime(self._cluster, self._plan)
         yield "objects", self._objects
         yield "pods", self._pods
 

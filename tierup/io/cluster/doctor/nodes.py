@@ -5,6 +5,7 @@ from typing import Any
 
 from tierup.findings.model import counted
 from tierup.io.cluster.checks import node_findings
+from tierup.io.cluster.classes import class_findings
 from tierup.io.cluster.client import Cluster
 from tierup.io.cluster.doctor.model import Check, Status, not_checked, of_findings, ok, problem, warning
 from tierup.io.cluster.owner import Owner
@@ -38,15 +39,27 @@ def nodes(cluster: Cluster, plan: Plan, owner: Owner, manifests: Iterable[Manife
     return [*checks, ok(_NAME, f"{names}: ready, {gpus}{also}")]
 
 
-def runtime(cluster: Cluster) -> list[Check]:
-    """Nothing where no RuntimeClass is NVIDIA's: whether it is the default on the nodes, the API does not show."""
+def runtime(cluster: Cluster, plan: Plan) -> list[Check]:
+    """Whether the RuntimeClass of the stack file exists.
+
+    Without one: nothing where no RuntimeClass is NVIDIA's, because whether its runtime is the default on the nodes, the
+    API does not show.
+    """
+    chosen = plan.cluster.runtime_class_name
+    if chosen is not None:
+        missing = [item for item in class_findings(cluster, plan) if item.path == "cluster.runtimeClassName"]
+        return of_findings("runtime", missing) or [ok("runtime", f"RuntimeClass {chosen} exists")]
     listed = cluster.get("/apis/node.k8s.io/v1/runtimeclasses") or {"items": []}
     names = [item["metadata"]["name"] for item in listed["items"] if "nvidia" in item.get("handler", "")]
     if not names:
         return []
     found = f"RuntimeClass {', '.join(names)} exists, and pods of the stack name none"
     return [
-        not_checked("runtime", found, "make NVIDIA's runtime the default of the GPU nodes, if it is not yet")
+        not_checked(
+            "runtime",
+            found,
+            f"name it in cluster.runtimeClassName: {names[0]}, if it is not the default of the GPU nodes",
+        )
     ]
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from tierup.manifests.base import POD_SECURITY
-from tierup.manifests.common import GPU_TOLERATION, Manifest, container, pod_spec
+from tierup.manifests.common import Manifest, container, pod_spec
 from tierup.plan.model import Plan
 from tierup.templates import ROOT
 
@@ -48,11 +48,11 @@ class Objects:
     namespace: str
     token: str
     kit: Kit
-    nodes: tuple[str, ...]
+    plan: Plan
 
     @classmethod
-    def of(cls, kit: Kit, nodes: tuple[str, ...]) -> "Objects":
-        return cls(f"{PREFIX}{secrets.token_hex(3)}", secrets.token_hex(8), kit, nodes)
+    def of(cls, kit: Kit, plan: Plan) -> "Objects":
+        return cls(f"{PREFIX}{secrets.token_hex(3)}", secrets.token_hex(8), kit, plan)
 
     def own_namespace(self) -> Manifest:
         """The namespace, with the Pod Security of the stack's own."""
@@ -75,17 +75,17 @@ class Objects:
         main = container("main", image, _RESOURCES, command=command, terminationMessagePath=ANSWER)
         terms = [
             {"matchFields": [{"key": "metadata.name", "operator": "In", "values": [node]}]}
-            for node in self.nodes
+            for node in self.plan.nodes.schedulable
         ]
         affinity = {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}}
         spec = pod_spec(
+            self.plan,
             _USER,
             "default",
             [main],
             [],
             restartPolicy="Never",
             terminationGracePeriodSeconds=1,
-            tolerations=[GPU_TOLERATION],
             affinity={"nodeAffinity": affinity},
         )
         return {"apiVersion": "v1", "kind": "Pod", "metadata": self._metadata(name), "spec": spec}

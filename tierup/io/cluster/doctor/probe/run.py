@@ -29,7 +29,7 @@ def probe(
 
     It ends after `timeout` seconds and the seconds of the removal; `say` gets its progress.
     """
-    objects = Objects.of(kit, plan.nodes.schedulable)
+    objects = Objects.of(kit, plan)
     session = Session(cluster, objects, time.monotonic() + timeout)
     checks: list[Check] = []
     try:
