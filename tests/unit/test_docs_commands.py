@@ -21,7 +21,7 @@ from tierup.templates import ROOT
 NEEDS = {
     "jq": "the program jq",
     "gateway": "a gateway that answers, as tests/data_path/test_client_docs.py has",
-    "embedder": "a model that embeds text, as tests/data_path/test_client_docs.py has",
+    "embedder": "a model that embeds text, as tests/data_path/test_embeddings.py has",
     "client": "a program that the development environment lacks",
     "cluster": "a real cluster, the Pulumi CLI, or a service on one",
     "local": "a local cluster, which tests/control_plane starts",
