@@ -69,6 +69,7 @@ local-node: setup engine-env ## install what `tierup local up --node real` needs
 	@$(BIN)/python -m tierup.local.toolchain install --group cluster
 	@$(BIN)/python -m tierup.local.toolchain install --group checks
 	@$(BIN)/python -m tierup.local.toolchain install --group node
+	-@$(BIN)/python -m tierup.local.toolchain install --group current-nginx
 
 .PHONY: demo-served
 demo-served: local-node ## run the entry tier's pods on this machine and send a chat; needs root

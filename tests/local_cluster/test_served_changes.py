@@ -29,11 +29,11 @@ def test_a_key_is_rotated_without_a_failed_chat(served: ServedTier) -> None:
     old = served.key("web")
     names = {pod["metadata"]["name"] for pod in served.pods("gateway")}
     with served.load() as load:
-        served.set_secret("key-web", f"{old} {NEW_KEY}")
+        served.set_secrets(key_web=f"{old} {NEW_KEY}")
         until(lambda: served.answers(NEW_KEY) == {"200"}, "the new key", 120)
     assert load.failed() == []
     with served.load(key=NEW_KEY) as load:
-        served.set_secret("key-web", NEW_KEY)
+        served.set_secrets(key_web=NEW_KEY)
         until(lambda: served.answers(old) == {"401"}, "the end of the old key", 120)
     assert load.failed() == []
     assert {pod["metadata"]["name"] for pod in served.pods("gateway")} == names, "no rollout"

@@ -4,7 +4,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from polling import until
 from served_tier import ServedTier, local_tier
+
+from tierup.local.cluster.certs import self_signed
+from tierup.local.images.nginx import has_current_nginx
 
 RETAINED = {"Namespace", "PersistentVolumeClaim"}
 KINDS = [
@@ -20,10 +24,22 @@ KINDS = [
 ]
 
 
+SECRETS = "".join(
+    f"  tierup:secret-tls-{name}:\n    secure: v1:not:ours\n" for name in ("certificate", "key")
+)
+
+
+def with_tls(stack_file: str) -> str:
+    """The text of a stack file whose gateway has a certificate, if there is an Nginx for it."""
+    if not has_current_nginx():
+        return stack_file
+    return stack_file.replace("  tierup:gateway:\n", "  tierup:gateway:\n    tls: true\n") + SECRETS
+
+
 @pytest.fixture(scope="module")
 def standard(real_node_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedTier]:
-    """The tier as its stack file has it, brought up by the real engine."""
-    with local_tier("standard", real_node_root, tmp_path_factory.mktemp("standard")) as tier:
+    """The tier with a certificate, brought up by the real engine."""
+    with local_tier("standard", real_node_root, tmp_path_factory.mktemp("standard"), with_tls) as tier:
         yield tier
 
 
@@ -41,6 +57,21 @@ def test_a_job_fetches_the_model_for_both_engines(standard: ServedTier) -> None:
     assert made is not None
     assert made["status"]["accessModes"] == ["ReadWriteMany"]
     standard.first_chat()
+
+
+@pytest.mark.skipif(
+    not has_current_nginx(), reason="NOT PROVEN, there is no current Nginx: run `make local-node`"
+)
+def test_a_certificate_is_renewed_without_a_failed_chat(standard: ServedTier) -> None:
+    standard.all_ready()
+    old, (new, key) = standard.certificate, self_signed("gateway")
+    names = {pod["metadata"]["name"] for pod in standard.pods("gateway")}
+    assert standard.certificates() == {old}
+    with standard.load(trusted=old + new) as load:
+        standard.set_secrets(tls_certificate=new, tls_key=key)
+        until(lambda: standard.certificates() == {new}, "the new certificate", 120)
+    assert load.failed() == []
+    assert {pod["metadata"]["name"] for pod in standard.pods("gateway")} == names, "no rollout"
 
 
 def test_another_up_changes_nothing(standard: ServedTier) -> None:

@@ -28,7 +28,7 @@ from tierup.local.node import cgroups
 from tierup.manifests.common import GATEWAY_PORT
 from tierup.manifests.gateway_files import POD
 from tierup.rules.preflight import make_plan
-from tierup.stack.parse import parse
+from tierup.stack.parse import CacheKind, parse
 
 LOAD = ROOT / "tests" / "support" / "chat_load.py"
 PODS = {"model-fetch": 1, "model-server": 2, "gateway": 2, "prometheus": 1, "grafana": 1}  # of each component
@@ -44,6 +44,7 @@ except urllib.error.HTTPError as error:
 _CONFIGURATION = (
     'test -e "$1/next/nginx.conf" || cat "$1/nginx.conf"'  # an offer stays until the reload is done
 )
+_CERTIFICATE = "import ssl, sys; print(ssl.get_server_certificate((sys.argv[1], int(sys.argv[2]))), end='')"
 ROLLOUT_SECONDS = 600.0  # an engine takes half a minute to start on an idle machine
 
 
@@ -142,7 +143,9 @@ class ServedTier(Tier):
     def all_ready(self) -> None:
         """Wait until every pod of the tier is ready and each gateway sends to exactly these engines."""
         for component, count in PODS.items():
-            self.wait_ready(component, count)
+            # The fetch into a shared volume is a Job, whose pod has ended.
+            if component != "model-fetch" or self.plan.models[0].cache_kind is CacheKind.NODE:
+                self.wait_ready(component, count)
         engines = {str(pod["status"]["podIP"]) for pod in self.pods("model-server")}
         until(
             lambda: all(self.engines_of(pod) == engines for pod in self.pods("gateway")),
@@ -159,10 +162,29 @@ class ServedTier(Tier):
             return set()
         return set(re.findall(r"^\s*server ([\d.]+):\d+ max_fails", text, re.MULTILINE))
 
-    def set_secret(self, name: str, value: str) -> None:
-        """Change a secret of the stack and bring the tier up with it."""
-        self.project.pulumi("config", "set", "--secret", f"tierup:secret-{name}", "--", value, quiet=True)
+    def set_secrets(self, **values: str) -> None:
+        """Change secrets of the stack, such as `key_web`, and bring the tier up with them."""
+        for name, value in values.items():
+            key = f"tierup:secret-{name.replace('_', '-')}"
+            self.project.pulumi("config", "set", "--secret", key, "--", value, quiet=True)
         self.up()
+
+    @property
+    def certificate(self) -> str:
+        """The certificate with which the gateways are to answer, PEM."""
+        secret = self.cluster.api.get("v1", "Secret", "gateway-tls", self.plan.namespace)
+        assert secret is not None
+        return base64.b64decode(secret["data"]["tls.crt"]).decode()
+
+    def certificates(self) -> set[str]:
+        """The certificate with which each gateway answers, PEM."""
+        addresses = [pod["status"]["podIP"] for pod in self.pods("gateway")]
+        commands = [
+            self.in_network(sys.executable, "-c", _CERTIFICATE, ip, str(GATEWAY_PORT)) for ip in addresses
+        ]
+        return {
+            subprocess.run(command, capture_output=True, text=True, check=True).stdout for command in commands
+        }
 
     def answers(self, key: str) -> set[str]:
         """The HTTP status with which each gateway answers a caller with this key."""
@@ -229,11 +251,19 @@ class ServedTier(Tier):
         return [*self.cluster.node.network(), *command]
 
     @contextlib.contextmanager
-    def load(self, *, key: str | None = None, clients: int = 2, tokens: int = 30) -> Iterator[Load]:
-        """Send chats to the gateway's Service during the block; the result is complete after it."""
-        key = key if key is not None else self.key("web")
+    def load(
+        self, *, key: str | None = None, clients: int = 2, tokens: int = 30, trusted: str = ""
+    ) -> Iterator[Load]:
+        """Send chats to the gateway's Service during the block; the result is complete after it.
+
+        `key` is by default that of the caller `web`, if there is one; `trusted` has certificates, PEM.
+        """
+        if key is None:
+            key = self.key("web") if self.plan.gateway.keys else ""
+        authorities = self.project.work_folder / "trusted.pem"
+        authorities.write_text(trusted)
         command = self.in_network(
-            *(sys.executable, str(LOAD), self.gateway, self.model, "--key", key),
+            *(sys.executable, str(LOAD), self.gateway, self.model, "--key", key, "--ca", str(authorities)),
             *("--clients", str(clients), "--tokens", str(tokens)),
         )
         load = Load()

@@ -52,6 +52,9 @@ class Suite:
 TOOLCHAIN = Step("toolchain", "tierup.local.toolchain", ("install",))
 ENGINE = Step("engine-env", "tierup.local.toolchain.engine_env")
 NODE = Step("node-tools", "tierup.local.toolchain", ("install", "--group", "node"), optional=True)
+CURRENT_NGINX = Step(
+    "current-nginx", "tierup.local.toolchain", ("install", "--group", "current-nginx"), optional=True
+)
 BROWSER = Step("browser-env", "tierup.local.toolchain.browser", optional=True)
 SUITES = (
     Suite("unit", "tests/unit", ("-n", "2"), covers=("tierup", "components")),
@@ -59,7 +62,7 @@ SUITES = (
     Suite("engine", "tests/engine", needs=(ENGINE,)),
     Suite("data-path", "tests/data_path", ("-n", "2", "--dist", "loadgroup"), (TOOLCHAIN, ENGINE)),
     Suite("control-plane", "tests/control_plane", ("-n", "3", "--dist", "worksteal"), (TOOLCHAIN,)),
-    Suite("local-cluster", "tests/local_cluster", needs=(TOOLCHAIN, NODE, ENGINE)),
+    Suite("local-cluster", "tests/local_cluster", needs=(TOOLCHAIN, NODE, CURRENT_NGINX, ENGINE)),
 )
 LINT = (
     "ruff check .",

@@ -5,6 +5,7 @@ import hashlib
 import http.server
 import io
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ import pytest
 import yaml
 
 from tierup.local.toolchain import cli as toolchain
+from tierup.local.toolchain import other_release
 from tierup.local.toolchain.install import Toolchain, ToolMissing
 from tierup.local.toolchain.pins import Tool, ToolchainError, load_pins
 
@@ -296,6 +298,48 @@ def test_two_tools_of_one_package_cost_one_download(bench: Bench) -> None:
     assert (bench.root / "builds").read_text().splitlines() == ["download"]
 
 
+def test_files_of_another_release_come_with_all_they_need_from_a_mirror_of_this_machine(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del bench.entry["download"], bench.entry["go"]
+    bench.entry["check"] = {"command": [str(shutil.which("tar", path="/bin:/usr/bin")), "-tf", "{file}"]}
+    bench.entry["check"]["pattern"] = "usr/bin/demo\\n.*lib/libdemo"
+    bench.entry["root"] = {"suite": "next", "packages": ["demo-pkg"], "files": ["usr/bin/demo", "lib/*"]}
+    monkeypatch.setattr(other_release, "_KEYRING", bench.path)
+    # Only the second mirror has the release.
+    script(
+        bench.path / "apt-get",
+        """#!/bin/sh
+        if [ "$1" = indextargets ]; then echo http://a/security; echo http://a/debian; exit; fi
+        for setting; do case "$setting" in
+        Dir::Etc::SourceList=*) sources=${setting#*=} ;;
+        Dir::Cache=*) cache=${setting#*=} ;;
+        esac; done
+        read -r _ _ mirror suite _ < "$sources"
+        [ "$suite" = next ] || exit 64
+        case "$*" in
+        *" update") [ "$mirror" = http://a/security ] ;;
+        *" --download-only "*" demo-pkg") for name in demo libdemo; do echo deb > "$cache/archives/$name.deb"; done ;;
+        *) echo "fake apt-get: unknown command $*" >&2; exit 64 ;;
+        esac
+        """,
+    )
+    script(
+        bench.path / "dpkg",
+        """#!/bin/sh
+        [ "$1" = -x ] || exit 64
+        /bin/mkdir -p "$3/usr/bin" "$3/lib"
+        case "$2" in */demo.deb) : > "$3/usr/bin/demo" ;; */libdemo.deb) : > "$3/lib/libdemo.so" ;; esac
+        """,
+    )
+    bench.install()
+    with tarfile.open(bench.chain().tool("demo")) as tar:
+        assert tar.getnames() == ["usr/bin/demo", "lib/libdemo.so"]
+    bench.entry["root"] |= {"files": ["usr/bin/nothing"]}
+    with pytest.raises(ToolchainError, match="the packages have no file usr/bin/nothing"):
+        bench.install()
+
+
 def test_a_neighbour_counts_only_beside_its_tool_from_path(bench: Bench) -> None:
     beside = {"version": "1", "group": "cluster", "path": {"beside": "demo", "dirs": ["."]}}
     says(bench.path / "side", "anything")
@@ -389,7 +433,7 @@ def test_what_counts_as_the_pin(rule: str, version: str, accepted: bool) -> None
 
 def test_every_committed_pin_can_be_installed_without_path() -> None:
     for tool in load_pins(REPO / "tierup/local/toolchain/pins.yaml").values():
-        assert tool.download or tool.debian or tool.go, tool.name
+        assert tool.download or tool.debian or tool.root or tool.go, tool.name
         assert tool.go or tool.hint, f"{tool.name}: say how to install it"
         if tool.go:
             module = REPO / "tools" / tool.go.module

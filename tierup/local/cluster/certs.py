@@ -34,6 +34,25 @@ def write_key_pair(folder: Path, name: str) -> None:
     write_private(folder / f"{name}.pub", pem)
 
 
+def self_signed(*names: str) -> tuple[str, str]:
+    """A server's certificate for these DNS names and its key, PEM; a client trusts it by the certificate itself."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = _subject(names[0], None)
+    builder = _builder(name, name, key.public_key())
+    builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+    builder = builder.add_extension(_usage(sign_certificates=True), critical=True)
+    extensions: tuple[x509.ExtensionType, ...] = (
+        x509.SubjectAlternativeName([x509.DNSName(item) for item in names]),
+        # A client that trusts two certificates of one name finds the right one by its key.
+        x509.SubjectKeyIdentifier.from_public_key(key.public_key()),
+        x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key()),
+    )
+    for extension in extensions:
+        builder = builder.add_extension(extension, critical=False)
+    certificate = builder.sign(key, hashes.SHA256())
+    return certificate.public_bytes(serialization.Encoding.PEM).decode(), _private_pem(key).decode()
+
+
 class Authority:
     """A certificate authority. Its key is only in memory, so nobody can issue certificates once the cluster is up."""
 

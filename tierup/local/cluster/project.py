@@ -11,7 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -22,6 +22,7 @@ import yaml
 
 from tierup.io.stack.attached import file_names
 from tierup.io.stack.read import PROJECT, load_yaml, stack_path
+from tierup.local.cluster.certs import self_signed
 from tierup.local.cluster.cluster import Cluster
 from tierup.local.cluster.folders import LocalClusterError
 from tierup.local.cluster.progress import Progress
@@ -39,9 +40,12 @@ class PulumiFailed(LocalClusterError):
     """A pulumi command failed; it has printed the reason itself."""
 
 
-def _stand_in(key: str) -> str:
-    """A value for a secret of the user's stack; the API server takes credentials of registries only in their form."""
-    return '{"auths": {}}' if key.endswith(f"{SECRET_PREFIX}{IMAGE_PULL}") else secrets.token_urlsafe(24)
+def _stand_ins(keys: Iterable[str]) -> dict[str, str]:
+    """Values for the secrets of the user's stack, in the forms that some of them need."""
+    certificate, private_key = self_signed("gateway", "localhost")
+    forms = {IMAGE_PULL: '{"auths": {}}', "tls-certificate": certificate, "tls-key": private_key}
+    names = {key: key.removeprefix(f"{PROJECT}:{SECRET_PREFIX}") for key in keys}
+    return {key: forms.get(name, secrets.token_urlsafe(24)) for key, name in names.items()}
 
 
 @dataclass(frozen=True)
@@ -105,8 +109,8 @@ class LocalProject:
         missing_secrets = self._write_stack_file()
         if not (home / ".pulumi" / "stacks" / PROJECT / f"{self.stack}.json").exists():
             self.pulumi("stack", "init", self.stack, quiet=True)
-        for key in missing_secrets:
-            self.pulumi("config", "set", "--secret", key, "--", _stand_in(key), quiet=True)
+        for key, value in _stand_ins(missing_secrets).items():
+            self.pulumi("config", "set", "--secret", key, "--", value, quiet=True)
 
     def _write_stack_file(self) -> list[str]:
         """Write the user's stack file with this cluster in it; returns the keys of secrets without a local value."""

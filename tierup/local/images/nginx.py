@@ -1,29 +1,53 @@
-"""The layer of Nginx: the toolchain's program with its JavaScript module, where the configuration names it."""
+"""The layer of Nginx with its JavaScript module: a current one with its own libraries, or this machine's."""
 
 import re
 import subprocess
+import tarfile
 from pathlib import Path
 
 from tierup.local.images.elf import libraries
 from tierup.local.images.oci import Files, Folder, Link
 from tierup.local.images.store import Layer, stamp
-from tierup.local.toolchain import tool
+from tierup.local.toolchain import ToolMissing, tool
 
 _MODULE = "ngx_http_js_module.so"
 _MODULES = "etc/nginx/modules"  # as in the image that it stands in for
-_HTTP2_DIRECTIVE = (1, 25, 1)  # the first version that has it
+_CURRENT = "nginx-root.tar"
+_PREFIX_OF_CURRENT = "usr/share/nginx"
 
 
 def nginx() -> Layer:
-    """Raises ToolMissing."""
+    """The current Nginx, which knows all directives of a gateway; without it, this machine's. Raises ToolMissing."""
+    if has_current_nginx():
+        archive = tool(_CURRENT)
+        return Layer("nginx", stamp(archive.resolve()), lambda scratch: _unpacked(archive, scratch))
     program, module = tool("nginx"), tool(_MODULE)
     return Layer("nginx", stamp(program.resolve(), module.resolve()), lambda _: _files(program, module))
 
 
-def knows_http2_directive() -> bool:
-    """Whether the toolchain's Nginx has `http2 on;`, which the rendered gateway with TLS uses."""
-    version = re.search(r"nginx/(\d+)\.(\d+)\.(\d+)", _report("-v"))
-    return version is not None and tuple(map(int, version.groups())) >= _HTTP2_DIRECTIVE
+def has_current_nginx() -> bool:
+    """Whether pods get an Nginx that knows `http2 on;`, which the rendered gateway with TLS uses."""
+    try:
+        tool(_CURRENT)
+    except ToolMissing:
+        return False
+    return True
+
+
+def _unpacked(archive: Path, scratch: Path) -> Files:
+    folder = scratch / "nginx"
+    with tarfile.open(archive) as tar:
+        tar.extractall(folder, filter="tar")
+    files: dict[str, Path | bytes | Link | Folder] = {
+        str(path.relative_to(folder)): Link(str(path.readlink())) if path.is_symlink() else path
+        for path in sorted(folder.rglob("*"))
+        if path.is_symlink() or path.is_file()
+    }
+    files |= {f"{name}": Link(f"usr/{name}") for name in ("lib", "lib64")}
+    files[f"{_MODULES}/{_MODULE}"] = files.pop(f"usr/lib/nginx/modules/{_MODULE}")
+    # A relative path in `load_module` starts at the prefix that Nginx was built with.
+    files[f"{_PREFIX_OF_CURRENT}/modules"] = Link(f"/{_MODULES}")
+    return files
 
 
 def _files(program: Path, module: Path) -> Files:
@@ -32,13 +56,12 @@ def _files(program: Path, module: Path) -> Files:
         f"{_MODULES}/{_MODULE}": module,
         **libraries([program, module]),
     }
-    # A relative path in `load_module` starts at the prefix that Nginx was built with.
-    prefix = re.search(r"--prefix=(\S+)", _report("-V"))
+    prefix = re.search(r"--prefix=(\S+)", _build_options())
     modules = f"{prefix[1].strip('/') if prefix is not None else 'usr/local/nginx'}/modules"
     if modules != _MODULES:
         files[modules] = Link(f"/{_MODULES}")
     return files
 
 
-def _report(option: str) -> str:
-    return subprocess.run([tool("nginx"), option], capture_output=True, text=True, check=True).stderr
+def _build_options() -> str:
+    return subprocess.run([tool("nginx"), "-V"], capture_output=True, text=True, check=True).stderr

@@ -11,7 +11,7 @@ from tierup.local.images import vllm
 from tierup.local.images.base import SEARCH_PATH, base
 from tierup.local.images.coredns import coredns as coredns_layer
 from tierup.local.images.grafana import COMMAND, grafana
-from tierup.local.images.nginx import knows_http2_directive, nginx
+from tierup.local.images.nginx import has_current_nginx, nginx
 from tierup.local.images.oci import LocalImage
 from tierup.local.images.prometheus import prometheus
 from tierup.local.images.python import python
@@ -35,7 +35,9 @@ class _Recipe:
     config: dict[str, Any]
 
 
-_NGINX = _Recipe("nginx", (base, nginx), "this machine's Nginx", {"User": "101:101", "Cmd": ["nginx"]})
+_NGINX = _Recipe(
+    "nginx", (base, nginx), "a current Nginx, or this machine's", {"User": "101:101", "Cmd": ["nginx"]}
+)
 _RELOADER = _Recipe(
     "reloader", (base, python), "this machine's Python", {"User": _NOBODY, "Cmd": ["python3"]}
 )
@@ -81,8 +83,10 @@ def for_plan(plan: Plan, echo: Echo) -> list[LocalImage]:
 def _problems(plan: Plan) -> list[str]:
     """What of the plan no local image can run, as `path: what - fix`."""
     problems = []
-    if plan.gateway.tls and not knows_http2_directive():
-        problems.append("gateway.tls: this machine's Nginx does not know `http2 on` - install Nginx 1.25.1")
+    if plan.gateway.tls and not has_current_nginx():
+        problems.append(
+            "gateway.tls: needs a current Nginx for its pods - `make local-node` gets it from Debian 13"
+        )
     for number, model in enumerate(plan.models):
         if not engine_facts(model.engine).cpu_build:
             problems.append(f"models[{number}].engine: there is no CPU build of {model.engine} - use vllm")

@@ -18,6 +18,7 @@ from pathlib import Path
 from tierup.local.toolchain.download import from_download
 from tierup.local.toolchain.install_run import InstallMethodFailed, InstallRun, install_lock, verify
 from tierup.local.toolchain.methods import from_debian, from_go, from_path
+from tierup.local.toolchain.other_release import from_root
 from tierup.local.toolchain.pins import Tool, ToolchainError, load_pins
 
 
@@ -124,6 +125,7 @@ class Toolchain:
             "cache": self._from_other_pins,
             "download": from_download if tool.download else None,
             "Debian package": from_debian if tool.debian else None,
+            "packages of another release": from_root if tool.root else None,
             "go build": from_go if tool.go else None,
         }
         started = time.monotonic()

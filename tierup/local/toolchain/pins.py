@@ -57,6 +57,14 @@ class Debian(_Strict):
     file: str
 
 
+class Root(_Strict):
+    """Packages of another release of Debian, with all that they need; the tool is a tar of these files."""
+
+    suite: str
+    packages: tuple[str, ...]
+    files: tuple[str, ...]
+
+
 class ModuleFile(_Strict):
     """One file out of a Go module that tools/<module>/go.mod pins."""
 
@@ -81,6 +89,7 @@ class Tool(_Strict):
     path: OnPath | None = None
     download: Download | None = None
     debian: Debian | None = None
+    root: Root | None = None
     go: GoBuild | None = None
     hint: str | None = None
 
@@ -97,6 +106,8 @@ class Tool(_Strict):
     def key(self, modules: Path) -> str:
         """A hash of everything that can change the tool's bytes: pin, recipe, Go module, platform."""
         recipe = self.model_dump(exclude={"group": True, "hint": True, "go": {"seconds"}})
+        if self.root is None:  # the key is that of the time before there was `root`: nothing is built again
+            del recipe["root"]
         digest = hashlib.sha256(json.dumps([recipe, _platform()], sort_keys=True).encode())
         if self.go:
             for file in sorted((modules / self.go.module).iterdir()):
