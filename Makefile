@@ -25,7 +25,7 @@ $(STAMP): requirements/dev.txt pyproject.toml
 		echo "error: $(PYTHON) is missing or older than 3.11; install it: sudo apt-get install python3 python3-venv (or name another: make PYTHON=python3.12 ...)" >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
 		echo "error: $(PYTHON) has no venv module; install it: sudo apt-get install python3-venv" >&2; exit 1; }
-	@echo "installing the Python environment into $(VENV) (about 100 packages, a few minutes the first time)"
+	@echo "installing the Python environment into $(VENV) (about 130 packages, a few minutes the first time)"
 	@$(PYTHON) -m venv --clear $(VENV)
 	@$(BIN)/python tierup/local/toolchain/pip_progress.py requirements/dev.txt
 	@# compat mode puts the checkout itself on the path, so that new packages and type checkers see it

@@ -1,17 +1,23 @@
 """Two real engines for the whole run, fake ones for each test; tests without Nginx or vLLM skip with a message."""
 
+import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from engine_pair import EnginePair, engine_pair
 from fake_backend import FakeBackend
+from gateway_stack import GatewayStack, running
 from small_gateway import Site
 from small_nginx import find_nginx
 
 from tierup.plan.model import Plan
 
 SLOTS, REPLICAS, QUEUE = 4, 2, 40
+CALLERS: dict[str, object] = {"web": {"classes": ["chat"]}, "ops": {}}
+
+# Starts a gateway for these callers before the engines at these addresses; keywords are further settings of it.
+OpenGateway = Callable[..., contextlib.AbstractContextManager[GatewayStack]]
 
 
 def tier(make_plan: Callable[..., Plan], **sections: object) -> Plan:
@@ -44,6 +50,27 @@ def engines(make_plan: Callable[..., Plan], tmp_path_factory: pytest.TempPathFac
 def make_tier(make_plan: Callable[..., Plan]) -> Callable[..., Plan]:
     """Creates plans for these two engines; keywords add sections."""
     return lambda **sections: tier(make_plan, **sections)
+
+
+@pytest.fixture(scope="session")
+def open_gateway(make_tier: Callable[..., Plan], tmp_path_factory: pytest.TempPathFactory) -> OpenGateway:
+    """Gateways for two callers: `web` may send chats only, `ops` everything. The key of NAME is `key-of-NAME`."""
+
+    def opened(addresses: list[str], **settings: object) -> contextlib.AbstractContextManager[GatewayStack]:
+        secrets = frozenset(f"key-{name}" for name in CALLERS)
+        plan = make_tier(gateway={"keys": CALLERS, **settings}, secrets=secrets)
+        keys = {name: [f"key-of-{name}"] for name in CALLERS}
+        folder = tmp_path_factory.mktemp("gateway")
+        return running(GatewayStack(plan, folder, {plan.models[0].slug: addresses}, keys))
+
+    return opened
+
+
+@pytest.fixture(scope="session")
+def served(engines: EnginePair, open_gateway: OpenGateway) -> Iterator[GatewayStack]:
+    """A gateway for these callers before the two real engines."""
+    with open_gateway(engines.addresses) as stack:
+        yield stack
 
 
 @pytest.fixture

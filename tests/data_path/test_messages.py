@@ -5,41 +5,20 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from engine_pair import EnginePair
 from fake_backend import FakeBackend
-from gateway_stack import Answer, GatewayStack, running
-
-from tierup.plan.model import Plan
+from gateway_stack import Answer, GatewayStack
 
 pytestmark = pytest.mark.xdist_group("engines")
 
 MODEL, MESSAGES, COUNT = "qwen2.5-7b", "/v1/messages", "/v1/messages/count_tokens"
-CALLERS = {"web": {"classes": ["chat"]}, "ops": {}}
 HELLO = [{"role": "user", "content": "hello"}]
 ANTHROPIC = {"anthropic-version": "2023-06-01"}
 LARGE = 200_000
 
 
-def started(make_tier: Callable[..., Plan], folder: Any, addresses: list[str]) -> Any:
-    plan = make_tier(gateway={"keys": CALLERS}, secrets=frozenset(f"key-{name}" for name in CALLERS))
-    keys = {name: [f"key-of-{name}"] for name in CALLERS}
-    return running(GatewayStack(plan, folder, {plan.models[0].slug: addresses}, keys))
-
-
 @pytest.fixture(scope="module")
-def gateway(
-    backend: FakeBackend, make_tier: Callable[..., Plan], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[GatewayStack]:
-    with started(make_tier, tmp_path_factory.mktemp("gateway"), [backend.address]) as stack:
-        yield stack
-
-
-@pytest.fixture(scope="module")
-def served(
-    engines: EnginePair, make_tier: Callable[..., Plan], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[GatewayStack]:
-    """The same before two real vLLM servers."""
-    with started(make_tier, tmp_path_factory.mktemp("served"), engines.addresses) as stack:
+def gateway(backend: FakeBackend, open_gateway: Callable[..., Any]) -> Iterator[GatewayStack]:
+    with open_gateway([backend.address]) as stack:
         yield stack
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from tierup.catalog import Catalog, load_catalog
+from tierup.catalog import Catalog, Sourced, Task, load_catalog
 from tierup.findings.model import Finding, FindingsError
 from tierup.plan.model import Plan
 from tierup.rules.preflight import examine, make_plan
@@ -57,3 +57,12 @@ def codes(*, catalog: Catalog | None = None, **changes: Any) -> set[str]:
         return {finding.code.name for finding in small_plan(catalog=catalog, **changes).findings}
     except FindingsError as error:
         return {finding.code.name for finding in error.findings}
+
+
+def with_task(task: Task) -> Catalog:
+    """The catalogue in which every model has this task."""
+    catalog = load_catalog()
+    gated = next(iter(catalog.models.values())).gated
+    sourced = Sourced[Task](value=task, source=gated.source, as_of=gated.as_of)
+    models = {name: spec.model_copy(update={"task": sourced}) for name, spec in catalog.models.items()}
+    return catalog.model_copy(update={"models": models})

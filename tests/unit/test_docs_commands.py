@@ -6,12 +6,12 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
+from documented import PROGRAMS, Block, blocks
 
 from tierup.io.stack.yaml import read_yaml
 from tierup.stack.schema import json_schema
@@ -20,6 +20,9 @@ from tierup.templates import ROOT
 # What a block may need, after `needs=`. Only the first can be had here, where the machine has it.
 NEEDS = {
     "jq": "the program jq",
+    "gateway": "a gateway that answers, as tests/data_path/test_client_docs.py has",
+    "embedder": "a model that embeds text, as tests/data_path/test_embeddings.py has",
+    "client": "a program that the development environment lacks",
     "cluster": "a real cluster, the Pulumi CLI, or a service on one",
     "local": "a local cluster, which tests/control_plane starts",
     "minutes": "minutes, and the toolchain or vLLM's CPU build",
@@ -28,43 +31,26 @@ NEEDS = {
     "sops": "the programs sops and yq",
 }
 # How many blocks run and how many do not: a block that is added or marked changes this on purpose.
-COUNTS = {"run": 11, "jq": 1, "cluster": 12, "local": 2, "minutes": 5, "root": 1, "results": 1, "sops": 1}
+COUNTS = {
+    "run": 11,
+    "gateway": 5,
+    "embedder": 1,
+    "client": 5,
+    "jq": 1,
+    "cluster": 12,
+    "local": 2,
+    "minutes": 5,
+    "root": 1,
+    "results": 1,
+    "sops": 1,
+}
 OTHER = {"yaml", "mermaid", "text"}
-FENCE = re.compile(
-    r"^(?P<indent> *)```(?P<kind>[^\n]*)\n(?P<body>.*?)^(?P=indent)```$", re.MULTILINE | re.DOTALL
-)
-
-
-@dataclass(frozen=True)
-class Block:
-    """One fenced block of a page."""
-
-    page: str
-    kind: str  # what stands after the opening fence
-    body: str
-
-    @property
-    def needs(self) -> str | None:
-        found = re.fullmatch(r"sh(?: needs=(\w+))?", self.kind)
-        return found[1] if found else None
 
 
 def pages() -> list[Path]:
     """The pages in English; tests/unit/test_docs_chinese.py holds the others to the same blocks."""
     docs = [path for path in sorted((ROOT / "docs").rglob("*.md")) if "zh" not in path.parts]
     return [ROOT / "README.md", *docs, ROOT / "images" / "README.md"]
-
-
-def blocks(page: Path) -> list[Block]:
-    text = page.read_text(encoding="utf-8")
-    name = page.relative_to(ROOT).as_posix()
-    return [
-        Block(name, found["kind"], _plain(found["body"], found["indent"])) for found in FENCE.finditer(text)
-    ]
-
-
-def _plain(body: str, indent: str) -> str:
-    return re.sub(rf"^{indent}", "", body, flags=re.MULTILINE)
 
 
 BLOCKS = [block for page in pages() for block in blocks(page)]
@@ -74,12 +60,13 @@ YAML = [block for block in BLOCKS if block.kind == "yaml"]
 
 def test_every_block_says_what_it_is() -> None:
     for block in BLOCKS:
-        assert block.kind in OTHER | {"sh"} or block.needs in NEEDS, (block.page, block.kind, block.body)
+        known = block.kind in OTHER | {"sh"} or block.needs in NEEDS
+        assert known, (block.page, block.kind, block.body)
 
 
 def test_no_block_is_skipped_silently() -> None:
-    shell = [block for block in BLOCKS if block.kind not in OTHER]
-    assert Counter("run" if block.needs is None else block.needs for block in shell) == COUNTS
+    programs = [block for block in BLOCKS if block.language in PROGRAMS]
+    assert Counter("run" if block.needs is None else block.needs for block in programs) == COUNTS
 
 
 @pytest.fixture

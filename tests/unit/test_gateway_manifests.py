@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 import reloader_rules
-from small_stack import small_stack
+from small_stack import small_stack, with_task
 
-from tierup.catalog import Catalog, Sourced, Task, load_catalog
+from tierup.catalog import Task
 from tierup.manifests import gateway, gateway_files
 from tierup.manifests.common import Manifest
 from tierup.plan.apis import APIS
@@ -266,15 +266,6 @@ def test_a_refused_client_waits_for_the_queue_at_the_planned_rate(make_plan: Mak
     wait = gateway_files.retry_after_seconds(plan, plan.models[0])
     assert wait - 1 < 100 / known.full.req_s.p50 <= wait
     assert gateway_files.retry_after_seconds(make_plan(gateway={"queueLength": 0}), plan.models[0]) == 1
-
-
-def with_task(task: Task) -> Catalog:
-    """The catalogue in which every model has this task."""
-    catalog = load_catalog()
-    gated = next(iter(catalog.models.values())).gated
-    sourced = Sourced[Task](value=task, source=gated.source, as_of=gated.as_of)
-    models = {name: spec.model_copy(update={"task": sourced}) for name, spec in catalog.models.items()}
-    return catalog.model_copy(update={"models": models})
 
 
 @pytest.mark.parametrize(

@@ -9,17 +9,20 @@ import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
+from small_stack import small_stack, with_task
 from tier_plans import every_variant
 
+from tierup.catalog import Task
 from tierup.catalog.options import load_options
 from tierup.manifests import model_server, render
 from tierup.manifests.common import Manifest
 from tierup.plan.model import ModelPlan, Plan
-from tierup.plan.resolve import IMAGES
+from tierup.plan.resolve import IMAGES, resolve
 from tierup.plan.times import PRESTOP_SECONDS
+from tierup.stack.parse import parse
 from tierup.templates import ROOT
 
 MakePlan = Callable[..., Plan]
@@ -142,6 +145,15 @@ def test_every_flag_and_value_is_one_of_the_pinned_vllm(
         ours = [name for name in environment(plan) if name.startswith("VLLM_")]
         assert len(ours) == 5
         assert set(ours) <= {*OPTIONS.environment}
+
+
+@pytest.mark.parametrize("task", get_args(Task))
+def test_a_model_that_writes_no_answers_runs_as_a_pooling_model(task: Task) -> None:
+    args = engine(resolve(parse(small_stack()).config(), with_task(task)))["args"]
+    assert ("--runner" in args) == (task != "generate")
+    if task != "generate":
+        assert args[args.index("--runner") + 1] == "pooling"
+        assert "pooling" in OPTIONS.options["--runner"].choices
 
 
 def test_only_a_model_with_code_of_its_own_has_trust_remote_code(make_plan: MakePlan) -> None:

@@ -285,6 +285,11 @@ class ModelSpec(_Strict):
     reasoning_parser: Sourced[Text | None]
     variants: Annotated[dict[PrecisionKey, Variant], Field(min_length=1)]
 
+    @property
+    def serves(self) -> Task:
+        """What the model does."""
+        return "generate" if self.task is None else self.task.value
+
 
 class Catalog(_Strict):
     gpus: dict[str, Gpu]

@@ -46,8 +46,11 @@ MULTIPLES = ("n", "best_of")
 def paths_of(model: ModelPlan) -> tuple[GeneratePath, ...]:
     """The paths that a model serves with its engine."""
     messages = engine_facts(model.engine).messages_api.value
-    task = model.spec.task.value if model.spec.task is not None else "generate"
-    return tuple(path for path, api in APIS.items() if task in api.tasks and (messages or not api.anthropic))
+    return tuple(
+        path
+        for path, api in APIS.items()
+        if model.spec.serves in api.tasks and (messages or not api.anthropic)
+    )
 
 
 def open_paths(models: Iterable[ModelPlan]) -> tuple[GeneratePath, ...]:

@@ -91,7 +91,13 @@ def engine_args(plan: Plan, model: ModelPlan) -> list[str]:
     if without_p2p(model):
         flags.append("--disable-custom-all-reduce")
     words = (part for pair in args.items() for part in pair)
-    return [path, *words, *flags, *_adapters(settings), *own_args(model)]
+    return [path, *words, *flags, *_task(model), *_adapters(settings), *own_args(model)]
+
+
+def _task(model: ModelPlan) -> Iterator[str]:
+    """The option of a model that writes no answers; without it, vLLM would serve a decoder as one that does."""
+    if model.spec.serves != "generate":
+        yield from ("--runner", "pooling")
 
 
 def _adapters(settings: EngineSettings) -> Iterator[str]:
