@@ -14,7 +14,9 @@ from tierup.local.toolchain import toolchain_dir
 
 TIERUP = str(Path(sys.prefix) / "bin" / "tierup")
 SECRET = "  tierup:secret-grafana-admin:\n    secure: v1:of:another:passphrase\n"
-ELSEWHERE = "  tierup:cluster:\n    kubeconfig: /no/such/file\n    context: production\n"
+ELSEWHERE = (
+    "  tierup:cluster:\n    kubeconfig: /no/such/file\n    context: production\n"
+)
 
 
 class User:
@@ -55,7 +57,8 @@ def user(tmp_path: Path, cluster_root: Path) -> Iterator[User]:
 
 def test_up_status_env_and_down_of_two_stacks_leave_the_users_files_alone(user: User) -> None:
     stack_file = user.checkout / "stacks" / "Pulumi.standard.yaml"
-    stack_file.write_text(stack_file.read_text() + SECRET + ELSEWHERE)
+    stack_file.write_text(stack_file.read_text().replace("  tierup:cluster:\n", ELSEWHERE) + SECRET)
+    assert ELSEWHERE in stack_file.read_text()
     before = user.files()
     up = user.run("local", "up", "--stack", "standard")
     assert up.returncode == 0, up.stdout + up.stderr

@@ -155,7 +155,7 @@ def test_a_single_node_storage_class_for_three_nodes_is_refused_until_a_shared_v
     assert f"the cluster of stack '{tier.stack}' has 1 problem:" in message
     assert "TIER088 persistentvolumeclaim/models-shared-" in message
     assert "storage class disks makes no volume that serves ReadWriteMany, which 3 nodes need" in message
-    assert "(got ebs.csi.aws.com) - name a class that does in cache.storageClass" in message
+    assert "(got ebs.csi.aws.com) - name a class that does in cluster.modelStorageClass" in message
     volume("for-many", "ReadWriteMany")
     assert "TIER08" not in tier.project.pulumi("preview", quiet=True)
 

@@ -21,6 +21,7 @@ GOLDEN = Path(__file__).parents[1] / "unit" / "plans"
 PREVIEW = ("preview", "--json", "--show-sames")
 EXPORT = ("stack", "export")
 DESTROY = ("destroy", "--preview-only", "--json", "--show-sames")
+SHARED = "  tierup:cluster: {modelStorageClass: shared}\n"
 SECRET = "  tierup:secret-hub-token:\n    secure: v1:of:another:passphrase\n"
 QUOTE = (
     "  tierup:cost:\n    quotes:\n      electricity: {value: 0.25, source: our contract, asOf: 2026-11-01}\n"
@@ -61,7 +62,9 @@ def make(cluster: Cluster, folder: Path) -> Iterator[tuple[str, dict[str, Any]]]
     tier.up()
     yield "state", slim_output(*EXPORT)
     tier.edit(
-        lambda text: text.replace("    count: 1\n", "    count: 2\n").replace("Usd: 20000", "Usd: 200000")
+        lambda text: (
+            text.replace("    count: 1\n", "    count: 2\n").replace("Usd: 20000", "Usd: 200000") + SHARED
+        )
     )
     yield "scale", slim_output(*PREVIEW)
     standard = "server: standard-2x-a100-80g-pcie\n    count: 1\n    standby: {mode: cold, count: 1}"
