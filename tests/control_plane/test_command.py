@@ -14,9 +14,7 @@ from tierup.local.toolchain import toolchain_dir
 
 TIERUP = str(Path(sys.prefix) / "bin" / "tierup")
 SECRET = "  tierup:secret-grafana-admin:\n    secure: v1:of:another:passphrase\n"
-ELSEWHERE = (
-    "  tierup:cluster:\n    kubeconfig: /no/such/file\n    context: production\n"
-)
+ELSEWHERE = "  tierup:cluster:\n    kubeconfig: /no/such/file\n    context: production\n"
 
 
 class User:
