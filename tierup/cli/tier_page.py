@@ -11,6 +11,7 @@ from tierup.local.cluster.first_chat import first_chat
 from tierup.local.cluster.project import LocalProject
 from tierup.manifests.common import GATEWAY_PORT
 from tierup.plan.model import Plan
+from tierup.resources.gpus import pod_gpus
 from tierup.resources.identity import ROLE_LABEL, STACK_LABEL
 
 _SETTLE_SECONDS = 60.0
@@ -18,10 +19,7 @@ _SETTLE_SECONDS = 60.0
 
 def gpus_of_pod(pod: dict[str, Any]) -> int:
     """GPUs that a pod holds."""
-    return sum(
-        int(item["resources"].get("limits", {}).get("nvidia.com/gpu", "0"))
-        for item in pod["spec"]["containers"]
-    )
+    return pod_gpus(pod["spec"])
 
 
 def settled_pods(api: Api, plan: Plan) -> list[dict[str, Any]]:
@@ -49,7 +47,7 @@ def show(plan: Plan, project: LocalProject) -> None:
     for node in api.list_all("v1", "Node", selector={STACK_LABEL: plan.stack}):
         name, labels = node["metadata"]["name"], node["metadata"]["labels"]
         used = sum(gpus_of_pod(pod) for pod in on_node[name] if pod["status"].get("phase") != "Succeeded")
-        total = node["status"]["capacity"].get("nvidia.com/gpu", "0")
+        total = node["status"]["capacity"].get(plan.cluster.gpu_resource, "0")
         product = labels["nvidia.com/gpu.product"]
         out.print(f"  {name}  {labels[ROLE_LABEL]}  {used} of {total} GPUs used ({product})", **plain)
         for pod in sorted(on_node[name], key=lambda pod: str(pod["metadata"]["name"])):

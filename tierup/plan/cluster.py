@@ -4,9 +4,8 @@ from collections.abc import Mapping
 
 from tierup.plan.chooser import Chooser
 from tierup.plan.model import ClusterPlan, PodPlan
-from tierup.stack.cluster import Cluster, Components, SizedPodSettings, toleration
+from tierup.stack.cluster import GPU_RESOURCE, Cluster, Components, SizedPodSettings, toleration
 
-GPU_RESOURCE = "nvidia.com/gpu"
 GATEWAY = "gateway"
 RELOADER_SIZE: Mapping[str, str] = {"cpu": "100m", "memory": "64Mi"}  # one Python process that mostly waits
 # CPU and memory of the main container of each component, with the reason, by the component's key.

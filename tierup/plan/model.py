@@ -16,6 +16,7 @@ from tierup.catalog.options import size_of
 from tierup.findings.model import Finding
 from tierup.sizing import Bottleneck, Range, Sizing
 from tierup.sizing.memory import Memory
+from tierup.stack.cluster import GPU_RESOURCE
 from tierup.stack.sections import (
     Acceptance,
     Alias,
@@ -515,7 +516,7 @@ class ClusterPlan:
     image_pull_secrets: tuple[str, ...] = ()
     runtime_class_name: str | None = None
     priority_class_name: str | None = None
-    gpu_resource: str = "nvidia.com/gpu"
+    gpu_resource: str = GPU_RESOURCE
     tolerations: tuple[Mapping[str, str], ...] = ()
     node_selector: Mapping[str, str] = field(default_factory=dict)
     pods: Mapping[str, PodPlan] = field(default_factory=dict)

@@ -36,8 +36,9 @@ Cpu = Annotated[
 ]
 Memory = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,5}(Mi|Gi)$")]
 # Whole GPUs, by the names of their device plugins: nvidia.com/gpu, nvidia.com/gpu.shared, amd.com/gpu.
-GPU_RESOURCE = r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?/[a-z]{0,20}gpu(\.shared)?"
-GpuResource = Annotated[str, Field(pattern=f"^{GPU_RESOURCE}$", max_length=300)]
+GPU_RESOURCE = "nvidia.com/gpu"  # the default
+GPU_RESOURCE_FORM = r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?/[a-z]{0,20}gpu(\.shared)?"
+GpuResource = Annotated[str, Field(pattern=f"^{GPU_RESOURCE_FORM}$", max_length=300)]
 Registry = Annotated[
     str,
     Field(

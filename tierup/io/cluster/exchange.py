@@ -7,6 +7,7 @@ from tierup.io.cluster.client import Cluster
 from tierup.manifests.common import MODEL_SERVER
 from tierup.manifests.model_server import workload_name
 from tierup.plan.model import Plan
+from tierup.resources.gpus import pod_gpus
 
 
 def exchange_findings(cluster: Cluster, plan: Plan) -> list[Finding]:
@@ -18,11 +19,7 @@ def exchange_findings(cluster: Cluster, plan: Plan) -> list[Finding]:
         if item["metadata"].get("labels", {}).get("app.kubernetes.io/name") == MODEL_SERVER
     }
     planned = {workload_name(model): model for model in plan.models}
-    removed = {
-        name: _gpus_held(item, plan.cluster.gpu_resource)
-        for name, item in live.items()
-        if name not in planned
-    }
+    removed = {name: _gpus_held(item) for name, item in live.items() if name not in planned}
     added = [name for name in planned if name not in live]
     needed = sum(model.replicas * model.gpus for model in plan.models)
     if not removed or not added or needed + sum(removed.values()) <= plan.nodes.gpus_schedulable:
@@ -35,7 +32,5 @@ def exchange_findings(cluster: Cluster, plan: Plan) -> list[Finding]:
     return [Finding(Code.EXCHANGE_BLOCKED, "models", problem, fix)]
 
 
-def _gpus_held(deployment: dict[str, Any], resource: str) -> int:
-    containers = deployment["spec"]["template"]["spec"]["containers"]
-    per_replica = sum(int(item["resources"].get("limits", {}).get(resource, "0")) for item in containers)
-    return per_replica * int(deployment["status"].get("replicas", 0))
+def _gpus_held(deployment: dict[str, Any]) -> int:
+    return pod_gpus(deployment["spec"]["template"]["spec"]) * int(deployment["status"].get("replicas", 0))

@@ -13,6 +13,7 @@ from typing import Any
 
 from tierup.local.cluster.api import WAIT_TIMEOUT_S, Api, Object
 from tierup.local.cluster.storage_classes import access_modes, made_in_advance
+from tierup.stack.cluster import GPU_RESOURCE
 
 KWOK_ANNOTATION = "kwok.x-k8s.io/node"
 GPU_TAINT: Mapping[str, str] = {"key": "nvidia.com/gpu", "value": "present", "effect": "NoSchedule"}
@@ -34,7 +35,7 @@ class FakeNode:
     gpus: int = 0
     gpu_product: str = ""
     gpu_memory_mib: int = 0  # per GPU
-    gpu_resource: str = "nvidia.com/gpu"
+    gpu_resource: str = GPU_RESOURCE
     ephemeral_gib: int = 1024
     extra_labels: Mapping[str, str] = field(default_factory=dict)
     taints: tuple[Mapping[str, str], ...] = ()  # in addition to the GPU taint of every node with GPUs

@@ -43,7 +43,7 @@ def _unpacked(archive: Path, scratch: Path) -> Files:
         for path in sorted(folder.rglob("*"))
         if path.is_symlink() or path.is_file()
     }
-    files |= {f"{name}": Link(f"usr/{name}") for name in ("lib", "lib64")}
+    files |= {name: Link(f"usr/{name}") for name in ("lib", "lib64")}
     files[f"{_MODULES}/{_MODULE}"] = files.pop(f"usr/lib/nginx/modules/{_MODULE}")
     # A relative path in `load_module` starts at the prefix that Nginx was built with.
     files[f"{_PREFIX_OF_CURRENT}/modules"] = Link(f"/{_MODULES}")
