@@ -34,7 +34,8 @@ class Precision(StrEnum):
 
     `bf16`, `fp16`: two bytes, from the same repository, served with another dtype. `fp8`: 8-bit floats, on Ampere for
     weights only. `int8`: W8A8, weights and activations. `gptq-int8`, `gptq-int4`, `awq`: weight-only integers in groups
-    of 128, with embeddings in two bytes. `q8_0`, `q5_k_m`: GGUF blocks, for engines that read them.
+    of 128, with embeddings in two bytes. `mxfp4`, `nvfp4`: four-bit floats with a scale for 32 or 16 of them.
+    `bnb-nf4`: bitsandbytes in four bits. `q8_0`, `q5_k_m`: GGUF blocks, for engines that read them.
     """
 
     BF16 = "bf16"
@@ -44,6 +45,9 @@ class Precision(StrEnum):
     GPTQ_INT8 = "gptq-int8"
     GPTQ_INT4 = "gptq-int4"
     AWQ = "awq"
+    MXFP4 = "mxfp4"
+    NVFP4 = "nvfp4"
+    BNB_NF4 = "bnb-nf4"
     Q8_0 = "q8_0"
     Q5_K_M = "q5_k_m"
 

@@ -1,0 +1,593 @@
+"""Real repositories: the parameters that their config.json gives are those that their publisher states."""
+
+from typing import Any
+
+import pytest
+
+from tierup.sizing import shape_from_config
+from tierup.sizing.config.families import FAMILIES
+
+_NEMOTRON_8B = "M-M-M-M*-M-M-M-M-M*-M-M-M-M-M*-M-M-M-M-M*-M-M-M-M-M-"
+_NANO = "MEMEM*EMEMEM*EMEMEM*EMEMEM*EMEMEM*EMEMEMEM*EMEMEMEME"
+
+
+def _c(  # noqa: PLR0917 - in the order of the usual tables
+    arch: str, hidden: int, layers: int, heads: int, kv: int, inner: int, vocab: int, **more: Any
+) -> dict[str, Any]:
+    return {
+        "architectures": [arch],
+        "hidden_size": hidden,
+        "num_hidden_layers": layers,
+        "num_attention_heads": heads,
+        "num_key_value_heads": kv,
+        "intermediate_size": inner,
+        "vocab_size": vocab,
+        **more,
+    }
+
+
+_TIED = {"tie_word_embeddings": True}
+_DELTA = {
+    "head_dim": 256,
+    "full_attention_interval": 4,
+    "linear_num_key_heads": 16,
+    "linear_key_head_dim": 128,
+    "linear_value_head_dim": 128,
+    "linear_conv_kernel_dim": 4,
+}
+_LATENT = {"kv_lora_rank": 512, "qk_rope_head_dim": 64, "qk_nope_head_dim": 128, "v_head_dim": 128}
+_QWEN25_VL = {"depth": 32, "hidden_size": 1280, "intermediate_size": 3420, "out_hidden_size": 3584}
+_QWEN3_VL = {
+    "depth": 27,
+    "hidden_size": 1152,
+    "intermediate_size": 4304,
+    "deepstack_visual_indexes": [8, 16, 24],
+}
+
+# Repository of the model hub: config.json, parameters that its page shows (those of the engine: without drafting
+# layers), and how exact the page is.
+REPOSITORIES: dict[str, tuple[dict[str, Any], float, float]] = {
+    "Qwen/Qwen2.5-0.5B-Instruct": (
+        _c("Qwen2ForCausalLM", 896, 24, 14, 2, 4864, 151936, **_TIED),
+        494_032_768,
+        0.002,
+    ),
+    "Qwen/Qwen2.5-14B-Instruct": (
+        _c("Qwen2ForCausalLM", 5120, 48, 40, 8, 13824, 152064),
+        14_770_033_664,
+        0.001,
+    ),
+    "Qwen/Qwen2.5-72B-Instruct": (
+        _c("Qwen2ForCausalLM", 8192, 80, 64, 8, 29568, 152064),
+        72_706_203_648,
+        0.001,
+    ),
+    "Qwen/Qwen3-4B": (
+        _c("Qwen3ForCausalLM", 2560, 36, 32, 8, 9728, 151936, head_dim=128, **_TIED),
+        4_022_468_096,
+        0.001,
+    ),
+    "Qwen/Qwen3-32B": (
+        _c("Qwen3ForCausalLM", 5120, 64, 64, 8, 25600, 151936, head_dim=128),
+        32_762_123_264,
+        0.001,
+    ),
+    "Qwen/Qwen3-30B-A3B": (
+        _c(
+            "Qwen3MoeForCausalLM",
+            2048,
+            48,
+            32,
+            4,
+            6144,
+            151936,
+            head_dim=128,
+            num_experts=128,
+            num_experts_per_tok=8,
+            moe_intermediate_size=768,
+        ),
+        30_532_122_624,
+        0.001,
+    ),
+    "Qwen/Qwen3-235B-A22B": (
+        _c(
+            "Qwen3MoeForCausalLM",
+            4096,
+            94,
+            64,
+            4,
+            12288,
+            151936,
+            head_dim=128,
+            num_experts=128,
+            num_experts_per_tok=8,
+            moe_intermediate_size=1536,
+        ),
+        235_093_634_560,
+        0.001,
+    ),
+    "Qwen/Qwen1.5-MoE-A2.7B": (
+        _c(
+            "Qwen2MoeForCausalLM",
+            2048,
+            24,
+            16,
+            16,
+            5632,
+            151936,
+            num_experts=60,
+            num_experts_per_tok=4,
+            moe_intermediate_size=1408,
+            shared_expert_intermediate_size=5632,
+        ),
+        14_315_784_192,
+        0.001,
+    ),
+    "Qwen/Qwen3-Next-80B-A3B-Instruct": (
+        _c(
+            "Qwen3NextForCausalLM",
+            2048,
+            48,
+            16,
+            2,
+            5120,
+            151936,
+            num_experts=512,
+            num_experts_per_tok=10,
+            moe_intermediate_size=512,
+            shared_expert_intermediate_size=512,
+            linear_num_value_heads=32,
+            **_DELTA,
+        ),
+        80e9,
+        0.01,
+    ),
+    "Qwen/Qwen3.5-27B": (
+        _c(
+            "Qwen3_5ForConditionalGeneration",
+            5120,
+            64,
+            24,
+            4,
+            17408,
+            248320,
+            linear_num_value_heads=48,
+            **_DELTA,
+        ),
+        27e9,
+        0.02,
+    ),
+    "Qwen/Qwen3.5-35B-A3B": (
+        _c(
+            "Qwen3_5MoeForConditionalGeneration",
+            2048,
+            40,
+            16,
+            2,
+            512,
+            248320,
+            num_experts=256,
+            num_experts_per_tok=8,
+            moe_intermediate_size=512,
+            shared_expert_intermediate_size=512,
+            linear_num_value_heads=32,
+            **_DELTA,
+        ),
+        35e9,
+        0.02,
+    ),
+    "Qwen/Qwen2-VL-7B-Instruct": (
+        _c(
+            "Qwen2VLForConditionalGeneration",
+            3584,
+            28,
+            28,
+            4,
+            18944,
+            152064,
+            vision_config={"depth": 32, "embed_dim": 1280, "mlp_ratio": 4, "hidden_size": 3584},
+        ),
+        8_291_375_616,
+        0.001,
+    ),
+    "Qwen/Qwen2.5-VL-7B-Instruct": (
+        _c("Qwen2_5_VLForConditionalGeneration", 3584, 28, 28, 4, 18944, 152064, vision_config=_QWEN25_VL),
+        8_292_166_656,
+        0.001,
+    ),
+    "Qwen/Qwen3-VL-8B-Instruct": (
+        {
+            "architectures": ["Qwen3VLForConditionalGeneration"],
+            "text_config": _c("", 4096, 36, 32, 8, 12288, 151936, head_dim=128),
+            "vision_config": {**_QWEN3_VL, "out_hidden_size": 4096},
+        },
+        8_767_123_696,
+        0.001,
+    ),
+    "Qwen/Qwen3-VL-30B-A3B-Instruct": (
+        {
+            "architectures": ["Qwen3VLMoeForConditionalGeneration"],
+            "text_config": _c(
+                "",
+                2048,
+                48,
+                32,
+                4,
+                6144,
+                151936,
+                head_dim=128,
+                num_experts=128,
+                num_experts_per_tok=8,
+                moe_intermediate_size=768,
+            ),
+            "vision_config": {**_QWEN3_VL, "out_hidden_size": 2048},
+        },
+        31e9,
+        0.005,
+    ),
+    "meta-llama/Llama-2-7b": (_c("LlamaForCausalLM", 4096, 32, 32, 32, 11008, 32000), 6_738_415_616, 0.001),
+    "meta-llama/Llama-3.1-8B-Instruct": (
+        _c("LlamaForCausalLM", 4096, 32, 32, 8, 14336, 128256),
+        8_030_261_248,
+        0.001,
+    ),
+    "meta-llama/Llama-3.3-70B-Instruct": (
+        _c("LlamaForCausalLM", 8192, 80, 64, 8, 28672, 128256),
+        70_553_706_496,
+        0.001,
+    ),
+    "mistralai/Mistral-7B-Instruct-v0.3": (
+        _c("MistralForCausalLM", 4096, 32, 32, 8, 14336, 32768),
+        7_248_023_552,
+        0.001,
+    ),
+    "mistralai/Mixtral-8x7B-Instruct-v0.1": (
+        _c("MixtralForCausalLM", 4096, 32, 32, 8, 14336, 32000, num_local_experts=8, num_experts_per_tok=2),
+        46_702_792_704,
+        0.001,
+    ),
+    "mistralai/Mistral-Small-3.1-24B-Instruct-2503": (
+        {
+            "architectures": ["Mistral3ForConditionalGeneration"],
+            "text_config": _c("", 5120, 40, 32, 8, 32768, 131072, head_dim=128),
+            "vision_config": {"hidden_size": 1024, "num_hidden_layers": 24, "intermediate_size": 4096},
+        },
+        24_011_361_280,
+        0.001,
+    ),
+    "Qwen/Qwen-7B-Chat": (
+        _c("QWenLMHeadModel", 4096, 32, 32, 32, 22016, 151936, model_type="qwen"),
+        7_721_324_544,
+        0.001,
+    ),
+    "google/gemma-2b": (
+        _c("GemmaForCausalLM", 2048, 18, 8, 1, 16384, 256000, head_dim=256),
+        2_506_172_416,
+        0.001,
+    ),
+    "google/gemma-2-9b-it": (
+        _c("Gemma2ForCausalLM", 3584, 42, 16, 8, 14336, 256000, head_dim=256, sliding_window=4096),
+        9_241_705_984,
+        0.001,
+    ),
+    "google/gemma-3-1b-it": (
+        _c("Gemma3ForCausalLM", 1152, 26, 4, 1, 6912, 262144, head_dim=256, sliding_window=512),
+        999_885_952,
+        0.001,
+    ),
+    "google/gemma-3-12b-it": (
+        {
+            "architectures": ["Gemma3ForConditionalGeneration"],
+            "text_config": {
+                "hidden_size": 3840,
+                "intermediate_size": 15360,
+                "num_attention_heads": 16,
+                "num_hidden_layers": 48,
+                "num_key_value_heads": 8,
+                "sliding_window": 1024,
+            },
+            "vision_config": {
+                "hidden_size": 1152,
+                "intermediate_size": 4304,
+                "num_hidden_layers": 27,
+                "patch_size": 14,
+            },
+        },
+        12_187_325_040,
+        0.001,
+    ),
+    "google/gemma-3-27b-it": (
+        {
+            "architectures": ["Gemma3ForConditionalGeneration"],
+            "text_config": {
+                "head_dim": 128,
+                "hidden_size": 5376,
+                "intermediate_size": 21504,
+                "num_attention_heads": 32,
+                "num_hidden_layers": 62,
+                "num_key_value_heads": 16,
+                "sliding_window": 1024,
+            },
+            "vision_config": {
+                "hidden_size": 1152,
+                "intermediate_size": 4304,
+                "num_hidden_layers": 27,
+                "patch_size": 14,
+            },
+        },
+        27_432_406_640,
+        0.001,
+    ),
+    "openai/gpt-oss-20b": (
+        _c(
+            "GptOssForCausalLM",
+            2880,
+            24,
+            64,
+            8,
+            2880,
+            201088,
+            head_dim=64,
+            num_local_experts=32,
+            num_experts_per_tok=4,
+            sliding_window=128,
+        ),
+        20.91e9,
+        0.001,
+    ),
+    "openai/gpt-oss-120b": (
+        _c(
+            "GptOssForCausalLM",
+            2880,
+            36,
+            64,
+            8,
+            2880,
+            201088,
+            head_dim=64,
+            num_local_experts=128,
+            num_experts_per_tok=4,
+            sliding_window=128,
+        ),
+        116.83e9,
+        0.001,
+    ),
+    "deepseek-ai/DeepSeek-V2-Lite": (
+        _c(
+            "DeepseekV2ForCausalLM",
+            2048,
+            27,
+            16,
+            16,
+            10944,
+            102400,
+            n_routed_experts=64,
+            n_shared_experts=2,
+            num_experts_per_tok=6,
+            moe_intermediate_size=1408,
+            first_k_dense_replace=1,
+            q_lora_rank=None,
+            **_LATENT,
+        ),
+        15_706_484_224,
+        0.001,
+    ),
+    "deepseek-ai/DeepSeek-V3": (
+        _c(
+            "DeepseekV3ForCausalLM",
+            7168,
+            61,
+            128,
+            128,
+            18432,
+            129280,
+            n_routed_experts=256,
+            n_shared_experts=1,
+            num_experts_per_tok=8,
+            moe_intermediate_size=2048,
+            first_k_dense_replace=3,
+            q_lora_rank=1536,
+            num_nextn_predict_layers=1,
+            **_LATENT,
+        ),
+        671e9,
+        0.002,
+    ),
+    "zai-org/GLM-4.5-Air": (
+        _c(
+            "Glm4MoeForCausalLM",
+            4096,
+            46,
+            96,
+            8,
+            10944,
+            151552,
+            head_dim=128,
+            n_routed_experts=128,
+            n_shared_experts=1,
+            num_experts_per_tok=8,
+            moe_intermediate_size=1408,
+            first_k_dense_replace=1,
+        ),
+        106e9,
+        0.01,
+    ),
+    "MiniMaxAI/MiniMax-M2": (
+        _c(
+            "MiniMaxM2ForCausalLM",
+            3072,
+            62,
+            48,
+            8,
+            1536,
+            200064,
+            head_dim=128,
+            num_local_experts=256,
+            num_experts_per_tok=8,
+        ),
+        229e9,
+        0.005,
+    ),
+    "ibm-granite/granite-3.1-8b-instruct": (
+        _c("GraniteForCausalLM", 4096, 40, 32, 8, 12800, 49155, **_TIED),
+        8_170_848_256,
+        0.001,
+    ),
+    "ibm-granite/granite-4.0-h-small": (
+        _c(
+            "GraniteMoeHybridForCausalLM",
+            4096,
+            40,
+            32,
+            8,
+            768,
+            100352,
+            num_local_experts=72,
+            num_experts_per_tok=10,
+            shared_intermediate_size=1536,
+            mamba_n_heads=128,
+            mamba_d_head=64,
+            mamba_d_state=128,
+            mamba_n_groups=1,
+            mamba_d_conv=4,
+            layer_types=["attention" if layer % 10 == 5 else "mamba" for layer in range(40)],
+        ),
+        32e9,
+        0.01,
+    ),
+    "nvidia/Nemotron-H-8B-Base-8K": (
+        _c(
+            "NemotronHForCausalLM",
+            4096,
+            52,
+            32,
+            8,
+            21504,
+            131072,
+            attention_head_dim=128,
+            mamba_num_heads=128,
+            mamba_head_dim=64,
+            n_groups=8,
+            ssm_state_size=128,
+            conv_kernel=4,
+            hybrid_override_pattern=_NEMOTRON_8B,
+        ),
+        8.1e9,
+        0.01,
+    ),
+    "nvidia/NVIDIA-Nemotron-3-Nano-30B-A3B-BF16": (
+        _c(
+            "NemotronHForCausalLM",
+            2688,
+            52,
+            32,
+            2,
+            1856,
+            131072,
+            head_dim=128,
+            mamba_num_heads=64,
+            mamba_head_dim=64,
+            n_groups=8,
+            ssm_state_size=128,
+            conv_kernel=4,
+            n_routed_experts=128,
+            num_experts_per_tok=6,
+            moe_intermediate_size=1856,
+            n_shared_experts=1,
+            moe_shared_expert_intermediate_size=3712,
+            hybrid_override_pattern=_NANO,
+        ),
+        31.6e9,
+        0.01,
+    ),
+    "microsoft/phi-4": (_c("Phi3ForCausalLM", 5120, 40, 40, 10, 17920, 100352), 14_659_507_200, 0.001),
+    "microsoft/Phi-3-mini-128k-instruct": (
+        _c("Phi3ForCausalLM", 3072, 32, 32, 32, 8192, 32064),
+        3_821_079_552,
+        0.001,
+    ),
+    "CohereForAI/c4ai-command-r-v01": (
+        _c("CohereForCausalLM", 8192, 40, 64, 64, 22528, 256000),
+        34_980_831_232,
+        0.001,
+    ),
+    "CohereForAI/c4ai-command-r7b-12-2024": (
+        _c(
+            "Cohere2ForCausalLM",
+            4096,
+            32,
+            32,
+            8,
+            14336,
+            256000,
+            sliding_window=4096,
+            sliding_window_pattern=4,
+        ),
+        8_027_836_416,
+        0.001,
+    ),
+    "allenai/OLMo-2-1124-7B": (_c("Olmo2ForCausalLM", 4096, 32, 32, 32, 11008, 100352), 7_298_617_344, 0.001),
+    "internlm/internlm2-7b": (
+        _c("InternLM2ForCausalLM", 4096, 32, 32, 8, 14336, 92544),
+        7_737_708_544,
+        0.001,
+    ),
+    "HuggingFaceTB/SmolLM3-3B": (
+        _c("SmolLM3ForCausalLM", 2048, 36, 16, 4, 11008, 128256),
+        3_075_098_624,
+        0.001,
+    ),
+    "bigcode/starcoder2-7b": (
+        _c("Starcoder2ForCausalLM", 4608, 32, 36, 4, 18432, 49152),
+        7_173_923_840,
+        0.001,
+    ),
+    "facebook/opt-125m": (
+        {
+            "architectures": ["OPTForCausalLM"],
+            "hidden_size": 768,
+            "num_hidden_layers": 12,
+            "num_attention_heads": 12,
+            "ffn_dim": 3072,
+            "vocab_size": 50272,
+            "max_position_embeddings": 2048,
+        },
+        125_239_296,
+        0.001,
+    ),
+    "THUDM/chatglm3-6b": (
+        {
+            "architectures": ["ChatGLMModel"],
+            "hidden_size": 4096,
+            "num_layers": 28,
+            "num_attention_heads": 32,
+            "multi_query_group_num": 2,
+            "kv_channels": 128,
+            "ffn_hidden_size": 13696,
+            "padded_vocab_size": 65024,
+            "seq_length": 8192,
+        },
+        6_243_584_000,
+        0.001,
+    ),
+    "THUDM/GLM-4-9B-0414": (
+        _c("Glm4ForCausalLM", 4096, 40, 32, 2, 13696, 151552, head_dim=128),
+        9_400_279_040,
+        0.001,
+    ),
+    "ByteDance-Seed/Seed-OSS-36B-Instruct": (
+        _c("SeedOssForCausalLM", 5120, 64, 80, 8, 27648, 155136, head_dim=128),
+        36_151_104_512,
+        0.001,
+    ),
+}
+
+
+@pytest.mark.parametrize("repository", REPOSITORIES)
+def test_the_parameters_are_those_that_the_publisher_states(repository: str) -> None:
+    config, published, exact = REPOSITORIES[repository]
+    assert shape_from_config(config, repository).params == pytest.approx(published, rel=exact)
+
+
+def test_an_architecture_is_sized_only_if_a_repository_proves_it() -> None:
+    assert {config["architectures"][0] for config, _, _ in REPOSITORIES.values()} == set(FAMILIES)
