@@ -650,3 +650,12 @@ def test_check_alone_reports_what_make_plan_raises() -> None:
     with pytest.raises(FindingsError) as caught:
         make_plan(parsed, load_catalog())
     assert caught.value.findings == tuple(f for f in found if f.severity is Severity.ERROR)
+
+
+def test_a_commit_that_nobody_pinned_hides_no_other_mistake() -> None:
+    """A model's memory does not depend on its commit: kaito-project/kaito issue 2132, Llama 70B on two H100."""
+    big = {"id": "llama-3.1-70b", "precision": "bf16", "parallelism": {"tensor": 2}, "context": 131_072}
+    told = codes(nodes=nodes(PREMIUM)["nodes"], models=[big])
+    assert {Code(code).name for code in ("TIER023", "TIER034", "TIER043")} <= told
+    pinned = codes(nodes=nodes(PREMIUM)["nodes"], models=[{**big, "revision": COMMIT}])
+    assert told - pinned == {"NO_REVISION"}

@@ -190,7 +190,7 @@ def _check_rest(parsed: Parsed, catalog: Catalog) -> tuple[Finding, ...]:
     readable = [
         index
         for index, model in enumerate(parsed.models)
-        if model is not None and not _model_references(model, "", parsed, catalog)
+        if model is not None and _is_known(model, parsed, catalog)
     ]
     nodes: Nodes | None = parsed.sections.get("nodes")
     broken = set(parsed.broken)
@@ -312,6 +312,11 @@ def _model_references(model: Model, at: str, parsed: Parsed, catalog: Catalog) -
         *settings_rules.chat_template(model, at, parsed.raw.files),
         *_unpinned_adapters(model, at),
     ]
+
+
+def _is_known(model: Model, parsed: Parsed, catalog: Catalog) -> bool:
+    """Whether the other rules can check a model: a commit that is not pinned changes nothing that they read."""
+    return all(item.code is Code.NO_REVISION for item in _model_references(model, "", parsed, catalog))
 
 
 def _unpinned_adapters(model: Model, at: str) -> Iterator[Finding]:
