@@ -158,6 +158,14 @@ SHAPES = {  # parameters, and KV cache bytes a token at two bytes a value
     "deepseek-r1-distill-qwen-7b": (7_615_616_512, 57_344),
     "qwen2.5-72b": (72706203648, 327680),
     "llama-3.1-70b": (70553706496, 327680),
+    "qwen3-14b": (14_768_307_200, 163840),
+    "qwen3-32b": (32_762_123_264, 262144),
+    "llama-3.3-70b": (70_553_706_496, 327680),
+    "mistral-small-24b": (23_572_403_200, 163840),
+    "deepseek-r1-distill-llama-8b": (8_030_261_248, 131072),
+    "deepseek-r1-distill-qwen-14b": (14_770_033_664, 196608),
+    "deepseek-r1-distill-qwen-32b": (32_763_876_352, 262144),
+    "deepseek-r1-distill-llama-70b": (70_553_706_496, 327680),
 }
 
 
