@@ -109,7 +109,7 @@ def size(  # noqa: PLR0917 - the options of a command are its arguments
         model=shape,
         gpu_id=gpu_id,
         gpu=catalog.gpus[gpu_id],
-        precision=_precision(shape, precision),
+        precision=precision_asked(shape, precision),
         tensor=tp,
         pipeline=pp,
         replicas=_replicas(gpus, tp * pp, replicas),
@@ -161,7 +161,7 @@ def _shape(model: str | None, config: Path | None) -> ModelShape:
     return shapes[name]
 
 
-def _precision(shape: ModelShape, asked: Precision | None) -> Precision:
+def precision_asked(shape: ModelShape, asked: Precision | None) -> Precision:
     """The precision of the weights: as the repository stores them, if its config.json says so."""
     if shape.stored is None:
         return asked if asked is not None else DEFAULT_PRECISION
