@@ -1,7 +1,7 @@
 """The architectures that are sized, how each lays out its layers, and why others are refused.
 
 The layouts are those of the model classes of vLLM and Transformers. An architecture belongs here only if its weights
-agree with a published repository: tests/unit/test_sizing_repositories.py.
+agree with a published model: tests/support/published_models.py.
 """
 
 from collections.abc import Mapping
