@@ -1,7 +1,8 @@
 """Models whose config.json and number of parameters are published, and where: what proves the architectures.
 
-`file` says where the values of config.json are stated, `count` where the number of parameters is: those that the engine
-loads, without layers that draft tokens. A value that `file` does not state is the one with which the number comes out.
+`shape_source` says where the values of config.json are stated; one that it does not state is the one with which the
+number comes out. `count_source` says where the number of parameters is stated: of those that the engine loads, without
+layers that draft tokens.
 """
 
 from typing import Any, NamedTuple
@@ -25,8 +26,8 @@ class Published(NamedTuple):
 
     config: dict[str, Any]
     params: int
-    file: str
-    count: str
+    shape_source: str
+    count_source: str
 
 
 _NEMOTRON_8B = "M-M-M-M*-M-M-M-M-M*-M-M-M-M-M*-M-M-M-M-M*-M-M-M-M-M-"

@@ -19,5 +19,6 @@ def test_an_architecture_is_sized_only_if_a_published_model_proves_it() -> None:
     assert {published.config["architectures"][0] for published in PUBLISHED.values()} == set(FAMILIES)
 
 
-def test_every_number_has_a_source() -> None:
-    assert [name for name, published in PUBLISHED.items() if not (published.file and published.count)] == []
+@pytest.mark.parametrize("repository", PUBLISHED)
+def test_the_shape_and_the_number_have_a_source(repository: str) -> None:
+    assert all((PUBLISHED[repository].shape_source, PUBLISHED[repository].count_source))
