@@ -27,7 +27,7 @@ from tierup.local.cluster.project import LocalProject
 from tierup.local.node import cgroups
 from tierup.manifests.common import GATEWAY_PORT
 from tierup.manifests.gateway_files import POD
-from tierup.rules.preflight import make_plan
+from tierup.rules.preflight import plan_with_secrets
 from tierup.stack.parse import CacheKind, parse
 
 LOAD = ROOT / "tests" / "support" / "chat_load.py"
@@ -74,10 +74,10 @@ def local_tier(
     work.mkdir()
     file = stack_path(checkout, stack)
     file.write_text(change(file.read_text()))
-    plan = make_plan(parse(read_stack(file)), load_catalog())
+    plan = plan_with_secrets(parse(read_stack(file)), load_catalog())
     cluster = Cluster.up(stack, root=root, real_node=with_images(real_server(plan), plan, print))
     try:
-        tier = ServedTier(LocalProject(checkout, stack, cluster, work))
+        tier = ServedTier(LocalProject(checkout, stack, cluster, work, secrets=plan.secrets))
         tier.up()
         tier.first_chat()
         yield tier
@@ -99,6 +99,14 @@ class ServedTier(Tier):
         service = self.cluster.api.get("v1", "Service", "gateway", self.plan.namespace)
         assert service is not None
         return f"{self.plan.gateway.scheme}://{service['spec']['clusterIP']}:{GATEWAY_PORT}"
+
+    @property
+    def node_port(self) -> str:
+        """The URL of the gateway's port of the node, which this machine reaches."""
+        assert self.cluster.node is not None
+        service = self.cluster.api.get("v1", "Service", "gateway", self.plan.namespace)
+        assert service is not None
+        return f"{self.plan.gateway.scheme}://{self.cluster.node.address}:{service['spec']['ports'][0]['nodePort']}"
 
     def first_chat(self) -> None:
         """Chat once, as `tierup local up` does; if it fails, the error shows the logs of the gateways."""

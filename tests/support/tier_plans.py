@@ -8,7 +8,7 @@ from stack_variants import uncomment_variant, variants
 from tierup.catalog import load_catalog
 from tierup.io.stack.read import parse_stack
 from tierup.plan.model import Plan
-from tierup.rules.preflight import make_plan
+from tierup.rules.preflight import make_plan, plan_with_secrets
 from tierup.stack.parse import parse
 
 STACKS = Path(__file__).parents[2] / "stacks"
@@ -22,7 +22,7 @@ def stack_text(stack: str, variant: str | None = None) -> str:
 
 def plan_of(stack: str, variant: str | None = None) -> Plan:
     raw = parse_stack(stack_text(stack, variant), stack, f"Pulumi.{stack}.yaml")
-    return make_plan(parse(raw), load_catalog())
+    return plan_with_secrets(parse(raw), load_catalog())
 
 
 def with_model_key(text: str, key: str) -> str:

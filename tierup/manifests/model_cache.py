@@ -25,12 +25,11 @@ from tierup.manifests.placement import all_roles, node_affinity, up_roles
 from tierup.plan.model import AdapterPlan, ModelPlan, NetworkPlan, Plan
 from tierup.plan.settings import adapters_gib
 from tierup.resources.identity import STACK_LABEL
-from tierup.stack.parse import CacheKind
+from tierup.stack.parse import HUB_TOKEN, CacheKind
 from tierup.templates import ROOT
 
 MOUNT = "/models"
 NODE_FOLDER = "/var/lib/tierup/models"
-HUB_TOKEN = "hub-token"
 FETCH_USER = 2000  # the engine's user, who reads the files
 SCRIPT = ROOT / "templates" / "fetch_model.py"
 NODE_CLAIM = "models-node"

@@ -40,6 +40,7 @@ from tierup.rules import model as model_rules
 from tierup.rules import server as server_rules
 from tierup.rules import settings as settings_rules
 from tierup.rules import tier as tier_rules
+from tierup.rules.secrets import missing
 from tierup.stack.parse import REQUIRED, Cost, Model, Nodes, Parsed, TierConfig, Workload
 
 # What the capacity of a model depends on.
@@ -141,6 +142,14 @@ def plan_without_secrets(
     """As `make_plan`, for commands that do not deploy: a missing secret is only a warning."""
     plan, findings = _checked(parsed, catalog)
     return _accepted(plan, _without_secrets(findings), parsed.raw.stack, allowed_errors)
+
+
+def plan_with_secrets(parsed: Parsed, catalog: Catalog) -> Plan:
+    """As `make_plan`, for a copy of the stack that has every secret; `Plan.secrets` names those set and missing."""
+    secrets = parsed.raw.secrets | missing(plan_without_secrets(parsed, catalog))
+    return make_plan(
+        dataclasses.replace(parsed, raw=dataclasses.replace(parsed.raw, secrets=secrets)), catalog
+    )
 
 
 def _accepted(

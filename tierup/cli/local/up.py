@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from tierup.cli.exits import examples
-from tierup.cli.project import Stack, deployable_plan, project_folder, stack_file, stack_name
+from tierup.cli.project import Stack, local_plan, project_folder, stack_file, stack_name
 
 EXAMPLES = examples("tierup local up --stack entry", "tierup local up --stack entry --node real")
 
@@ -37,14 +37,16 @@ def up(
     from tierup.local.node import FOOTPRINT
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    plan, name = deployable_plan(stack), stack_name(stack)
+    plan, name = local_plan(stack), stack_name(stack)
     for finding in plan.findings:
         typer.echo(f"{finding.severity}: {finding}")
     server = with_images(real_server(plan), plan, typer.echo) if node is NodeKind.REAL else None
     if server is not None:
         typer.echo(f"a real node makes on this machine, until `tierup local down`: {FOOTPRINT}")
     cluster = Cluster.up(name, echo=typer.echo, real_node=server)
-    project = LocalProject(project_folder(), name, cluster, stack_source=stack_file(stack))
+    project = LocalProject(
+        project_folder(), name, cluster, stack_source=stack_file(stack), secrets=plan.secrets
+    )
     project.clear_dead_lock(typer.echo)
     provide(cluster, plan, typer.echo)
     simulated = [
