@@ -24,7 +24,7 @@ def real_node_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def cluster(real_node_root: Path) -> Iterator[Cluster]:
-    cluster = Cluster.up("real", root=real_node_root, real_node=NODE)
+    cluster = Cluster.up("real", root=real_node_root, real_nodes=[NODE])
     yield cluster
     cluster.down()
 
