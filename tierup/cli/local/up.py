@@ -12,7 +12,7 @@ from tierup.cli.project import Stack, deployable_plan, project_folder, stack_fil
 EXAMPLES = examples(
     "tierup local up --stack entry",
     "tierup local up --stack entry --node real",
-    "tierup local up --stack premium --node real --nodes 2",
+    "tierup local up --stack wide --node real --nodes 2",
 )
 
 
