@@ -1,6 +1,5 @@
-"""A tier on two real nodes: pods of both find each other, policies hold between them, and either may go away."""
+"""A tier on two real nodes: pods of both find each other, and policies hold between them."""
 
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -9,12 +8,11 @@ from typing import Any
 import pytest
 from pods import NAMESPACE, WEB, Pods, claim
 from polling import until
-from served_tier import ROLLOUT_SECONDS, ServedTier, local_tier
+from served_tier import ServedTier, local_tier
 
 from tierup.local.cluster.cluster import Cluster
 
 POLICY = "networking.k8s.io/v1"
-AWAY_SECONDS = 10.0
 AUTOSCALING = "  tierup:autoscaling: {enabled: false}\n"
 
 
@@ -56,21 +54,6 @@ def node_names(cluster: Cluster) -> list[str]:
 def nodes_of(tier: ServedTier, component: str) -> set[str]:
     """Names of the nodes that run pods of a component."""
     return {str(pod["spec"]["nodeName"]) for pod in tier.pods(component)}
-
-
-@pytest.fixture
-def client(wide: ServedTier, pods: Pods) -> dict[str, Any]:
-    """A pod of another namespace on the first node, from whose network chats are sent."""
-    pods.create("client", ["sleep", "10000"], node=node_names(wide.cluster)[0])
-    pods.wait_ready("client")
-    made = wide.cluster.api.get("v1", "Pod", "client", NAMESPACE)
-    assert made is not None
-    return made
-
-
-def both_ready(tier: ServedTier) -> None:
-    tier.wait_ready("model-server", 2)
-    tier.wait_ready("gateway", 2)
 
 
 def test_the_tier_s_engines_and_gateways_are_on_both_nodes(wide: ServedTier) -> None:
@@ -175,38 +158,3 @@ def test_kubectl_top_shows_what_nodes_and_pods_use(wide: ServedTier) -> None:
         assert memory.endswith("Mi")
         assert int(memory.removesuffix("Mi")) > 100, "vLLM with a model is never smaller"
     assert set(top("nodes")) == set(node_names(wide.cluster))
-
-
-def test_a_node_is_drained_without_a_failed_chat(wide: ServedTier, client: dict[str, Any]) -> None:
-    both_ready(wide)
-    first, second = node_names(wide.cluster)
-    options = ("--ignore-daemonsets", "--delete-emptydir-data", f"--timeout={ROLLOUT_SECONDS:.0f}s")
-    with wide.load(pod=client) as load:
-        wide.kubectl("drain", second, *options)
-        assert nodes_of(wide, "model-server") == nodes_of(wide, "gateway") == {first}
-        both_ready(wide)
-    wide.kubectl("uncordon", second)
-    assert load.chats
-    assert load.failed() == []
-
-
-def test_a_node_reboots_and_chats_go_on_through_the_other(wide: ServedTier, client: dict[str, Any]) -> None:
-    for component in ("gateway", "model-server"):  # back to both nodes
-        wide.restart(component)
-    both_ready(wide)
-    _, second = wide.cluster.nodes
-    assert second.record.name in nodes_of(wide, "gateway")
-    with wide.load(pod=client) as load:
-        second.power_off()
-        off = time.monotonic()
-        time.sleep(AWAY_SECONDS)
-        second.power_on()
-        until(wide.cluster.node_ready, "the node")
-        both_ready(wide)
-        back = time.monotonic()
-        time.sleep(2)
-    failed = load.failed()
-    assert all(chat["started"] < back for chat in failed), "all are answered once the node is back"
-    away = [chat for chat in load.chats if off < chat["started"] < back]
-    assert sum(chat["complete"] for chat in away) > 0, "the other node answers meanwhile"
-    assert len(failed) < len(load.chats) / 2, [chat["error"] for chat in failed]

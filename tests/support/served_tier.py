@@ -249,44 +249,22 @@ class ServedTier(Tier):
         assert self.cluster.node is not None
         return [*self.cluster.node.network(), *command]
 
-    def in_pod(self, pod: dict[str, Any]) -> list[str]:
-        """The command that starts another one in the network of a pod with a container `main`."""
-        return ["nsenter", f"--net=/proc/{min(self.processes(pod, 'main'))}/ns/net"]
-
     @contextlib.contextmanager
     def load(
-        self,
-        *,
-        key: str | None = None,
-        clients: int = 2,
-        tokens: int = 30,
-        trusted: str = "",
-        pod: dict[str, Any] | None = None,
+        self, *, key: str | None = None, clients: int = 2, tokens: int = 30, trusted: str = ""
     ) -> Iterator[Load]:
         """Send chats to the gateway's Service during the block; the result is complete after it.
 
-        `key` is by default that of the caller `web`, if there is one; `trusted` has certificates, PEM. The client is in
-        the network of the first node, which policies let through to pods of this node only, or in that of a `pod`.
+        `key` is by default that of the caller `web`, if there is one; `trusted` has certificates, PEM.
         """
         if key is None:
             key = self.key("web") if self.plan.gateway.keys else ""
         authorities = self.project.work_folder / "trusted.pem"
         authorities.write_text(trusted)
-        network = self.in_network() if pod is None else self.in_pod(pod)
-        command = [
-            *(
-                *network,
-                sys.executable,
-                str(LOAD),
-                self.gateway,
-                self.model,
-                "--key",
-                key,
-                "--ca",
-                str(authorities),
-            ),
+        command = self.in_network(
+            *(sys.executable, str(LOAD), self.gateway, self.model, "--key", key, "--ca", str(authorities)),
             *("--clients", str(clients), "--tokens", str(tokens)),
-        ]
+        )
         load = Load()
         with tempfile.TemporaryFile("w+") as output:
             process = subprocess.Popen(command, stdout=output, text=True)

@@ -112,7 +112,6 @@ class Node:
             namespaces.refuse(POD_NETWORK, self.network())
             return
         first = namespaces.enter(self.folder, namespaces.HOLDER, "net")
-        namespaces.remove_link(self.record.link, first)  # of the time before a power cut
         namespaces.connect(self.folder, self._holder, self.record.link, self.record.network, first)
         namespaces.route(self.places.pods, self.address, first)
 
@@ -137,18 +136,6 @@ class Node:
             image_store.fill(self.places.data / "containerd", [*own, *images], echo)
         self._start_components()
         self.import_images(own, lambda _: None)
-
-    def power_off(self) -> None:
-        """End every process of the node at once and with them its namespaces, as a power cut does; its disk stays."""
-        if self.record.number == 1:
-            raise ValueError("the first node's network holds the control plane")
-        cgroups.kill_all(self.record.cgroup)
-        processes.kill(processes.recorded(self.folder)[self._holder])
-
-    def power_on(self) -> None:
-        """Start the node again with the disk that it had. Raises OSError with what cannot be made."""
-        self._make_namespaces()
-        self._start_components()
 
     def _start_components(self) -> None:
         for component, program in self.components.items():
