@@ -11,7 +11,7 @@ from served_tier import ServedTier, local_tier
 from tierup.local.cluster.cluster import Cluster
 from tierup.local.node import Claims, NodeSpec, problems
 
-CLUSTERS = ("served", "standard", "cluster")  # the fixtures that start one and keep it
+CLUSTERS = ("served", "standard", "wide", "cluster")  # the fixtures that start one and keep it
 NODE = NodeSpec("real-node", Claims(cpu=64, memory_gib=512), ("/var/lib/tierup/models",))
 
 
@@ -34,7 +34,7 @@ def real_node_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def cluster(real_node_root: Path) -> Iterator[Cluster]:
-    cluster = Cluster.up("real", root=real_node_root, real_node=NODE)
+    cluster = Cluster.up("real", root=real_node_root, real_nodes=[NODE])
     yield cluster
     cluster.down()
 

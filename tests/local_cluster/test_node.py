@@ -149,7 +149,7 @@ def test_pods_outlive_a_killed_component(cluster: Cluster, pods: Pods, component
 
 def test_two_clusters_run_side_by_side_and_nothing_is_left(cluster: Cluster, tmp_path: Path) -> None:
     before = machine_state()
-    other = Cluster.up("other", root=tmp_path, real_node=NodeSpec("other-node"))
+    other = Cluster.up("other", root=tmp_path, real_nodes=[NodeSpec("other-node")])
     pods = Pods(other)
     other.api.create(claim("data", "ReadWriteOnce"))
     pods.create("web", WEB, claim="data")
@@ -164,7 +164,7 @@ def test_two_clusters_run_side_by_side_and_nothing_is_left(cluster: Cluster, tmp
 
 
 def test_nothing_is_left_after_a_crash(real_node_root: Path, tmp_path: Path) -> None:
-    cluster = Cluster.up("crash", root=tmp_path, real_node=NodeSpec("crash-node"))
+    cluster = Cluster.up("crash", root=tmp_path, real_nodes=[NodeSpec("crash-node")])
     Pods(cluster).create("web", WEB)
     Pods(cluster).wait_ready("web")
     traces = Traces.of(cluster)
@@ -178,4 +178,4 @@ def test_nothing_is_left_after_a_crash(real_node_root: Path, tmp_path: Path) -> 
 def test_a_simulated_cluster_of_the_same_name_is_not_taken_for_a_real_one(cluster: Cluster) -> None:
     with pytest.raises(LocalClusterError, match="runs with a real node"):
         Cluster.up(cluster.name, root=cluster.folder.parent)
-    assert Node.load(cluster.folder) is not None
+    assert len(Node.load_all(cluster.folder)) == 1

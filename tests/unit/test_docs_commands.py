@@ -40,7 +40,7 @@ COUNTS = {
     "cluster": 12,
     "local": 2,
     "minutes": 5,
-    "root": 1,
+    "root": 2,
     "results": 1,
     "sops": 1,
 }

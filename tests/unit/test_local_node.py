@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tierup.local.cluster.cluster import Cluster, LocalClusterError
-from tierup.local.node import NodeSpec, namespaces, node
+from tierup.local.node import NodeSpec, namespaces, problems
 
 
 def test_a_node_s_network_overlaps_none_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -29,8 +29,8 @@ def test_without_root_a_real_node_is_refused_before_anything_is_made(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr("os.geteuid", lambda: 1000)
-    assert node.problems()[0].startswith("it needs root - ")
+    assert problems()[0].startswith("it needs root - ")
     monkeypatch.setattr("tierup.local.cluster.cluster.tool", lambda name: name)
     with pytest.raises(LocalClusterError, match="a real node cannot run here:\nit needs root"):
-        Cluster.up("real", root=tmp_path, real_node=NodeSpec("real-node"))
+        Cluster.up("real", root=tmp_path, real_nodes=[NodeSpec("real-node")])
     assert list(tmp_path.iterdir()) == []

@@ -41,8 +41,8 @@ def show(plan: Plan, project: LocalProject) -> None:
     on_node: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for pod in pods:
         on_node[pod["spec"].get("nodeName", "not scheduled")].append(pod)
-    real = project.cluster.node
-    how = "scheduled on simulated nodes" if real is None else f"running on {real.record.name}"
+    real = [node.record.name for node in project.cluster.nodes]
+    how = f"running on {' and '.join(real)}" if real else "scheduled on simulated nodes"
     out.print(f"[bold]{plan.stack}[/bold], {how}", highlight=False)
     for node in api.list_all("v1", "Node", selector={STACK_LABEL: plan.stack}):
         name, labels = node["metadata"]["name"], node["metadata"]["labels"]
@@ -58,7 +58,7 @@ def show(plan: Plan, project: LocalProject) -> None:
     for key, value in project.outputs().items():
         shown = json.dumps(value) if not isinstance(value, str) else value
         out.print(f"  {key}: {shown}", **plain)
-    if real is not None:
+    if real:
         chat = first_chat(project.cluster, plan)
         out.print("a chat (the weights are random, so the answer is noise)")
         out.print(
