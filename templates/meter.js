@@ -127,14 +127,14 @@ function take(s, text) {
 // Looks for usage in one more buffer.
 function scan(s, data) {
     if (s.open !== null) {
-        const text = s.open + data.toString('latin1', 0, MOST_USAGE - s.open.length);
+        const text = s.open + data.toString('utf8', 0, Math.min(data.length, MOST_USAGE - s.open.length));
         s.open = take(s, text) ? null : text;
     }
     const text = joined(s.carry, data);
     let at = text.indexOf(USAGE);
     while (at >= 0) {
         const begins = at + USAGE.length - 1;
-        const rest = text.toString('latin1', begins, Math.min(text.length, begins + MOST_USAGE));
+        const rest = text.toString('utf8', begins, Math.min(text.length, begins + MOST_USAGE));
         s.open = take(s, rest) ? null : rest;
         at = text.indexOf(USAGE, begins);
     }
@@ -182,15 +182,16 @@ function marked(event, fingerprint) {
 
 // What the client gets of one more buffer: complete events, without that of the usage.
 function shown(s, data, last) {
-    const plain = s.pending === null && s.held === null && data.lastIndexOf(END) === data.length - END.length;
-    if (plain && !last && data.indexOf(USAGE) < 0 && data.indexOf(FINISHED) < 0) {
+    const whole = data.length >= END.length && data.lastIndexOf(END) === data.length - END.length;
+    if (whole && !last && s.pending === null && s.held === null && data.indexOf(USAGE) < 0 && data.indexOf(FINISHED) < 0) {
         return data;
     }
     const text = joined(s.pending, data);
-    const end = last || text.length > MOST_EVENT ? text.length : text.lastIndexOf(END) + END.length;
+    const ends = text.lastIndexOf(END);
+    const end = last || text.length > MOST_EVENT ? text.length : (ends < 0 ? 0 : ends + END.length);
     const out = [];
     let from = 0;
-    while (from < end && end >= END.length) {
+    while (from < end) {
         const next = text.indexOf(END, from);
         const to = next < 0 ? end : next + END.length;
         const event = text.slice(from, to);

@@ -86,6 +86,8 @@ def engine_args(plan: Plan, model: ModelPlan) -> list[str]:
     if settings.tool_call_parser is not None:
         args["--tool-call-parser"] = settings.tool_call_parser
         flags.append("--enable-auto-tool-choice")
+    if plan.gateway.meter_tokens:
+        flags.append("--enable-prompt-tokens-details")  # of these, how many were in the cache
     if model.spec.trust_remote_code.value:
         flags.append("--trust-remote-code")
     if without_p2p(model):
