@@ -44,7 +44,9 @@ class Budgets:
 
     def __init__(self, folder: Path, budgets: Mapping[str, Mapping[str, int]]) -> None:
         """`budgets`: tokens by caller and by the seconds of the window; creates the folders."""
-        self.budgets = {name: {int(seconds): tokens for seconds, tokens in item.items()} for name, item in budgets.items()}
+        self.budgets = {
+            name: {int(seconds): tokens for seconds, tokens in item.items()} for name, item in budgets.items()
+        }
         self.tokens, self.spent, self.saved = folder / "tokens", folder / "spent", folder / "budgets.json"
         self.tokens.mkdir(parents=True, exist_ok=True)
         self.spent.mkdir(parents=True, exist_ok=True)
@@ -72,15 +74,17 @@ class Budgets:
         new = self.new_tokens(now)
         self.windows = {
             name: {
-                seconds: self.window(name, seconds, now, new.get(name, 0))
-                for seconds in self.budgets[name]
+                seconds: self.window(name, seconds, now, new.get(name, 0)) for seconds in self.budgets[name]
             }
             for name in self.budgets
         }
         if (self.read, self.windows) != before:
             write(self.saved, json.dumps({"read": self.read, "windows": self.windows}))
         for name, budget in self.budgets.items():
-            self.mark(name, max(free_at(self.windows[name][seconds], seconds, budget[seconds]) for seconds in budget))
+            self.mark(
+                name,
+                max(free_at(self.windows[name][seconds], seconds, budget[seconds]) for seconds in budget),
+            )
 
     def window(self, name: str, seconds: int, now: float, new: int) -> Window:
         """A caller's window with `new` tokens."""

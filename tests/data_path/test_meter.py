@@ -69,9 +69,19 @@ def chunk(text: str, finish: str | None = None, **more: object) -> dict[str, obj
 
 
 def usage_chunk(prompt: int, answer: int, cached: int = 0) -> dict[str, object]:
-    usage: dict[str, object] = {"prompt_tokens": prompt, "total_tokens": prompt + answer, "completion_tokens": answer}
+    usage: dict[str, object] = {
+        "prompt_tokens": prompt,
+        "total_tokens": prompt + answer,
+        "completion_tokens": answer,
+    }
     usage["prompt_tokens_details"] = {"cached_tokens": cached}
-    return {"id": "a", "object": "chat.completion.chunk", "choices": [], "usage": usage, "system_fingerprint": "fp"}
+    return {
+        "id": "a",
+        "object": "chat.completion.chunk",
+        "choices": [],
+        "usage": usage,
+        "system_fingerprint": "fp",
+    }
 
 
 # The model quotes what the gateway looks for, and writes characters of several bytes.
@@ -80,7 +90,9 @@ DONE = b"data: [DONE]\n\n"
 STREAM = b"".join([*(event(chunk(text)) for text in SAYS), event(chunk("", "stop"))])
 ASKED = STREAM + event(usage_chunk(120, 31, 64)) + DONE
 # As an engine writes it without usage: the last event has the fingerprint.
-UNASKED = b"".join(event(chunk(text)) for text in SAYS) + event(chunk("", "stop", system_fingerprint="fp")) + DONE
+UNASKED = (
+    b"".join(event(chunk(text)) for text in SAYS) + event(chunk("", "stop", system_fingerprint="fp")) + DONE
+)
 
 
 def chat(gateway: GatewayStack, key: str = "web", path: str = CHAT, **more: object) -> Answer:
@@ -129,7 +141,11 @@ def test_a_stream_of_single_bytes_is_the_same(gateway: GatewayStack, engine: Pie
         (None, {"include_usage": True}, True),
         ({}, {"include_usage": True}, True),
         ({"include_usage": False}, {"include_usage": True}, True),
-        ({"include_usage": "no", "continuous_usage_stats": True}, {"include_usage": True, "continuous_usage_stats": False}, True),
+        (
+            {"include_usage": "no", "continuous_usage_stats": True},
+            {"include_usage": True, "continuous_usage_stats": False},
+            True,
+        ),
         ({"include_usage": True}, {"include_usage": True}, False),
         ({"include_usage": "yes"}, {"include_usage": "yes"}, False),
         ({"include_usage": "perhaps"}, {"include_usage": "perhaps"}, False),
@@ -161,7 +177,10 @@ def test_the_first_event_does_not_wait_for_the_second(gateway: GatewayStack, eng
 
 
 MESSAGE_STREAM = (
-    event({"type": "message_start", "message": {"usage": {"input_tokens": 20, "output_tokens": 0}}}, "message_start")
+    event(
+        {"type": "message_start", "message": {"usage": {"input_tokens": 20, "output_tokens": 0}}},
+        "message_start",
+    )
     + event({"type": "content_block_delta", "delta": {"text": "漢"}}, "content_block_delta")
     + event(
         {
@@ -174,10 +193,18 @@ MESSAGE_STREAM = (
 )
 RESPONSE = {
     "output": [{"content": "x" * 100_000}],
-    "usage": {"input_tokens": 7, "input_tokens_details": {"cached_tokens": 5}, "output_tokens": 3, "total_tokens": 10},
+    "usage": {
+        "input_tokens": 7,
+        "input_tokens_details": {"cached_tokens": 5},
+        "output_tokens": 3,
+        "total_tokens": 10,
+    },
     "user": None,
 }
-TOOL = {"content": [{"type": "tool_use", "input": {"usage": {"input_tokens": 1}}}], "usage": {"input_tokens": 8, "output_tokens": 2}}
+TOOL = {
+    "content": [{"type": "tool_use", "input": {"usage": {"input_tokens": 1}}}],
+    "usage": {"input_tokens": 8, "output_tokens": 2},
+}
 
 
 @pytest.mark.parametrize(
@@ -191,8 +218,18 @@ TOOL = {"content": [{"type": "tool_use", "input": {"usage": {"input_tokens": 1}}
             event({"response": RESPONSE, "type": "response.completed"}, "response.completed"),
             (7, 5, 3, "usage"),
         ),
-        (RESPONSES, "application/json", json.dumps(RESPONSE, separators=(",", ":")).encode(), (7, 5, 3, "usage")),
-        (CHAT, "application/json", b'{"choices":[{}],"usage":{"prompt_tokens":4,"completion_tokens":6},"prompt_logprobs":null}', (4, 0, 6, "usage")),
+        (
+            RESPONSES,
+            "application/json",
+            json.dumps(RESPONSE, separators=(",", ":")).encode(),
+            (7, 5, 3, "usage"),
+        ),
+        (
+            CHAT,
+            "application/json",
+            b'{"choices":[{}],"usage":{"prompt_tokens":4,"completion_tokens":6},"prompt_logprobs":null}',
+            (4, 0, 6, "usage"),
+        ),
     ],
     ids=["message stream", "message with a tool", "response stream", "response", "chat"],
 )
@@ -255,7 +292,9 @@ def test_a_caller_over_its_budget_waits_and_another_does_not(
             "rate_limit_error",
             f"this key has used its tokens: try again in {seconds} s",
         )
-    message = gateway.ask(MESSAGES, {"model": MODEL, "max_tokens": 5, "messages": HELLO}, f"key-of-{key}").json
+    message = gateway.ask(
+        MESSAGES, {"model": MODEL, "max_tokens": 5, "messages": HELLO}, f"key-of-{key}"
+    ).json
     assert (message["type"], message["error"]["type"]) == ("error", "rate_limit_error")
     large = gateway.ask(CHAT, {"model": MODEL, "messages": HELLO, "user": "x" * 300_000}, f"key-of-{key}")
     assert large.status == 429

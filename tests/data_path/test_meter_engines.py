@@ -100,7 +100,9 @@ def test_a_client_that_did_not_ask_gets_the_engine_s_own_stream(
 def test_openai_s_client_gets_usage_where_it_asks(gateway: GatewayStack) -> None:
     client = openai.OpenAI(base_url=f"{gateway.url}/v1", api_key=KEY, max_retries=0)
     create = client.chat.completions.create
-    asked = list(create(model=MODEL, messages=HELLO, max_tokens=5, stream=True, stream_options={"include_usage": True}))
+    asked = list(
+        create(model=MODEL, messages=HELLO, max_tokens=5, stream=True, stream_options={"include_usage": True})
+    )
     assert asked[-1].usage is not None
     assert asked[-1].usage.completion_tokens >= 1
     silent = list(create(model=MODEL, messages=HELLO, max_tokens=5, stream=True))
@@ -119,8 +121,12 @@ def test_a_client_that_hangs_up_is_charged_about_what_the_engine_wrote(
 ) -> None:
     before, lines = computed(engines), len(gateway.log())
     connection = gateway.connect(30)
-    body = json.dumps({"model": MODEL, "messages": HELLO, "max_tokens": 500, "stream": True, "ignore_eos": True})
-    connection.request("POST", CHAT, body, {"Content-Type": "application/json", "Authorization": f"Bearer {KEY}"})
+    body = json.dumps(
+        {"model": MODEL, "messages": HELLO, "max_tokens": 500, "stream": True, "ignore_eos": True}
+    )
+    connection.request(
+        "POST", CHAT, body, {"Content-Type": "application/json", "Authorization": f"Bearer {KEY}"}
+    )
     connection.getresponse().read(8000)
     connection.close()
     line = gateway.log_of(lines + 1)[-1]

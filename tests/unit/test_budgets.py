@@ -48,7 +48,13 @@ def line(name: str, prompt: int, answer: int) -> str:
 def test_lines_are_counted_once_and_half_a_line_waits(tmp_path: Path) -> None:
     state = budgets(tmp_path, web={"60": 100}, ops={"60": 100, "86400": 120})
     log = tmp_path / "tokens" / str(NOON // 100)
-    log.write_text(line("web", 60, 20) + line("ops", 100, 0) + line("stranger", 999, 0) + "noise\n" + line("web", 30, 0)[:-3])
+    log.write_text(
+        line("web", 60, 20)
+        + line("ops", 100, 0)
+        + line("stranger", 999, 0)
+        + "noise\n"
+        + line("web", 30, 0)[:-3]
+    )
     state.update(NOON + 1)
     assert {path.name: path.read_text() for path in (tmp_path / "spent").iterdir()} == {"ops": str(NOON + 60)}
     log.write_text(log.read_text()[:-4] + line("web", 30, 0)[-7:])
