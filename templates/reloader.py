@@ -278,12 +278,12 @@ class Reloader:
 async def run(reloader: Reloader) -> None:
     """Run the rounds, and beside them the budgets where there are any; a slow round must not delay these."""
     config = reloader.config
-    if config.budgets is None:
-        return await reloader.run()
-    from reloader_budgets import Budgets, keep
+    loops = [reloader.run()]
+    if config.budgets is not None:
+        from reloader_budgets import Budgets, keep
 
-    budgets = Budgets(reloader.folder, config.budgets)
-    await asyncio.gather(reloader.run(), keep(budgets, reloader.log.report))
+        loops.append(keep(Budgets(reloader.folder, config.budgets), reloader.log.report))
+    await asyncio.gather(*loops)
 
 
 def main(arguments: list[str]) -> int:

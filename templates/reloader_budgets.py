@@ -1,13 +1,12 @@
 """Token budgets of callers: counts the tokens that Nginx logs, and marks callers that have used theirs.
 
-Nginx appends `CALLER PROMPT CACHED ANSWER SOURCE SECONDS` to FOLDER/tokens/N, a file for each 100 seconds, and refuses a
-caller while FOLDER/spent/CALLER exists, whose text is the second at which it may send again. Counts are in
+Nginx appends `CALLER PROMPT CACHED ANSWER SOURCE SECONDS` to FOLDER/tokens/N, a file for each 100 seconds, and refuses
+a caller while FOLDER/spent/CALLER exists, whose text is the second at which it may send again. Counts are in
 FOLDER/budgets.json, so a restart of either process forgets nothing. Only the standard library.
 """
 
 import asyncio
 import json
-import math
 import re
 import time
 from collections.abc import Callable, Mapping

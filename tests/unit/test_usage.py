@@ -83,6 +83,11 @@ def test_a_line_that_is_too_long_is_one_line_of_another_program() -> None:
 
 
 @pytest.fixture
+def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    return Command(monkeypatch, capsys)
+
+
+@pytest.fixture
 def log(tmp_path: Path) -> str:
     path = tmp_path / "gateway.log"
     path.write_bytes(
@@ -91,44 +96,44 @@ def log(tmp_path: Path) -> str:
     return str(path)
 
 
-def test_the_bill_has_the_prices_of_tierup_cost(tierup: Command, log: str) -> None:
-    result = tierup("usage", "--stack", "standard", "--json", log)
+def test_the_bill_has_the_prices_of_tierup_cost(cli: Command, log: str) -> None:
+    result = cli("usage", "--stack", "standard", "--json", log)
     assert (result.code, result.err) == (0, "")
     found = json.loads(result.out)
-    (tokens,) = json.loads(tierup("cost", "--stack", "standard", "--json").out)["outlook"]["tokens"]
+    (tokens,) = json.loads(cli("cost", "--stack", "standard", "--json").out)["outlook"]["tokens"]
     prices = {name: Decimal(span["value"]) for name, span in tokens["allocationBased"].items()}
     rows = {(row["caller"], row["model"]): row for row in found["usage"]}
     assert abs(Decimal(rows["web", "qwen2.5-7b"]["usd"]) - prices["tokensIn"]) < Decimal("0.0002")
     assert abs(Decimal(rows["ops", "qwen2.5-7b"]["usd"]) - prices["tokensOut"]) < Decimal("0.0002")
     assert rows["web", "gone"]["usd"] is None, "a model that the stack does not serve has no price"
     assert found["lines"] == {"read": 4, "unused": 0, "unmetered": 0, "unknown": 1}
-    half = json.loads(tierup("usage", "--stack", "standard", "--utilisation", "0.5", "--json", log).out)
+    half = json.loads(cli("usage", "--stack", "standard", "--utilisation", "0.5", "--json", log).out)
     assert Decimal(half["usage"][0]["usd"]) < Decimal(found["usage"][0]["usd"]), "a busier tier is cheaper"
 
 
-def test_the_table_names_what_has_no_price(tierup: Command, log: str) -> None:
-    out = tierup("usage", log).out
+def test_the_table_names_what_has_no_price(cli: Command, log: str) -> None:
+    out = cli("usage", log).out
     assert "unknown" in out
     assert "1,000,000" in out
     assert "4 lines; without tokens: 0; without meterTokens: 0; of other programs: 1" in " ".join(out.split())
 
 
-def test_standard_input_is_read_by_default(tierup: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_standard_input_is_read_by_default(cli: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(line())))
-    assert json.loads(tierup("usage", "--json").out)["usage"][0]["requests"] == 1
+    assert json.loads(cli("usage", "--json").out)["usage"][0]["requests"] == 1
 
 
-def test_mistakes_get_one_message(tierup: Command, tmp_path: Path) -> None:
-    missing = tierup("usage", str(tmp_path / "no.log"))
+def test_mistakes_get_one_message(cli: Command, tmp_path: Path) -> None:
+    missing = cli("usage", str(tmp_path / "no.log"))
     assert (missing.code, missing.out) == (2, "")
     assert missing.err.endswith("no.log: No such file or directory\n")
-    alone = tierup("usage", "--utilisation", "0.5")
+    alone = cli("usage", "--utilisation", "0.5")
     assert alone.code == 2
     assert "--stack" in alone.err
 
 
-def test_the_page_lists_every_key(tierup: Command, log: str) -> None:
-    tree = json.loads(tierup("usage", "--json", log).out)
+def test_the_page_lists_every_key(cli: Command, log: str) -> None:
+    tree = json.loads(cli("usage", "--json", log).out)
     page = (ROOT / "docs/usage-json.md").read_text(encoding="utf-8")
     for name in (*tree, *tree["usage"][0], *tree["lines"]):
         assert f"`{name}`" in page

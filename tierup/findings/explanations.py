@@ -728,8 +728,8 @@ EXPLAINED: dict[Code, Explanation] = {
     ),
     Code.BUDGET_NOT_METERED: Explanation(
         "A budget of tokens that nobody counts",
-        "The gateway reads answers, and so knows the tokens of a caller, only with `gateway.meterTokens`. Without it the "
-        "budget would never be used up.",
+        "The gateway reads answers, and so knows the tokens of a caller, only with `gateway.meterTokens`. Without it "
+        "the budget would never be used up.",
         "`meterTokens: true` under `tierup:gateway`, or no `tokensPerMinute` and `tokensPerDay`.",
     ),
     Code.TENURE: Explanation(
