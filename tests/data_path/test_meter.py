@@ -116,7 +116,8 @@ def counted(gateway: GatewayStack, answer: Answer) -> Counted:
 def test_a_stream_is_counted_and_unchanged_wherever_its_buffers_end(
     gateway: GatewayStack, engine: Piecewise, asks: bool
 ) -> None:
-    expected, more = (ASKED, {"stream_options": {"include_usage": True}}) if asks else (UNASKED, {})
+    expected = ASKED if asks else UNASKED
+    more: dict[str, Any] = {"stream_options": {"include_usage": True}} if asks else {}
     answers = []
     for at in range(1, len(ASKED), 1 if not asks else 7):
         engine.pieces = [ASKED[:at], ASKED[at:]]

@@ -12,13 +12,12 @@ from tierup.cli.cost_options import Utilisation
 from tierup.cli.exits import UsageError, console, examples
 from tierup.cli.project import OptionalStack
 from tierup.cli.tables import print_line, print_table
-from tierup.cost.analysis.tokens import TokenCost
-from tierup.cost.usage import MOST_LINE, Usage, bill
+from tierup.cost import MOST_LINE, TokenCost, Usage, bill
 from tierup.report import usage as report
 
 EXAMPLES = examples(
     "tierup usage --stack standard gateway.log",
-    "kubectl logs -n llm-standard -l app.kubernetes.io/name=gateway -c nginx --tail=-1 | tierup usage --stack standard",
+    "tierup usage --stack standard --utilisation 0.5 < gateway.log",
     "tierup usage --stack standard --json gateway.log",
 )
 
