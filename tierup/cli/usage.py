@@ -12,7 +12,7 @@ from tierup.cli.cost_options import Utilisation
 from tierup.cli.exits import UsageError, console, examples
 from tierup.cli.project import OptionalStack
 from tierup.cli.tables import print_line, print_table
-from tierup.cost import MOST_LINE, TokenCost, Usage, bill
+from tierup.cost import MOST_LINE, TokenCost, Usage, usage_bill
 from tierup.report import usage as report
 
 EXAMPLES = examples(
@@ -54,7 +54,7 @@ def usage(
         else:
             with Path(name).open("rb") as file:
                 total.read(_lines(file))
-    used = bill(total, costs)
+    used = usage_bill(total, costs)
     if as_json:
         print(report.as_json(stack, total, used, names))
         return

@@ -11,7 +11,7 @@ from tierup.cost.budget import Limits
 from tierup.cost.plan_cost import PlanCost
 from tierup.cost.pricing import price
 from tierup.cost.stack_cost import StackCost
-from tierup.cost.usage import MOST_LINE, Usage, Used, bill
+from tierup.cost.usage import MOST_LINE, Usage, Used, usage_bill
 
 __all__ = [
     "MOST_LINE",
@@ -23,9 +23,9 @@ __all__ = [
     "TokenCost",
     "Usage",
     "Used",
-    "bill",
     "bill_of",
     "bill_of_resources",
     "price",
     "quotes_of",
+    "usage_bill",
 ]

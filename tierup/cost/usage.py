@@ -114,7 +114,7 @@ class Used:
     usd: Decimal | None
 
 
-def bill(usage: Usage, costs: Mapping[str, TokenCost | None]) -> list[Used]:
+def usage_bill(usage: Usage, costs: Mapping[str, TokenCost | None]) -> list[Used]:
     """By month, caller and model, with the cost of what was used; `costs` by the slug of the model.
 
     A token of a prompt costs the same from the cache as computed: the cost per token is that of the plan's mix.
