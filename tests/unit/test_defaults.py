@@ -156,6 +156,7 @@ ALL_VALUES: dict[str, Any] = {
         "maxBodySize": "8m",
         "queueLength": 7,
         "longformCap": 0.4,
+        "meterTokens": True,
         "allowedOrigins": ["https://chat.example.com"],
         "readTimeoutSeconds": 900,
         "serviceType": "LoadBalancer",

@@ -375,6 +375,14 @@ BOUNDARIES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ),
     ("CLASS_UNREACHABLE", two_classes({"answerTokens": 201}), two_classes({})),
     ("CLASS_UNREACHABLE", two_classes({"match": {"stream": True}}), two_classes({"match": {}})),
+    *(
+        (
+            "BUDGET_NOT_METERED",
+            {"gateway": {"meterTokens": True, "keys": {"web": {name: 1000}}}} | WEB_KEY,
+            callers(web={name: 1000}) | WEB_KEY,
+        )
+        for name in ("tokensPerMinute", "tokensPerDay")
+    ),
     (
         "OPEN_ORIGINS",
         {"gateway": {"allowedOrigins": ["https://chat.example.com"]}},

@@ -726,6 +726,12 @@ EXPLAINED: dict[Code, Explanation] = {
         "adapters here, because nobody has tried them together.",
         "`rank: 64`, as `r` in the adapter's adapter_config.json; precision `awq` instead of `q5_k_m`.",
     ),
+    Code.BUDGET_NOT_METERED: Explanation(
+        "A budget of tokens that nobody counts",
+        "The gateway reads answers, and so knows the tokens of a caller, only with `gateway.meterTokens`. Without it "
+        "the budget would never be used up.",
+        "`meterTokens: true` under `tierup:gateway`, or no `tokensPerMinute` and `tokensPerDay`.",
+    ),
     Code.TENURE: Explanation(
         "A setting of the other tenure",
         "`nodes.rent` says at which offer servers are rented, `nodes.purchased` when owned ones were bought. With "

@@ -147,6 +147,7 @@ class Code(StrEnum):
     OWNED_OPTION = "TIER144"
     OPTION_VALUE = "TIER145"
     ADAPTER = "TIER146"
+    BUDGET_NOT_METERED = "TIER147"
 
 
 # A limit of the stack's budget is exceeded. If there are no other errors, the exit code is a special one.

@@ -111,6 +111,7 @@ REPORTED_AT: dict[Code, tuple[str, ...]] = {
     Code.UNKNOWN_OPTION: ("models[].engineArgs", "models[].env"),
     Code.OWNED_OPTION: ("models[].engineArgs", "models[].env"),
     Code.ADAPTER: ("models[].adapters[].rank", "models[].adapters"),
+    Code.BUDGET_NOT_METERED: ("gateway.keys.NAME.tokensPerMinute", "gateway.keys.NAME.tokensPerDay"),
     Code.OPTION_VALUE: ("models[].engineArgs",),
     Code.NO_PARSER: ("models[].toolCallParser", "models[].reasoningParser"),
     Code.CHAT_TEMPLATE: ("models[].chatTemplate",),

@@ -85,6 +85,9 @@ def resolve_gateway(
         node_port=node_port(section.node_port, service_type, choose),
         ingress=resolve_ingress(section.ingress, tls.certificate, choose),
         http_route=resolve_http_route(section.http_route, namespace, choose),
+        meter_tokens=pick(
+            "gateway.meterTokens", section.meter_tokens, False, "counting tokens reads every answer"
+        ),
     )
 
 
@@ -150,6 +153,8 @@ def _keys(
                 sets_priority=choose.pick(
                     f"{at}.setsPriority", key.sets_priority, False, "the class sets the priority"
                 ),
+                tokens_per_minute=key.tokens_per_minute,
+                tokens_per_day=key.tokens_per_day,
             )
         )
     return tuple(keys)

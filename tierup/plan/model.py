@@ -324,11 +324,18 @@ class KeyPlan:
     in_flight: int | None
     requests_per_second: float | None
     sets_priority: bool
+    tokens_per_minute: int | None = None
+    tokens_per_day: int | None = None
 
     @property
     def slug(self) -> str:
         """The name as part of an Nginx variable."""
         return self.name.replace("-", "_")
+
+    @property
+    def has_budget(self) -> bool:
+        """Whether the caller may use only so many tokens."""
+        return self.tokens_per_minute is not None or self.tokens_per_day is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -364,6 +371,12 @@ class GatewayPlan:
     ingress: Ingress | None = None
     http_route: HttpRoute | None = None
     certificate: CertificatePlan | None = None  # None: from the stack's secrets, or none at all
+    meter_tokens: bool = False
+
+    @property
+    def budgets(self) -> bool:
+        """Whether any caller may use only so many tokens."""
+        return self.meter_tokens and any(key.has_budget for key in self.keys)
 
     @property
     def scheme(self) -> str:

@@ -1,4 +1,4 @@
-"""Checks callers, classes and aliases at the gateway: missing secrets, unknown names, open origins."""
+"""Checks callers, classes and aliases at the gateway: missing secrets, unknown names, open origins, budgets."""
 
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -98,6 +98,17 @@ def origins(plan: Plan) -> Iterator[Finding]:
         problem = "any web page that someone inside opens may use every GPU behind the gateway"
         fix = "name the origins, or declare callers, each with a secret key"
         yield warning(Code.OPEN_ORIGINS, "gateway.allowedOrigins", problem, fix, "*")
+
+
+def token_budgets(plan: Plan) -> Iterator[Finding]:
+    """Budgets of tokens need the gateway to count them."""
+    for key in plan.gateway.keys if not plan.gateway.meter_tokens else ():
+        budgets = {"tokensPerMinute": key.tokens_per_minute, "tokensPerDay": key.tokens_per_day}
+        for name, tokens in budgets.items():
+            if tokens is not None:
+                problem, fix = "the gateway counts no tokens", "set gateway.meterTokens, or remove the budget"
+                at = f"gateway.keys.{key.name}.{name}"
+                yield Finding(Code.BUDGET_NOT_METERED, at, problem, fix, str(tokens))
 
 
 def bodies(plan: Plan) -> Iterator[Finding]:

@@ -102,6 +102,7 @@ _TIER_RULES: tuple[tuple[Callable[[Plan], Iterator[Finding]], set[str]], ...] = 
     (exposure_rules.callers, {"gateway"}),
     (caller_rules.origins, {"gateway"}),
     (caller_rules.bodies, {"gateway"}),
+    (caller_rules.token_budgets, {"gateway"}),
     (capacity_rules.claim, {"workload", "nodes"}),
 )
 

@@ -649,6 +649,26 @@ class ApiKey(Strict):
             "Whether the `priority` of a request is used instead of that of its class; false by default", True
         ),
     ] = None
+    tokens_per_minute: Annotated[
+        int | None,
+        key(
+            "Tokens of prompts and answers that the caller may use in a minute; needs `meterTokens`",
+            100_000,
+            "tokens",
+            ge=1,
+            le=10**12,
+        ),
+    ] = None
+    tokens_per_day: Annotated[
+        int | None,
+        key(
+            "Tokens of prompts and answers that the caller may use in a day, UTC; needs `meterTokens`",
+            5_000_000,
+            "tokens",
+            ge=1,
+            le=10**12,
+        ),
+    ] = None
 
 
 class Alias(Strict):
@@ -750,6 +770,10 @@ class Gateway(Strict):
     keys: Annotated[
         dict[DnsName, ApiKey] | None,
         key("Callers by name; without any, everyone with network access may call", min_length=1),
+    ] = None
+    meter_tokens: Annotated[
+        bool | None,
+        key("Whether the gateway counts tokens, for its log, `tierup usage` and budgets of callers", True),
     ] = None
     aliases: Annotated[
         dict[ModelName, Alias] | None,

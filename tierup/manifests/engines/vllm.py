@@ -91,7 +91,13 @@ def engine_args(plan: Plan, model: ModelPlan) -> list[str]:
     if without_p2p(model):
         flags.append("--disable-custom-all-reduce")
     words = (part for pair in args.items() for part in pair)
-    return [path, *words, *flags, *_task(model), *_adapters(settings), *own_args(model)]
+    return [path, *words, *flags, *_metered(plan), *_task(model), *_adapters(settings), *own_args(model)]
+
+
+def _metered(plan: Plan) -> Iterator[str]:
+    """The option with which usage has the tokens of a prompt that were in the cache."""
+    if plan.gateway.meter_tokens:
+        yield "--enable-prompt-tokens-details"
 
 
 def _task(model: ModelPlan) -> Iterator[str]:
