@@ -563,9 +563,9 @@ EXPLAINED: dict[Code, Explanation] = {
         "`name: qwen2.5-7b`.",
     ),
     Code.NO_SECRET: Explanation(
-        "A secret of the gateway is not set",
-        "Without its key a caller is never let in, and TLS cannot start without a certificate. A warning of `tierup"
-        " plan`, an error of `pulumi preview` and `pulumi up`.",
+        "A secret that the stack needs is not set",
+        "Without its key a caller is never let in, TLS cannot start without a certificate, and S3-compatible storage "
+        "needs both of its keys. A warning of `tierup plan`, an error of `pulumi preview` and `pulumi up`.",
         "`pulumi config set --secret tierup:secret-key-web --stack standard`, for the caller `web`.",
         (ERROR, WARNING),
     ),

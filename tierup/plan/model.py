@@ -14,7 +14,7 @@ from tierup.catalog import Gpu, ModelSpec, Precision, Server, Variant, WeightFor
 from tierup.catalog.engine import engine_facts
 from tierup.catalog.options import size_of
 from tierup.findings.model import Finding
-from tierup.plan.weights import WeightsPlan
+from tierup.plan.weights import WeightsPlan, port_of
 from tierup.sizing import Bottleneck, Range, Sizing
 from tierup.sizing.memory import Memory
 from tierup.stack.cluster import GPU_RESOURCE
@@ -41,7 +41,7 @@ from tierup.stack.sections import (
 )
 
 MOST_ADAPTERS_AT_ONCE = 8  # more of them wait on the host, so that their number does not take the KV cache
-_HTTP, _HTTPS = 80, 443
+_HTTPS = 443
 
 
 @dataclass(frozen=True, slots=True)
@@ -554,15 +554,8 @@ class NetworkPlan:
     @property
     def ports(self) -> tuple[int, ...]:
         """The TCP ports that a fetch connects to."""
-        ports = {_port(url) for url in (self.hub_url, self.proxy) if url is not None}
+        ports = {port_of(url) for url in (self.hub_url, self.proxy) if url is not None}
         return tuple(sorted({_HTTPS, *ports}))  # a mirror may lead on to another host
-
-
-def _port(url: str) -> int:
-    """The port of a URL without a user."""
-    scheme, _, rest = url.partition("://")
-    _, _, port = rest.partition("/")[0].partition(":")
-    return int(port) if port else {"http": _HTTP, "https": _HTTPS}[scheme]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,12 +1,18 @@
 """Where the files of a model come from, resolved."""
 
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from tierup.stack.sections import WeightsFrom
 
 FETCHED = frozenset({WeightsFrom.HUB, WeightsFrom.MODEL_SCOPE, WeightsFrom.S3})
 _PORTS = {"http": 80, "https": 443}
+
+
+def port_of(url: str) -> int:
+    """The port of a URL without a user."""
+    scheme, _, rest = url.partition("://")
+    _, _, port = rest.partition("/")[0].partition(":")
+    return int(port) if port else _PORTS[scheme]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +53,7 @@ class WeightsPlan:
     @property
     def port(self) -> int | None:
         """The TCP port of the endpoint, if it has one of its own."""
-        if self.endpoint is None:
-            return None
-        parts = urlsplit(self.endpoint)
-        return parts.port or _PORTS[parts.scheme]
+        return None if self.endpoint is None else port_of(self.endpoint)
 
     @property
     def clear(self) -> bool:
