@@ -135,7 +135,7 @@ def test_files_in_the_cluster_are_mounted_read_only_and_nothing_is_fetched(sourc
     folder = "/weights/qwen" if source is CLAIM else "/weights"
     assert pod["containers"][0]["args"][0] == folder
     assert f'[ -f "{folder}/config.json" ]' in pod["initContainers"][0]["command"][-1]
-    expected = {
+    expected: dict[str, dict[str, Any]] = {
         "claim": {"persistentVolumeClaim": {"claimName": "team-models", "readOnly": True}},
         "folder": {"persistentVolumeClaim": {"claimName": "weights-qwen2-5-7b", "readOnly": True}},
         "image": {"image": {"reference": "registry.example.com/qwen:1", "pullPolicy": "IfNotPresent"}},

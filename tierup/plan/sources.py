@@ -40,7 +40,7 @@ def resolve_weights(
             region=region,
             path_style=choose.pick(f"{at}.pathStyle", given.path_style, own, why),
         )
-    if given.folder is None and given.source is not WeightsFrom.FOLDER:
+    if given.folder is None and given.source in (WeightsFrom.CLAIM, WeightsFrom.IMAGE):
         choose.note(f"{at}.folder", "the root", f"the {given.source} holds one model")
     return WeightsPlan(
         given.source,
