@@ -137,6 +137,7 @@ ALL_VALUES: dict[str, Any] = {
             "maxNumSeqs": 24,
             "gpuMemoryUtilization": 0.8,
             "kvCacheDtype": "fp8",
+            "weights": {"from": "hub"},
             "cache": {"kind": "shared", "storageClass": "nfs"},
             "toolCallParser": "none",
             "reasoningParser": "qwen3",

@@ -37,7 +37,7 @@ COUNTS = {
     "embedder": 1,
     "client": 5,
     "jq": 1,
-    "cluster": 12,
+    "cluster": 13,
     "local": 2,
     "minutes": 5,
     "root": 2,

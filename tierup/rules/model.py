@@ -137,5 +137,10 @@ def own_rules(plan: Plan, model: ModelPlan, at: str) -> Iterator[Finding]:
         )
     if model.cache_kind in (CacheKind.REPLICA, CacheKind.IMAGE):
         path, allowed = f"{at}.cache.kind", "shared, node"
-        problem = "tierup does not support this kind of cache yet"
-        yield Finding(Code.CACHE_KIND, path, problem, "use shared or node", str(model.cache_kind), allowed)
+        problem, fix = "tierup does not support this kind of cache yet", "use shared or node"
+        if model.cache_kind is CacheKind.IMAGE:
+            problem, fix = (
+                "an image is no cache: nothing is fetched",
+                "use weights: {from: image, image: NAME}",
+            )
+        yield Finding(Code.CACHE_KIND, path, problem, fix, str(model.cache_kind), allowed)

@@ -26,6 +26,7 @@ from tierup.plan.model import ModelPlan, Plan
 from tierup.plan.models import precision_of, served_name, slug_of
 from tierup.plan.nodes import server_counts
 from tierup.plan.resolve import resolve
+from tierup.plan.sources import source_of
 from tierup.rules import acceptance
 from tierup.rules import autoscaling as scaling_rules
 from tierup.rules import budget as cost_rules
@@ -40,8 +41,10 @@ from tierup.rules import model as model_rules
 from tierup.rules import server as server_rules
 from tierup.rules import settings as settings_rules
 from tierup.rules import tier as tier_rules
+from tierup.rules import weights as weights_rules
 from tierup.rules.secrets import missing
 from tierup.stack.parse import REQUIRED, Cost, Model, Nodes, Parsed, TierConfig, Workload
+from tierup.stack.sections import WeightsFrom
 
 # What the capacity of a model depends on.
 _CAPACITY = {"models", "nodes", "workload", "gateway", "images"}
@@ -56,6 +59,8 @@ _MODEL_RULES: tuple[tuple[Callable[[Plan, ModelPlan, str], Iterator[Finding]], s
     (engine_rules.model_support, set()),
     (engine_rules.untested, set()),
     (engine_rules.priorities_used, {"workload"}),
+    (weights_rules.credentials, set()),
+    (weights_rules.image, set()),
     (settings_rules.takes, set()),
     (settings_rules.parsers, {"images"}),
     (settings_rules.adapters, set()),
@@ -346,12 +351,10 @@ def _catalogued(model: Model, at: str, catalog: Catalog) -> list[Finding]:
                 Code.UNKNOWN_PRECISION, f"{at}.precision", f"precision of {model.id}", str(precision), known
             )
         ]
-    if model.revision is None and variant.revision is None:
+    found = [*weights_rules.keys(model, at, variant)]
+    if source_of(model) is WeightsFrom.HUB and model.revision is None and variant.revision is None:
         problem = f"the catalogue pins no commit of {variant.repo}"
         fix = "look it up at the model hub and write it as revision"
-        return [
-            Finding(
-                Code.NO_REVISION, f"{at}.revision", problem, fix, "nothing", "a commit: 40 hexadecimal digits"
-            )
-        ]
-    return []
+        allowed = "a commit: 40 hexadecimal digits"
+        found.append(Finding(Code.NO_REVISION, f"{at}.revision", problem, fix, "nothing", allowed))
+    return found

@@ -3,7 +3,10 @@
 from collections.abc import Iterator
 
 from tierup.plan.model import ModelPlan, Plan
-from tierup.stack.parse import API_KEY_PREFIX, HUB_TOKEN
+from tierup.stack.parse import API_KEY_PREFIX, HUB_TOKEN, S3_KEY, S3_SECRET
+from tierup.stack.sections import WeightsFrom
+
+_S3 = {S3_KEY, S3_SECRET}
 
 
 def of_gateway(plan: Plan) -> Iterator[tuple[str, str]]:
@@ -17,7 +20,7 @@ def of_gateway(plan: Plan) -> Iterator[tuple[str, str]]:
 
 def needs_token(model: ModelPlan) -> bool:
     """Whether the hub gives the model's files only to an account that accepted its licence."""
-    return model.spec.gated.value
+    return model.weights.source is WeightsFrom.HUB and model.spec.gated.value
 
 
 def missing(plan: Plan) -> frozenset[str]:
@@ -25,4 +28,6 @@ def missing(plan: Plan) -> frozenset[str]:
     names = {name for _, name in of_gateway(plan)}
     if any(map(needs_token, plan.models)):
         names.add(HUB_TOKEN)
+    if plan.secrets & _S3:
+        names |= _S3  # storage is asked with both or anonymously
     return frozenset(names - plan.secrets)

@@ -61,7 +61,7 @@ def _off(value: object) -> object:
 
 def _inside(value: str) -> str:
     if ".." in PurePosixPath(value).parts:
-        raise ValueError("the file is in the folder of the stack file, or below it")
+        raise ValueError("the path has no ..: it stays in its folder")
     return value
 
 
@@ -379,6 +379,87 @@ class Cache(Strict):
     ] = None
 
 
+class WeightsFrom(StrEnum):
+    """Where the files of a model come from; those of a claim, a folder or an image are there and are not fetched."""
+
+    HUB = "hub"
+    MODEL_SCOPE = "modelScope"
+    S3 = "s3"
+    CLAIM = "claim"
+    FOLDER = "folder"
+    IMAGE = "image"
+
+
+class Weights(Strict):
+    """Where the files of the model come from; each source has keys of its own."""
+
+    source: Annotated[
+        WeightsFrom,
+        key(
+            "The model hub or its mirror, ModelScope, S3-compatible storage, or files that are in the cluster: "
+            "in a volume claim, in a folder of each node, or in an image",
+            "s3",
+            alias="from",
+        ),
+    ]
+    repo: Annotated[
+        str | None,
+        key(
+            "modelScope: repository; by default it has the name of the hub's",
+            "Qwen/Qwen2.5-7B-Instruct",
+            pattern=r"^[\w.-]+/[\w.-]+$",
+            max_length=200,
+        ),
+    ] = None
+    url: Annotated[
+        str | None,
+        key(
+            "s3: bucket and prefix of the files",
+            "s3://models/qwen2.5-7b",
+            pattern=r"^s3://[a-z0-9][-a-z0-9.]{1,61}[a-z0-9](/[A-Za-z0-9._~/=+-]*)?$",
+            max_length=500,
+        ),
+    ] = None
+    sha256: Annotated[
+        str | None,
+        key(
+            "s3: SHA-256 of the file SHA256SUMS beside the files, which lists the SHA-256 of each",
+            "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+            pattern=r"^[0-9a-f]{64}$",
+        ),
+    ] = None
+    endpoint: Annotated[
+        Url | None,
+        key("s3, modelScope: address, if it is not the public one", "https://minio.example.com:9000"),
+    ] = None
+    region: Annotated[
+        str | None, key("s3: region; us-east-1 by default", "eu-central-1", pattern=r"^[a-z0-9-]{1,40}$")
+    ] = None
+    path_style: Annotated[
+        bool | None,
+        key(
+            "s3: whether the bucket is in the path of URLs, not in the host; by default with an endpoint of one's own",
+            True,
+        ),
+    ] = None
+    claim: Annotated[
+        NodeName | None, key("claim: name of the volume claim in the stack's namespace", "team-models")
+    ] = None
+    folder: Annotated[
+        str | None,
+        key(
+            "claim, image: folder of the files in it, by default its root; folder: absolute path on each node",
+            "qwen2.5-7b",
+            pattern=r"^/?[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*$",
+            max_length=200,
+        ),
+        AfterValidator(_inside),
+    ] = None
+    image: Annotated[
+        Image | None, key("image: the image with the files", "registry.example.com/qwen2.5-7b:2026-11-01")
+    ] = None
+
+
 class SecretKey(Strict):
     """A value from a Secret of the namespace, which the stack does not make."""
 
@@ -463,7 +544,10 @@ class Model(Strict):
     kv_cache_dtype: Annotated[
         KvCacheDtype | None, key("How the KV cache is stored: in the model's data type, or in 8 bits", "fp8")
     ] = None
-    cache: Annotated[Cache | None, key("Where the files of the model are stored")] = None
+    weights: Annotated[Weights | None, key("Where the files of the model come from; by default the hub")] = (
+        None
+    )
+    cache: Annotated[Cache | None, key("Where the fetched files of the model are stored")] = None
     cpu: Annotated[int | None, key("CPUs of one replica", 4, "CPUs", ge=1, le=512)] = None
     memory_gib: Annotated[
         int | None, key("Memory of one replica, beside its shared memory", 12, "GiB", ge=2, le=4096)

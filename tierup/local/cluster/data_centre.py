@@ -17,7 +17,7 @@ from tierup.local.images import for_plan
 from tierup.local.node import Claims, NodeSpec
 from tierup.manifests.model_cache import NODE_FOLDER
 from tierup.plan.model import Plan
-from tierup.stack.sections import CacheKind
+from tierup.stack.sections import CacheKind, WeightsFrom
 
 RUNTIME = "runc"  # the handler of any RuntimeClass; a real node has no other
 PRIORITY = 1000
@@ -57,6 +57,12 @@ def real_servers(plan: Plan, count: int) -> list[NodeSpec]:
         f"models[{number}].cache.storageClass: {name} - a local cluster's class for many writers is {SHARED}"
         for number, model in enumerate(plan.models)
         if model.cache_kind is CacheKind.SHARED and (name := model.cache_storage_class) != SHARED
+    ]
+    refused += [
+        f"models[{number}].weights: {model.weights} - a local cluster has its own model hub and no other source: "
+        "leave it out of the copy"
+        for number, model in enumerate(plan.models)
+        if model.weights.source is not WeightsFrom.HUB
     ]
     if refused:
         raise LocalClusterError("\n".join([*refused, "or leave out `--node real`"]))
