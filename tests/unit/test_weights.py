@@ -11,7 +11,7 @@ from tierup.cli.plan_page import lines
 from tierup.findings.model import Code
 from tierup.io.cluster.client import Cluster
 from tierup.io.cluster.weights import weights_findings
-from tierup.local.cluster.data_centre import real_server
+from tierup.local.cluster.data_centre import real_servers
 from tierup.local.cluster.folders import LocalClusterError
 from tierup.manifests import render
 from tierup.manifests.common import Manifest
@@ -278,4 +278,4 @@ def test_a_claim_that_is_not_there_is_a_warning(api: FakeApi, cluster: Cluster) 
 
 def test_a_local_cluster_says_that_it_has_only_its_hub() -> None:
     with pytest.raises(LocalClusterError, match=r"models\[0\]\.weights: s3://models/qwen - a local cluster"):
-        real_server(plan_of(S3))
+        real_servers(plan_of(S3), 1)
