@@ -37,7 +37,7 @@ from tierup.local.cluster.storage_classes import made_on_demand
 from tierup.local.machine import processes
 from tierup.local.machine.logs import root_cause
 from tierup.local.machine.ports import free_port
-from tierup.local.node import Node, NodeSpec, problems
+from tierup.local.node import Node, NodeSpec, problems, too_long
 from tierup.local.toolchain import tool
 
 __all__ = ["Cluster", "LocalClusterError", "Status", "down", "list_clusters", "state_root", "status"]
@@ -76,9 +76,12 @@ def status(name: str, root: Path | None = None) -> Status:
     return Status(name, ready, cluster.server, cluster.kubeconfig, pids)
 
 
-def require_real_node() -> None:
-    """Raises LocalClusterError with the reasons if this machine cannot run a real node."""
-    if reasons := problems():
+def require_real_node(folder: Path | None = None) -> None:
+    """Raises LocalClusterError with the reasons if this machine cannot run a real node, in `folder` if it is given."""
+    reasons = problems()
+    if folder is not None and (reason := too_long(folder)) is not None:
+        reasons.append(reason)
+    if reasons:
         raise LocalClusterError("a real node cannot run here:\n" + "\n".join(reasons))
 
 
@@ -131,7 +134,7 @@ class Cluster:
                 "the local cluster needs Linux, because it identifies its processes by /proc"
             )
         if real_nodes:
-            require_real_node()
+            require_real_node(folder)
         with lock(folder, echo):
             running = cls._running(name, root)
             if running is not None:

@@ -4,12 +4,27 @@ import os
 import shutil
 import subprocess
 import tempfile
+from pathlib import Path
 
 from tierup.local.node import cgroups
 from tierup.local.node.node import COMPONENTS
 from tierup.local.toolchain import ToolMissing, tool, toolchain_dir
 
 TOOLS = (*COMPONENTS, "runc", "ctr", "nft", "busybox", "coredns", "metrics-server")
+
+# Kubelet's longest socket below a cluster's folder; its name ends with a random number of 32 bits.
+_SOCKET = "/node-2/kubelet/pod-resources/4294967295"
+_LONGEST_SOCKET = 107  # bytes: Linux, unix(7)
+
+
+def too_long(folder: Path) -> str | None:
+    """Why the sockets of a node in this cluster's folder cannot have their paths; None if they can."""
+    most = _LONGEST_SOCKET - len(_SOCKET)
+    used = len(os.fsencode(folder))
+    if used <= most:
+        return None
+    problem = f"the path {folder} is too long for kubelet's sockets"
+    return f"{problem} (got {used} bytes; allowed {most}) - set XDG_STATE_HOME"
 
 
 def problems() -> list[str]:
