@@ -37,7 +37,7 @@ COUNTS = {
     "embedder": 1,
     "client": 5,
     "jq": 1,
-    "cluster": 13,
+    "cluster": 14,
     "local": 2,
     "minutes": 5,
     "root": 2,

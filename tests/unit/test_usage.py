@@ -9,8 +9,8 @@ import pytest
 from command import Command
 
 from tierup.cli.usage import _lines
-from tierup.cost.usage import MOST_GROUPS, MOST_LINE, Group, Usage
 from tierup.templates import ROOT
+from tierup.usage import MOST_GROUPS, MOST_LINE, Group, Usage
 
 
 def line(key: str = "web", prompt: int = 100, answer: int = 50, **more: str) -> bytes:

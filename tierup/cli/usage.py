@@ -12,8 +12,9 @@ from tierup.cli.cost_options import Utilisation
 from tierup.cli.exits import UsageError, console, examples
 from tierup.cli.project import OptionalStack
 from tierup.cli.tables import print_line, print_table
-from tierup.cost import MOST_LINE, TokenCost, Usage, usage_bill
+from tierup.cost import TokenCost
 from tierup.report import usage as report
+from tierup.usage import MOST_LINE, Usage, usage_bill
 
 EXAMPLES = examples(
     "tierup usage --stack standard gateway.log",

@@ -11,21 +11,16 @@ from tierup.cost.budget import Limits
 from tierup.cost.plan_cost import PlanCost
 from tierup.cost.pricing import price
 from tierup.cost.stack_cost import StackCost
-from tierup.cost.usage import MOST_LINE, Usage, Used, usage_bill
 
 __all__ = [
-    "MOST_LINE",
     "ApiPrice",
     "Limits",
     "Outlook",
     "PlanCost",
     "StackCost",
     "TokenCost",
-    "Usage",
-    "Used",
     "bill_of",
     "bill_of_resources",
     "price",
     "quotes_of",
-    "usage_bill",
 ]

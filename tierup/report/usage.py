@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
 
-from tierup.cost import Usage, Used
+from tierup.usage import Usage, Used
 
 VERSION = 1  # of the shape: keys may be added, none is renamed or changes its meaning
 COLUMNS = ("month", "caller", "model", "requests", "prompt", "cached", "answer", "estimated", "USD")

@@ -405,7 +405,7 @@ class Weights(Strict):
     repo: Annotated[
         str | None,
         key(
-            "modelScope: repository; by default it has the name of the hub's",
+            "Repository of ModelScope; by default it has the name of the hub's",
             "Qwen/Qwen2.5-7B-Instruct",
             pattern=r"^[\w.-]+/[\w.-]+$",
             max_length=200,
@@ -414,7 +414,7 @@ class Weights(Strict):
     url: Annotated[
         str | None,
         key(
-            "s3: bucket and prefix of the files",
+            "Bucket of S3-compatible storage and the prefix of the files in it",
             "s3://models/qwen2.5-7b",
             pattern=r"^s3://[a-z0-9][-a-z0-9.]{1,61}[a-z0-9](/[A-Za-z0-9._~/=+-]*)?$",
             max_length=500,
@@ -423,32 +423,37 @@ class Weights(Strict):
     sha256: Annotated[
         str | None,
         key(
-            "s3: SHA-256 of the file SHA256SUMS beside the files, which lists the SHA-256 of each",
+            "SHA-256 of the file SHA256SUMS that lies beside the files in the bucket and lists the SHA-256 of each",
             "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
             pattern=r"^[0-9a-f]{64}$",
         ),
     ] = None
     endpoint: Annotated[
         Url | None,
-        key("s3, modelScope: address, if it is not the public one", "https://minio.example.com:9000"),
+        key(
+            "Address of the storage or of ModelScope, if it is not the public one",
+            "https://minio.example.com:9000",
+        ),
     ] = None
     region: Annotated[
-        str | None, key("s3: region; us-east-1 by default", "eu-central-1", pattern=r"^[a-z0-9-]{1,40}$")
+        str | None,
+        key("Region of the bucket; us-east-1 by default", "eu-central-1", pattern=r"^[a-z0-9-]{1,40}$"),
     ] = None
     path_style: Annotated[
         bool | None,
         key(
-            "s3: whether the bucket is in the path of URLs, not in the host; by default with an endpoint of one's own",
+            "Whether the bucket is in the path of URLs, not in the host; by default with an endpoint of one's own",
             True,
         ),
     ] = None
     claim: Annotated[
-        NodeName | None, key("claim: name of the volume claim in the stack's namespace", "team-models")
+        NodeName | None, key("Name of the volume claim in the stack's namespace", "team-models")
     ] = None
     folder: Annotated[
         str | None,
         key(
-            "claim, image: folder of the files in it, by default its root; folder: absolute path on each node",
+            "Folder of the files in the claim or image, by default its root; of `from: folder`, the absolute path on "
+            "each node",
             "qwen2.5-7b",
             pattern=r"^/?[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*$",
             max_length=200,
@@ -456,7 +461,7 @@ class Weights(Strict):
         AfterValidator(_inside),
     ] = None
     image: Annotated[
-        Image | None, key("image: the image with the files", "registry.example.com/qwen2.5-7b:2026-11-01")
+        Image | None, key("Image that holds the files", "registry.example.com/qwen2.5-7b:2026-11-01")
     ] = None
 
 

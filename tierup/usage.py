@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from tierup.cost.analysis.tokens import MILLION, TokenCost
+from tierup.cost import TokenCost
 
 MOST_LINE = 65_536  # bytes; the gateway's own lines are below 4 kB
 MOST_GROUPS = 10_000  # callers, months and models together
 _MONTH = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])-[0-9]{2}T")
+_MILLION = Decimal(1_000_000)
 _COUNT = re.compile(r"[0-9]{1,15}")
 _FIELDS = ("prompt_tokens", "cached_tokens", "answer_tokens")
 
@@ -129,4 +130,4 @@ def _usd(tokens: Tokens, cost: TokenCost | None) -> Decimal | None:
     if cost is None:
         return None
     each = cost.allocation_based
-    return (tokens.prompt * each.tokens_in.value + tokens.answer * each.tokens_out.value) / MILLION
+    return (tokens.prompt * each.tokens_in.value + tokens.answer * each.tokens_out.value) / _MILLION
