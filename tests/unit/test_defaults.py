@@ -161,6 +161,7 @@ ALL_VALUES: dict[str, Any] = {
         "allowedOrigins": ["https://chat.example.com"],
         "readTimeoutSeconds": 900,
         "serviceType": "LoadBalancer",
+        "serviceAnnotations": {"example.com/scheme": "internal"},
         "sourceRanges": ["10.0.0.0/8"],
         "namespaces": ["chat-app"],
         "keys": {"web": {"classes": ["chat"], "requestsPerSecond": 5, "inFlight": 3, "setsPriority": True}},

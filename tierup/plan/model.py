@@ -388,6 +388,7 @@ class GatewayPlan:
     tls: bool
     allowed_origins: tuple[str, ...] = ()  # of web pages; "*": any
     node_port: int | None = None  # None: the cluster chooses it, where the service type has one
+    service_annotations: Mapping[str, str] = field(default_factory=dict)
     ingress: Ingress | None = None
     http_route: HttpRoute | None = None
     certificate: CertificatePlan | None = None  # None: from the stack's secrets, or none at all

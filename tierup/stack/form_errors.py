@@ -94,6 +94,7 @@ _FORMS = {
     "gpuResource": "a resource of whole GPUs, such as nvidia.com/gpu",
     "labels": f"{_LABEL}; {_NOT_OURS}",
     "annotations": f"{_LABEL}; {_NOT_OURS}",
+    "serviceAnnotations": _LABEL,
     "nodeSelector": f"{_LABEL}; {_NOT_OURS}",
     "tolerations": _LABEL,
     "cpu": "CPUs or their thousandths, such as 2, 0.5 or 500m",

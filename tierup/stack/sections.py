@@ -827,6 +827,14 @@ class Gateway(Strict):
     node_port: Annotated[
         int | None, key("Port of the nodes for the service type NodePort", 30080, "port", ge=1, le=65_535)
     ] = None
+    service_annotations: Annotated[
+        dict[Annotation, str] | None,
+        key(
+            "Annotations of the gateway's Service, for the load balancers of a cloud",
+            {"service.beta.kubernetes.io/aws-load-balancer-type": "external"},
+            min_length=1,
+        ),
+    ] = None
     source_ranges: Annotated[
         list[Cidr] | None,
         key(
