@@ -90,10 +90,11 @@ def install() -> None:
     ensure(_TOOLS, progress)
 
 
-def plan_of(slots: int, queue: int) -> Plan:
+def plan_of(slots: int, queue: int, *, metered: bool = False) -> Plan:
     """A tier of two model servers with `slots` each behind one gateway that admits `queue` more requests.
 
     All features are on: a caller with a key, a rate and a cap (never reached), two classes by requested tokens.
+    `metered`: it also counts tokens.
     """
     size = {"promptTokens": 250, "ttftMs": 500, "tpotMs": 50}
     long = {**size, "answerTokens": 64, "share": 0.2, "priority": 20, "match": {"maxTokensFrom": LONG_FROM}}
@@ -107,6 +108,7 @@ def plan_of(slots: int, queue: int) -> Plan:
         "gateway": {
             "replicas": 1,
             "queueLength": queue,
+            "meterTokens": metered,
             "keys": {_CALLER: {"requestsPerSecond": 100_000, "inFlight": 10_000}},
         },
     }
@@ -119,17 +121,17 @@ def direct(_workspace: Workspace, backends: Backends) -> Target:
     return Target("direct", backends.addresses, backends.pids)
 
 
-def ours(workspace: Workspace, backends: Backends, plan: Plan) -> Target:
+def ours(workspace: Workspace, backends: Backends, plan: Plan, name: str = "ours") -> Target:
     """The gateway of `plan`, Nginx and the reloader, as in its pod."""
     (model,) = plan.models
     gateway = PlanGateway(
-        plan, workspace.subfolder("ours"), {model.slug: backends.addresses}, {_CALLER: [_KEY]}
+        plan, workspace.subfolder(name), {model.slug: backends.addresses}, {_CALLER: [_KEY]}
     )
     with uninterrupted():
         workspace.at_end(partial(gateway.end, END_S))
         processes = (gateway.start_nginx(), gateway.start_reloader())
     pids = tuple(process.pid for process in processes)
-    target = Target("ours", (f"127.0.0.1:{gateway.port}",), pids, {"Authorization": f"Bearer {_KEY}"})
+    target = Target(name, (f"127.0.0.1:{gateway.port}",), pids, {"Authorization": f"Bearer {_KEY}"})
     until_served(target, model.name, processes, gateway.log_errors)
     return target
 

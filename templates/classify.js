@@ -223,7 +223,8 @@ function unreadable(r) {
     return [415, 'Content-Type must be application/json'];
 }
 
-function generate(r) {
+// `changed`: the engine's body after a last change, from that body, what it says, and whether the answer is streamed.
+function generate(r, changed) {
     const vars = r.variables;
     const path = vars.plain;
     if (path === '') {
@@ -272,7 +273,8 @@ function generate(r) {
         return refuse(r, 400, 'the gateway waits for answers of up to ' + cover + ' tokens: ask for fewer, or stream them', 'stream');
     }
     const limit = limitFor(wish, api, Math.min(Math.floor(kind.most / wish.sequences), cover), target);
-    vars.engine_body = stamped(text, said, model, priority, limit, api.limits);
+    const body = stamped(text, said, model, priority, limit, api.limits);
+    vars.engine_body = changed === undefined ? body : changed(body, said, stream);
     r.internalRedirect('@' + target.slug + '/' + className);
 }
 

@@ -65,7 +65,10 @@ class Probe:
 
 @dataclass(frozen=True)
 class Config:
-    """gateway.json; `keys` is a folder with one file per caller, `certificate` a file; both may be null."""
+    """gateway.json; `keys` is a folder with one file per caller, `certificate` a file; both may be null.
+
+    `budgets` are tokens by caller and by the seconds of the window, null without any (reloader_budgets.py).
+    """
 
     template: str
     folder: str
@@ -75,6 +78,7 @@ class Config:
     models: list[Model]
     gateways: Gateways
     probe: Probe
+    budgets: dict[str, dict[str, int]] | None = None
 
 
 class Reading(NamedTuple):

@@ -37,10 +37,10 @@ COUNTS = {
     "embedder": 1,
     "client": 5,
     "jq": 1,
-    "cluster": 12,
+    "cluster": 14,
     "local": 2,
     "minutes": 5,
-    "root": 1,
+    "root": 2,
     "results": 1,
     "sops": 1,
 }

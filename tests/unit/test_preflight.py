@@ -85,6 +85,12 @@ WEB_KEY: dict[str, Any] = {"secrets": frozenset({"key-web"})}
 OTHER_VLLM: dict[str, Any] = {"images": {"vllm": "vllm/vllm-openai:v0.33.0"}}
 TEMPLATE: dict[str, Any] = {"files": {"c.jinja": "{{ messages[-1].content }}"}}
 LORA: dict[str, Any] = {"name": "support", "repo": "acme/support", "revision": COMMIT, "rank": 16}
+CLAIM: dict[str, Any] = {"from": "claim", "claim": "models"}
+S3: dict[str, Any] = {"url": "s3://models", "sha256": "0" * 64}
+SCOPED: dict[str, Any] = MODEL | {
+    "revision": COMMIT,
+    "weights": {"from": "modelScope", "endpoint": "http://scope"},
+}
 TLS: dict[str, Any] = {"secrets": frozenset({"tls-certificate", "tls-key"})}
 
 
@@ -113,6 +119,11 @@ def model_shares(*shares: float | None) -> dict[str, Any]:
             m | ({} if share is None else {"share": share}) for m, share in zip(named, shares, strict=True)
         ]
     }
+
+
+def weights(source: str, **more: object) -> dict[str, Any]:
+    """The small stack with its model from another source."""
+    return model(weights={"from": source, **more})
 
 
 def option(name: str, value: object) -> dict[str, Any]:
@@ -373,8 +384,37 @@ BOUNDARIES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
         {"network": {"hubUrl": "http://hub"}},
         {"network": {"hubUrl": "http://hub"}, "secrets": frozenset({"hub-token"})},
     ),
+    (
+        "TOKEN_IN_CLEAR",
+        {"models": [SCOPED]},
+        {"models": [SCOPED], "secrets": frozenset({"modelscope-token"})},
+    ),
+    ("NO_REVISION", {"models": [SCOPED]}, weights("modelScope")),
+    ("NO_SECRET", weights("s3", **S3), weights("s3", **S3) | {"secrets": frozenset({"s3-access-key"})}),
+    ("WEIGHTS", weights("s3", **S3), weights("s3", url="s3://models")),
+    ("WEIGHTS", weights("claim", claim="a"), weights("claim", claim="a", region="b")),
+    ("WEIGHTS", weights("claim", claim="a"), model(weights=CLAIM, revision="0" * 40)),
+    (
+        "WEIGHTS",
+        model(weights=CLAIM, cache={"kind": "node"}, adapters=[LORA]),
+        model(weights=CLAIM, cache={}),
+    ),
+    (
+        "WEIGHTS",
+        model(precision="q8_0") | {"images": GGUF},
+        model(precision="q8_0", weights=CLAIM) | {"images": GGUF},
+    ),
+    ("GATED_MODEL", model(id="llama-3.1-8b", weights=CLAIM), model(id="llama-3.1-8b")),
     ("CLASS_UNREACHABLE", two_classes({"answerTokens": 201}), two_classes({})),
     ("CLASS_UNREACHABLE", two_classes({"match": {"stream": True}}), two_classes({"match": {}})),
+    *(
+        (
+            "BUDGET_NOT_METERED",
+            {"gateway": {"meterTokens": True, "keys": {"web": {name: 1000}}}} | WEB_KEY,
+            callers(web={name: 1000}) | WEB_KEY,
+        )
+        for name in ("tokensPerMinute", "tokensPerDay")
+    ),
     (
         "OPEN_ORIGINS",
         {"gateway": {"allowedOrigins": ["https://chat.example.com"]}},

@@ -16,6 +16,7 @@ app = LazyGroup(
         "init": "Write a stack file from four answers.",
         "plan": "Check a stack file; print its defaults with their reasons.",
         "cost": "What a stack costs a month, owned and rented.",
+        "usage": "Tokens and their cost per caller, from the gateways' logs.",
         "compare": "Tiers side by side: users, latency, cost, bottleneck.",
         "doctor": "Check whether a stack's cluster is ready for it.",
         "policy": "Check a Pulumi plan or a stack file against the policies.",

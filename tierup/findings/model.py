@@ -147,6 +147,10 @@ class Code(StrEnum):
     OWNED_OPTION = "TIER144"
     OPTION_VALUE = "TIER145"
     ADAPTER = "TIER146"
+    BUDGET_NOT_METERED = "TIER147"
+    WEIGHTS = "TIER150"
+    NO_IMAGE_VOLUMES = "TIER151"
+    NO_CLAIM = "TIER152"
 
 
 # A limit of the stack's budget is exceeded. If there are no other errors, the exit code is a special one.

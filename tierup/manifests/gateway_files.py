@@ -10,7 +10,7 @@ from typing import Any
 from tierup.catalog.engine import engine_facts
 from tierup.manifests.common import ENGINE_PORT, GATEWAY_PORT, GATEWAY_STATUS_PORT
 from tierup.manifests.engines import engine_priority
-from tierup.plan.apis import APIS, MULTIPLES, Api, open_paths, paths_of
+from tierup.plan.apis import APIS, MULTIPLES, Api, Usage, open_paths, paths_of
 from tierup.plan.model import KeyPlan, ModelPlan, Plan
 from tierup.plan.read_timeout import covered_tokens
 from tierup.stack.sections import GeneratePath, size_bytes
@@ -20,6 +20,7 @@ CAPPED = "longform"  # the reloader's name for all classes that may use only a s
 # Tolerant: an engine that is only slow during a burst must stay in the load balancing.
 PROBE = {"timeout_seconds": 3, "failures": 3, "stalled_seconds": 30}
 _PROGRAMS = ("gateway-run.sh", "reloader.py", "reloader_rules.py")
+_BUDGETS = "reloader_budgets.py"
 LARGE_BODIES = 4  # at once, per gateway: parsing a body may take several times its size in memory
 
 
@@ -56,13 +57,15 @@ def files(plan: Plan, environment: Environment = POD) -> dict[str, str]:
         "gateway.json": json.dumps(reloader_config(plan, environment), indent=1) + "\n",
         **scripts(plan),
         **{name: _template(name) for name in _PROGRAMS},
+        **({_BUDGETS: _template(_BUDGETS)} if plan.gateway.budgets else {}),
     }
 
 
 def scripts(plan: Plan) -> dict[str, str]:
-    """The script that njs runs and its policy, by file name."""
+    """The scripts that njs runs and their policy, by file name."""
     return {
         "classify.js": _template("classify.js"),
+        **({"meter.js": _template("meter.js")} if plan.gateway.meter_tokens else {}),
         "policy.json": json.dumps(policy(plan), indent=1) + "\n",
     }
 
@@ -83,6 +86,7 @@ def nginx_conf(plan: Plan, environment: Environment = POD) -> str:
         anthropic_paths=[str(path) for path, api in APIS.items() if api.anthropic],
         keys=[_key_limits(key, plan.gateway.replicas) for key in plan.gateway.keys],
         group=CAPPED,
+        budgets=plan.gateway.budgets,
         small_body=at_most(size_bytes(plan.gateway.client_body_buffer_size)),
         large_bodies=LARGE_BODIES,
         retry_after=min(retry_after_seconds(plan, model) for model in plan.models),
@@ -146,12 +150,22 @@ def policy(plan: Plan) -> dict[str, Any]:
         "usualTokens": plan.classes[gateway.classes[-1].name].answer_tokens,
         "models": {name: _target(plan, model) for name, model in plan.served.items()},
         "aliases": {name: _alias(plan, name) for name in gateway.aliases},
+        **({"meter": _metered_paths(plan)} if gateway.meter_tokens else {}),
+    }
+
+
+def _metered_paths(plan: Plan) -> dict[str, list[str]]:
+    """The paths whose answers have a usage object, and those where streams have it only if they are asked for it."""
+    usage = {str(path): APIS[path].usage for path in open_paths(plan.models)}
+    return {
+        "paths": [path for path, when in usage.items() if when is not Usage.NEVER],
+        "asked": [path for path, when in usage.items() if when is Usage.ASKED],
     }
 
 
 def _api(api: Api) -> dict[str, Any]:
     """What the script has to know of a path."""
-    return {key: value for key, value in asdict(api).items() if key != "tasks"}
+    return {key: value for key, value in asdict(api).items() if key not in ("tasks", "usage")}
 
 
 def _target(plan: Plan, model: ModelPlan) -> dict[str, Any]:
@@ -206,6 +220,21 @@ def reloader_config(plan: Plan, environment: Environment = POD) -> dict[str, Any
             "count": plan.gateway.replicas,
         },
         "probe": PROBE,
+        **({"budgets": _budgets(plan)} if plan.gateway.budgets else {}),
+    }
+
+
+def _budgets(plan: Plan) -> dict[str, dict[str, int]]:
+    """The token budgets of each caller at one gateway, by the seconds of their window."""
+    parts = plan.gateway.replicas
+    return {
+        key.name: {
+            str(seconds): math.ceil(tokens / parts)
+            for seconds, tokens in ((60, key.tokens_per_minute), (86_400, key.tokens_per_day))
+            if tokens is not None
+        }
+        for key in plan.gateway.keys
+        if key.has_budget
     }
 
 

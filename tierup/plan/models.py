@@ -13,6 +13,7 @@ from tierup.plan.parallelism import default_tensor
 from tierup.plan.replicas import base_replicas, replica_limits, rollout_of, spare_replicas
 from tierup.plan.settings import adapters_gib, resolve_settings
 from tierup.plan.slots import default_slots
+from tierup.plan.sources import resolve_revision, resolve_weights
 from tierup.plan.split import of_bases, split
 from tierup.plan.times import (
     GRACE_MARGIN_SECONDS,
@@ -21,10 +22,20 @@ from tierup.plan.times import (
     fetch_seconds,
     startup_seconds,
 )
+from tierup.plan.weights import WeightsPlan
 from tierup.sizing import SizingInput
 from tierup.sizing.types import GPU_MEMORY_UTILIZATION
 from tierup.stack.parse import TierConfig
-from tierup.stack.sections import Cache, CacheKind, Engine, KvCacheDtype, Model, Parallelism, WorkloadClass
+from tierup.stack.sections import (
+    Cache,
+    CacheKind,
+    Engine,
+    KvCacheDtype,
+    Model,
+    Parallelism,
+    WeightsFrom,
+    WorkloadClass,
+)
 
 # Host memory: API server and engine core, and per GPU a worker with its CUDA context, pinned buffers and one
 # shard of weights at a time (the page cache gives the rest back); assumption.
@@ -120,8 +131,8 @@ def _one_replica(tier: _Tier, index: int, traffic: Traffic) -> tuple[SizingInput
     name = choose.pick(f"{at}.name", entry.name, default_name, name_why)
     precision = choose.pick(f"{at}.precision", entry.precision, DEFAULT_PRECISION, precision_why)
     variant = spec.variants[precision]
-    revision_why = "the commit that the catalogue pins"
-    revision = choose.pick(f"{at}.revision", entry.revision, variant.revision or "", revision_why)
+    weights = resolve_weights(entry, at, variant, config.cluster.registry, choose)
+    revision = resolve_revision(entry, at, variant, choose)
     engine = choose.pick(
         f"{at}.engine",
         entry.engine,
@@ -153,7 +164,7 @@ def _one_replica(tier: _Tier, index: int, traffic: Traffic) -> tuple[SizingInput
     one = _parallel(tier, index, one, traffic)
     gpus = one.tensor * one.pipeline
     cache_kind, storage_class = _cache(entry, at, config.cluster.model_storage_class, nodes, choose)
-    weights = variant.weight_gib.value + adapters_gib(spec, settings.adapters)
+    own, adapters = variant.weight_gib.value, adapters_gib(spec, settings.adapters)
     drain = drain_seconds(tier.classes)
     model = ModelPlan(
         name=name,
@@ -174,7 +185,7 @@ def _one_replica(tier: _Tier, index: int, traffic: Traffic) -> tuple[SizingInput
         kv_cache_dtype=kv_cache,
         cache_kind=cache_kind,
         cache_storage_class=storage_class,
-        cache_gib=math.ceil(weights * 1.2) + 2,
+        cache_gib=math.ceil(((own if weights.on_node else 0) + adapters) * 1.2) + 2,
         cpu=choose.pick(
             f"{at}.cpu", entry.cpu, CPU_PER_GPU * gpus, "the server, its scheduler and a worker per GPU"
         ),
@@ -186,14 +197,15 @@ def _one_replica(tier: _Tier, index: int, traffic: Traffic) -> tuple[SizingInput
         ),
         # The engine keeps the parts of the KV cache that it moves to the host in /dev/shm.
         shm_gib=(2 if gpus == 1 else 2 * gpus + 2) + math.ceil(settings.kv_offload_gib or 0),
-        startup_seconds=startup_seconds(weights, nodes.server, cache_kind),
-        fetch_seconds=fetch_seconds(weights, nodes.server),
+        startup_seconds=startup_seconds(own + adapters, nodes.server, _read_from(weights, cache_kind)),
+        fetch_seconds=fetch_seconds((own if weights.pulled else 0) + adapters, nodes.server),
         drain_seconds=drain,
         prestop_seconds=PRESTOP_SECONDS,
         grace_seconds=PRESTOP_SECONDS + drain + GRACE_MARGIN_SECONDS,
         rollout=Rollout(recreate=True),
         p2p=nodes.gpu.link.p2p.value,
         settings=settings,
+        weights=weights,
         traffic=traffic,
     )
     return one, model
@@ -251,6 +263,13 @@ def _context(entry: Model, at: str, spec: ModelSpec, choose: Chooser) -> int:
 def default_context(spec: ModelSpec) -> int:
     """Tokens of prompt and answer together."""
     return min(8192, spec.max_context.value)
+
+
+def _read_from(weights: WeightsPlan, cache: CacheKind) -> CacheKind:
+    """The kind of cache whose speed a start has; a claim may be anywhere in the network."""
+    if weights.fetched:
+        return cache
+    return CacheKind.SHARED if weights.source is WeightsFrom.CLAIM else CacheKind.NODE
 
 
 def _cache(

@@ -26,6 +26,7 @@ from tierup.plan.model import ModelPlan, Plan
 from tierup.plan.models import precision_of, served_name, slug_of
 from tierup.plan.nodes import server_counts
 from tierup.plan.resolve import resolve
+from tierup.plan.sources import source_of
 from tierup.rules import acceptance
 from tierup.rules import autoscaling as scaling_rules
 from tierup.rules import budget as cost_rules
@@ -40,7 +41,10 @@ from tierup.rules import model as model_rules
 from tierup.rules import server as server_rules
 from tierup.rules import settings as settings_rules
 from tierup.rules import tier as tier_rules
+from tierup.rules import weights as weights_rules
+from tierup.rules.secrets import missing
 from tierup.stack.parse import REQUIRED, Cost, Model, Nodes, Parsed, TierConfig, Workload
+from tierup.stack.sections import WeightsFrom
 
 # What the capacity of a model depends on.
 _CAPACITY = {"models", "nodes", "workload", "gateway", "images"}
@@ -55,6 +59,8 @@ _MODEL_RULES: tuple[tuple[Callable[[Plan, ModelPlan, str], Iterator[Finding]], s
     (engine_rules.model_support, set()),
     (engine_rules.untested, set()),
     (engine_rules.priorities_used, {"workload"}),
+    (weights_rules.credentials, set()),
+    (weights_rules.image, set()),
     (settings_rules.takes, set()),
     (settings_rules.parsers, {"images"}),
     (settings_rules.adapters, set()),
@@ -101,6 +107,7 @@ _TIER_RULES: tuple[tuple[Callable[[Plan], Iterator[Finding]], set[str]], ...] = 
     (exposure_rules.callers, {"gateway"}),
     (caller_rules.origins, {"gateway"}),
     (caller_rules.bodies, {"gateway"}),
+    (caller_rules.token_budgets, {"gateway"}),
     (capacity_rules.claim, {"workload", "nodes"}),
 )
 
@@ -141,6 +148,14 @@ def plan_without_secrets(
     """As `make_plan`, for commands that do not deploy: a missing secret is only a warning."""
     plan, findings = _checked(parsed, catalog)
     return _accepted(plan, _without_secrets(findings), parsed.raw.stack, allowed_errors)
+
+
+def plan_with_secrets(parsed: Parsed, catalog: Catalog) -> Plan:
+    """As `make_plan`, for a copy of the stack that has every secret; `Plan.secrets` names those set and missing."""
+    secrets = parsed.raw.secrets | missing(plan_without_secrets(parsed, catalog))
+    return make_plan(
+        dataclasses.replace(parsed, raw=dataclasses.replace(parsed.raw, secrets=secrets)), catalog
+    )
 
 
 def _accepted(
@@ -341,12 +356,10 @@ def _catalogued(model: Model, at: str, catalog: Catalog) -> list[Finding]:
                 Code.UNKNOWN_PRECISION, f"{at}.precision", f"precision of {model.id}", str(precision), known
             )
         ]
-    if model.revision is None and variant.revision is None:
+    found = [*weights_rules.keys(model, at, variant)]
+    if source_of(model) is WeightsFrom.HUB and model.revision is None and variant.revision is None:
         problem = f"the catalogue pins no commit of {variant.repo}"
         fix = "look it up at the model hub and write it as revision"
-        return [
-            Finding(
-                Code.NO_REVISION, f"{at}.revision", problem, fix, "nothing", "a commit: 40 hexadecimal digits"
-            )
-        ]
-    return []
+        allowed = "a commit: 40 hexadecimal digits"
+        found.append(Finding(Code.NO_REVISION, f"{at}.revision", problem, fix, "nothing", allowed))
+    return found
