@@ -297,4 +297,4 @@ function models(r) {
     return r.return(200, JSON.stringify(entry) + '\n');
 }
 
-export default {generate, keyHash, models};
+export default {generate, holds, isObject, keyHash, models};

@@ -14,19 +14,6 @@ const BYTES_PER_TOKEN = 4;  // of a request whose prompt no engine has counted
 
 let state = null;  // of the answer of this request
 
-function isObject(value) {
-    return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
-function holds(list, value) {
-    for (let i = 0; i < list.length; i++) {
-        if (list[i] === value) {
-            return true;
-        }
-    }
-    return false;
-}
-
 // What engines read as true and as false.
 function isSwitch(value, number, words) {
     return value === (number === 1) || value === number || (typeof value === 'string' && words.test(value));
@@ -43,14 +30,14 @@ function isFalse(value) {
 // The body with the wish for usage, where the client has none; what the engine refuses stays as it is.
 function asked(r, body, said, stream) {
     const options = said.stream_options;
-    if (!stream || !holds(policy.meter.asked, r.variables.path)) {
+    if (!stream || !classify.holds(policy.meter.asked, r.variables.path)) {
         return body;
     }
     if (options === undefined) {
         r.variables.usage_hidden = '1';
         return body.slice(0, body.lastIndexOf('}')) + ',"stream_options":{"include_usage":true}}';
     }
-    if (options !== null && !(isObject(options) && isFalse(options.include_usage))) {
+    if (options !== null && !(classify.isObject(options) && isFalse(options.include_usage))) {
         return body;
     }
     r.variables.usage_hidden = '1';
@@ -164,7 +151,7 @@ function hidden(event) {
     } catch (error) {
         return null;
     }
-    if (!isObject(said) || !isObject(said.usage) || !Array.isArray(said.choices) || said.choices.length > 0) {
+    if (!classify.isObject(said) || !classify.isObject(said.usage) || !Array.isArray(said.choices) || said.choices.length > 0) {
         return null;
     }
     return said.system_fingerprint ? ',"system_fingerprint":' + JSON.stringify(said.system_fingerprint) : '';
@@ -246,7 +233,7 @@ function metered(r) {
     state = null;
     const vars = r.variables;
     const status = vars.status;
-    if (vars.class === '' || (status !== '200' && status !== '499') || !holds(policy.meter.paths, vars.path)) {
+    if (vars.class === '' || (status !== '200' && status !== '499') || !classify.holds(policy.meter.paths, vars.path)) {
         return '';
     }
     if (s === null) {  // the client has left before the first byte

@@ -86,13 +86,13 @@ def test_a_client_that_did_not_ask_gets_the_engine_s_own_stream(
         """The keys of the events: buffers of a busy engine may join tokens."""
         return {tuple(sorted(item)) for item in found}
 
-    def said(found: list[Any]) -> str:
+    def text_of(found: list[Any]) -> str:
         choices = (item["choices"][0] for item in found)
         return "".join(item.get("text") or item.get("delta", {}).get("content") or "" for item in choices)
 
     for path in (CHAT, COMPLETIONS):
         through, own = events(gateway.ask(path, body | BODIES[path], KEY)), events(direct(path))
-        assert said(through) == said(own)
+        assert text_of(through) == text_of(own)
         assert shape(through) == shape(own)
         assert through[-1]["system_fingerprint"] == own[-1]["system_fingerprint"]
 

@@ -14,7 +14,7 @@ from polling import until
 from served_tier import ServedTier
 from tiers import ROOT
 
-from tierup.local.cluster.first_chat import forwarded
+from tierup.local.cluster.first_chat import forwarded, node_port_url
 from tierup.manifests.common import GATEWAY_PORT
 
 # Series of exporters that a cluster brings, and a local one has not.
@@ -39,7 +39,9 @@ def all_ready(served: ServedTier) -> None:
 def door(served: ServedTier, request: pytest.FixtureRequest) -> Iterator[str]:
     """The address of the gateway on this machine, by each way that there is."""
     if request.param == "a port of the node":
-        yield served.node_port
+        url = node_port_url(served.cluster, served.plan)
+        assert url is not None
+        yield url
         return
     with forwarded(served.cluster, served.plan.namespace, "service/gateway", GATEWAY_PORT) as port:
         yield f"http://127.0.0.1:{port}"

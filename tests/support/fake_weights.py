@@ -44,7 +44,8 @@ class FakeStore(BaseHTTPRequestHandler):
             self.reply(501, b"this fake does not know it")
 
     def answer(self) -> bool:
-        raise NotImplementedError
+        """Answer the request; false where the fake does not know it, as this one knows none."""
+        return False
 
     def reply(self, status: int, body: bytes, **headers: str) -> None:
         self.send_response(status)
@@ -61,7 +62,11 @@ class FakeStore(BaseHTTPRequestHandler):
         body = self.files[name]
         if name == self.damaged:
             body = bytes(len(body))
-        start = int(re.fullmatch(r"bytes=(\d+)-", given)[1]) if given else 0  # type: ignore[index]
+        start = 0
+        if given is not None:
+            found = re.fullmatch(r"bytes=(\d+)-", given)
+            assert found is not None, given
+            start = int(found[1])
         if start >= len(body) and start:
             self.reply(416, b"")
             return

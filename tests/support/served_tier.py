@@ -100,14 +100,6 @@ class ServedTier(Tier):
         assert service is not None
         return f"{self.plan.gateway.scheme}://{service['spec']['clusterIP']}:{GATEWAY_PORT}"
 
-    @property
-    def node_port(self) -> str:
-        """The URL of the gateway's port of the node, which this machine reaches."""
-        assert self.cluster.node is not None
-        service = self.cluster.api.get("v1", "Service", "gateway", self.plan.namespace)
-        assert service is not None
-        return f"{self.plan.gateway.scheme}://{self.cluster.node.address}:{service['spec']['ports'][0]['nodePort']}"
-
     def first_chat(self) -> None:
         """Chat once, as `tierup local up` does; if it fails, the error shows the logs of the gateways."""
         try:

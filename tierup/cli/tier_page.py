@@ -7,7 +7,7 @@ from typing import Any
 
 from tierup.cli.exits import console
 from tierup.local.cluster.api import Api
-from tierup.local.cluster.first_chat import first_chat
+from tierup.local.cluster.first_chat import first_chat, node_port_url
 from tierup.local.cluster.project import LocalProject
 from tierup.manifests.common import GATEWAY_PORT, PROMETHEUS_PORT
 from tierup.plan.model import Plan
@@ -84,24 +84,15 @@ def _requests(plan: Plan, project: LocalProject) -> list[str]:
     if project.cluster.node is None:
         return []
     kubectl = f"kubectl --kubeconfig {project.cluster.kubeconfig} -n {plan.namespace}"
-    scheme = plan.gateway.scheme
-    port = _node_port(project.cluster.api, plan)
-    if port is not None:
-        lines = [f"{scheme}://{project.cluster.node.address}:{port}/v1    # the service, from this machine"]
+    url = node_port_url(project.cluster, plan)
+    if url is not None:
+        lines = [f"{url}/v1    # the service, from this machine"]
     else:
         forward = f"{kubectl} port-forward service/gateway {GATEWAY_PORT}"
-        lines = [f"{forward}    # then {scheme}://127.0.0.1:{GATEWAY_PORT}/v1"]
+        lines = [f"{forward}    # then {plan.gateway.scheme}://127.0.0.1:{GATEWAY_PORT}/v1"]
     if plan.gateway.keys:
         name = plan.gateway.keys[0].name
         template = f'{{{{index .data "{name}" | base64decode}}}}'
         lines.append(f"{kubectl} get secret gateway-keys -o go-template='{template}'    # the key of {name}")
     prometheus = f"{kubectl} port-forward service/prometheus {PROMETHEUS_PORT}"
     return [*lines, f"{prometheus}    # metrics: http://127.0.0.1:{PROMETHEUS_PORT}"]
-
-
-def _node_port(api: Api, plan: Plan) -> int | None:
-    """The port of the nodes that leads to the gateway; None if there is none."""
-    service = api.get("v1", "Service", "gateway", plan.namespace)
-    assert service is not None
-    port: int | None = service["spec"]["ports"][0].get("nodePort")
-    return port

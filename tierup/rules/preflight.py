@@ -152,10 +152,11 @@ def plan_without_secrets(
 
 def plan_with_secrets(parsed: Parsed, catalog: Catalog) -> Plan:
     """As `make_plan`, for a copy of the stack that has every secret; `Plan.secrets` names those set and missing."""
-    secrets = parsed.raw.secrets | missing(plan_without_secrets(parsed, catalog))
-    return make_plan(
-        dataclasses.replace(parsed, raw=dataclasses.replace(parsed.raw, secrets=secrets)), catalog
-    )
+    return _accepted(*_checked(parsed, catalog, _with_every_secret), parsed.raw.stack, frozenset())
+
+
+def _with_every_secret(plan: Plan) -> Plan:
+    return dataclasses.replace(plan, secrets=plan.secrets | missing(plan))
 
 
 def _accepted(
@@ -175,13 +176,15 @@ def _without_secrets(findings: tuple[Finding, ...]) -> tuple[Finding, ...]:
     )
 
 
-def _checked(parsed: Parsed, catalog: Catalog) -> tuple[Plan | None, tuple[Finding, ...]]:
-    """The plan and all findings; the plan is None if a part is unreadable or a name is unknown."""
+def _checked(
+    parsed: Parsed, catalog: Catalog, change: Callable[[Plan], Plan] = lambda plan: plan
+) -> tuple[Plan | None, tuple[Finding, ...]]:
+    """The plan after `change` and all findings; the plan is None if a part is unreadable or a name is unknown."""
     findings = (*parsed.findings, *references(parsed, catalog))
     if findings:
         rest, accept = _check_rest(parsed, catalog), parsed.sections.get("accept", ())
         return None, (*findings, *acceptance.apply(rest, accept, complete=False))
-    plan = resolve(parsed.config(), catalog)
+    plan = change(resolve(parsed.config(), catalog))
     return plan, acceptance.apply(check(plan), plan.accept, complete=True)
 
 

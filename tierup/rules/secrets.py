@@ -23,11 +23,17 @@ def needs_token(model: ModelPlan) -> bool:
     return model.weights.source is WeightsFrom.HUB and model.spec.gated.value
 
 
+def other_of_s3(plan: Plan) -> str | None:
+    """The secret of S3 that is not set while the other one is: storage is asked with both, or anonymously."""
+    absent = _S3 - plan.secrets
+    return absent.pop() if len(absent) == 1 else None
+
+
 def missing(plan: Plan) -> frozenset[str]:
     """Names of the secrets that the stack needs and that are not set."""
     names = {name for _, name in of_gateway(plan)}
     if any(map(needs_token, plan.models)):
         names.add(HUB_TOKEN)
-    if plan.secrets & _S3:
-        names |= _S3  # storage is asked with both or anonymously
+    if (other := other_of_s3(plan)) is not None:
+        names.add(other)
     return frozenset(names - plan.secrets)

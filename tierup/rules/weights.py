@@ -8,6 +8,7 @@ from tierup.plan.model import ModelPlan, Plan
 from tierup.plan.sources import WITH_COMMIT, source_of
 from tierup.plan.weights import FETCHED
 from tierup.rules.images import FLOATING_FIX, FLOATING_PROBLEM, is_floating
+from tierup.rules.secrets import other_of_s3
 from tierup.stack.parse import MODEL_SCOPE_TOKEN, S3_KEY, S3_SECRET, set_secret
 from tierup.stack.sections import Model, Weights, WeightsFrom
 
@@ -92,10 +93,9 @@ def image(_plan: Plan, model: ModelPlan, at: str) -> Iterator[Finding]:
 def credentials(plan: Plan, model: ModelPlan, at: str) -> Iterator[Finding]:
     """S3 needs both of its keys or none, and no token may travel unencrypted."""
     source = model.weights.source
-    given = {S3_KEY, S3_SECRET} & plan.secrets
-    if source is WeightsFrom.S3 and len(given) == 1:
-        (missing,) = {S3_KEY, S3_SECRET} - given
-        problem = f"the stack has the secret {next(iter(given))} and not {missing}"
+    if source is WeightsFrom.S3 and (missing := other_of_s3(plan)) is not None:
+        given = S3_SECRET if missing == S3_KEY else S3_KEY
+        problem = f"the stack has the secret {given} and not {missing}"
         fix = f"run `{set_secret(missing, plan.stack)}`, or remove the other for anonymous access"
         yield Finding(Code.NO_SECRET, f"{at}.weights", problem, fix)
     if source is WeightsFrom.MODEL_SCOPE and model.weights.clear and MODEL_SCOPE_TOKEN in plan.secrets:

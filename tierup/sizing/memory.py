@@ -102,10 +102,7 @@ def sequences(inputs: SizingInput, room: float, tokens: float) -> float:
 
 def _uniform_tokens(inputs: SizingInput, room: float) -> int:
     """Tokens in `room` bytes where each takes the same space: the engine counts every layer without its window."""
-    model = inputs.model
-    per_token = sum(
-        item.layers * item.values / min(inputs.tensor, item.heads) for item in model.kv_layers
-    ) * (1 if inputs.kv_dtype == "fp8" else 2)
+    per_token = inputs.model.kv_bytes_per_token(inputs.kv_dtype, inputs.tensor)
     return int(room / (per_token / inputs.pipeline * BLOCK)) * BLOCK
 
 

@@ -150,9 +150,10 @@ class ModelShape:
             return (self._fixed + experts + self.head) * GGUF_BITS[precision] / 8
         return self._packed(precision, experts) + self.head * self._head_bits(precision) / 8
 
-    def kv_bytes_per_token(self, kv_dtype: str = "auto") -> int:
-        """Bytes of keys and values of one token over all layers and heads, within every window."""
-        return sum(item.layers * item.values for item in self.kv_layers) * _kv_bytes(kv_dtype)
+    def kv_bytes_per_token(self, kv_dtype: str = "auto", tensor: int = 1) -> float:
+        """Bytes of one GPU for the keys and values of one token over all layers, within every window."""
+        values = sum(item.layers * item.values / min(tensor, item.heads) for item in self.kv_layers)
+        return values * _kv_bytes(kv_dtype)
 
     def kv_bytes(self, tokens: float, kv_dtype: str = "auto", tensor: int = 1, chunk: int = 0) -> float:
         """Bytes of one GPU for a sequence of `tokens`: keys and values within the windows, and the state.

@@ -10,7 +10,6 @@ from tierup.stack.sections import WeightsFrom
 
 # KEP-4639: alpha in 1.31, beta and off in 1.33, beta and on in 1.35.
 IMAGE_VOLUMES, IMAGE_VOLUMES_WITH_GATE = (1, 35), (1, 33)
-_FORBIDDEN = 403
 
 
 def weights_findings(cluster: Cluster, plan: Plan) -> Iterator[Finding]:
@@ -48,6 +47,6 @@ def _has_claim(cluster: Cluster, plan: Plan, name: str) -> bool:
     try:
         return cluster.get(path) is not None
     except ClusterError as error:
-        if error.status == _FORBIDDEN:
+        if error.forbidden:
             return True
         raise

@@ -91,9 +91,9 @@ def provide(cluster: Cluster, plan: Plan, echo: Echo) -> None:
         ensure_volumes(cluster.api)
         return
     publish_tiny_models(cluster.folder, plan)
-    real = len(cluster.nodes)
+    real, images = len(cluster.nodes), for_plan(plan, echo)
     for node, server in zip(cluster.nodes, servers[:real], strict=True):
-        node.import_images(for_plan(plan, echo), echo)
+        node.import_images(images, echo)
         claim_gpus(cluster.api, server)
     apply_nodes(cluster.api, servers[real:])
 

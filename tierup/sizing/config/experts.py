@@ -19,7 +19,8 @@ def feed_forward(
         inner = _inner(keys, hidden)
         return _dense(hidden, inner, layers, "mlp", matrices_of), None, inner
     sparse = _sparse_layers(keys, family, layers)
-    dense = [layer for layer in layers if layer not in set(sparse)]
+    routed = set(sparse)
+    dense = [layer for layer in layers if layer not in routed]
     count = keys.count(*_COUNTS)
     active = keys.count("num_experts_per_tok", "num_experts_per_token")
     each = keys.count("moe_intermediate_size", "intermediate_size")

@@ -53,7 +53,7 @@ def examine(plan: Plan, probe: Probe | None = None) -> Iterator[Check]:
 
 def _refused(name: str, error: ClusterError) -> list[Check]:
     """A problem, unless only the doctor wants to read this: a deployment does without."""
-    if name == "runtime" and error.status == 403:
+    if name == "runtime" and error.forbidden:
         return [not_checked(name, item.problem, item.fix) for item in error.findings]
     return of_findings(name, error.findings)
 
