@@ -8,8 +8,7 @@ from typing import Any
 from urllib.parse import quote, urljoin, urlsplit
 
 import urllib3
-from requests.certs import where
-from requests.utils import select_proxy, should_bypass_proxies
+from requests.utils import DEFAULT_CA_BUNDLE_PATH, select_proxy, should_bypass_proxies
 
 from tierup.findings.model import TierError
 from tierup.io.files import UnreadableFile, parse_json
@@ -150,7 +149,7 @@ class Hub:
 def _trusting(way: Way) -> ssl.SSLContext:
     context = ssl.create_default_context()  # with those of the system, and of SSL_CERT_FILE
     try:
-        context.load_verify_locations(where())
+        context.load_verify_locations(DEFAULT_CA_BUNDLE_PATH)
         if way.ca_file:
             context.load_verify_locations(way.ca_file)
         if way.authorities:
