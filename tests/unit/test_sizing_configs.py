@@ -422,7 +422,8 @@ def test_the_command_takes_the_precision_of_the_file(tmp_path: Path) -> None:
 def test_the_command_reads_the_index_beside_the_file(tmp_path: Path) -> None:
     page = run(QWEN_7B, tmp_path, "--gpu", "l4", index={"metadata": {"total_size": 16 * GIB}})
     assert "16.00 GiB of weights per GPU" in page
-    assert "the index counts" in page
+    assert "the index counts" in " ".join(page.split())
+    assert str(tmp_path / "config.json") in page, "a path is never broken"
 
 
 def test_the_page_of_models_lists_the_architectures_that_are_sized() -> None:

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from tierup.catalog import DEFAULT_PRECISION, Catalog, Precision, load_catalog
 from tierup.cli.exits import EXIT_FINDINGS, UsageError, console, examples
-from tierup.cli.tables import print_table
+from tierup.cli.tables import print_line, print_table
 from tierup.io.files import UnreadableFile, read_json
 from tierup.report import size_json
 from tierup.sizing import ModelShape, Range, ShapeError, Sizing, SizingInput, load_shapes
@@ -187,7 +187,7 @@ def _page(inputs: SizingInput, sizing: Sizing, out: Console) -> None:
     replicas = f"{inputs.replicas} replica{'' if inputs.replicas == 1 else 's'}"
     split = f"TP {inputs.tensor} x PP {inputs.pipeline}, {replicas}"
     title = f"{inputs.model.name} {inputs.precision} on {inputs.gpu_id}: {split}"
-    out.print(title, style="bold", **_PLAIN)
+    print_line(title, out, "bold")
     fits = "fits" if sizing.fits else "DOES NOT FIT"
     out.print(f"  {fits}: {sizing.weights_gib_per_gpu:.2f} GiB of weights per GPU", **_PLAIN)
     capacity = (
@@ -205,7 +205,7 @@ def _page(inputs: SizingInput, sizing: Sizing, out: Console) -> None:
     print_table(None, ("", "expected", "low", "high", ""), rows, out)
     out.print(f"  bottleneck: {sizing.bottleneck}", **_PLAIN)
     for line in (*sizing.notes, *sizing.basis):
-        out.print(f"  {line}", **_PLAIN)
+        print_line(f"  {line}", out)
 
 
 def _cells(span: Range | None) -> tuple[str, str, str]:
