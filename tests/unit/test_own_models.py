@@ -104,6 +104,7 @@ def test_without_a_named_base_models_of_its_shape_must_agree() -> None:
     [
         ({"quant_method": "awq", "bits": 4, "group_size": 128, "zero_point": True}, Precision.AWQ),
         ({"quant_method": "fp8", "activation_scheme": "dynamic"}, Precision.FP8),
+        ({"quant_method": "modelopt", "quant_algo": "NVFP4"}, Precision.NVFP4),
     ],
 )
 def test_the_repository_s_own_quantization_counts_and_the_engine_reads_it(
@@ -122,6 +123,12 @@ def test_the_repository_s_own_quantization_counts_and_the_engine_reads_it(
     (refused,) = refusals(models=[own_entry(SUPPORT, precision="bf16")], files=files)
     assert refused.code is Code.UNKNOWN_PRECISION
     assert str(precision) in refused.problem
+
+
+def test_weights_that_the_engine_does_not_load_are_refused() -> None:
+    own = {"quantization_config": {"quant_method": "bitsandbytes", "load_in_4bit": True}}
+    (refused,) = refusals(models=[own_entry(SUPPORT)], files=changed(SUPPORT, own, safetensors=None))
+    assert refused.code is Code.ENGINE_LOADS_NOT
 
 
 def test_sixteen_bit_weights_can_be_quantized_while_they_are_loaded() -> None:
