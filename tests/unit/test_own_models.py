@@ -64,7 +64,16 @@ def test_a_mixture_of_experts_is_sized_whole_and_named_as_not_validated() -> Non
     _, why = default(plan, "id")
     assert "not validated" in why
     assert "licence not stated" in why
-    assert default(plan, "toolCallParser")[0] == "none"  # no model of the catalogue is of its architecture
+    value, why = default(plan, "toolCallParser")
+    assert value == "hermes"
+    assert "as Qwen3-30B-A3B, of its shape" in why
+
+
+def test_of_an_architecture_that_no_catalogued_model_has_no_parser_is_known() -> None:
+    granite = changed(SUPPORT, {"architectures": ["GraniteForCausalLM"]}, safetensors=None)
+    value, why = default(plan_of_own(SUPPORT, granite), "toolCallParser")
+    assert value == "none"
+    assert "the catalogue's models with GraniteForCausalLM: none" in why
 
 
 def test_a_shape_that_nobody_measured_has_a_wider_range() -> None:
