@@ -140,6 +140,31 @@ def test_weights_that_the_engine_does_not_load_are_refused() -> None:
     assert refused.code is Code.ENGINE_LOADS_NOT
 
 
+def test_a_model_whose_vocabulary_the_engine_would_download_needs_an_image_that_has_it() -> None:
+    shape = {
+        "architectures": ["GptOssForCausalLM"],
+        "hidden_size": 2880,
+        "intermediate_size": 2880,
+        "head_dim": 64,
+    }
+    shape |= {
+        "num_hidden_layers": 24,
+        "num_attention_heads": 64,
+        "num_key_value_heads": 8,
+        "sliding_window": 128,
+    }
+    shape |= {"num_local_experts": 32, "num_experts_per_tok": 4, "vocab_size": 201088}
+    shape |= {"quantization_config": {"quant_method": "mxfp4"}, "max_position_embeddings": 131072}
+    files = changed(SUPPORT, shape, safetensors={"totalBytes": 13_761_264_768, "files": {}})
+    (refused,) = refusals(models=[own_entry(SUPPORT)], files=files)
+    assert (refused.code, refused.path) == (Code.MODEL_SOURCE, "models[0].source")
+    assert "o200k_base.tiktoken" in refused.fix
+    plan = plan_of_own(SUPPORT, files, env={"TIKTOKEN_ENCODINGS_BASE": "/vocabulary"})
+    assert plan.models[0].precision is Precision.MXFP4
+    assert plan.models[0].capacity is not None
+    assert plan.models[0].capacity.memory.weights == pytest.approx(12.8, abs=0.05)
+
+
 def test_sixteen_bit_weights_can_be_quantized_while_they_are_loaded() -> None:
     plan = plan_of_own(SUPPORT, precision="fp8")
     assert args_of(plan)["--quantization"] == ["fp8"]
