@@ -46,6 +46,7 @@ def default(plan: Plan, key: str) -> tuple[str, str]:
         ("qwen3-8b", "hermes", "qwen3"),
         ("qwen3-14b", "hermes", "qwen3"),
         ("qwen3-32b", "hermes", "qwen3"),
+        ("qwen3-30b-a3b", "hermes", "qwen3"),
         ("llama-3.1-8b", "llama3_json", None),
         ("llama-3.1-70b", "llama3_json", None),
         ("llama-3.3-70b", "llama3_json", None),

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from listed_findings import not_listed
+from own_models import FILES, SUPPORT, changed, own_entry
 from searched_codes import SEARCHED
 from small_stack import MODEL, NODES, codes, findings, refusals, small_plan, small_stack
 
@@ -142,6 +143,11 @@ BOUNDARIES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("UNKNOWN_MODEL", model(), model(id="qwen2.5-7")),
     ("UNKNOWN_PRECISION", model(precision="awq"), model(id="llama-3.1-8b", precision="awq")),
     ("NO_REVISION", model(precision="int8", revision=COMMIT), model(precision="int8")),
+    (
+        "MODEL_SOURCE",
+        {"models": [own_entry(SUPPORT)], "files": FILES},
+        {"models": [own_entry(SUPPORT)], "files": changed(SUPPORT, revision=COMMIT)},
+    ),
     ("DUPLICATE_NAME", {"models": [MODEL, MODEL | {"precision": "awq"}]}, {"models": [MODEL, MODEL]}),
     (
         "DUPLICATE_NAME",

@@ -266,11 +266,18 @@ Task = Literal["generate", "embed", "score"]
 class ModelSpec(_Strict):
     """The shape of a model (from its config.json) and its variants; `params` counts every weight.
 
+    `architecture` is the model class in config.json. `config` is config.json itself, of a model whose shape is more
+    than the counts here, with the bytes of the weights' files. `untried`: no model of this shape was measured. The
+    first variant is how the model was published.
     `task`: it writes answers, or turns text into vectors, or says how well two texts match; None: it writes answers.
     `tool_call_parser` and `reasoning_parser` are vLLM's for the model's format; null: it has none.
     """
 
     title: Text
+    architecture: Sourced[Text]
+    config: Sourced[dict[str, Any]] | None = None
+    file_bytes: Sourced[Count] | None = None
+    untried: Sourced[bool] | None = None
     task: Sourced[Task] | None = None
     params: Sourced[Count]
     layers: Sourced[Count]
@@ -293,6 +300,11 @@ class ModelSpec(_Strict):
     def serves(self) -> Task:
         """What the model does."""
         return "generate" if self.task is None else self.task.value
+
+    @property
+    def published(self) -> Precision:
+        """The precision of the model where nobody names another one."""
+        return next(iter(self.variants))
 
 
 class Catalog(_Strict):

@@ -22,6 +22,7 @@ app = LazyGroup(
         "policy": "Check a Pulumi plan or a stack file against the policies.",
         "render": "Write the Kubernetes objects of a stack as plain YAML.",
         "catalog": "List the GPUs, servers, models and prices.",
+        "model": "Serve a model that is not in the catalogue.",
         "size": "Memory, latency and throughput of a model on GPUs.",
         "loadtest": "Send a stack's load to a service and check its promises.",
         "tune": "Propose settings of a stack from load tests.",

@@ -134,6 +134,13 @@ EXPLAINED: dict[Code, Explanation] = {
         "Clients choose a model by its name, and nodes are adopted by name. Each name must be unique.",
         "Give one of the models another `name:`.",
     ),
+    Code.MODEL_SOURCE: Explanation(
+        "A model of your own that cannot be served",
+        "Memory and speed follow from the file that `tierup model add` wrote of the repository. It is missing, it is "
+        "of another commit, or it is of an architecture that is not known to be sized right (docs/models.md).",
+        "`source: {repo: acme/support-7b, revision: COMMIT, config: models/acme--support-7b.json}`, as `tierup model "
+        "add` prints it.",
+    ),
     Code.TP_HEADS: Explanation(
         "Tensor parallelism does not divide the model",
         "Each GPU takes an equal share of the attention heads. The engine refuses to start if the heads cannot be "

@@ -9,6 +9,7 @@ from tierup.catalog.engine import DEFAULT_ENGINE, engine_facts
 from tierup.plan.capacity import engine_input
 from tierup.plan.chooser import Chooser
 from tierup.plan.model import ImagesPlan, ModelPlan, NodePlan, Rollout, Traffic
+from tierup.plan.own_models import described
 from tierup.plan.parallelism import default_tensor
 from tierup.plan.replicas import base_replicas, replica_limits, rollout_of, spare_replicas
 from tierup.plan.settings import adapters_gib, resolve_settings
@@ -24,6 +25,7 @@ from tierup.plan.times import (
 )
 from tierup.plan.weights import WeightsPlan
 from tierup.sizing import SizingInput
+from tierup.sizing.shapes import spec_shape
 from tierup.sizing.types import GPU_MEMORY_UTILIZATION
 from tierup.stack.parse import TierConfig
 from tierup.stack.sections import (
@@ -49,23 +51,23 @@ def slug_of(name: str) -> str:
     return "".join(char if char.isalnum() else "-" for char in name.lower()).strip("-")
 
 
-def precision_of(model: Model) -> Precision:
+def precision_of(model: Model, spec: ModelSpec) -> Precision:
     """The precision of a model entry, with its default."""
-    return model.precision if model.precision is not None else DEFAULT_PRECISION
+    return model.precision if model.precision is not None else spec.published
 
 
 def served_name(model: Model, models: Iterable[Model]) -> str:
     """The name that clients request: the entry's own, else the id, with the precision if entries share the id.
 
-    A model that is the only one with its id keeps its name when its precision changes, so that the change is a rollout.
-    Under another name the new pods would wait for GPUs that the old pods use.
+    A model of one's own has the name of its repository instead of an id. A model that is the only one with its id keeps
+    its name when its precision changes, so that the change is a rollout. Under another name the new pods would wait for
+    GPUs that the old pods use.
     """
     if model.name is not None:
         return model.name
-    alone = sum(other.id == model.id for other in models) == 1
-    precision = precision_of(model)
-    plain = precision is DEFAULT_PRECISION
-    return model.id if alone or plain else f"{model.id}-{precision}"
+    alone = sum(other.spec_id == model.spec_id for other in models) == 1
+    plain = model.precision is None or model.precision is DEFAULT_PRECISION
+    return model.plain_name if alone or plain else f"{model.plain_name}-{model.precision}"
 
 
 def autoscales(engines: Iterable[Engine | None]) -> tuple[bool, str]:
@@ -124,12 +126,13 @@ def _one_replica(tier: _Tier, index: int, traffic: Traffic) -> tuple[SizingInput
     """A model with one replica and without slots, and its sizing input."""
     config, nodes, choose = tier.config, tier.nodes, tier.choose
     entry, at = config.models[index], f"models[{index}]"
-    spec = tier.catalog.models[entry.id]
-    precision_why = "as trained; quantize to save memory or to gain speed"
+    spec = tier.catalog.models[entry.spec_id]
+    _note_own(entry, at, spec, choose)
     default_name = served_name(entry, config.models)
-    name_why = "the catalogue's id" + ("" if default_name == entry.id else " and the precision")
+    named = "the catalogue's id" if entry.source is None else "the repository's name"
+    name_why = named + ("" if default_name == entry.plain_name else " and the precision")
     name = choose.pick(f"{at}.name", entry.name, default_name, name_why)
-    precision = choose.pick(f"{at}.precision", entry.precision, DEFAULT_PRECISION, precision_why)
+    precision = choose.pick(f"{at}.precision", entry.precision, spec.published, _precision_why(entry))
     variant = spec.variants[precision]
     weights = resolve_weights(entry, at, variant, config.cluster.registry, choose)
     revision = resolve_revision(entry, at, variant, choose)
@@ -149,7 +152,7 @@ def _one_replica(tier: _Tier, index: int, traffic: Traffic) -> tuple[SizingInput
     )
     settings = resolve_settings(entry, at, spec, engine, files=config.files, choose=choose)
     one = engine_input(
-        entry.id,
+        entry.spec_id,
         spec,
         nodes,
         traffic,
@@ -169,7 +172,7 @@ def _one_replica(tier: _Tier, index: int, traffic: Traffic) -> tuple[SizingInput
     model = ModelPlan(
         name=name,
         slug=slug_of(name),
-        spec_id=entry.id,
+        spec_id=entry.spec_id,
         spec=spec,
         variant=variant,
         precision=precision,
@@ -211,6 +214,18 @@ def _one_replica(tier: _Tier, index: int, traffic: Traffic) -> tuple[SizingInput
     return one, model
 
 
+def _note_own(entry: Model, at: str, spec: ModelSpec, choose: Chooser) -> None:
+    """What is known of a model of one's own, where a catalogued one has its id."""
+    if entry.source is not None:
+        choose.note(f"{at}.id", entry.spec_id, described(spec, spec_shape(entry.spec_id, spec)))
+
+
+def _precision_why(entry: Model) -> str:
+    if entry.source is not None:
+        return "as the repository stores its weights"
+    return "as trained; quantize to save memory or to gain speed"
+
+
 def _replicated(tier: _Tier, single: Sequence[tuple[SizingInput, ModelPlan]]) -> tuple[ModelPlan, ...]:
     """The models with their replicas and slots."""
     config, nodes, choose = tier.config, tier.nodes, tier.choose
@@ -245,7 +260,7 @@ def _replicated(tier: _Tier, single: Sequence[tuple[SizingInput, ModelPlan]]) ->
 def _parallel(tier: _Tier, index: int, one: SizingInput, traffic: Traffic) -> SizingInput:
     """The sizing input with the parallel sizes of the stack file, or their defaults."""
     entry, at, choose = tier.config.models[index], f"models[{index}]", tier.choose
-    spec, gpus = tier.catalog.models[entry.id], tier.nodes.gpus_per_server
+    spec, gpus = tier.catalog.models[entry.spec_id], tier.nodes.gpus_per_server
     section = entry.parallelism if entry.parallelism is not None else Parallelism()
     pipeline = choose.pick(
         f"{at}.parallelism.pipeline", section.pipeline, 1, "only for models that no tensor size can split"

@@ -56,6 +56,5 @@ def resolve_revision(entry: Model, at: str, variant: Variant, choose: Chooser) -
     if source not in WITH_COMMIT:
         choose.note(f"{at}.revision", "none", f"weights from {source} are not pinned by a commit")
         return ""
-    return choose.pick(
-        f"{at}.revision", entry.revision, variant.revision or "", "the commit that the catalogue pins"
-    )
+    why = "the commit that the catalogue pins" if entry.source is None else "the commit of source"
+    return choose.pick(f"{at}.revision", entry.revision, variant.revision or "", why)

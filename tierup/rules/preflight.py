@@ -25,6 +25,7 @@ from tierup.plan.chooser import Chooser
 from tierup.plan.model import ModelPlan, Plan
 from tierup.plan.models import precision_of, served_name, slug_of
 from tierup.plan.nodes import server_counts
+from tierup.plan.own_models import with_own_models
 from tierup.plan.resolve import resolve
 from tierup.plan.sources import source_of
 from tierup.rules import acceptance
@@ -38,6 +39,7 @@ from tierup.rules import engine_args as engine_args_rules
 from tierup.rules import exposure as exposure_rules
 from tierup.rules import gateway as gateway_rules
 from tierup.rules import model as model_rules
+from tierup.rules import own_models as own_model_rules
 from tierup.rules import server as server_rules
 from tierup.rules import settings as settings_rules
 from tierup.rules import tier as tier_rules
@@ -180,6 +182,7 @@ def _checked(
     parsed: Parsed, catalog: Catalog, change: Callable[[Plan], Plan] = lambda plan: plan
 ) -> tuple[Plan | None, tuple[Finding, ...]]:
     """The plan after `change` and all findings; the plan is None if a part is unreadable or a name is unknown."""
+    catalog = with_own_models(parsed.models, parsed.raw.files, catalog)
     findings = (*parsed.findings, *references(parsed, catalog))
     if findings:
         rest, accept = _check_rest(parsed, catalog), parsed.sections.get("accept", ())
@@ -224,8 +227,9 @@ def _check_rest(parsed: Parsed, catalog: Catalog) -> tuple[Finding, ...]:
         models = (Model(id=next(iter(catalog.models))),)
     placeholders = {"workload": parsed.sections.get("workload", Workload(users=1)), "nodes": nodes}
     others = {key: value for key, value in parsed.sections.items() if key not in REQUIRED}
+    raw = parsed.raw
     config = TierConfig(
-        stack=parsed.raw.stack, models=models, secrets=parsed.raw.secrets, **placeholders, **others
+        stack=raw.stack, models=models, secrets=raw.secrets, files=raw.files, **placeholders, **others
     )
     findings = check(resolve(config, catalog), frozenset(broken))
     if not readable:
@@ -240,7 +244,10 @@ def _with_file_index(finding: Finding, places: list[int]) -> Finding:
 
 
 def references(parsed: Parsed, catalog: Catalog) -> tuple[Finding, ...]:
-    """Names that are not in the catalogue, or that occur twice; unreadable parts are skipped."""
+    """Names that are not in the catalogue, or that occur twice; unreadable parts are skipped.
+
+    `catalog` has the stack's own models too, as `with_own_models` adds them.
+    """
     findings: list[Finding] = []
     nodes: Nodes | None = parsed.sections.get("nodes")
     if nodes is not None:
@@ -326,7 +333,7 @@ def _node_names(nodes: Nodes) -> list[Finding]:
 
 def _model_references(model: Model, at: str, parsed: Parsed, catalog: Catalog) -> list[Finding]:
     return [
-        *_catalogued(model, at, catalog),
+        *(own_model_rules.named(model, at, parsed.raw.files, catalog) or _catalogued(model, at, catalog)),
         *settings_rules.chat_template(model, at, parsed.raw.files),
         *_unpinned_adapters(model, at),
     ]
@@ -347,12 +354,14 @@ def _unpinned_adapters(model: Model, at: str) -> Iterator[Finding]:
 
 
 def _catalogued(model: Model, at: str, catalog: Catalog) -> list[Finding]:
-    spec = catalog.models.get(model.id)
+    spec = catalog.models.get(model.spec_id)
     if spec is None:
-        return [_unknown_model(model.id, at, catalog)]
-    precision = precision_of(model)
+        return [_unknown_model(model.spec_id, at, catalog)]
+    precision = precision_of(model, spec)
     variant = spec.variants.get(precision)
     if variant is None:
+        if model.source is not None:
+            return [own_model_rules.precision(at, spec, precision)]
         known = [str(key) for key in spec.variants]
         return [
             _unknown(

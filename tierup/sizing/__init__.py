@@ -5,7 +5,8 @@ coefficients and their sources are in `catalog/measurements/coefficients.yaml`, 
 """
 
 from tierup.sizing.config import ShapeError, shape_from_config
-from tierup.sizing.shape import ModelShape, load_shapes
+from tierup.sizing.shape import ModelShape
+from tierup.sizing.shapes import load_shapes
 from tierup.sizing.size import size
 from tierup.sizing.types import Bottleneck, Range, Sizing, SizingInput
 

@@ -1,12 +1,9 @@
 """The shape of a model and what follows from it: bytes of weights, bytes of KV cache, operations per token."""
 
-import csv
-import functools
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from tierup.catalog import Catalog, ModelSpec, Precision, load_catalog
+from tierup.catalog import Precision
 from tierup.sizing.parts import Attention, Experts, Stored, Tower
 
 MEASUREMENTS = Path(__file__).parents[1] / "catalog" / "measurements"
@@ -184,43 +181,3 @@ class ModelShape:
 
 def _kv_bytes(kv_dtype: str) -> int:
     return 1 if kv_dtype == "fp8" else 2
-
-
-@functools.cache
-def load_shapes() -> dict[str, ModelShape]:
-    """Every model that can be sized by name: those of the catalogue, and those that only measurements use."""
-    shapes = _measured_shapes()
-    return {**shapes, **catalog_shapes(load_catalog())}
-
-
-def catalog_shapes(catalog: Catalog) -> dict[str, ModelShape]:
-    """The catalogue's models."""
-    return {name: spec_shape(name, spec) for name, spec in catalog.models.items()}
-
-
-def spec_shape(name: str, spec: ModelSpec) -> ModelShape:
-    """The shape of one entry of the catalogue."""
-    return ModelShape(
-        name=name,
-        params=spec.params.value,
-        layers=spec.layers.value,
-        q_heads=spec.q_heads.value,
-        kv_heads=spec.kv_heads.value,
-        head_dim=spec.head_dim.value,
-        hidden=spec.hidden.value,
-        intermediate=spec.intermediate.value,
-        vocab=spec.vocab.value,
-        max_context=spec.max_context.value,
-    )
-
-
-def _measured_shapes() -> dict[str, ModelShape]:
-    with (MEASUREMENTS / "shapes.csv").open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    shapes = {}
-    for row in rows:
-        counts: dict[str, Any] = {
-            key: int(value) for key, value in row.items() if key not in {"name", "source"}
-        }
-        shapes[row["name"]] = ModelShape(name=row["name"], **counts)
-    return shapes

@@ -81,6 +81,7 @@ _FORMS = {
     "toolCallParser": "the name of a parser, or none",
     "reasoningParser": "the name of a parser, or none",
     "chatTemplate": "the path of a file in the stack file's folder or below it, or none",
+    "config": "the path of a file in the stack file's folder or below it",
     "repo": "owner/name, as the model hub names a repository",
     "env": "a variable's name: letters, digits and '_'",
     "secret": "lower-case letters, digits, '-' and '.', as Kubernetes names a Secret",

@@ -26,6 +26,7 @@ from pydantic.alias_generators import to_camel
 
 from tierup.catalog import Precision
 from tierup.catalog.engine import DEFAULT_ENGINE, load_engines
+from tierup.catalog.repository import COMMIT, REPO
 from tierup.findings.model import Code
 from tierup.stack.key import key
 
@@ -504,12 +505,42 @@ class Adapter(Strict):
     ] = None
 
 
+class ModelSource(Strict):
+    """A model that is not in the catalogue: its repository, and the file with what tierup knows of it."""
+
+    repo: Annotated[
+        str,
+        key("Repository of the model", "acme/support-7b", pattern=REPO, max_length=200),
+    ]
+    revision: Annotated[
+        str,
+        key(
+            "Commit of the repository",
+            "a09a35458c702b33eeacc393d103063234e8bc28",
+            pattern=COMMIT,
+        ),
+    ]
+    config: Annotated[
+        FileName,
+        key(
+            "File that `tierup model add` wrote, from the stack file's folder", "models/acme--support-7b.json"
+        ),
+    ]
+
+
 class Model(Strict):
-    """One served model; several entries may have the same id with different precisions."""
+    """One served model, of the catalogue or of one's own; several entries may have the same id or source."""
 
     id: Annotated[
-        str, key("A model of the catalogue; `tierup catalog list models` prints them", "qwen2.5-7b")
-    ]
+        str | None,
+        key(
+            "A model of the catalogue; `tierup catalog list models` prints them. Either this or source",
+            "qwen2.5-7b",
+        ),
+    ] = None
+    source: Annotated[
+        ModelSource | None, key("A model that is not in the catalogue, instead of id; see docs/models.md")
+    ] = None
     name: Annotated[ModelName | None, key("The name that clients use", "chat-large")] = None
     precision: Annotated[Precision | None, key("How the weights are stored and computed", "fp8")] = None
     revision: Annotated[
@@ -603,6 +634,20 @@ class Model(Strict):
             {"VLLM_LOGGING_LEVEL": "WARNING"},
         ),
     ] = None
+
+    @property
+    def spec_id(self) -> str:
+        """What the model is known by: its id, or the repository and commit of one's own; empty if there is neither."""
+        if self.source is not None:
+            return f"{self.source.repo}@{self.source.revision[:12]}"
+        return self.id if self.id is not None else ""
+
+    @property
+    def plain_name(self) -> str:
+        """The name by which it is served where nothing else is said."""
+        if self.source is None:
+            return self.spec_id
+        return self.source.repo.partition("/")[2][:45].strip("-._")
 
     @classmethod
     def hint(cls, word: str, near: str) -> str:

@@ -74,8 +74,8 @@ def engine_args(plan: Plan, model: ModelPlan) -> list[str]:
     if model.variant.format is WeightFormat.GGUF:
         args["--tokenizer"] = f"{path}/tokenizer"
         path = f"{path}/{gguf_name(model)}"
-    elif model.precision in _QUANTIZATION:
-        args["--quantization"] = _QUANTIZATION[model.precision]
+    elif (method := _quantization(model)) is not None:
+        args["--quantization"] = method
     settings = model.settings
     if settings.kv_offload_gib is not None:
         args["--kv-offloading-size"] = f"{settings.kv_offload_gib:g}"
@@ -93,6 +93,13 @@ def engine_args(plan: Plan, model: ModelPlan) -> list[str]:
         flags.append("--disable-custom-all-reduce")
     words = (part for pair in args.items() for part in pair)
     return [path, *words, *flags, *_metered(plan), *_task(model), *_adapters(settings), *own_args(model)]
+
+
+def _quantization(model: ModelPlan) -> str | None:
+    """The method of quantized weights; None without any, or if the repository's config.json names it."""
+    if model.variant.quantize is not None:
+        return model.variant.quantize
+    return _QUANTIZATION.get(model.precision) if model.spec.config is None else None
 
 
 def _metered(plan: Plan) -> Iterator[str]:

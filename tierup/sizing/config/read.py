@@ -38,6 +38,19 @@ def shape_of_file(config: object, path: str, index: object = None) -> ModelShape
     return shape if index is None else with_index(shape, index, f"{path}'s index", _unloaded(config, shape))
 
 
+def shape_of_repository(config: Mapping[str, Any], name: str, file_bytes: int | None) -> ModelShape:
+    """The shape of a config.json, with the bytes of its weights' files if they are known.
+
+    Raises:
+        ShapeError: as `shape_from_config`.
+    """
+    shape = shape_from_config(config, name)
+    if file_bytes is None:
+        return shape
+    index = {"metadata": {"total_size": file_bytes}}
+    return with_index(shape, index, f"{name}'s files", _unloaded(config, shape))
+
+
 def _name_in(config: Mapping[str, Any]) -> str:
     """The name that the file itself gives the model, if it is one of the model hub; empty if there is none."""
     name = config.get("_name_or_path") or config.get("name_or_path")
