@@ -11,7 +11,7 @@ import pytest
 from tierup.templates import ROOT
 
 sys.path.insert(0, str(ROOT / "templates"))
-import fetch_vocabulary  # noqa: E402 - a program of its own, beside the other ones of the fetch
+import fetch_vocabulary
 
 NAME = "o200k_base.tiktoken"
 TOKENS = [bytes([byte]) for byte in range(256)] + [b" the", "ü".encode(), b"\r\n", b"\xe4\xbd"]

@@ -21,7 +21,7 @@ from tierup.stack.sections import Model, ModelSource
 _T = TypeVar("_T")
 # Their configuration or tokenizer is code in the repository, which Transformers does not have.
 _WITH_CODE = frozenset({"QWenLMHeadModel", "ChatGLMModel", "InternLM2ForCausalLM"})
-# Their numbers overflow in float16: vLLM 0.32.0 refuses it (config/model.py), and takes bfloat16 where they are stored so.
+# Their numbers overflow in float16: vLLM 0.32.0 refuses it, and computes in bfloat16 where they are stored so.
 _WITHOUT_FP16 = frozenset(
     {"Gemma2ForCausalLM", "Gemma3ForCausalLM", "Gemma3ForConditionalGeneration", "Glm4ForCausalLM"}
 )

@@ -1,4 +1,4 @@
-"""The vocabulary that an engine needs beside the weights of some models, and would download where it is not told of one."""
+"""The vocabulary that an engine needs beside the weights of some models, and would download if it had none."""
 
 from tierup.catalog import ModelSpec
 

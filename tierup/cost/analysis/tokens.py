@@ -45,6 +45,7 @@ class TokenCost:
     utilisation_from: Literal["stated", "plan"]
     prefill_share: Decimal
     extrapolated: bool
+    not_validated: str | None
     unpriced: tuple[str, ...]
 
     def at(self, utilisation: Decimal) -> Pair:
@@ -103,6 +104,7 @@ def _token_cost(plan: Plan, model: ModelPlan, cost: TierCost, stated: Decimal | 
         utilisation_from="plan" if stated is None else "stated",
         prefill_share=exact(prefill_share(ask)),
         extrapolated=capacity.full.extrapolated,
+        not_validated=ask.model.unproven or None,
         unpriced=cost.unpriced,
     )
 
