@@ -739,6 +739,13 @@ EXPLAINED: dict[Code, Explanation] = {
         "the budget would never be used up.",
         "`meterTokens: true` under `tierup:gateway`, or no `tokensPerMinute` and `tokensPerDay`.",
     ),
+    Code.NO_PREFIX_CACHE: Explanation(
+        "A part of the prompts is cached, and the cache is off",
+        "`sharedPrefix` says that the engine finds a part of the prompts in its prefix cache, but its options turn the "
+        "cache off. The plan and the cost count nothing as cached.",
+        "Leave out `enable-prefix-caching: false` under `engineArgs`, or `sharedPrefix` of the classes.",
+        (WARNING,),
+    ),
     Code.WEIGHTS: Explanation(
         "A source of weights that is incomplete, or has keys of another",
         "Each source of `weights` has keys of its own; what belongs to another one would have no effect, and without a "
