@@ -8,7 +8,8 @@ from typing import Self
 
 from tierup.catalog.price import Price
 from tierup.catalog.prices import Prices
-from tierup.cost.analysis.outlook import ApiPrice, Outlook, outlook
+from tierup.cost.analysis.api import ApiPrice
+from tierup.cost.analysis.outlook import Outlook, outlook
 from tierup.cost.bill.of_plan import bill_of
 from tierup.cost.budget import stale
 from tierup.cost.export.focus import Account, focus_table

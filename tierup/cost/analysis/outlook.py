@@ -4,7 +4,8 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from tierup.catalog.prices import Prices
-from tierup.cost.analysis.break_even import months_until_owned, utilisation_against
+from tierup.cost.analysis.api import AgainstApi, ApiPrice
+from tierup.cost.analysis.break_even import months_until_owned
 from tierup.cost.analysis.sensitivity import Case, sensitivity
 from tierup.cost.analysis.tco import THREE_YEARS, TotalCost, purchases, running, total_cost
 from tierup.cost.analysis.tokens import TokenCost, token_costs
@@ -13,14 +14,6 @@ from tierup.cost.rent import Rent, rented
 from tierup.cost.types import Bill, TierCost
 from tierup.plan.model import Plan
 from tierup.stack.sections import Tenure
-
-
-@dataclass(frozen=True, slots=True)
-class ApiPrice:
-    """What an API asks: USD per million tokens of prompts and of answers."""
-
-    usd_in: Decimal
-    usd_out: Decimal
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +34,7 @@ class Outlook:
     """One tier, and the same hardware `owned` (equal to `cost` unless the tier is rented).
 
     `tokens` by model, None: unknown. Without a known life there is no `rented`, and no `three_years` of what is owned.
-    `break_even` is the utilisation by model from which owning costs no more than `api`; None: not even at full use.
+    `against_api` compares each model whose cost is known with `api`; it is empty without one.
     """
 
     stack: str
@@ -52,7 +45,7 @@ class Outlook:
     three_years: TotalCost | None
     rented: tuple[RentBreakEven, ...]
     api: ApiPrice | None
-    break_even: dict[str, Decimal | None]
+    against_api: dict[str, AgainstApi]
     sensitivity: tuple[Case, ...]
 
 
@@ -83,9 +76,7 @@ def outlook(
         three_years=None if lasts is None else total_cost(cost, lasts),
         rented=() if life is None else _rents(owned, bill, prices, life),
         api=api,
-        break_even={}
-        if api is None
-        else {model: utilisation_against(item, api.usd_in, api.usd_out) for model, item in known.items()},
+        against_api={} if api is None else {model: AgainstApi.of(item, api) for model, item in known.items()},
         sensitivity=sensitivity(
             plan,
             cost,

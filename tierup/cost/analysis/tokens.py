@@ -14,6 +14,7 @@ from typing import Literal
 from tierup.cost.analysis.span import Span, exact, hourly, of_range
 from tierup.cost.types import TierCost
 from tierup.plan.capacity import sizing_input
+from tierup.plan.load import mean_shared_prefix
 from tierup.plan.model import ModelPlan, Plan
 from tierup.sizing.share import prefill_share
 
@@ -34,7 +35,8 @@ class TokenCost:
     """One model. `full_tokens_*` are the sizing model's, over all its replicas with every slot taken.
 
     `utilisation` (0..1] is the part of them that is served: stated by the user, or what the plan's users send.
-    `prefill_share` (0..1) is the prompts' part of the cost. `unpriced` names what the money leaves out.
+    `prefill_share` (0..1) is the prompts' part of the cost, `shared_prefix` (0..1) the cached part of the prompts, as
+    the stack file says, whether its own engine keeps a cache or not. `unpriced` names what the money leaves out.
     """
 
     model: str
@@ -46,6 +48,7 @@ class TokenCost:
     prefill_share: Decimal
     extrapolated: bool
     unpriced: tuple[str, ...]
+    shared_prefix: Decimal = Decimal(0)
 
     def at(self, utilisation: Decimal) -> Pair:
         """What a million tokens cost when this part of full use is served."""
@@ -104,6 +107,7 @@ def _token_cost(plan: Plan, model: ModelPlan, cost: TierCost, stated: Decimal | 
         prefill_share=exact(prefill_share(ask)),
         extrapolated=capacity.full.extrapolated,
         unpriced=cost.unpriced,
+        shared_prefix=exact(mean_shared_prefix(model.traffic.classes.values())),
     )
 
 
