@@ -772,6 +772,13 @@ EXPLAINED: dict[Code, Explanation] = {
         "the other `nodes.tenure` it would have no effect.",
         "`nodes: {tenure: rented, rent: {provider: Lambda}}`, or `nodes: {tenure: owned, purchased: 2026-10-02}`.",
     ),
+    Code.SERVER_PRICE: Explanation(
+        "A server's price does not fit that of its cards",
+        "What a server costs beside its cards is negative, or more than the cards. One of the two prices is then "
+        "hardly what you would pay; the cost of the whole tier follows from the server's.",
+        "`cost: {quotes: {entry-2x-rtx-4090: {value: 9800, source: our dealer, asOf: 2026-11-02}}}`.",
+        (WARNING,),
+    ),
     Code.OWN_COPIES: Explanation(
         "Each server fetches its own model files",
         "No storage class with ReadWriteMany is named, so every server, spares too, keeps the model on its own disk. "
@@ -809,6 +816,7 @@ NOT_IN_PLANS = frozenset(
         Code.NO_CUSTOM_METRICS,
         Code.MISSING_KIND,
         Code.STALE_PRICE,
+        Code.SERVER_PRICE,
         Code.OVER_INCREASE,
         Code.NO_CLASS,
         Code.NO_IMAGE_VOLUMES,

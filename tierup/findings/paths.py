@@ -101,6 +101,7 @@ REPORTED_AT: dict[Code, tuple[str, ...]] = {
     Code.TOKEN_IN_CLEAR: ("network.hubUrl", "models[].weights.endpoint"),
     Code.TENURE: ("nodes.rent", "nodes.purchased"),
     Code.STALE_PRICE: ("cost.quotes",),
+    Code.SERVER_PRICE: ("cost.quotes",),
     Code.ENGINE_TAKES_NOT: (
         "models[].toolCallParser",
         "models[].reasoningParser",

@@ -1,5 +1,6 @@
 """A tier's cost beyond its lines: tokens, three years, rent, an API's price, what-ifs."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
@@ -8,7 +9,7 @@ from tierup.cost.analysis.api import AgainstApi, ApiPrice
 from tierup.cost.analysis.break_even import months_until_owned
 from tierup.cost.analysis.sensitivity import Case, sensitivity
 from tierup.cost.analysis.tco import THREE_YEARS, TotalCost, purchases, running, total_cost
-from tierup.cost.analysis.tokens import TokenCost, token_costs
+from tierup.cost.analysis.tokens import Pair, TokenCost, token_costs
 from tierup.cost.pricing import price
 from tierup.cost.rent import Rent, rented
 from tierup.cost.types import Bill, TierCost
@@ -18,10 +19,14 @@ from tierup.stack.sections import Tenure
 
 @dataclass(frozen=True, slots=True)
 class RentBreakEven:
-    """An offer that has a price, and the months until owning is cheaper than renting it; None: never."""
+    """An offer that has a price, and the months until owning is cheaper than renting it; None: never.
+
+    `tokens` by model: what a million cost at the model's utilisation if this rent were all that is paid; None: unknown.
+    """
 
     rent: Rent
     months_until_owning_is_cheaper: Decimal | None
+    tokens: Mapping[str, Pair | None]
 
     @property
     def id(self) -> str:
@@ -74,7 +79,7 @@ def outlook(
         owned=owned,
         tokens=tokens,
         three_years=None if lasts is None else total_cost(cost, lasts),
-        rented=() if life is None else _rents(owned, bill, prices, life),
+        rented=() if life is None else _rents(owned, rented(bill, prices), life, cost, tokens),
         api=api,
         against_api={} if api is None else {model: AgainstApi.of(item, api) for model, item in known.items()},
         sensitivity=sensitivity(
@@ -86,11 +91,22 @@ def outlook(
     )
 
 
-def _rents(owned: TierCost, bill: Bill, prices: Prices, life: Decimal) -> tuple[RentBreakEven, ...]:
-    """The cheapest first."""
+def _rents(
+    owned: TierCost,
+    offers: Iterable[Rent],
+    life: Decimal,
+    cost: TierCost,
+    tokens: Mapping[str, TokenCost | None],
+) -> tuple[RentBreakEven, ...]:
+    """The cheapest first. `tokens` are those of `cost`, of which each model has its part of the rent too."""
     bought, run = purchases(owned, life), running(owned)
-    return tuple(
-        RentBreakEven(rent, months_until_owned(bought, run, rent.usd_per_hour))
-        for rent in rented(bill, prices)
-        if rent.usd_per_hour is not None
-    )
+    found: list[RentBreakEven] = []
+    for rent in offers:
+        usd = rent.usd_per_hour
+        if usd is not None:
+            paid = {
+                name: None if item is None else item.paying(cost.usd_per_hour, usd)
+                for name, item in tokens.items()
+            }
+            found.append(RentBreakEven(rent, months_until_owned(bought, run, usd), paid))
+    return tuple(found)

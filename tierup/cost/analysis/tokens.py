@@ -7,7 +7,7 @@ paid by those in use. Input and output share it by the engine's time for prompts
 what the money buys, and prompt tokens are many and cheap where answer tokens are few and slow.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Literal
 
@@ -64,6 +64,11 @@ class TokenCost:
         """The same for a million tokens of both kinds, as many of each as the model's requests have."""
         both = self.full_tokens_in_per_second.plus(self.full_tokens_out_per_second)
         return _per_million(self.usd_per_hour, both.times(utilisation))
+
+    def paying(self, whole: Decimal, other: Decimal) -> Pair:
+        """What a million tokens cost if the tier's hour cost `other` USD, exactly, and not `whole`."""
+        mine = self.usd_per_hour.value / whole * other
+        return replace(self, usd_per_hour=Span(mine, mine, mine)).allocation_based
 
     @property
     def allocation_based(self) -> Pair:

@@ -3,14 +3,14 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from decimal import Decimal
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field
 
 from tierup.cost.analysis.api import AgainstApi, ApiPrice
-from tierup.cost.analysis.outlook import Outlook
+from tierup.cost.analysis.outlook import Outlook, RentBreakEven
 from tierup.cost.analysis.sensitivity import Case
-from tierup.cost.analysis.tokens import TokenCost
+from tierup.cost.analysis.tokens import Pair, TokenCost
 from tierup.cost.report.figures import (
     HOUR,
     RATE,
@@ -97,11 +97,38 @@ class ThreeYearsOut(Out):
     total_usd: Cents
 
 
+class CaseTokensOut(Out):
+    """One model in a case, or at a rent; null: unknown."""
+
+    model: str
+    allocation_based: PairOut | None
+
+    @classmethod
+    def each(cls, tokens: Mapping[str, Pair | None]) -> list[Self]:
+        """All models, as a list."""
+        return [
+            cls(model=model, allocation_based=None if pair is None else PairOut.model_validate(pair))
+            for model, pair in tokens.items()
+        ]
+
+
 class RentBreakEvenOut(Out):
     """One rent price; null: owning is not cheaper within ten years."""
 
     id: str
     months_until_owning_is_cheaper: Rate | None
+    terms: Annotated[str, Field(description="spot, on demand, or the months of the commitment")]
+    tokens: Annotated[list[CaseTokensOut], Field(description="If the rent were all that is paid")]
+
+    @classmethod
+    def of(cls, item: RentBreakEven) -> Self:
+        """An offer beside owning."""
+        return cls(
+            id=item.id,
+            months_until_owning_is_cheaper=item.months_until_owning_is_cheaper,
+            terms=item.rent.offer.terms,
+            tokens=CaseTokensOut.each(item.tokens),
+        )
 
 
 class ApiBreakEvenOut(Out):
@@ -146,13 +173,6 @@ def _beside_api(outlook: Outlook, model: str, against: AgainstApi) -> ApiBreakEv
     return ApiBreakEvenOut(**asdict(against), model=model, shared_prefix=cost.shared_prefix)
 
 
-class CaseTokensOut(Out):
-    """One model in a case; null: unknown."""
-
-    model: str
-    allocation_based: PairOut | None
-
-
 class CaseOut(Out):
     """The tier with one thing changed."""
 
@@ -165,14 +185,12 @@ class CaseOut(Out):
     @classmethod
     def of(cls, case: Case) -> "CaseOut":
         """The case, its models as a list."""
-        tokens = [
-            CaseTokensOut(
-                model=model, allocation_based=None if pair is None else PairOut.model_validate(pair)
-            )
-            for model, pair in case.tokens.items()
-        ]
         return cls(
-            what=case.what, value=case.value, unit=case.unit, usd_per_hour=case.usd_per_hour, tokens=tokens
+            what=case.what,
+            value=case.value,
+            unit=case.unit,
+            usd_per_hour=case.usd_per_hour,
+            tokens=CaseTokensOut.each(case.tokens),
         )
 
 
@@ -194,7 +212,7 @@ class OutlookOut(Out):
         return cls(
             tokens=[TokensOut.of(model, cost) for model, cost in outlook.tokens.items()],
             three_years=None if years is None else ThreeYearsOut.model_validate(years),
-            rented=[RentBreakEvenOut.model_validate(item) for item in outlook.rented],
+            rented=[RentBreakEvenOut.of(item) for item in outlook.rented],
             api=None if outlook.api is None else ApiOut.of(outlook, outlook.api),
             sensitivity=[CaseOut.of(case) for case in outlook.sensitivity],
         )
@@ -205,7 +223,7 @@ def outlook_tables(outlook: OutlookOut, tenure: Tenure, money: CurrencyOut) -> I
     rows = tuple(row for item in outlook.tokens for row in _token_rows(item, money))
     yield Table(f"{money.code} per million tokens", ("model", "", "in", "out", "at"), rows)
     yield _three_years(outlook.three_years, money)
-    yield Table.of("owning against renting", outlook.rented, _RENT_BREAK_EVENS)
+    yield _rents(outlook, money)
     if outlook.api is not None:
         yield _api(outlook.api, having(tenure), money)
     yield _what_if(outlook, money)
@@ -242,10 +260,21 @@ def _three_years(years: ThreeYearsOut | None, money: CurrencyOut) -> Table:
     return Table("three years, what is not priced left out", ("", money.code), rows)
 
 
-_RENT_BREAK_EVENS: Mapping[str, Callable[[RentBreakEvenOut], str]] = {
-    "price": lambda item: item.id,
-    "owning is cheaper": lambda item: months(item.months_until_owning_is_cheaper),
-}
+def _rents(outlook: OutlookOut, money: CurrencyOut) -> Table:
+    models = (f"{item.model}: {money.code} per million in, out" for item in outlook.tokens)
+    rows = tuple(_rent(item, money) for item in outlook.rented)
+    return Table("owning against renting", ("price", "terms", "owning is cheaper", *models), rows)
+
+
+def _rent(item: RentBreakEvenOut, money: CurrencyOut) -> tuple[str, ...]:
+    pairs = (entry.allocation_based for entry in item.tokens)
+    costs = (
+        UNKNOWN
+        if pair is None
+        else f"{money.text(pair.tokens_in.value, _DIGITS)}, {money.text(pair.tokens_out.value, _DIGITS)}"
+        for pair in pairs
+    )
+    return item.id, item.terms, months(item.months_until_owning_is_cheaper), *costs
 
 
 def having(tenure: Tenure) -> str:

@@ -163,8 +163,9 @@ def _api(tier: Outlook, cost: TokenCost) -> Decimal | None:
 
 
 def _rent_part(tier: Outlook) -> Decimal | None:
-    """The cheapest rent divided by the cost of owning."""
-    rent = tier.rented[0].rent.usd_per_hour if tier.rented else None
+    """The cheapest rent, of machines that stay, divided by the cost of owning."""
+    rents = (item.rent for item in tier.rented if not item.rent.offer.spot)
+    rent = next((item.usd_per_hour for item in rents), None)
     return None if rent is None else rent / tier.cost.usd_per_hour
 
 
