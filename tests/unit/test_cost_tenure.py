@@ -126,7 +126,7 @@ def test_a_rented_tier_shows_what_owning_would_cost_and_when_it_is_cheaper() -> 
 
 
 def test_a_monthly_budget_holds_for_a_rent_and_one_of_a_purchase_has_nothing_to_refuse() -> None:
-    month = dec("1.64") * 2 * 730
+    month = dec("1.35") * 2 * 730
     for limit, over in ((month, False), (month - dec("0.01"), True)):
         nodes, limits = NODES | {"tenure": "rented"}, {"monthlyUsd": str(limit), "capexUsd": 1}
         assert ("OVER_MONTHLY_BUDGET" in codes(nodes=nodes, budget=limits)) is over
@@ -243,5 +243,5 @@ def test_the_cost_of_a_change_is_shown_in_the_stacks_currency_and_reported_in_us
     assert "in EUR at 0.86 EUR per USD (our bank, 2026-11-02)" in text
     # Rent goes, a purchase comes.
     row = {item.component: item.difference.usd_per_month for item in shown.components}
-    assert row["rent"] == -dec("2394.40")
+    assert row["rent"] == -dec("1971.00")
     assert row["nodes"] == dec("1250.00")
