@@ -118,7 +118,11 @@ def test_text_has_the_figures_of_the_json(tierup: Command) -> None:
         for basis in ("allocationBased", "usageBased"):
             shown += [usd(dec(item[basis][kind]["value"]), 3) for kind in ("tokensIn", "tokensOut")]
     for item in outlook["rented"]:
-        shown.append(f"after {item['monthsUntilOwningIsCheaper']} months")
+        wait = item["monthsUntilOwningIsCheaper"]
+        shown.append("not within ten years" if wait is None else f"after {wait} months")
+        (model,) = item["tokens"]
+        pair = (model["allocationBased"][kind]["value"] for kind in ("tokensIn", "tokensOut"))
+        shown.append(", ".join(usd(dec(value), 3) for value in pair))
     for figure in shown:
         assert figure in text
 

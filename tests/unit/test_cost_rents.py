@@ -140,9 +140,9 @@ def doubts(server: str, card: str, cards: int = 2) -> list[Finding]:
     [
         ("310000", "27500", None),  # eight H100: 29 % is not cards
         ("20000", "5000", None),  # a half
-        ("20001", "5000", "leaves $10,001, 50% of it, beside its 2 cards at $5,000"),
-        ("10000", "5000", "leaves nothing for the server beside its 2 cards at $5,000"),
-        ("9000", "5000", "leaves nothing for the server beside its 2 cards at $5,000"),
+        ("20001", "5000", "leaves 10,001 USD, 50% of it, beside its 2 cards at 5,000 USD"),
+        ("10000", "5000", "leaves nothing for the server beside its 2 cards at 5,000 USD"),
+        ("9000", "5000", "leaves nothing for the server beside its 2 cards at 5,000 USD"),
     ],
 )
 def test_the_rest_of_a_server_costs_something_and_no_more_than_the_cards(

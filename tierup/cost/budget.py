@@ -56,13 +56,13 @@ def implausible(parts: ServerParts | None) -> Iterator[Finding]:
     """A server's price of which the cards are a part that can hardly be right."""
     if parts is None or not parts.implausible() or parts.rest_share is None or parts.rest_usd is None:
         return
-    cards = f"{parts.cards} cards at ${parts.card_usd:,f}"
+    cards = f"{parts.cards} cards at {parts.card_usd:,f} USD"
     if parts.rest_share <= 0:
         problem = f"leaves nothing for the server beside its {cards}"
     else:
-        problem = f"leaves ${parts.rest_usd:,f}, {parts.rest_share:.0%} of it, beside its {cards}"
+        problem = f"leaves {parts.rest_usd:,f} USD, {parts.rest_share:.0%} of it, beside its {cards}"
     fix = "quote what you pay for the server, and for a card if that is wrong; docs/cost.md has the rule"
-    got = f"${parts.price_usd:,f}; plausible is up to {MOST_REST:.0%} beside the cards"
+    got = f"{parts.price_usd:,f} USD; plausible is up to {MOST_REST:.0%} beside the cards"
     yield warning(Code.SERVER_PRICE, "cost.quotes", f"the price of {parts.server.id} {problem}", fix, got)
 
 
