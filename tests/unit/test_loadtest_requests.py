@@ -81,7 +81,8 @@ def test_prompts_of_a_class_begin_alike_for_the_part_that_is_cached(shared: floa
 
 
 def _words(body: Any) -> list[str]:
-    return body["messages"][0]["content"].split()
+    text: str = body["messages"][0]["content"]
+    return text.split()
 
 
 def test_a_profile_survives_the_pipe_between_the_processes() -> None:

@@ -25,7 +25,7 @@ AGENT = {
     "priority": 20,
 }
 CHAT = AGENT | {"promptTokens": 512, "answerTokens": 200, "priority": 80}
-OFF = {"models": [{"id": "qwen2.5-7b", "engineArgs": {"enable-prefix-caching": False}}]}
+OFF: dict[str, Any] = {"models": [{"id": "qwen2.5-7b", "engineArgs": {"enable-prefix-caching": False}}]}
 
 
 def planned(cached: float | None = None, chat: float | None = None, **sections: Any) -> Plan:
