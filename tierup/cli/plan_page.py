@@ -160,8 +160,9 @@ def _memory(model: ModelPlan, capacity: ModelCapacity) -> Iterator[str]:
         f"░ {memory.kv - used:.1f} more KV cache"
     )
     yield (
-        f"            {memory.kv_tokens:,} tokens of KV cache per replica: {memory.max_concurrent_sequences} "
-        f"full-length sequences; largest context {memory.max_context:,}"
+        f"            {memory.kv_tokens:,} ({memory.kv_tokens_low:,} to {memory.kv_tokens_high:,}) tokens of KV cache "
+        f"per replica: {memory.max_concurrent_sequences} full-length sequences; largest context "
+        f"{memory.max_context:,}"
     )
 
 

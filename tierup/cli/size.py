@@ -193,9 +193,8 @@ def _page(inputs: SizingInput, sizing: Sizing, out: Console) -> None:
     print_line(title, out, "bold")
     fits = "fits" if sizing.fits else "DOES NOT FIT"
     out.print(f"  {fits}: {sizing.weights_gib_per_gpu:.2f} GiB of weights per GPU", **_PLAIN)
-    capacity = (
-        f"{sizing.kv_tokens:,} KV tokens per replica: {sizing.max_concurrent_sequences} full-length sequences"
-    )
+    held = f"{sizing.kv_tokens:,} ({sizing.kv_tokens_low:,} to {sizing.kv_tokens_high:,})"
+    capacity = f"{held} KV tokens per replica: {sizing.max_concurrent_sequences} full-length sequences"
     out.print(f"  {capacity}, largest context {sizing.max_context:,}", **_PLAIN)
     of_tokens = (
         ("time to the first token", sizing.ttft_ms, "ms"),

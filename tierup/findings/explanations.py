@@ -167,8 +167,10 @@ EXPLAINED: dict[Code, Explanation] = {
     Code.CONTEXT_DOES_NOT_FIT: Explanation(
         "The context does not fit next to the weights",
         "The weights leave too little memory for the KV cache of one request of full length. The engine refuses to "
-        "start.",
+        "start. What it needs besides the weights is known to about half a GiB: a warning says that the context is so "
+        "near the edge that only a start will tell.",
         "`context: 8192`, or `kvCacheDtype: fp8`.",
+        (ERROR, WARNING),
     ),
     Code.FP8_WEIGHT_ONLY: Explanation(
         "FP8 saves memory only",
