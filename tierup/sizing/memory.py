@@ -58,7 +58,8 @@ def memory(inputs: SizingInput, coefficients: Coefficients) -> Memory:
     ends = total - model.linear / (model.linear + 2 * model.head) * total if stages > 1 else 0.0
     weights = ((total - ends) / stages + ends / 2) / inputs.tensor if stages > 1 else total / inputs.tensor
     v0 = version(inputs.engine_version) < (0, 8)
-    sampler = inputs.slots * model.vocab * 4 * coefficients["memory.sampler_v0" if v0 else "memory.sampler"]
+    rows = inputs.slots * inputs.step_tokens  # the guesses are scored, too
+    sampler = rows * model.vocab * 4 * coefficients["memory.sampler_v0" if v0 else "memory.sampler"]
     layer = inputs.batched_tokens * model.activation_width(inputs.tensor) * 2
     if model.tower is not None:
         layer = max(layer, model.tower.peak)

@@ -36,7 +36,8 @@ class SizingInput:
     `prompt` and `answer` are tokens; `prefix_hit` is the share of prompt tokens in the prefix cache (0..1). With
     `burst` all users send once, at the same moment. `context` is the engine's max_model_len. `max_num_seqs` and
     `max_num_batched_tokens` default to the engine's values for the GPU. `engine` is a name of the engine facts.
-    `adapters` is how many LoRA adapters of `adapter_rank` have a place on the GPU.
+    `adapters` is how many LoRA adapters of `adapter_rank` have a place on the GPU. `draft_tokens` are guessed for each
+    sequence in a step by speculative decoding; what that gains in speed depends on the texts, and is not computed.
     """
 
     model: ModelShape
@@ -60,6 +61,7 @@ class SizingInput:
     enforce_eager: bool = False
     adapters: int = 0
     adapter_rank: int = 0
+    draft_tokens: int = 0
     engine: str = DEFAULT_ENGINE
     engine_version: str = engine_facts(DEFAULT_ENGINE).version.value
 
@@ -73,6 +75,11 @@ class SizingInput:
         """The most tokens of one step (vLLM: 8192 on Hopper with 80 GB or more, else 2048)."""
         limit = self.max_num_batched_tokens
         return limit if limit is not None else (8192 if self._large else 2048)
+
+    @property
+    def step_tokens(self) -> int:
+        """Tokens of a sequence that one step computes while it writes: the next one and the guesses."""
+        return 1 + self.draft_tokens
 
     @property
     def _large(self) -> bool:
