@@ -19,6 +19,7 @@ from benchmarks.measure import CommandFailed, percentile
 from benchmarks.processes import new_workspace
 from benchmarks.report import goal, progress, rounded, run
 from benchmarks.traffic import Body, chat, jobs, start_backends
+from tierup.local.dev.nginx_program import toolchain_nginx
 from tierup.local.toolchain import ToolchainError
 from tierup.plan.model import Plan
 
@@ -59,13 +60,14 @@ Round = Mapping[str, Outcome]
 def queue_policies(plan: Plan) -> dict[str, QueuePolicy]:
     """The policies to compare, ours last."""
     (model,) = plan.models
-    nginx = partial(gateways.nginx, model=model.name)
+    program = toolchain_nginx()
+    nginx = partial(gateways.nginx, model=model.name, program=program)
     policies = {"nginx, FIFO": QueuePolicy("fifo", nginx)}
     if gateways.has_haproxy():
         classed = partial(gateways.haproxy, model=model.name, slots=SLOTS)
         policies["haproxy, priority class"] = QueuePolicy("fifo", classed)
     policies["nginx, engine priority"] = QueuePolicy("priority", nginx, client_priority=True)
-    policies["ours"] = QueuePolicy("priority", partial(gateways.ours, plan=plan))
+    policies["ours"] = QueuePolicy("priority", partial(gateways.ours, plan=plan, program=program))
     return policies
 
 
