@@ -14,10 +14,10 @@ from benchmarks.report import progress
 from benchmarks.traffic import Backends, Target, until_served
 from tierup.catalog import load_catalog
 from tierup.local.dev.gateway_of_plan import PlanGateway
-from tierup.local.dev.nginx_program import CURRENT, NginxProgram, current_nginx, toolchain_nginx
 from tierup.local.machine.ports import free_port
 from tierup.local.toolchain import ToolchainError, cache_root, ensure, tool, toolchain_dir
 from tierup.local.toolchain.engine_env import EngineEnv
+from tierup.local.toolchain.nginx import CURRENT, NginxProgram, current_nginx, toolchain_nginx
 from tierup.plan.model import Plan
 from tierup.plan.resolve import resolve
 from tierup.stack.parse import API_KEY_PREFIX, RawStack, parse

@@ -19,8 +19,8 @@ from benchmarks.measure import CommandFailed, percentile
 from benchmarks.processes import new_workspace
 from benchmarks.report import goal, progress, rounded, run
 from benchmarks.traffic import Body, chat, jobs, start_backends
-from tierup.local.dev.nginx_program import toolchain_nginx
 from tierup.local.toolchain import ToolchainError
+from tierup.local.toolchain.nginx import toolchain_nginx
 from tierup.plan.model import Plan
 
 SLOTS, QUEUE = 8, 100  # slots per model server; all requests may wait

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tierup.local.dev import nginx_program
-from tierup.local.dev.nginx_program import current_nginx
+from tierup.local.toolchain import nginx as nginx_program
+from tierup.local.toolchain.nginx import current_nginx
 
 LOADER = '#!/bin/sh\necho "$@"\n'  # prints what it is told to start
 

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tierup.local.dev.gateway_processes import LocalGateway, write_atomically
-from tierup.local.dev.nginx_program import NginxProgram, toolchain_nginx
 from tierup.local.machine.logs import root_cause
 from tierup.local.machine.ports import free_port
+from tierup.local.toolchain.nginx import NginxProgram, toolchain_nginx
 from tierup.manifests.gateway_files import Environment, nginx_conf, reloader_config, scripts
 from tierup.plan.model import Plan
 

@@ -5,11 +5,11 @@ import subprocess
 import tarfile
 from pathlib import Path
 
-from tierup.local.dev.nginx_program import CURRENT, MODULE
 from tierup.local.images.elf import libraries
 from tierup.local.images.oci import Files, Folder, Link
 from tierup.local.images.store import Layer, stamp
 from tierup.local.toolchain import ToolMissing, tool
+from tierup.local.toolchain.nginx import CURRENT, MODULE
 
 _MODULES = "etc/nginx/modules"  # as in the image that it stands in for
 _PREFIX_OF_CURRENT = "usr/share/nginx"

@@ -4,7 +4,7 @@ import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from tierup.local.toolchain import tool
+from tierup.local.toolchain.cli import tool
 
 MODULE = "ngx_http_js_module.so"
 CURRENT = "nginx-root.tar"  # of the toolchain's group `current-nginx`
