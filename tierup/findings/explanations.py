@@ -735,6 +735,13 @@ EXPLAINED: dict[Code, Explanation] = {
         "adapters here, because nobody has tried them together.",
         "`rank: 64`, as `r` in the adapter's adapter_config.json; precision `awq` instead of `q5_k_m`.",
     ),
+    Code.SPECULATIVE: Explanation(
+        "Speculative decoding that the engine cannot do",
+        "The engine checks the guesses of every slot in one step, so that slots times (1 + tokens) must be within its "
+        "tokens of a step; with adapters it does not start otherwise. promptLookupMin is at most promptLookupMax, and "
+        "a model that embeds writes nothing to guess.",
+        "`speculative: {method: ngram, tokens: 4}` with 256 slots, as a step has 2048 tokens on most cards.",
+    ),
     Code.BUDGET_NOT_METERED: Explanation(
         "A budget of tokens that nobody counts",
         "The gateway reads answers, and so knows the tokens of a caller, only with `gateway.meterTokens`. Without it "
