@@ -2,6 +2,7 @@
 // Runs in njs 0.7.9 and later. `policy` is policy.json, rendered from the stack file and preloaded: no request builds it
 // anew, but its arrays have no methods. Each variable of Nginx that is read or set costs about a microsecond.
 
+import balance from 'balance.js';
 import crypto from 'crypto';
 
 // The caller's key as the map in nginx.conf knows it; the key itself goes no further.
@@ -273,6 +274,7 @@ function generate(r) {
     }
     const limit = limitFor(wish, api, Math.min(Math.floor(kind.most / wish.sequences), cover), target);
     vars.engine_body = stamped(text, said, model, priority, limit, api.limits);
+    balance.choose(r, target, model, said);
     r.internalRedirect('@' + target.slug + '/' + className);
 }
 

@@ -11,6 +11,7 @@ from tierup.catalog.engine import engine_facts
 from tierup.manifests.common import ENGINE_PORT, GATEWAY_PORT, GATEWAY_STATUS_PORT
 from tierup.manifests.engines import engine_priority
 from tierup.plan.apis import APIS, MULTIPLES, Api, open_paths, paths_of
+from tierup.plan.balance import bound_of
 from tierup.plan.model import KeyPlan, ModelPlan, Plan
 from tierup.plan.read_timeout import covered_tokens
 from tierup.stack.sections import GeneratePath, size_bytes
@@ -28,8 +29,9 @@ class Environment:
     """The paths, ports and address sources of a gateway; the defaults are those of its pod.
 
     `listen` and `status_listen` are parameters of Nginx's directive. `http2_directive`: it is Nginx 1.25.1 or
-    later, which has the directive `http2`. `engines` (by model slug) and `gateways` are sources of addresses for the
-    reloader, `dns:HOST:PORT` or `file:PATH`; None means the cluster's DNS.
+    later, which has the directive `http2`. `shared_memory`: its njs is 0.8 or later, whose requests can share numbers;
+    without it, prefix balancing knows no requests in flight. `engines` (by model slug) and `gateways` are sources of
+    addresses for the reloader, `dns:HOST:PORT` or `file:PATH`; None means the cluster's DNS.
     """
 
     files: str = "/etc/gateway"
@@ -42,6 +44,7 @@ class Environment:
     error_log: str = "/dev/stderr"
     js_module: str = "modules/ngx_http_js_module.so"
     http2_directive: bool = True
+    shared_memory: bool = True
     engines: Mapping[str, str] | None = None
     gateways: str | None = None
 
@@ -63,6 +66,7 @@ def scripts(plan: Plan) -> dict[str, str]:
     """The script that njs runs and its policy, by file name."""
     return {
         "classify.js": _template("classify.js"),
+        "balance.js": _template("balance.js"),
         "policy.json": json.dumps(policy(plan), indent=1) + "\n",
     }
 
@@ -76,7 +80,9 @@ def nginx_conf(plan: Plan, environment: Environment = POD) -> str:
     max_requests = sum(model.slots * model.max_replicas + plan.gateway.queue_length for model in plan.models)
     return TEMPLATES.get_template("nginx.conf.j2").render(
         gateway=plan.gateway,
-        models=[_retry_after(plan, model) for model in plan.models],
+        models=[_model(plan, model) for model in plan.models],
+        balanced=any(bound_of(plan.gateway, model) is not None for model in plan.models),
+        shared_memory=environment.shared_memory,
         classes=plan.gateway.classes,
         paths=[str(path) for path in open_paths(plan.models)],
         closed_paths=[str(path) for path in GeneratePath if path not in open_paths(plan.models)],
@@ -100,13 +106,21 @@ def nginx_conf(plan: Plan, environment: Environment = POD) -> str:
     )
 
 
-def _retry_after(plan: Plan, model: ModelPlan) -> dict[str, Any]:
-    """A model's slug and its Retry-After values in seconds."""
+def _model(plan: Plan, model: ModelPlan) -> dict[str, Any]:
+    """A model's slug, its variable that lists engines (None: not balanced by prefix), its Retry-After in seconds."""
     return {
         "slug": model.slug,
+        "engines": _engines_variable(plan, model),
         "retry_after": retry_after_seconds(plan, model),
         "retry_after_capped": retry_after_capped(plan, model),
     }
+
+
+def _engines_variable(plan: Plan, model: ModelPlan) -> str | None:
+    """Numbered, because variables of Nginx have no dashes or dots."""
+    if bound_of(plan.gateway, model) is None:
+        return None
+    return f"engines_{[item.slug for item in plan.models].index(model.slug)}"
 
 
 def _key_limits(key: KeyPlan, gateways: int) -> dict[str, Any]:
@@ -164,6 +178,8 @@ def _target(plan: Plan, model: ModelPlan) -> dict[str, Any]:
         "slots": model.slots,
         "context": model.context,
         "covered": covered_tokens(plan, model),
+        "engines": _engines_variable(plan, model),
+        "bound": bound_of(plan.gateway, model),
     }
 
 
@@ -195,6 +211,7 @@ def reloader_config(plan: Plan, environment: Environment = POD) -> dict[str, Any
                 "slots": model.slots,
                 "queue": plan.gateway.queue_length,
                 "caps": {CAPPED: plan.gateway.longform_cap},
+                "bound": bound_of(plan.gateway, model),
                 **_progress(model),
             }
             for model in plan.models

@@ -20,6 +20,7 @@ from tierup.stack.cluster import GPU_RESOURCE
 from tierup.stack.sections import (
     Acceptance,
     Alias,
+    Balance,
     BudgetMode,
     CacheKind,
     ClassMatch,
@@ -360,6 +361,7 @@ class GatewayPlan:
     aliases: dict[str, Alias]
     tls: bool
     allowed_origins: tuple[str, ...] = ()  # of web pages; "*": any
+    balance: Balance = Balance.LEAST_CONNECTIONS
     node_port: int | None = None  # None: the cluster chooses it, where the service type has one
     ingress: Ingress | None = None
     http_route: HttpRoute | None = None
