@@ -14,6 +14,7 @@ from benchmarks.report import progress
 from benchmarks.traffic import Backends, Target, until_served
 from tierup.catalog import load_catalog
 from tierup.local.dev.gateway_of_plan import PlanGateway
+from tierup.local.machine.nginx import NginxProgram
 from tierup.local.machine.ports import free_port
 from tierup.local.toolchain import ToolchainError, cache_root, ensure, tool, toolchain_dir
 from tierup.local.toolchain.engine_env import EngineEnv
@@ -119,12 +120,18 @@ def direct(_workspace: Workspace, backends: Backends) -> Target:
     return Target("direct", backends.addresses, backends.pids)
 
 
-def ours(workspace: Workspace, backends: Backends, plan: Plan) -> Target:
-    """The gateway of `plan`, Nginx and the reloader, as in its pod."""
+def ours(
+    workspace: Workspace,
+    backends: Backends,
+    plan: Plan,
+    *,
+    folder: str = "ours",
+    program: NginxProgram | None = None,
+) -> Target:
+    """The gateway of `plan`, Nginx and the reloader, as in its pod; `program` is by default the toolchain's Nginx."""
     (model,) = plan.models
-    gateway = PlanGateway(
-        plan, workspace.subfolder("ours"), {model.slug: backends.addresses}, {_CALLER: [_KEY]}
-    )
+    engines = {model.slug: backends.addresses}
+    gateway = PlanGateway(plan, workspace.subfolder(folder), engines, {_CALLER: [_KEY]}, nginx=program)
     with uninterrupted():
         workspace.at_end(partial(gateway.end, END_S))
         processes = (gateway.start_nginx(), gateway.start_reloader())

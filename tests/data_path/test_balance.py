@@ -177,7 +177,7 @@ def test_an_engine_that_is_killed_loses_no_conversation(
 def test_a_hot_prompt_never_exceeds_the_bound(
     open_balanced: Callable[..., Any], current: NginxProgram, backends: list[FakeBackend]
 ) -> None:
-    """All ask the same: each further request finds no engine above 1.25 times the mean, and all counts return to zero."""
+    """All ask the same: no engine gets above 1.25 times the mean, and all counts return to zero."""
     pair = backends[:2]
     results: list[int] = []
     with open_balanced(current, [backend.address for backend in pair]) as stack:

@@ -1,4 +1,4 @@
-"""Which models are balanced by cached prefix, and the parts of nginx.conf that the plan and the reloader write for it."""
+"""Which models are balanced by cached prefix, and what the plan and the reloader write into nginx.conf for it."""
 
 import json
 import re
