@@ -3,8 +3,8 @@
     python benchmarks/prefix.py             two rounds
 
 Two vLLM servers run on this machine's CPU with a tiny model, in front of them our gateway. Conversations of several
-turns share two system prompts, one of which most of them use. Each way of balancing gets the same conversations with texts
-of its own, so that nothing is cached from before. The table goes to standard output, followed by the figures as one
+turns share two system prompts, one of which most of them use. Each way of balancing gets the same conversations with
+texts of its own, so that nothing is cached from before. The table goes to standard output, followed by the figures as one
 JSON line; goals are reported and never fail the run.
 """
 

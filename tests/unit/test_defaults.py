@@ -154,6 +154,7 @@ ALL_VALUES: dict[str, Any] = {
         "keepaliveTimeoutSeconds": 61,
         "clientBodyBufferSize": "64k",
         "maxBodySize": "8m",
+        "balance": "prefix",
         "queueLength": 7,
         "longformCap": 0.4,
         "allowedOrigins": ["https://chat.example.com"],

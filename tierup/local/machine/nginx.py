@@ -23,12 +23,12 @@ class NginxProgram:
 
 
 def distribution_nginx() -> NginxProgram:
-    """Nginx 1.22 with njs 0.7.9, of Debian 12. Raises ToolMissing."""
+    """The toolchain's, of Debian 12. Raises ToolMissing."""
     return NginxProgram([str(tool("nginx"))], tool(_MODULE), current=False)
 
 
 def current_nginx(folder: Path) -> NginxProgram:
-    """Unpack Nginx 1.26 with njs 0.8.9 and its own C library into `folder`, at most 20 characters. Raises ToolMissing.
+    """Unpack Nginx, njs and their own C library into `folder`, at most 20 characters. Raises ToolMissing.
 
     The program names its loader by an absolute path, which is replaced by a link in `folder`; to call the loader with
     the program as argument would hide the title of Nginx's processes, by which gateway-run.sh knows them.
