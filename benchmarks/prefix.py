@@ -3,9 +3,9 @@
     python benchmarks/prefix.py             two rounds
 
 Two vLLM servers run on this machine's CPU with a tiny model, in front of them our gateway. Conversations of several
-turns share two system prompts, one of which most of them use. Each way of balancing gets the same conversations with
-texts of its own, so that nothing is cached from before. The table goes to standard output, followed by the figures as one
-JSON line; goals are reported and never fail the run.
+turns share two system prompts, one of which most of them use. Each way of balancing gets the same conversations, with
+texts of its own, so that nothing is cached from before. The table goes to standard output, followed by the figures as
+one JSON line; goals are reported and never fail the run.
 """
 
 import argparse
@@ -41,7 +41,7 @@ SLOTS, QUEUE = 16, 16
 # Large enough that computing a prompt takes longer than everything around it.
 SHAPE = {"layers": 8, "hidden": 512, "q_heads": 8, "kv_heads": 2}
 CONVERSATIONS, TURNS, AT_ONCE = 16, 5, 4
-SYSTEM_TOKENS, QUESTION_TOKENS, ANSWER_TOKENS = 1000, 1500, 8  # the tokenizer makes a token of each byte
+SYSTEM_TOKENS, QUESTION_TOKENS, ANSWER_TOKENS = 1000, 1200, 8  # the tokenizer makes a token of each byte
 MINOR_SYSTEM_EVERY = 4  # each fourth conversation has the other system prompt
 HEALTH_S = 400
 MIN_HIT_TO_SINGLE, MAX_FIRST_TO_LEAST, MAX_P99_TO_LEAST, MAX_LOAD = 0.9, 0.6, 1.0, 1.25
@@ -151,7 +151,8 @@ def measure_way(target: Target, model: str, pair: Sequence[CpuEngine], salt: str
 def counted(address: str, metric: str) -> float:
     """The sum of a metric's series at an engine."""
     _, body = ask(address, "GET", "/metrics")
-    return sum(map(float, re.findall(rf"^{metric}(?:\{{.*\}})? (\S+)$", body.decode(), re.MULTILINE)))
+    values: list[str] = re.findall(rf"^{metric}(?:\{{.*\}})? (\S+)$", body.decode(), re.MULTILINE)
+    return sum(map(float, values))
 
 
 def sample(addresses: Sequence[str], sums: list[float], stop: threading.Event) -> None:
@@ -191,15 +192,16 @@ def streamed(target: Target, body: dict[str, object]) -> tuple[float, str]:
         response = connection.getresponse()
         if response.status != http.client.OK:
             raise CommandFailed(f"{target.name}: status {response.status}: {response.read(300)!r}")
-        first, parts = None, []
+        first: float | None = None
+        parts: list[str] = []
         for line in response:
             event = line.decode().removeprefix("data: ").strip()
             choices = json.loads(event)["choices"] if event.startswith("{") else []
-            if choices and choices[0]["delta"].get("content"):
+            if choices:  # the engine sends the first one with the first token
                 first = first if first is not None else (time.monotonic() - started) * 1000
-                parts.append(choices[0]["delta"]["content"])
-        if first is None:  # random weights may write nothing that can be read
-            first = (time.monotonic() - started) * 1000
+                parts.append(choices[0]["delta"].get("content") or "")
+        if first is None:
+            raise CommandFailed(f"{target.name}: a stream without an answer")
         return first, "".join(parts)
     finally:
         connection.close()
@@ -209,9 +211,10 @@ def goals(rounds: Sequence[Round]) -> list[tuple[str, str, bool]]:
     """The goals of prefix balancing, as the arguments of `report.goal`; compared within each round."""
 
     def ratio(figure: str, other: str) -> float:
-        return statistics.median(
+        ratios: list[float] = [
             getattr(by_way["prefix"], figure) / getattr(by_way[other], figure) for by_way in rounds
-        )
+        ]
+        return statistics.median(ratios)
 
     hits = ratio("hit_rate", "one engine")
     first, last = (ratio(figure, "least connections") for figure in ("first_p50_ms", "first_p99_ms"))
