@@ -14,7 +14,7 @@ from benchmarks.report import progress
 from benchmarks.traffic import Backends, Target, until_served
 from tierup.catalog import load_catalog
 from tierup.local.dev.gateway_of_plan import PlanGateway
-from tierup.local.machine.nginx import NginxProgram
+from tierup.local.dev.nginx import NginxProgram
 from tierup.local.machine.ports import free_port
 from tierup.local.toolchain import ToolchainError, cache_root, ensure, tool, toolchain_dir
 from tierup.local.toolchain.engine_env import EngineEnv

@@ -30,7 +30,7 @@ from benchmarks.processes import Workspace, ask, new_workspace
 from benchmarks.report import goal, progress, rounded, run
 from benchmarks.traffic import Backends, Target
 from tierup.local.dev.cpu_engine import CpuEngine, container_of, options_of, stop_all
-from tierup.local.machine.nginx import NginxProgram, current_nginx
+from tierup.local.dev.nginx import NginxProgram, current_nginx
 from tierup.local.machine.vllm_on_cpu import KV_BYTES
 from tierup.local.tiny_model import make_tiny_model
 from tierup.local.toolchain import ToolchainError, engine_env

@@ -13,7 +13,7 @@ from fake_backend import BackendProcess, FakeBackend
 from gateway_stack import CHAT, COMPLETIONS, GatewayStack, running
 from polling import until
 
-from tierup.local.machine.nginx import NginxProgram, current_nginx, distribution_nginx
+from tierup.local.dev.nginx import NginxProgram, current_nginx, distribution_nginx
 from tierup.local.toolchain import ToolMissing
 from tierup.plan.model import Plan
 

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tierup.local.dev.gateway_processes import LocalGateway, write_atomically
+from tierup.local.dev.nginx import NginxProgram, distribution_nginx
 from tierup.local.machine.logs import root_cause
-from tierup.local.machine.nginx import NginxProgram, distribution_nginx
 from tierup.local.machine.ports import free_port
 from tierup.manifests.gateway_files import Environment, nginx_conf, reloader_config, scripts
 from tierup.plan.model import Plan
