@@ -11,6 +11,7 @@ import crypto from 'crypto';
 const CHARACTERS = 1024;  // of each message or prompt: about 16 blocks of an engine's cache
 const MESSAGES = 8;
 const DEPTH = 6;
+const ALWAYS = 2;  // requests that an engine may have in any case: so few slow nobody down
 
 // The first characters of a value: of a text, a message with parts, a list of tokens.
 function start(value, room, depth) {
@@ -75,11 +76,11 @@ function inFlight(counts, engine) {
 
 // The first engine that stays within the bound; counts the request there. One always does: they cannot all be above the mean.
 function take(counts, engines, bound) {
-    let sum = 1;
+    let sum = 1;  // this one
     for (let i = 0; i < engines.length; i++) {
         sum += inFlight(counts, engines[i]);
     }
-    const most = Math.ceil(bound * sum / engines.length);
+    const most = Math.max(ALWAYS, Math.ceil(bound * sum / engines.length));
     for (let i = 0; i < engines.length - 1; i++) {
         if (counts.incr(engines[i], 1, 0) <= most) {
             return i;
