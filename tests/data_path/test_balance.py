@@ -1,4 +1,4 @@
-"""Prompts with a common beginning go to one engine, within a bound; two versions of Nginx, fake and real engines."""
+"""Prompts with a common beginning go to one engine, within a bound; two versions of Nginx, fake engines."""
 
 import json
 import threading
@@ -9,7 +9,6 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
-from engine_pair import EnginePair
 from fake_backend import BackendProcess, FakeBackend
 from gateway_stack import CHAT, COMPLETIONS, GatewayStack, running
 from polling import until
@@ -250,35 +249,3 @@ def test_least_connections_stay_a_choice(
     ) as stack:
         assert {served_by(stack, turn(1)) for _ in range(8)} == {"a", "b"}
         assert "balance" not in stack.log_of(8)[0]
-
-
-def test_real_engines_find_the_turns_before_in_their_cache(
-    open_balanced: Callable[..., Any], engines: EnginePair
-) -> None:
-    """Each of six conversations is computed by one engine, which counts nearly all of the first turn as cached."""
-    names = [f"vllm:prefix_cache_{what}_total" for what in ("hits", "queries")]
-
-    def counted() -> list[list[float]]:
-        return [[server.counts(name) for name in names] for server in engines.servers]
-
-    with open_balanced(distribution_nginx(), engines.addresses) as stack:
-        name = stack.plan.models[0].name
-        for number in range(6):
-            first = {"role": "user", "content": f"Conversation {number}. " + "Tell me more of it. " * 40}
-            before = counted()
-            messages = [first]
-            for later in range(3):
-                answer = stack.ask(CHAT, {"model": name, "messages": messages, "max_tokens": 4})
-                assert answer.status == 200, answer
-                messages = [
-                    *messages,
-                    {"role": "assistant", "content": "I see."},
-                    {"role": "user", "content": f"{later}?"},
-                ]
-            grown = [
-                [late - early for late, early in zip(*pair, strict=True)]
-                for pair in zip(counted(), before, strict=True)
-            ]
-            (home,) = [at for at, (_, queries) in enumerate(grown) if queries > 0]
-            hits, queries = grown[home]
-            assert hits > 0.6 * queries, grown  # of three turns the last two
