@@ -60,9 +60,11 @@ browser-env: setup ## take a headless browser from PATH, or unpack one into the 
 	@$(BIN)/python -m tierup.local.toolchain.browser
 
 .PHONY: demo
-demo: setup ## bring the standard tier up on a local cluster with simulated GPU nodes
+demo: setup ## bring the standard tier up on simulated GPU nodes and, as root, a service whose pods run and answer a chat
 	@$(BIN)/python -m tierup.local.toolchain install --group cluster
 	@$(BIN)/tierup local up --stack standard
+	@if [ "$$(id -u)" = 0 ]; then $(MAKE) --no-print-directory demo-served; \
+	else echo "no pod runs and no chat is answered: this takes root (sudo make demo-served)"; fi
 
 .PHONY: local-node
 local-node: setup engine-env ## install what `tierup local up --node real` needs
@@ -72,13 +74,13 @@ local-node: setup engine-env ## install what `tierup local up --node real` needs
 	-@$(BIN)/python -m tierup.local.toolchain install --group current-nginx
 
 .PHONY: demo-served
-demo-served: local-node ## run the entry tier's pods on this machine and send a chat; needs root
-	@$(BIN)/tierup local up --stack entry --node real
+demo-served: local-node ## run the pods of the local stack on this machine and send a chat; needs root
+	@$(BIN)/tierup local up --stack local --node real
 
 .PHONY: demo-down
 demo-down: setup ## remove what `make demo` and `make demo-served` made
 	@$(BIN)/tierup local down --stack standard
-	@$(BIN)/tierup local down --stack entry
+	@$(BIN)/tierup local down --stack local
 
 .PHONY: dev
 dev: setup engine-env ## run the standard tier's gateway, two vLLM CPU servers and Prometheus, until Ctrl-C

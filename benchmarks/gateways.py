@@ -91,10 +91,11 @@ def install() -> None:
     ensure(_TOOLS, progress)
 
 
-def plan_of(slots: int, queue: int) -> Plan:
+def plan_of(slots: int, queue: int, *, metered: bool = False) -> Plan:
     """A tier of two model servers with `slots` each behind one gateway that admits `queue` more requests.
 
     All features are on: a caller with a key, a rate and a cap (never reached), two classes by requested tokens.
+    `metered`: it also counts tokens.
     """
     size = {"promptTokens": 250, "ttftMs": 500, "tpotMs": 50}
     long = {**size, "answerTokens": 64, "share": 0.2, "priority": 20, "match": {"maxTokensFrom": LONG_FROM}}
@@ -108,6 +109,7 @@ def plan_of(slots: int, queue: int) -> Plan:
         "gateway": {
             "replicas": 1,
             "queueLength": queue,
+            "meterTokens": metered,
             "keys": {_CALLER: {"requestsPerSecond": 100_000, "inFlight": 10_000}},
         },
     }
@@ -125,18 +127,18 @@ def ours(
     backends: Backends,
     plan: Plan,
     *,
-    folder: str = "ours",
+    name: str = "ours",
     program: NginxProgram | None = None,
 ) -> Target:
     """The gateway of `plan`, Nginx and the reloader, as in its pod; `program` is by default the toolchain's Nginx."""
     (model,) = plan.models
     engines = {model.slug: backends.addresses}
-    gateway = PlanGateway(plan, workspace.subfolder(folder), engines, {_CALLER: [_KEY]}, nginx=program)
+    gateway = PlanGateway(plan, workspace.subfolder(name), engines, {_CALLER: [_KEY]}, nginx=program)
     with uninterrupted():
         workspace.at_end(partial(gateway.end, END_S))
         processes = (gateway.start_nginx(), gateway.start_reloader())
     pids = tuple(process.pid for process in processes)
-    target = Target("ours", (f"127.0.0.1:{gateway.port}",), pids, {"Authorization": f"Bearer {_KEY}"})
+    target = Target(name, (f"127.0.0.1:{gateway.port}",), pids, {"Authorization": f"Bearer {_KEY}"})
     until_served(target, model.name, processes, gateway.log_errors)
     return target
 

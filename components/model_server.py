@@ -27,7 +27,7 @@ class ModelCache(pulumi.ComponentResource):
     def __init__(self, name: str, args: ModelCacheArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         props = {
             "files": {
-                **{model.name: f"{model.variant.repo}@{model.revision}" for model in args.plan.models},
+                **{model.name: model.origin for model in args.plan.models},
                 **{
                     item.name: f"{item.repo}@{item.revision}"
                     for model in args.plan.models

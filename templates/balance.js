@@ -1,133 +1,137 @@
-// Which engine a request goes to: the one that has served this beginning of a prompt before and so has it cached, unless
-// that has too many requests in flight. Needs no memory of conversations and nothing from the other gateways.
+// Which model server a request goes to: the one that has this beginning of a prompt cached, unless that has too many
+// requests in flight. Only for `gateway.balance: prefix`. Needs no memory of conversations, nothing from other gateways.
 //
-// Each engine gets a number from the prompt's beginning and its own name, and the largest number wins (rendezvous
-// hashing), so an engine that comes or goes moves only its own share. `$engines_N` lists the names, kept by the reloader.
+// Each server gets a number from the prompt's beginning and its own name, and the largest number wins (rendezvous
+// hashing), so a server that comes or goes moves only its own share. `$engines` lists the names, kept by the reloader.
 // Requests in flight are counted in memory that the workers share; njs before 0.8 has none, and there only the limit of
 // connections in nginx.conf holds.
 
+import classify from 'classify.js';
 import crypto from 'crypto';
 
-const CHARACTERS = 1024;  // of each message or prompt: about 16 blocks of an engine's cache
+const CHARACTERS = 512;  // of each message or prompt: several blocks of a server's cache
 const MESSAGES = 8;
-const DEPTH = 6;
-const ALWAYS = 2;  // requests that an engine may have in any case: so few slow nobody down
+const ALWAYS = 2;  // requests that a server may have in any case: so few slow nobody down
+const FIELDS = ['cache_salt', 'system', 'instructions', 'prompt', 'prompt_embeds'];
 
-// The first characters of a value: of a text, a message with parts, a list of tokens.
-function start(value, room, depth) {
-    if (typeof value === 'string') {
-        return value.slice(0, room);
-    }
+// The first characters of a value of JSON: of a text, a message with parts, a list of tokens.
+function start(value, room) {
     if (typeof value !== 'object' || value === null) {
-        return value === undefined || value === null ? '' : String(value).slice(0, room);
+        return String(value).slice(0, room);
     }
-    let text = '';
     const names = Array.isArray(value) ? null : Object.keys(value);
     const length = names === null ? value.length : names.length;
-    for (let i = 0; i < length && text.length < room && depth > 0; i++) {
-        text += start(value[names === null ? i : names[i]], room - text.length, depth - 1) + ' ';
+    let text = '';
+    for (let i = 0; i < length && text.length < room; i++) {
+        text += start(value[names === null ? i : names[i]], room - text.length) + ' ';
     }
     return text;
 }
 
-function opens(said, name) {
-    return start(Object.prototype.hasOwnProperty.call(said, name) ? said[name] : '', CHARACTERS, DEPTH);
-}
-
 // What stays the same in all turns of a conversation and differs from other conversations: everything up to the first
-// message of the user. Empty: there is no prompt.
+// message of the user.
 function beginning(said) {
-    const turns = Array.isArray(said.messages) ? said.messages : said.input;
-    let text = opens(said, 'system') + opens(said, 'instructions');
+    let text = '';
+    for (let i = 0; i < FIELDS.length; i++) {
+        if (said[FIELDS[i]] !== undefined) {
+            text += start(said[FIELDS[i]], CHARACTERS) + '\n';
+        }
+    }
+    const turns = said.messages === undefined ? said.input : said.messages;
     if (!Array.isArray(turns)) {
-        return text + opens(said, 'prompt') + opens(said, 'input');
+        return text + start(turns, CHARACTERS);
     }
     for (let i = 0; i < turns.length && i < MESSAGES; i++) {
-        text += start(turns[i], CHARACTERS, DEPTH);
-        if (turns[i] === null || typeof turns[i] !== 'object' || turns[i].role === 'user') {
+        const turn = turns[i];
+        text += start(classify.isObject(turn) && turn.content !== undefined ? turn.content : turn, CHARACTERS) + '\n';
+        if (!classify.isObject(turn) || turn.role === 'user') {
             break;
         }
     }
     return text;
 }
 
-// 32 bits that say where a request belongs. Engines keep adapters and salts apart, so they are parts of it.
-function keyOf(model, salt, text) {
-    const digest = crypto.createHash('sha256').update(model + '\n' + salt + '\n' + text).digest('hex');
-    return parseInt(digest.slice(0, 8), 16);
+// Keeps 32 bits that say where a request belongs. MD5 is the cheapest hash that spreads well; nothing secret rests on it.
+function note(r, said) {
+    const digest = crypto.createHash('md5').update(beginning(said)).digest('hex');
+    r.variables.prompt_key = parseInt(digest.slice(0, 8), 16);
+}
+
+// `changed` as in classify.js.
+function generate(r, changed) {
+    classify.generate(r, (body, said, stream) => {
+        note(r, said);
+        return changed === undefined ? body : changed(body, said, stream);
+    });
 }
 
 // The last step of MurmurHash3: each bit of the two numbers changes half of the result's.
-function weight(key, engine) {
-    let bits = key ^ parseInt(engine.slice(0, 8), 16);
+function weight(key, name) {
+    let bits = key ^ parseInt(name.slice(0, 8), 16);
     bits = Math.imul(bits ^ (bits >>> 16), 0x85ebca6b);
     bits = Math.imul(bits ^ (bits >>> 13), 0xc2b2ae35);
     return (bits ^ (bits >>> 16)) >>> 0;
 }
 
-function ranked(engines, key) {
-    const weighed = engines.map((name) => ({name: name, by: weight(key, name)}));
-    return weighed.sort((a, b) => b.by - a.by).map((item) => item.name);
-}
-
-function inFlight(counts, engine) {
-    return Math.max(0, counts.get(engine) || 0);
-}
-
-// The first engine that stays within the bound; counts the request there. One always does: they cannot all be above the mean.
-function take(counts, engines, bound) {
-    let sum = 1;  // this one
-    for (let i = 0; i < engines.length; i++) {
-        sum += inFlight(counts, engines[i]);
-    }
-    const most = Math.max(ALWAYS, Math.ceil(bound * sum / engines.length));
-    for (let i = 0; i < engines.length - 1; i++) {
-        if (counts.incr(engines[i], 1, 0) <= most) {
-            return i;
+function heaviest(names, key) {
+    let at = 0;
+    let most = -1;
+    for (let i = 0; i < names.length; i++) {
+        const own = weight(key, names[i]);
+        if (own > most) {
+            most = own;
+            at = i;
         }
-        counts.incr(engines[i], -1, 0);  // the other worker's requests are seen here, too
     }
-    counts.incr(engines[engines.length - 1], 1, 0);
-    return engines.length - 1;
+    return at;
 }
 
-// Without a prompt nothing is cached: the fewest requests decide.
-function leastFirst(counts, engines) {
-    return engines.slice().sort((a, b) => inFlight(counts, a) - inFlight(counts, b));
+function inFlight(counts, name) {
+    return Math.max(0, counts.get(name) || 0);
 }
 
-function sharedCounts() {
-    return ngx.shared === undefined ? null : ngx.shared.engines;
+// The most requests that one server may have with this one.
+function limitOf(counts, names, bound) {
+    let sum = 1;
+    for (let i = 0; i < names.length; i++) {
+        sum += inFlight(counts, names[i]);
+    }
+    return Math.max(ALWAYS, Math.ceil(bound * sum / names.length));
 }
 
-// Sets $engine, the end of the upstream's name, and $balance for the log.
-function choose(r, target, model, said) {
-    if (target.engines === null) {
-        return;
+// For proxy_pass: the end of an upstream's name. Counts the request at its server.
+function engine(r) {
+    const vars = r.variables;
+    if (vars.engines === '') {
+        return '';  // there is no choice
     }
-    const listed = r.variables[target.engines];
-    if (listed === '') {
-        return;  // there is no choice
-    }
-    const counts = sharedCounts();
-    const text = beginning(said);
-    if (text === '' && counts === null) {
-        return;
-    }
-    const salt = opens(said, 'cache_salt');
-    const order = text === '' ? leastFirst(counts, listed.split(' ')) : ranked(listed.split(' '), keyOf(model, salt, text));
-    const at = counts === null ? 0 : take(counts, order, target.bound);
-    r.variables.engine = '-' + order[at];
-    r.variables.balance = text === '' ? 'least' : (at === 0 ? 'first' : 'moved');
-}
-
-// For the log, which asks when a request has ended, in whatever way.
-function ended(r) {
-    const counts = sharedCounts();
+    const names = vars.engines.split(' ');
+    const bound = Number(names.shift());
+    const key = Number(vars.prompt_key);
+    const counts = ngx.shared === undefined ? null : ngx.shared.engines;
+    let at = heaviest(names, key);
+    let where = 'first';
     if (counts !== null) {
-        counts.incr(r.variables.engine.slice(1), -1, 0);
+        const most = limitOf(counts, names, bound);
+        // Counting shows the other worker's requests, too. The last one stays: they cannot all be above the mean.
+        while (counts.incr(names[at], 1, 0) > most && names.length > 1) {
+            counts.incr(names[at], -1, 0);
+            names.splice(at, 1);
+            at = heaviest(names, key);
+            where = 'moved';
+        }
     }
-    return '';
+    vars.balance = where;
+    return '-' + names[at];
 }
 
-export default {choose, ended};
+// For the log, which asks when a request has ended, in whatever way; it is no longer in flight.
+function ended(r) {
+    const vars = r.variables;
+    if (ngx.shared !== undefined) {
+        ngx.shared.engines.incr(vars.engine.slice(1), -1, 0);
+    }
+    return vars.balance;
+}
+
+export default {ended, engine, generate};

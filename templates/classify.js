@@ -2,7 +2,6 @@
 // Runs in njs 0.7.9 and later. `policy` is policy.json, rendered from the stack file and preloaded: no request builds it
 // anew, but its arrays have no methods. Each variable of Nginx that is read or set costs about a microsecond.
 
-import balance from 'balance.js';
 import crypto from 'crypto';
 
 // The caller's key as the map in nginx.conf knows it; the key itself goes no further.
@@ -224,7 +223,8 @@ function unreadable(r) {
     return [415, 'Content-Type must be application/json'];
 }
 
-function generate(r) {
+// `changed`: the engine's body after a last change, from that body, what it says, and whether the answer is streamed.
+function generate(r, changed) {
     const vars = r.variables;
     const path = vars.plain;
     if (path === '') {
@@ -273,8 +273,8 @@ function generate(r) {
         return refuse(r, 400, 'the gateway waits for answers of up to ' + cover + ' tokens: ask for fewer, or stream them', 'stream');
     }
     const limit = limitFor(wish, api, Math.min(Math.floor(kind.most / wish.sequences), cover), target);
-    vars.engine_body = stamped(text, said, model, priority, limit, api.limits);
-    balance.choose(r, target, model, said);
+    const body = stamped(text, said, model, priority, limit, api.limits);
+    vars.engine_body = changed === undefined ? body : changed(body, said, stream);
     r.internalRedirect('@' + target.slug + '/' + className);
 }
 
@@ -297,4 +297,4 @@ function models(r) {
     return r.return(200, JSON.stringify(entry) + '\n');
 }
 
-export default {generate, keyHash, models};
+export default {generate, holds, isObject, keyHash, models};

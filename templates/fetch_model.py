@@ -27,15 +27,25 @@ def fetch(wanted: dict[str, str | int | None]) -> None:
         if marker.exists():
             print(f"{folder}: complete already", flush=True)
             return
-        patterns = [str(wanted["files"])] if wanted["files"] else None
-        download(str(wanted["repo"]), wanted["revision"], folder, patterns, SECOND_COPIES)
-        if wanted["files"]:
-            name_gguf(folder, str(wanted["files"]), int(wanted["parts"]))
-        if wanted["tokenizer"]:
-            repo, revision = str(wanted["tokenizer"]), wanted["tokenizer_revision"]
-            download(repo, revision, folder / "tokenizer", TOKENIZER, None)
+        if "from" in wanted:
+            import fetch_http  # beside this file
+
+            fetch_http.fetch(wanted, folder, SECOND_COPIES)
+        else:
+            from_hub(wanted, folder)
         marker.touch()
         print(f"{folder}: complete", flush=True)
+
+
+def from_hub(wanted: dict[str, str | int | None], folder: Path) -> None:
+    """Download one model from the hub, and the tokenizer of one whose repository has none."""
+    patterns = [str(wanted["files"])] if wanted["files"] else None
+    download(str(wanted["repo"]), wanted["revision"], folder, patterns, SECOND_COPIES)
+    if wanted["files"]:
+        name_gguf(folder, str(wanted["files"]), int(wanted["parts"]))
+    if wanted["tokenizer"]:
+        repo, revision = str(wanted["tokenizer"]), wanted["tokenizer_revision"]
+        download(repo, revision, folder / "tokenizer", TOKENIZER, None)
 
 
 def download(
@@ -118,6 +128,11 @@ def failures() -> tuple[type[Exception], ...]:
     return (OSError, *(client.HTTPError for client in clients))
 
 
+def name_of(wanted: dict[str, str | int | None]) -> str:
+    """What messages call a model: its repository and commit, or the address of its folder."""
+    return str(wanted["url"]) if "url" in wanted else f"{wanted['repo']} at {wanted['revision']}"
+
+
 def main() -> None:
     """Fetch what `MODELS` names; with --stay, keep the pod as the sign that this node has its files."""
     # The first process of a container ignores SIGTERM unless it asks for it; a download cut short has failed.
@@ -130,7 +145,7 @@ def main() -> None:
         except Exception as error:
             if not isinstance(error, failures()):
                 raise
-            sys.exit(f"{wanted['repo']} at {wanted['revision']}: {error}")  # the pod's next start tries again
+            sys.exit(f"{name_of(wanted)}: {error}")  # the pod's next start tries again
     if "--stay" in sys.argv[1:]:
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
         print("this node has its models", flush=True)

@@ -275,6 +275,17 @@ class Reloader:
             await asyncio.sleep(max(0.0, started + self.config.interval_seconds - time.monotonic()))
 
 
+async def run(reloader: Reloader) -> None:
+    """Run the rounds, and beside them the budgets where there are any; a slow round must not delay these."""
+    config = reloader.config
+    loops = [reloader.run()]
+    if config.budgets is not None:
+        from reloader_budgets import Budgets, keep
+
+        loops.append(keep(Budgets(reloader.folder, config.budgets), reloader.log.report))
+    await asyncio.gather(*loops)
+
+
 def main(arguments: list[str]) -> int:
     """Run until SIGTERM, which needs no cleanup, because files are replaced in one step."""
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
@@ -287,7 +298,7 @@ def main(arguments: list[str]) -> int:
     except (OSError, ValueError) as error:
         print(f"error: {arguments[0]}: {error}", file=sys.stderr)
         return 1
-    asyncio.run(Reloader(config).run())
+    asyncio.run(run(Reloader(config)))
     return 0
 
 

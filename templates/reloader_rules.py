@@ -68,7 +68,10 @@ class Probe:
 
 @dataclass(frozen=True)
 class Config:
-    """gateway.json; `keys` is a folder with one file per caller, `certificate` a file; both may be null."""
+    """gateway.json; `keys` is a folder with one file per caller, `certificate` a file; both may be null.
+
+    `budgets` are tokens by caller and by the seconds of the window, null without any (reloader_budgets.py).
+    """
 
     template: str
     folder: str
@@ -78,6 +81,7 @@ class Config:
     models: list[Model]
     gateways: Gateways
     probe: Probe
+    budgets: dict[str, dict[str, int]] | None = None
 
 
 class Reading(NamedTuple):
@@ -164,11 +168,10 @@ def render(view: View, models: Sequence[Model]) -> str:
     for model in models:
         pool = sorted(view.engines[model.slug])
         choice = pool if model.bound is not None and len(pool) > 1 else []
-        values[f"ENGINES:{model.slug}"] = [" ".join(map(engine_id, choice))]
-        admitted = in_flight_limit(model.slots, model.queue, max(1, len(pool)), view.gateways)
-        most = math.ceil(admitted * (model.bound or 1) / max(1, len(pool)))
+        names = [f"{model.bound:g}", *map(engine_id, choice)] if choice else []
+        values[f"ENGINES:{model.slug}"] = [" ".join(names)]
         values[f"UPSTREAMS:{model.slug}"] = [
-            line for first in choice for line in _upstream(model.slug, first, pool, most)
+            line for first in choice for line in _upstream(model, first, pool, view.gateways)
         ]
     values["KEYS"] = [f'"{digest}" "{name}";' for digest, name in sorted(view.keys.items())]
 
@@ -191,9 +194,11 @@ def _server(address: str, more: str = "") -> str:
     return f"server {address} max_fails=1 fail_timeout=1s{more};"
 
 
-def _upstream(slug: str, first: str, pool: Sequence[str], most: int) -> list[str]:
-    """The lines of an upstream that sends to one engine, and to the others where that fails or has `most` requests."""
-    name = f"model-{slug}-{engine_id(first)}"
+def _upstream(model: Model, first: str, pool: Sequence[str], gateways: int) -> list[str]:
+    """The lines of an upstream that sends to one engine, and to the others where that fails or is full."""
+    name = f"model-{model.slug}-{engine_id(first)}"
+    admitted = in_flight_limit(model.slots, model.queue, len(pool), gateways)
+    most = math.ceil(admitted * (model.bound or 1) / len(pool))
     return [
         f"upstream {name} {{",
         f"    zone {name} 128k;",

@@ -290,7 +290,7 @@ def test_a_port_that_is_taken_meanwhile_is_replaced(
     with socket.socket() as squatter:
         squatter.bind(("127.0.0.1", 0))
         squatter.listen()
-        choices = [free_ports() | {taken: squatter.getsockname()[1]}, free_ports()]
+        choices = [free_ports([]) | {taken: squatter.getsockname()[1]}, free_ports([])]
         monkeypatch.setattr(cluster_module, "_free_ports", lambda _: choices.pop(0))
         own = Cluster.up(name, root=cluster_root)
     assert choices == []

@@ -40,9 +40,10 @@ def backend() -> Iterator[FakeBackend]:
 
 @pytest.fixture(scope="session")
 def engines(make_plan: Callable[..., Plan], tmp_path_factory: pytest.TempPathFactory) -> Iterator[EnginePair]:
-    """Two servers of the tier's only model."""
+    """Two servers of the tier's only model, which name the tokens of prompts that were cached."""
     find_nginx()
-    with engine_pair(tier(make_plan), tmp_path_factory.mktemp("engines")) as pair:
+    metered = tier(make_plan, gateway={"meterTokens": True})
+    with engine_pair(metered, tmp_path_factory.mktemp("engines")) as pair:
         yield pair
 
 

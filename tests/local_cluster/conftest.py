@@ -11,7 +11,17 @@ from served_tier import ServedTier, local_tier
 from tierup.local.cluster.cluster import Cluster
 from tierup.local.node import Claims, NodeSpec, problems
 
+CLUSTERS = ("served", "standard", "wide", "cluster")  # the fixtures that start one and keep it
 NODE = NodeSpec("real-node", Claims(cpu=64, memory_gib=512), ("/var/lib/tierup/models",))
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that share a cluster run on one worker, so that each cluster is started once."""
+    for item in items:
+        if isinstance(item, pytest.Function) and item.path.parent == Path(__file__).parent:
+            shared = [name for name in CLUSTERS if name in item.fixturenames]
+            item.add_marker(pytest.mark.xdist_group(shared[0] if shared else "cluster"))
 
 
 @pytest.fixture(scope="session")
@@ -24,7 +34,7 @@ def real_node_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def cluster(real_node_root: Path) -> Iterator[Cluster]:
-    cluster = Cluster.up("real", root=real_node_root, real_node=NODE)
+    cluster = Cluster.up("real", root=real_node_root, real_nodes=[NODE])
     yield cluster
     cluster.down()
 
@@ -36,21 +46,8 @@ def pods(cluster: Cluster) -> Iterator[Pods]:
     until(lambda: not cluster.api.list_all("v1", "Pod", NAMESPACE), "no pods")
 
 
-CALLERS = """  tierup:gateway:
-    keys:
-      web: {}
-      batch: {inFlight: 2}
-"""
-KEYS = "".join(f"  tierup:secret-key-{name}:\n    secure: v1:not:ours\n" for name in ("web", "batch"))
-
-
-def with_callers(stack_file: str) -> str:
-    """The text of a stack file with two callers, each with a secret key."""
-    return stack_file.replace("  tierup:gateway:\n", CALLERS) + KEYS
-
-
 @pytest.fixture(scope="session")
 def served(real_node_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedTier]:
-    """The entry tier with two callers, brought up by the real engine, its pods run by a real node."""
-    with local_tier("entry", real_node_root, tmp_path_factory.mktemp("served"), with_callers) as tier:
+    """The local stack, brought up by the real engine, its pods run by a real node."""
+    with local_tier("local", real_node_root, tmp_path_factory.mktemp("served")) as tier:
         yield tier

@@ -14,7 +14,7 @@ from polling import until
 from served_tier import ServedTier
 from tiers import ROOT
 
-from tierup.local.cluster.first_chat import forwarded
+from tierup.local.cluster.first_chat import forwarded, node_port_url
 from tierup.manifests.common import GATEWAY_PORT
 
 # Series of exporters that a cluster brings, and a local one has not.
@@ -35,23 +35,32 @@ def all_ready(served: ServedTier) -> None:
     served.all_ready()
 
 
-def test_openai_s_client_streams_from_this_machine(served: ServedTier) -> None:
+@pytest.fixture(params=["a port of the node", "a forwarded port"])
+def door(served: ServedTier, request: pytest.FixtureRequest) -> Iterator[str]:
+    """The address of the gateway on this machine, by each way that there is."""
+    if request.param == "a port of the node":
+        url = node_port_url(served.cluster, served.plan)
+        assert url is not None
+        yield url
+        return
     with forwarded(served.cluster, served.plan.namespace, "service/gateway", GATEWAY_PORT) as port:
-        client = openai.OpenAI(
-            base_url=f"http://127.0.0.1:{port}/v1", api_key=served.key("web"), max_retries=0
-        )
-        assert [model.id for model in client.models.list()] == [served.model]
-        stream = client.chat.completions.create(
-            model=served.model,
-            messages=[{"role": "user", "content": "hello"}],
-            max_tokens=10,
-            stream=True,
-            stream_options={"include_usage": True},
-            extra_body={"ignore_eos": True},
-        )
-        *_, last = stream
-        assert last.usage is not None
-        assert last.usage.completion_tokens == 10
+        yield f"http://127.0.0.1:{port}"
+
+
+def test_openai_s_client_streams_from_this_machine(served: ServedTier, door: str) -> None:
+    client = openai.OpenAI(base_url=f"{door}/v1", api_key=served.key("web"), max_retries=0)
+    assert [model.id for model in client.models.list()] == [served.model]
+    stream = client.chat.completions.create(
+        model=served.model,
+        messages=[{"role": "user", "content": "hello"}],
+        max_tokens=10,
+        stream=True,
+        stream_options={"include_usage": True},
+        extra_body={"ignore_eos": True},
+    )
+    *_, last = stream
+    assert last.usage is not None
+    assert last.usage.completion_tokens == 10
 
 
 @pytest.fixture

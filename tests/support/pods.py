@@ -38,10 +38,12 @@ class Pods:
         command = [str(tool("kubectl")), *options, *arguments]
         return subprocess.run(command, capture_output=True, text=True, timeout=120, check=check)
 
-    def create(self, name: str, command: Sequence[str], *, claim: str = "", **container: Any) -> None:
+    def create(
+        self, name: str, command: Sequence[str], *, claim: str = "", node: str = "", **container: Any
+    ) -> None:
         """Create a pod that `restricted` Pod Security accepts; its label `app` is its name.
 
-        The volume of `claim` is at /data, for the group 2000.
+        The volume of `claim` is at /data, for the group 2000. Without `node`, the scheduler chooses one.
         """
         security = {
             "allowPrivilegeEscalation": False,
@@ -64,6 +66,8 @@ class Pods:
             "volumes": [{"name": "tmp", "emptyDir": {}}],
             "terminationGracePeriodSeconds": 1,
         }
+        if node:
+            spec["nodeSelector"] = {"kubernetes.io/hostname": node}
         if claim:
             main["volumeMounts"].append({"name": "data", "mountPath": "/data"})
             spec["volumes"].append({"name": "data", "persistentVolumeClaim": {"claimName": claim}})

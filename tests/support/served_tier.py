@@ -20,14 +20,14 @@ from tiers import ROOT, Tier, own_checkout
 from tierup.catalog import load_catalog
 from tierup.io.stack.read import read_stack, stack_path
 from tierup.local.cluster.cluster import Cluster
-from tierup.local.cluster.data_centre import real_server, with_images
+from tierup.local.cluster.data_centre import real_servers, with_images
 from tierup.local.cluster.first_chat import first_chat
 from tierup.local.cluster.folders import LocalClusterError
 from tierup.local.cluster.project import LocalProject
 from tierup.local.node import cgroups
 from tierup.manifests.common import GATEWAY_PORT
 from tierup.manifests.gateway_files import POD
-from tierup.rules.preflight import make_plan
+from tierup.rules.preflight import plan_with_secrets
 from tierup.stack.parse import CacheKind, parse
 
 LOAD = ROOT / "tests" / "support" / "chat_load.py"
@@ -64,9 +64,9 @@ class Load:
 
 @contextlib.contextmanager
 def local_tier(
-    stack: str, root: Path, folder: Path, change: Callable[[str], str] = lambda text: text
+    stack: str, root: Path, folder: Path, change: Callable[[str], str] = lambda text: text, nodes: int = 1
 ) -> Iterator["ServedTier"]:
-    """A tier of this repository on a cluster of its own in `root`, whose node is real, until the block ends.
+    """A tier of this repository on a cluster of its own in `root`, whose `nodes` are real, until the block ends.
 
     `change` edits the text of its stack file; `folder` gets the files of the project.
     """
@@ -74,10 +74,10 @@ def local_tier(
     work.mkdir()
     file = stack_path(checkout, stack)
     file.write_text(change(file.read_text()))
-    plan = make_plan(parse(read_stack(file)), load_catalog())
-    cluster = Cluster.up(stack, root=root, real_node=with_images(real_server(plan), plan, print))
+    plan = plan_with_secrets(parse(read_stack(file)), load_catalog())
+    cluster = Cluster.up(stack, root=root, real_nodes=with_images(real_servers(plan, nodes), plan, print))
     try:
-        tier = ServedTier(LocalProject(checkout, stack, cluster, work))
+        tier = ServedTier(LocalProject(checkout, stack, cluster, work, secrets=plan.secrets))
         tier.up()
         tier.first_chat()
         yield tier
@@ -220,10 +220,9 @@ class ServedTier(Tier):
         """Pids, on this machine, of a pod's container."""
         status = self._container(pod, container)
         identifier = status["containerID"].rpartition("/")[2]
-        assert self.cluster.node is not None
         found = set()
-        for hierarchy in cgroups.hierarchies():
-            for folder in (hierarchy / self.cluster.node.record.cgroup).rglob(f"*{identifier}*"):
+        for group in [h / node.record.cgroup for h in cgroups.hierarchies() for node in self.cluster.nodes]:
+            for folder in group.rglob(f"*{identifier}*"):
                 found |= set(map(int, (folder / "cgroup.procs").read_text().split()))
         assert found, f"no process of {container}"
         return found

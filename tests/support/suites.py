@@ -62,7 +62,12 @@ SUITES = (
     Suite("engine", "tests/engine", needs=(ENGINE,)),
     Suite("data-path", "tests/data_path", ("-n", "2", "--dist", "loadgroup"), (TOOLCHAIN, ENGINE)),
     Suite("control-plane", "tests/control_plane", ("-n", "3", "--dist", "worksteal"), (TOOLCHAIN,)),
-    Suite("local-cluster", "tests/local_cluster", needs=(TOOLCHAIN, NODE, CURRENT_NGINX, ENGINE)),
+    Suite(
+        "local-cluster",
+        "tests/local_cluster",
+        ("-n", "2", "--dist", "loadgroup"),
+        (TOOLCHAIN, NODE, CURRENT_NGINX, ENGINE),
+    ),
 )
 LINT = (
     "ruff check .",

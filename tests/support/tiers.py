@@ -16,7 +16,7 @@ from tierup.local.cluster.data_centre import provide
 from tierup.local.cluster.project import LocalProject
 from tierup.local.toolchain import toolchain_dir
 from tierup.plan.model import Plan
-from tierup.rules.preflight import make_plan
+from tierup.rules.preflight import plan_with_secrets
 from tierup.stack.parse import parse
 
 ROOT = Path(__file__).parents[2]
@@ -73,7 +73,7 @@ class Tier:
     @property
     def plan(self) -> Plan:
         """The plan of the stack file as it is now."""
-        return make_plan(
+        return plan_with_secrets(
             parse(read_stack(stack_path(self.project.source, self.project.stack))), load_catalog()
         )
 

@@ -12,7 +12,7 @@ from tierup.local.machine.vllm_on_cpu import parse_options
 from tierup.manifests import gateway_files, model_cache, model_server
 from tierup.plan.model import Plan
 from tierup.sizing.memory import GIB
-from tierup.sizing.shape import spec_shape
+from tierup.sizing.shapes import spec_shape
 
 COMMIT, OTHER = "0" * 40, "1" * 40
 SUPPORT = {"name": "support", "repo": "acme/support", "revision": COMMIT, "rank": 16}

@@ -21,6 +21,7 @@ from tierup.catalog import (
     load_catalog,
     parse_catalog,
 )
+from tierup.sizing.shapes import spec_shape
 
 TABLES = ("gpus", "servers", "models")
 FOLDER = Path(tierup.catalog.__file__).parent
@@ -90,7 +91,8 @@ def test_the_catalogue_has_the_ids_that_stacks_use(catalog: Catalog) -> None:
         "premium-4x-h100-80g-sxm",
     }
     assert set(catalog.models) == set(SHAPES)
-    assert set(catalog.models["qwen2.5-7b"].variants) == set(Precision)
+    four_bit = {Precision.MXFP4, Precision.NVFP4, Precision.BNB_NF4}  # of no repository of this model
+    assert set(catalog.models["qwen2.5-7b"].variants) == set(Precision) - four_bit
 
 
 def test_every_value_has_a_source_and_a_date_that_is_not_in_the_future(catalog: Catalog) -> None:
@@ -157,11 +159,22 @@ SHAPES = {  # parameters, and KV cache bytes a token at two bytes a value
     "deepseek-r1-distill-qwen-7b": (7_615_616_512, 57_344),
     "qwen2.5-72b": (72706203648, 327680),
     "llama-3.1-70b": (70553706496, 327680),
+    "qwen3-14b": (14_768_307_200, 163840),
+    "qwen3-32b": (32_762_123_264, 262144),
+    "qwen3-30b-a3b": (30_532_122_624, 98_304),
+    "llama-3.3-70b": (70_553_706_496, 327680),
+    "mistral-small-24b": (23_572_403_200, 163840),
+    "deepseek-r1-distill-llama-8b": (8_030_261_248, 131072),
+    "deepseek-r1-distill-qwen-14b": (14_770_033_664, 196608),
+    "deepseek-r1-distill-qwen-32b": (32_763_876_352, 262144),
+    "deepseek-r1-distill-llama-70b": (70_553_706_496, 327680),
 }
 
 
 def linear_params(model: ModelSpec) -> int:
-    """Query and output, key and value, and the three MLP matrices, over the layers."""
+    """Query and output, key and value, and the three MLP matrices, over the layers; or as config.json counts them."""
+    if model.config is not None:
+        return spec_shape("", model).linear
     hidden, width = model.hidden.value, model.head_dim.value
     attention = 2 * hidden * model.q_heads.value * width + 2 * hidden * model.kv_heads.value * width
     return model.layers.value * (attention + 3 * hidden * model.intermediate.value)
@@ -176,6 +189,30 @@ def test_shapes_give_the_known_kv_bytes_and_parameter_counts(catalog: Catalog, n
     assert model.q_heads.value % model.kv_heads.value == 0
     embeddings = 2 * model.vocab.value * model.hidden.value  # table and output head; none of these ties them
     assert linear_params(model) + embeddings == pytest.approx(params, rel=0.005)
+
+
+def test_the_counts_of_a_model_with_a_config_are_those_of_its_config(catalog: Catalog) -> None:
+    found = [
+        (name, model, model.config.value)
+        for name, model in catalog.models.items()
+        if model.config is not None
+    ]
+    assert found
+    for name, model, config in found:
+        shape, dense = spec_shape(name, model), spec_shape(name, model.model_copy(update={"config": None}))
+        assert shape.params == pytest.approx(dense.params, rel=0.001)
+        assert [model.architecture.value] == config["architectures"]
+        for field in (
+            "layers",
+            "q_heads",
+            "kv_heads",
+            "head_dim",
+            "hidden",
+            "intermediate",
+            "vocab",
+            "max_context",
+        ):
+            assert getattr(shape, field) == getattr(dense, field), (name, field)
 
 
 BYTES_A_WEIGHT = {  # of the linear layers; group of 128: a two-byte scale and a zero point

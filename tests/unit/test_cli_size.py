@@ -31,6 +31,7 @@ FIGURES: dict[str, Any] = {
     "bottleneck": {"type": "string", "minLength": 1},
     "basis": {"type": "array", "items": {"type": "string"}},
     "extrapolated": {"type": "boolean"},
+    "notes": {"type": "array", "items": {"type": "string"}},
 }
 PROPERTIES = {"version": {"const": 1}, "inputs": {"type": "object"}, **FIGURES}
 SCHEMA = {
@@ -135,6 +136,7 @@ def test_the_table_names_figures_units_and_basis() -> None:
 
 
 LLAMA_1B = {
+    "architectures": ["LlamaForCausalLM"],
     "hidden_size": 2048,
     "num_hidden_layers": 16,
     "num_attention_heads": 32,

@@ -1,5 +1,7 @@
 """The registered graph of a tier: every object once, in its component, by the tier's provider, secrets safe."""
 
+import json
+import re
 from collections.abc import Callable, Iterable
 from urllib.parse import urlsplit
 
@@ -65,7 +67,7 @@ def test_every_manifest_is_registered_once_in_its_component(plan: Plan) -> None:
 def test_what_is_registered_is_what_render_writes(plan: Plan) -> None:
     sent = {item.name: item.inputs for item in run_tier(plan).objects}
     for manifest in render(plan):
-        wanted = dict(manifest)
+        wanted = json.loads(re.sub(r"\$\{tierup:secret-[a-z-]+\}", HUB_TOKEN, json.dumps(manifest)))
         if manifest["kind"] == "Node":  # the one addition: the labels' field may have had another owner
             forced = {"annotations": {"pulumi.com/patchForce": "true"}}
             wanted["metadata"] = {**manifest["metadata"], **forced}

@@ -18,7 +18,7 @@ from tierup.cost.types import Bill, Volume
 from tierup.findings.model import BUDGET_CODES
 from tierup.io.stack.read import parse_stack
 from tierup.plan.model import Plan, Rental
-from tierup.rules.preflight import make_plan
+from tierup.rules.preflight import plan_without_secrets
 from tierup.stack.parse import RawStack, parse
 from tierup.stack.sections import StandbyMode
 
@@ -26,7 +26,7 @@ PRICES = load_prices()
 
 
 def plan_of(raw: RawStack) -> Plan:
-    return make_plan(parse(raw), load_catalog(), allowed_errors=BUDGET_CODES)
+    return plan_without_secrets(parse(raw), load_catalog(), allowed_errors=BUDGET_CODES)
 
 
 def report_of(raw: RawStack) -> StackReport:

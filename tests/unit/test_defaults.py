@@ -9,6 +9,7 @@ from types import UnionType
 from typing import Annotated, Any, get_args, get_origin
 
 import pytest
+from own_models import SUPPORT, plan_of_own
 from small_stack import MODEL, NODES, WORKLOAD, small_plan
 from tier_plans import TIERS, VARIANTS, plan_of, stack_text
 
@@ -75,6 +76,7 @@ def test_every_missing_value_is_printed_as_a_default(path: str) -> None:
     plans = [small_plan(nodes={"server": FOUR} | more) for more in variants]
     plans.append(small_plan(models=[MODEL | {"cache": {"kind": "shared"}}]))
     plans.extend(small_plan(gateway=gateway) for gateway in EXPOSED)
+    plans.append(plan_of_own(SUPPORT))
     defaults = [item for plan in plans for item in plan.defaults]
     assert noted(path, {default.path for default in defaults})
 
@@ -137,6 +139,7 @@ ALL_VALUES: dict[str, Any] = {
             "maxNumSeqs": 24,
             "gpuMemoryUtilization": 0.8,
             "kvCacheDtype": "fp8",
+            "weights": {"from": "hub"},
             "cache": {"kind": "shared", "storageClass": "nfs"},
             "toolCallParser": "none",
             "reasoningParser": "qwen3",
@@ -157,9 +160,11 @@ ALL_VALUES: dict[str, Any] = {
         "balance": "prefix",
         "queueLength": 7,
         "longformCap": 0.4,
+        "meterTokens": True,
         "allowedOrigins": ["https://chat.example.com"],
         "readTimeoutSeconds": 900,
         "serviceType": "LoadBalancer",
+        "serviceAnnotations": {"example.com/scheme": "internal"},
         "sourceRanges": ["10.0.0.0/8"],
         "namespaces": ["chat-app"],
         "keys": {"web": {"classes": ["chat"], "requestsPerSecond": 5, "inFlight": 3, "setsPriority": True}},

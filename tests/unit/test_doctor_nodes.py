@@ -144,3 +144,17 @@ def test_the_runtime_that_the_stack_names_must_exist(
     assert "allowed gvisor" in check.found
     api.has(CLASSES, {"metadata": {"name": "nvidia"}, "handler": "nvidia"})
     assert [check.status for check in runtime(cluster, plan)] == [Status.OK]
+
+
+def test_the_priority_class_that_the_stack_names_must_exist(
+    api: FakeApi, cluster: Cluster, make_plan: MakePlan
+) -> None:
+    plan = make_plan(cluster={"priorityClassName": "urgent"})
+    api.has(CLASSES)
+    api.has("/apis/scheduling.k8s.io/v1/priorityclasses", {"metadata": {"name": "batch"}})
+    (check,) = runtime(cluster, plan)
+    assert (check.status, check.code) == (Status.PROBLEM, "TIER132")
+    assert "cluster.priorityClassName: the cluster has no such PriorityClass" in check.found
+    api.has("/apis/scheduling.k8s.io/v1/priorityclasses", {"metadata": {"name": "urgent"}})
+    (check,) = runtime(cluster, plan)
+    assert (check.status, check.found) == (Status.OK, "there: PriorityClass urgent")

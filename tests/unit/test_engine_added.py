@@ -60,7 +60,7 @@ ROW = """
 MODULE = '''"""How Maple serves a model."""
 
 from tierup.manifests.engines.base import Serving, common_env
-from tierup.manifests.model_cache import MOUNT
+from tierup.manifests.weights import MOUNT
 from tierup.plan.model import ModelPlan, Plan
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import tierup.catalog
-from tierup.catalog import CatalogError, Precision
+from tierup.catalog import CatalogError, Precision, load_catalog
 from tierup.catalog.engine import DEFAULT_ENGINE, engine_facts, load_engines, parse_engines
 from tierup.plan.resolve import IMAGES
 from tierup.stack.sections import Engine
@@ -37,7 +37,15 @@ def test_a_latency_limit_can_be_looked_up_between_two_bounds() -> None:
 
 
 def test_the_default_engine_loads_every_format_of_the_catalogue() -> None:
-    assert set(engine_facts(DEFAULT_ENGINE).loads.value) == set(Precision)
+    stored = {precision for model in load_catalog().models.values() for precision in model.variants}
+    facts = engine_facts(DEFAULT_ENGINE)
+    of_own = {
+        Precision.MXFP4: "mxfp4",
+        Precision.NVFP4: "modelopt_fp4",
+    }  # of repositories that it does not have
+    assert set(facts.loads.value) == stored | set(of_own)
+    assert facts.options is not None
+    assert set(of_own.values()) <= set(facts.options.options["--quantization"].choices)
 
 
 def test_a_stack_file_can_name_exactly_the_engines_that_have_facts() -> None:

@@ -67,6 +67,14 @@ def test_without_a_number_the_cluster_chooses_the_port() -> None:
     assert "nodePort" not in one("Service", serviceType="NodePort", sourceRanges=INSIDE)["spec"]["ports"][0]
 
 
+def test_a_cloud_s_load_balancer_is_set_up_by_annotations() -> None:
+    own = {"service.beta.kubernetes.io/aws-load-balancer-type": "external"}
+    service = one("Service", serviceType="LoadBalancer", sourceRanges=INSIDE, serviceAnnotations=own)
+    plain = one("Service", serviceType="LoadBalancer", sourceRanges=INSIDE)
+    assert service["metadata"]["annotations"] == plain["metadata"]["annotations"] | own
+    assert service["spec"] == plain["spec"]
+
+
 # --- an Ingress
 
 

@@ -13,8 +13,13 @@ from typing import Any, cast
 
 import pytest
 
+from tierup.catalog import load_catalog
+from tierup.findings.model import FindingsError
+from tierup.io.stack.read import read_stack
 from tierup.local.cluster.folders import LocalClusterError
 from tierup.local.cluster.project import LocalProject
+from tierup.rules.preflight import make_plan, plan_with_secrets
+from tierup.stack.parse import parse
 from tierup.templates import ROOT
 
 
@@ -92,3 +97,19 @@ def test_the_copy_of_a_stack_file_has_the_files_that_it_names_beside_it(tmp_path
     LocalProject(source, "entry", cast(Any, cluster), work)._write_stack_file()
     copy = work / "project" / "stacks" / "templates" / "chat.jinja"
     assert copy.read_text() == "{{ messages }}"
+
+
+def test_the_copy_gets_values_for_the_secrets_that_nobody_has_set(
+    tmp_path: Path, pulumi_calls: list[tuple[str, ...]]
+) -> None:
+    """The committed stack for one machine names two callers and has no keys."""
+    parsed = parse(read_stack(ROOT / "stacks" / "Pulumi.local.yaml"))
+    with pytest.raises(FindingsError, match="the secret key-web is not set"):
+        make_plan(parsed, load_catalog())
+    plan = plan_with_secrets(parsed, load_catalog())
+    assert plan.secrets == {"key-web", "key-batch"}
+    cluster = SimpleNamespace(folder=tmp_path, kubeconfig=tmp_path / "kubeconfig", context="c", node=None)
+    LocalProject(ROOT, "local", cast(Any, cluster), secrets=plan.secrets).prepare()
+    values = {call[3]: call[5] for call in pulumi_calls if call[:3] == ("config", "set", "--secret")}
+    assert set(values) == {"tierup:secret-key-web", "tierup:secret-key-batch"}
+    assert len(set(values.values())) == 2, "each its own"

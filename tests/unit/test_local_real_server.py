@@ -7,7 +7,7 @@ import pytest
 from small_stack import small_plan
 from tier_plans import plan_of
 
-from tierup.local.cluster.data_centre import real_server
+from tierup.local.cluster.data_centre import real_servers
 from tierup.local.cluster.folders import LocalClusterError
 from tierup.local.cluster.hub import publish_tiny_models
 from tierup.manifests.model_cache import NODE_FOLDER
@@ -15,7 +15,7 @@ from tierup.manifests.model_cache import NODE_FOLDER
 
 def test_the_entry_tier_s_server_can_be_a_real_node() -> None:
     plan = plan_of("entry")
-    node = real_server(plan)
+    (node,) = real_servers(plan, 1)
     assert node.name == plan.nodes.in_service[0]
     assert node.claims is not None
     assert node.claims.cpu == plan.nodes.server.cpu.threads.value
@@ -29,11 +29,20 @@ def test_a_stack_with_two_servers_and_a_shared_cache_is_refused_with_both_reason
         models=[{"id": "qwen2.5-7b", "cache": {"kind": "shared", "storageClass": "nfs"}}],
     )
     with pytest.raises(LocalClusterError) as refused:
-        real_server(plan)
+        real_servers(plan, 1)
     nodes, cache, way_out = str(refused.value).splitlines()
-    assert nodes.startswith("nodes: pods of this stack run on 2 servers")
+    assert nodes.startswith(
+        "nodes: pods of this stack run on 2 servers, and 1 would be real - add `--nodes 2`"
+    )
     assert cache.startswith("models[0].cache.storageClass: nfs")
     assert "--node real" in way_out
+
+
+@pytest.mark.parametrize("at_most", [2, 3])
+def test_each_server_that_runs_pods_is_real_and_powered_off_ones_are_not(at_most: int) -> None:
+    spares = {"mode": "cold", "count": 1}
+    plan = small_plan(nodes={"server": "entry-2x-rtx-4090", "count": 2, "standby": spares})
+    assert tuple(node.name for node in real_servers(plan, at_most)) == plan.nodes.in_service
 
 
 def test_the_hub_of_a_real_node_has_each_model_and_adapter_at_its_revision(tmp_path: Path) -> None:
@@ -52,4 +61,4 @@ def test_a_warm_spare_would_report_pods_that_do_not_exist() -> None:
         nodes={"server": "entry-2x-rtx-4090", "count": 1, "standby": {"mode": "warm", "count": 1}}
     )
     with pytest.raises(LocalClusterError, match="no warm spares"):
-        real_server(plan)
+        real_servers(plan, 1)

@@ -1,7 +1,6 @@
 """A plan is complete: its readers need no stack file, no second table beside it, and one way to a model."""
 
 import dataclasses
-import inspect
 from typing import Any
 
 import pytest
@@ -9,11 +8,11 @@ from small_stack import MODEL, NODES, small_plan, small_stack
 from tier_plans import every_variant
 
 from tierup.catalog import Precision, load_catalog
-from tierup.cli.size import size
+from tierup.cli.size import precision_asked
 from tierup.plan.model import Plan
 from tierup.plan.resolve import resolve
 from tierup.rules.preflight import examine
-from tierup.sizing import SizingInput
+from tierup.sizing import SizingInput, load_shapes
 from tierup.stack.parse import SECTIONS, TierConfig, parse
 
 TWO_MODELS = [MODEL | {"name": "quality"}, MODEL | {"name": "speed", "precision": "awq"}]
@@ -97,5 +96,5 @@ def test_the_plan_needs_a_name_for_each_server(count: int | None, standby: dict[
 def test_plan_and_size_assume_the_same_precision() -> None:
     (model,) = small_plan().models
     question = next(field for field in dataclasses.fields(SizingInput) if field.name == "precision")
-    option = inspect.signature(size).parameters["precision"]
-    assert model.precision is question.default is option.default is Precision.BF16
+    asked = precision_asked(load_shapes()["qwen2.5-7b"], None)
+    assert model.precision is question.default is asked is Precision.BF16

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from listed_findings import not_listed
+from own_models import FILES, SUPPORT, changed, own_entry
 from searched_codes import SEARCHED
 from small_stack import MODEL, NODES, codes, findings, refusals, small_plan, small_stack
 
@@ -85,6 +86,12 @@ WEB_KEY: dict[str, Any] = {"secrets": frozenset({"key-web"})}
 OTHER_VLLM: dict[str, Any] = {"images": {"vllm": "vllm/vllm-openai:v0.33.0"}}
 TEMPLATE: dict[str, Any] = {"files": {"c.jinja": "{{ messages[-1].content }}"}}
 LORA: dict[str, Any] = {"name": "support", "repo": "acme/support", "revision": COMMIT, "rank": 16}
+CLAIM: dict[str, Any] = {"from": "claim", "claim": "models"}
+S3: dict[str, Any] = {"url": "s3://models", "sha256": "0" * 64}
+SCOPED: dict[str, Any] = MODEL | {
+    "revision": COMMIT,
+    "weights": {"from": "modelScope", "endpoint": "http://scope"},
+}
 TLS: dict[str, Any] = {"secrets": frozenset({"tls-certificate", "tls-key"})}
 
 
@@ -115,6 +122,11 @@ def model_shares(*shares: float | None) -> dict[str, Any]:
     }
 
 
+def weights(source: str, **more: object) -> dict[str, Any]:
+    """The small stack with its model from another source."""
+    return model(weights={"from": source, **more})
+
+
 def option(name: str, value: object) -> dict[str, Any]:
     """The small stack with one option of the engine."""
     return model(engineArgs={name: value})
@@ -131,6 +143,11 @@ BOUNDARIES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("UNKNOWN_MODEL", model(), model(id="qwen2.5-7")),
     ("UNKNOWN_PRECISION", model(precision="awq"), model(id="llama-3.1-8b", precision="awq")),
     ("NO_REVISION", model(precision="int8", revision=COMMIT), model(precision="int8")),
+    (
+        "MODEL_SOURCE",
+        {"models": [own_entry(SUPPORT)], "files": FILES},
+        {"models": [own_entry(SUPPORT)], "files": changed(SUPPORT, revision=COMMIT)},
+    ),
     ("DUPLICATE_NAME", {"models": [MODEL, MODEL | {"precision": "awq"}]}, {"models": [MODEL, MODEL]}),
     (
         "DUPLICATE_NAME",
@@ -373,8 +390,37 @@ BOUNDARIES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
         {"network": {"hubUrl": "http://hub"}},
         {"network": {"hubUrl": "http://hub"}, "secrets": frozenset({"hub-token"})},
     ),
+    (
+        "TOKEN_IN_CLEAR",
+        {"models": [SCOPED]},
+        {"models": [SCOPED], "secrets": frozenset({"modelscope-token"})},
+    ),
+    ("NO_REVISION", {"models": [SCOPED]}, weights("modelScope")),
+    ("NO_SECRET", weights("s3", **S3), weights("s3", **S3) | {"secrets": frozenset({"s3-access-key"})}),
+    ("WEIGHTS", weights("s3", **S3), weights("s3", url="s3://models")),
+    ("WEIGHTS", weights("claim", claim="a"), weights("claim", claim="a", region="b")),
+    ("WEIGHTS", weights("claim", claim="a"), model(weights=CLAIM, revision="0" * 40)),
+    (
+        "WEIGHTS",
+        model(weights=CLAIM, cache={"kind": "node"}, adapters=[LORA]),
+        model(weights=CLAIM, cache={}),
+    ),
+    (
+        "WEIGHTS",
+        model(precision="q8_0") | {"images": GGUF},
+        model(precision="q8_0", weights=CLAIM) | {"images": GGUF},
+    ),
+    ("GATED_MODEL", model(id="llama-3.1-8b", weights=CLAIM), model(id="llama-3.1-8b")),
     ("CLASS_UNREACHABLE", two_classes({"answerTokens": 201}), two_classes({})),
     ("CLASS_UNREACHABLE", two_classes({"match": {"stream": True}}), two_classes({"match": {}})),
+    *(
+        (
+            "BUDGET_NOT_METERED",
+            {"gateway": {"meterTokens": True, "keys": {"web": {name: 1000}}}} | WEB_KEY,
+            callers(web={name: 1000}) | WEB_KEY,
+        )
+        for name in ("tokensPerMinute", "tokensPerDay")
+    ),
     (
         "OPEN_ORIGINS",
         {"gateway": {"allowedOrigins": ["https://chat.example.com"]}},
@@ -650,3 +696,12 @@ def test_check_alone_reports_what_make_plan_raises() -> None:
     with pytest.raises(FindingsError) as caught:
         make_plan(parsed, load_catalog())
     assert caught.value.findings == tuple(f for f in found if f.severity is Severity.ERROR)
+
+
+def test_a_commit_that_nobody_pinned_hides_no_other_mistake() -> None:
+    """A model's memory does not depend on its commit: kaito-project/kaito issue 2132, Llama 70B on two H100."""
+    big = {"id": "llama-3.1-70b", "precision": "bf16", "parallelism": {"tensor": 2}, "context": 131_072}
+    told = codes(nodes=nodes(PREMIUM)["nodes"], models=[big])
+    assert {Code(code).name for code in ("TIER023", "TIER034", "TIER043")} <= told
+    pinned = codes(nodes=nodes(PREMIUM)["nodes"], models=[{**big, "revision": COMMIT}])
+    assert told - pinned == {"NO_REVISION"}

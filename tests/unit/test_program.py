@@ -113,10 +113,11 @@ def answers(monkeypatch: pytest.MonkeyPatch) -> dict[str, Manifest | None]:
 def test_every_stack_file_becomes_a_tier(monkeypatch: pytest.MonkeyPatch, case: tuple[str, str]) -> None:
     monkeypatch.setattr(FakeCluster, "there", fresh_cluster(*case))
     monkeypatch.setattr(program, "Cluster", FakeCluster)
-    run = run_main(engine_config(*case), stack=case[0])
     plan = plan_of(*case)
+    secrets = {f"tierup:secret-{name}": "a-value" for name in plan.secrets}
+    run = run_main({**engine_config(*case), **secrets}, stack=case[0], secrets=frozenset(secrets))
     assert {item.name for item in run.objects} == {resource_name(manifest) for manifest in render(plan)}
-    assert run.exports["gateway"] == f"http://gateway.tierup-{case[0]}.svc:8080"
+    assert run.exports["gateway"] == f"{plan.gateway.scheme}://gateway.tierup-{case[0]}.svc:8080"
     assert run.exports["models"] == [model.name for model in plan.models]
     assert run.exports.keys() == {"gateway", "models", "dashboards", "retainedOnDestroy"}
     # The plan made from the engine's values is the plan made from the file.

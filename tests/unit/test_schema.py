@@ -108,6 +108,17 @@ def test_editors_complete_the_catalogue_s_names() -> None:
     assert parts["Model"]["properties"]["id"]["enum"] == list(catalog.models)
 
 
+def test_a_model_is_of_the_catalogue_or_of_one_s_own(validator: jsonschema.Draft7Validator) -> None:
+    own = {"source": {"repo": "acme/a", "revision": "0" * 40, "config": "models/a.json"}}
+    for model, valid in (
+        ({"id": "qwen2.5-7b"}, True),
+        (own, True),
+        (own | {"id": "qwen2.5-7b"}, False),
+        ({}, False),
+    ):
+        assert (not list(validator.iter_errors(base(models=[model])))) is valid, model
+
+
 def test_a_model_takes_only_its_own_precisions(validator: jsonschema.Draft7Validator) -> None:
     for name, spec in load_catalog().models.items():
         for precision in json_schema()["$defs"]["Precision"]["enum"]:

@@ -11,7 +11,8 @@ from tierup.catalog import load_catalog
 from tierup.sizing.accuracy import report
 from tierup.sizing.calibrate import calibration_text, quantile, reported_metric, residuals
 from tierup.sizing.measurements import load_rows
-from tierup.sizing.shape import MEASUREMENTS, load_shapes
+from tierup.sizing.shape import MEASUREMENTS
+from tierup.sizing.shapes import load_shapes
 
 ROOT = Path(__file__).parents[2]
 TABLES = ("speed.csv", "kv.csv", "shapes.csv")

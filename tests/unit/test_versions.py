@@ -61,6 +61,7 @@ def go_modules() -> Iterator[tuple[str, str]]:
         "cert-manager.io_certificates.yaml": "github.com/cert-manager/cert-manager",
         "actionlint": "github.com/rhysd/actionlint",
         "coredns": "github.com/coredns/coredns",
+        "metrics-server": "sigs.k8s.io/metrics-server",
         "network-policy-enforcer": "sigs.k8s.io/kube-network-policies",
         "volume-provisioner": "sigs.k8s.io/sig-storage-lib-external-provisioner/v13",
     }.items():

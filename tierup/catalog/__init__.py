@@ -34,7 +34,8 @@ class Precision(StrEnum):
 
     `bf16`, `fp16`: two bytes, from the same repository, served with another dtype. `fp8`: 8-bit floats, on Ampere for
     weights only. `int8`: W8A8, weights and activations. `gptq-int8`, `gptq-int4`, `awq`: weight-only integers in groups
-    of 128, with embeddings in two bytes. `q8_0`, `q5_k_m`: GGUF blocks, for engines that read them.
+    of 128, with embeddings in two bytes. `mxfp4`, `nvfp4`: four-bit floats with a scale for 32 or 16 of them.
+    `bnb-nf4`: bitsandbytes in four bits. `q8_0`, `q5_k_m`: GGUF blocks, for engines that read them.
     """
 
     BF16 = "bf16"
@@ -44,6 +45,9 @@ class Precision(StrEnum):
     GPTQ_INT8 = "gptq-int8"
     GPTQ_INT4 = "gptq-int4"
     AWQ = "awq"
+    MXFP4 = "mxfp4"
+    NVFP4 = "nvfp4"
+    BNB_NF4 = "bnb-nf4"
     Q8_0 = "q8_0"
     Q5_K_M = "q5_k_m"
 
@@ -262,11 +266,18 @@ Task = Literal["generate", "embed", "score"]
 class ModelSpec(_Strict):
     """The shape of a model (from its config.json) and its variants; `params` counts every weight.
 
+    `architecture` is the model class in config.json. `config` is config.json itself, of a model whose shape is more
+    than the counts here, with the bytes of the weights' files. `untried`: no model of this shape was measured. The
+    first variant is how the model was published.
     `task`: it writes answers, or turns text into vectors, or says how well two texts match; None: it writes answers.
     `tool_call_parser` and `reasoning_parser` are vLLM's for the model's format; null: it has none.
     """
 
     title: Text
+    architecture: Sourced[Text]
+    config: Sourced[dict[str, Any]] | None = None
+    file_bytes: Sourced[Count] | None = None
+    untried: Sourced[bool] | None = None
     task: Sourced[Task] | None = None
     params: Sourced[Count]
     layers: Sourced[Count]
@@ -289,6 +300,11 @@ class ModelSpec(_Strict):
     def serves(self) -> Task:
         """What the model does."""
         return "generate" if self.task is None else self.task.value
+
+    @property
+    def published(self) -> Precision:
+        """The precision of the model where nobody names another one."""
+        return next(iter(self.variants))
 
 
 class Catalog(_Strict):

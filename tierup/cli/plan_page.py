@@ -12,6 +12,7 @@ from tierup.findings.model import open_warnings
 from tierup.plan.model import ModelCapacity, ModelPlan, Plan
 from tierup.plan.read_timeout import covered_tokens
 from tierup.sizing import Range
+from tierup.stack.sections import WeightsFrom
 
 _BAR = 40  # characters
 
@@ -80,6 +81,9 @@ def _model(tier: Plan, model: ModelPlan) -> Iterator[str]:
     yield f"model {model.name}: {model.spec.title}, {model.precision}, {size}"
     if capacity is None:
         return  # a plan without errors has a capacity for every model
+    if model.weights.source is not WeightsFrom.HUB:
+        how = "fetched and checked" if model.weights.fetched else "mounted read-only, nothing is fetched"
+        yield f"  weights   {model.origin}: {how}"
     yield from _memory(model, capacity)
     pause = (
         f", {tier.think_seconds:g} s between requests"
@@ -107,7 +111,7 @@ def _model(tier: Plan, model: ModelPlan) -> Iterator[str]:
         yield f"  burst     all {capacity.users:.0f} users at once: TTFT {_span(capacity.burst.ttft_ms)} ms, {waiting}"
     yield f"  rollout   {_rollout(model)}"
     yield (
-        f"  timeouts  startup {model.startup_seconds} s, model download {model.fetch_seconds} s, "
+        f"  timeouts  startup {model.startup_seconds} s, {_download(model)}, "
         f"preStop {model.prestop_seconds} + drain {model.drain_seconds} < grace {model.grace_seconds} s"
     )
     waits = f"the gateway waits {tier.gateway.read_timeout_seconds} s"
@@ -116,6 +120,12 @@ def _model(tier: Plan, model: ModelPlan) -> Iterator[str]:
     yield f"            {waits}: an answer in one piece may have {longest:,} tokens, {rest}"
     for line in capacity.sizing.basis:
         yield f"  basis     {line}"
+
+
+def _download(model: ModelPlan) -> str:
+    if model.weights.pulled or model.settings.adapters:
+        return f"model download {model.fetch_seconds} s"
+    return "no model download"
 
 
 def _rollout(model: ModelPlan) -> str:

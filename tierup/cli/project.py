@@ -79,11 +79,11 @@ def load_plan(stack: str) -> Plan:
     return plan_without_secrets(parse(read_stack(stack_file(stack))), load_catalog())
 
 
-def deployable_plan(stack: str) -> Plan:
-    """The checked plan of a stack, as `pulumi up` makes it: a missing secret is an error."""
+def local_plan(stack: str) -> Plan:
+    """The checked plan of a stack for a local copy, which gets values of its own for all secrets."""
     from tierup.catalog import load_catalog
     from tierup.io.stack.read import read_stack
-    from tierup.rules.preflight import make_plan
+    from tierup.rules.preflight import plan_with_secrets
     from tierup.stack.parse import parse
 
-    return make_plan(parse(read_stack(stack_file(stack))), load_catalog())
+    return plan_with_secrets(parse(read_stack(stack_file(stack))), load_catalog())

@@ -10,12 +10,12 @@ from rich.console import Console
 
 from tierup.catalog import DEFAULT_PRECISION, Catalog, Precision, load_catalog
 from tierup.cli.exits import EXIT_FINDINGS, UsageError, console, examples
-from tierup.cli.tables import print_table
+from tierup.cli.tables import print_line, print_table
 from tierup.io.files import UnreadableFile, read_json
 from tierup.report import size_json
 from tierup.sizing import ModelShape, Range, ShapeError, Sizing, SizingInput, load_shapes
 from tierup.sizing import size as sized
-from tierup.sizing.shape import shape_of_file
+from tierup.sizing.config import shape_of_file
 from tierup.sizing.types import GPU_MEMORY_UTILIZATION
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ EXAMPLES = examples(
     "tierup size --users 50 --recommend",
     "tierup size --accuracy",
 )
+INDEX = "model.safetensors.index.json"
 _PLAIN: dict[str, Any] = {"highlight": False, "markup": False}
 
 
@@ -44,7 +45,10 @@ def size(  # noqa: PLR0917 - the options of a command are its arguments
     tp: Annotated[int, typer.Option(min=1, help="Tensor parallel size")] = 1,
     pp: Annotated[int, typer.Option(min=1, help="Pipeline parallel size")] = 1,
     replicas: Annotated[int | None, typer.Option(min=1, help="Replicas of the model")] = None,
-    precision: Annotated[Precision, typer.Option(help="Precision of the weights")] = DEFAULT_PRECISION,
+    precision: Annotated[
+        Precision | None,
+        typer.Option(help="Precision of the weights", show_default="that of config.json, else bf16"),
+    ] = None,
     prompt: Annotated[int, typer.Option(min=1, help="Prompt tokens")] = 512,
     answer: Annotated[int, typer.Option(min=1, help="Answer tokens")] = 200,
     concurrency: Annotated[float | None, typer.Option(help="Requests in flight, over all replicas")] = None,
@@ -100,11 +104,12 @@ def size(  # noqa: PLR0917 - the options of a command are its arguments
     gpu_id = gpu if gpu is not None else next(iter(catalog.gpus))
     if gpu_id not in catalog.gpus:
         raise UsageError(f"unknown GPU {gpu_id} - one of {', '.join(catalog.gpus)}")
+    shape = _shape(model, config)
     inputs = SizingInput(
-        model=_shape(model, config),
+        model=shape,
         gpu_id=gpu_id,
         gpu=catalog.gpus[gpu_id],
-        precision=precision,
+        precision=precision_asked(shape, precision),
         tensor=tp,
         pipeline=pp,
         replicas=_replicas(gpus, tp * pp, replicas),
@@ -144,7 +149,8 @@ def _shape(model: str | None, config: Path | None) -> ModelShape:
         raise UsageError("--model and --config both name the model - give one")
     if config is not None:
         try:
-            return shape_of_file(read_json(config), str(config))
+            index = config.with_name(INDEX)
+            return shape_of_file(read_json(config), str(config), read_json(index) if index.exists() else None)
         except (ShapeError, UnreadableFile) as error:
             raise UsageError(str(error)) from error
     shapes, name = load_shapes(), model if model is not None else "qwen2.5-7b"
@@ -153,6 +159,18 @@ def _shape(model: str | None, config: Path | None) -> ModelShape:
             f"unknown model {name} - one of {', '.join(sorted(shapes))}, or --config config.json"
         )
     return shapes[name]
+
+
+def precision_asked(shape: ModelShape, asked: Precision | None) -> Precision:
+    """The precision of the weights: as the repository stores them, if its config.json says so."""
+    if shape.stored is None:
+        return asked if asked is not None else DEFAULT_PRECISION
+    if asked is not None and asked is not shape.stored.precision:
+        raise UsageError(
+            f"--precision {asked} contradicts the {shape.stored.method} weights of {shape.name} "
+            f"({shape.stored.precision}) - leave it out, or give the config.json of another repository"
+        )
+    return shape.stored.precision
 
 
 def _replicas(gpus: int | None, per_replica: int, replicas: int | None) -> int:
@@ -169,7 +187,7 @@ def _page(inputs: SizingInput, sizing: Sizing, out: Console) -> None:
     replicas = f"{inputs.replicas} replica{'' if inputs.replicas == 1 else 's'}"
     split = f"TP {inputs.tensor} x PP {inputs.pipeline}, {replicas}"
     title = f"{inputs.model.name} {inputs.precision} on {inputs.gpu_id}: {split}"
-    out.print(title, style="bold", **_PLAIN)
+    print_line(title, out, "bold")
     fits = "fits" if sizing.fits else "DOES NOT FIT"
     out.print(f"  {fits}: {sizing.weights_gib_per_gpu:.2f} GiB of weights per GPU", **_PLAIN)
     capacity = (
@@ -186,8 +204,8 @@ def _page(inputs: SizingInput, sizing: Sizing, out: Console) -> None:
     rows = [(name, *_cells(span), unit) for name, span, unit in spans]
     print_table(None, ("", "expected", "low", "high", ""), rows, out)
     out.print(f"  bottleneck: {sizing.bottleneck}", **_PLAIN)
-    for line in sizing.basis:
-        out.print(f"  {line}", **_PLAIN)
+    for line in (*sizing.notes, *sizing.basis):
+        print_line(f"  {line}", out)
 
 
 def _cells(span: Range | None) -> tuple[str, str, str]:

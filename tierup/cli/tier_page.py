@@ -7,9 +7,9 @@ from typing import Any
 
 from tierup.cli.exits import console
 from tierup.local.cluster.api import Api
-from tierup.local.cluster.first_chat import first_chat
+from tierup.local.cluster.first_chat import first_chat, node_port_url
 from tierup.local.cluster.project import LocalProject
-from tierup.manifests.common import GATEWAY_PORT
+from tierup.manifests.common import GATEWAY_PORT, PROMETHEUS_PORT
 from tierup.plan.model import Plan
 from tierup.resources.gpus import pod_gpus
 from tierup.resources.identity import ROLE_LABEL, STACK_LABEL
@@ -41,8 +41,8 @@ def show(plan: Plan, project: LocalProject) -> None:
     on_node: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for pod in pods:
         on_node[pod["spec"].get("nodeName", "not scheduled")].append(pod)
-    real = project.cluster.node
-    how = "scheduled on simulated nodes" if real is None else f"running on {real.record.name}"
+    real = [node.record.name for node in project.cluster.nodes]
+    how = f"running on {' and '.join(real)}" if real else "scheduled on simulated nodes"
     out.print(f"[bold]{plan.stack}[/bold], {how}", highlight=False)
     for node in api.list_all("v1", "Node", selector={STACK_LABEL: plan.stack}):
         name, labels = node["metadata"]["name"], node["metadata"]["labels"]
@@ -58,7 +58,7 @@ def show(plan: Plan, project: LocalProject) -> None:
     for key, value in project.outputs().items():
         shown = json.dumps(value) if not isinstance(value, str) else value
         out.print(f"  {key}: {shown}", **plain)
-    if real is not None:
+    if real:
         chat = first_chat(project.cluster, plan)
         out.print("a chat (the weights are random, so the answer is noise)")
         out.print(
@@ -72,16 +72,27 @@ def show(plan: Plan, project: LocalProject) -> None:
         f"export KUBECONFIG={project.cluster.kubeconfig}",
         f"kubectl -n {plan.namespace} get pods,deployments,hpa,networkpolicies -o wide",
         f'eval "$(tierup local env --stack {plan.stack})" && pulumi stack --stack {plan.stack}',
+        f"tierup plan --stack {plan.stack} --why    # every value and its reason",
+        f"tierup cost --stack {plan.stack}    # what it costs a month",
         f"tierup local down --stack {plan.stack}    # remove it",
     ):
         out.print(f"  {line}", **plain)
 
 
 def _requests(plan: Plan, project: LocalProject) -> list[str]:
-    """How to reach the gateway of a tier that runs."""
+    """How to reach the gateway and Prometheus of a tier that runs."""
     if project.cluster.node is None:
         return []
     kubectl = f"kubectl --kubeconfig {project.cluster.kubeconfig} -n {plan.namespace}"
-    return [
-        f"{kubectl} port-forward service/gateway {GATEWAY_PORT}    # then {plan.gateway.scheme}://127.0.0.1:{GATEWAY_PORT}/v1"
-    ]
+    url = node_port_url(project.cluster, plan)
+    if url is not None:
+        lines = [f"{url}/v1    # the service, from this machine"]
+    else:
+        forward = f"{kubectl} port-forward service/gateway {GATEWAY_PORT}"
+        lines = [f"{forward}    # then {plan.gateway.scheme}://127.0.0.1:{GATEWAY_PORT}/v1"]
+    if plan.gateway.keys:
+        name = plan.gateway.keys[0].name
+        template = f'{{{{index .data "{name}" | base64decode}}}}'
+        lines.append(f"{kubectl} get secret gateway-keys -o go-template='{template}'    # the key of {name}")
+    prometheus = f"{kubectl} port-forward service/prometheus {PROMETHEUS_PORT}"
+    return [*lines, f"{prometheus}    # metrics: http://127.0.0.1:{PROMETHEUS_PORT}"]

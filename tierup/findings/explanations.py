@@ -134,6 +134,13 @@ EXPLAINED: dict[Code, Explanation] = {
         "Clients choose a model by its name, and nodes are adopted by name. Each name must be unique.",
         "Give one of the models another `name:`.",
     ),
+    Code.MODEL_SOURCE: Explanation(
+        "A model of your own that cannot be served",
+        "Memory and speed follow from the file that `tierup model add` wrote of the repository. It is missing, it is "
+        "of another commit, or it is of an architecture that is not known to be sized right (docs/models.md).",
+        "`source: {repo: acme/support-7b, revision: COMMIT, config: models/acme--support-7b.json}`, as `tierup model "
+        "add` prints it.",
+    ),
     Code.TP_HEADS: Explanation(
         "Tensor parallelism does not divide the model",
         "Each GPU takes an equal share of the attention heads. The engine refuses to start if the heads cannot be "
@@ -563,9 +570,9 @@ EXPLAINED: dict[Code, Explanation] = {
         "`name: qwen2.5-7b`.",
     ),
     Code.NO_SECRET: Explanation(
-        "A secret of the gateway is not set",
-        "Without its key a caller is never let in, and TLS cannot start without a certificate. A warning of `tierup"
-        " plan`, an error of `pulumi preview` and `pulumi up`.",
+        "A secret that the stack needs is not set",
+        "Without its key a caller is never let in, TLS cannot start without a certificate, and S3-compatible storage "
+        "needs both of its keys. A warning of `tierup plan`, an error of `pulumi preview` and `pulumi up`.",
         "`pulumi config set --secret tierup:secret-key-web --stack standard`, for the caller `web`.",
         (ERROR, WARNING),
     ),
@@ -726,6 +733,32 @@ EXPLAINED: dict[Code, Explanation] = {
         "adapters here, because nobody has tried them together.",
         "`rank: 64`, as `r` in the adapter's adapter_config.json; precision `awq` instead of `q5_k_m`.",
     ),
+    Code.BUDGET_NOT_METERED: Explanation(
+        "A budget of tokens that nobody counts",
+        "The gateway reads answers, and so knows the tokens of a caller, only with `gateway.meterTokens`. Without it "
+        "the budget would never be used up.",
+        "`meterTokens: true` under `tierup:gateway`, or no `tokensPerMinute` and `tokensPerDay`.",
+    ),
+    Code.WEIGHTS: Explanation(
+        "A source of weights that is incomplete, or has keys of another",
+        "Each source of `weights` has keys of its own; what belongs to another one would have no effect, and without a "
+        "checksum or a commit nobody could say which files are served.",
+        "`weights: {from: claim, claim: team-models, folder: qwen2.5-7b}`; docs/weights.md shows each source.",
+    ),
+    Code.NO_IMAGE_VOLUMES: Explanation(
+        "The cluster has no image volumes",
+        "Kubernetes mounts images as volumes by default since 1.35. Before, from 1.33, the feature gate ImageVolume "
+        "must be on in the API server and on the nodes; a server without it drops the volume.",
+        "Upgrade the cluster, turn the gate on and accept this warning, or use `weights: {from: claim}`.",
+        (ERROR, WARNING),
+    ),
+    Code.NO_CLAIM: Explanation(
+        "The cluster has no such volume claim",
+        "The pods of the model wait until a claim of this name is in the stack's namespace, which the stack does not "
+        "make.",
+        "`kubectl get pvc -n llm` lists the claims; `weights: {from: claim, claim: team-models}`.",
+        (WARNING,),
+    ),
     Code.TENURE: Explanation(
         "A setting of the other tenure",
         "`nodes.rent` says at which offer servers are rented, `nodes.purchased` when owned ones were bought. With "
@@ -751,8 +784,8 @@ EXPLAINED: dict[Code, Explanation] = {
     ),
     Code.TOKEN_IN_CLEAR: Explanation(
         "The hub's token over an unencrypted connection",
-        "The fetch sends the token of the secret `hub-token` to `network.hubUrl`. With http:// everyone on the way can "
-        "read it.",
+        "The fetch sends the token of the secret `hub-token` to `network.hubUrl`, and `modelscope-token` to the "
+        "endpoint of ModelScope. With http:// everyone on the way can read it.",
         "`network: {hubUrl: https://hub.example.com}`, or remove the secret if the mirror needs no token.",
     ),
 }
@@ -765,7 +798,15 @@ def always_error(code: Code) -> bool:
 
 # Reported only by a check of the cluster or by `tierup cost`: a plan without them does not mean that they are gone.
 NOT_IN_PLANS = frozenset(
-    {Code.NO_CUSTOM_METRICS, Code.MISSING_KIND, Code.STALE_PRICE, Code.OVER_INCREASE, Code.NO_CLASS}
+    {
+        Code.NO_CUSTOM_METRICS,
+        Code.MISSING_KIND,
+        Code.STALE_PRICE,
+        Code.OVER_INCREASE,
+        Code.NO_CLASS,
+        Code.NO_IMAGE_VOLUMES,
+        Code.NO_CLAIM,
+    }
 )
 
 # What a stack file may accept. A stale acceptance cannot be accepted by another one, a missing secret not at all.

@@ -50,6 +50,7 @@ class Code(StrEnum):
     UNKNOWN_PRECISION = "TIER022"
     NO_REVISION = "TIER023"
     DUPLICATE_NAME = "TIER024"
+    MODEL_SOURCE = "TIER025"
     TP_HEADS = "TIER030"
     TP_EXCEEDS_NODE = "TIER031"
     TP_GROUPS = "TIER032"
@@ -147,6 +148,10 @@ class Code(StrEnum):
     OWNED_OPTION = "TIER144"
     OPTION_VALUE = "TIER145"
     ADAPTER = "TIER146"
+    BUDGET_NOT_METERED = "TIER147"
+    WEIGHTS = "TIER150"
+    NO_IMAGE_VOLUMES = "TIER151"
+    NO_CLAIM = "TIER152"
 
 
 # A limit of the stack's budget is exceeded. If there are no other errors, the exit code is a special one.
@@ -213,7 +218,11 @@ class TierError(Exception):
      +- NoStarter                no number of servers gives a first stack file without findings
      +- CatalogError             the catalogue's files are not valid
      +- PlanError                the input is not a complete Pulumi plan
-     +- ShapeError               a config.json does not describe a dense decoder
+     +- ShapeError               a config.json is not one of a model that is sized
+     +- RepositoryError          a file does not describe a model's repository
+     +- OwnModelError            a model that is not in the catalogue cannot be served
+     +- HubError                 the model hub does not give what is asked for
+     +- NotAModel                a repository is not one of a model that can be served
      +- Incomparable             load tests of different stacks or loads
      +- LoadTestError            a load test cannot run
      +- ToolchainError           a pinned tool cannot be installed or used

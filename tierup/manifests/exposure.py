@@ -38,6 +38,7 @@ def _service(plan: Plan) -> Manifest:
     if gateway.service_type is ServiceType.LOAD_BALANCER and gateway.source_ranges:
         spec["loadBalancerSourceRanges"] = list(gateway.source_ranges)
     manifest = service(plan, "gateway", GATEWAY, {"http": GATEWAY_PORT}, **spec)
+    manifest["metadata"]["annotations"] |= gateway.service_annotations
     if gateway.node_port is not None:
         manifest["spec"]["ports"][0]["nodePort"] = gateway.node_port
     return manifest

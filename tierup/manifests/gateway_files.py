@@ -10,8 +10,8 @@ from typing import Any
 from tierup.catalog.engine import engine_facts
 from tierup.manifests.common import ENGINE_PORT, GATEWAY_PORT, GATEWAY_STATUS_PORT
 from tierup.manifests.engines import engine_priority
-from tierup.plan.apis import APIS, MULTIPLES, Api, open_paths, paths_of
-from tierup.plan.balance import bound_of
+from tierup.plan.apis import APIS, MULTIPLES, Api, Usage, open_paths, paths_of
+from tierup.plan.balance import balanced, bound_of
 from tierup.plan.model import KeyPlan, ModelPlan, Plan
 from tierup.plan.read_timeout import covered_tokens
 from tierup.stack.sections import GeneratePath, size_bytes
@@ -21,6 +21,7 @@ CAPPED = "longform"  # the reloader's name for all classes that may use only a s
 # Tolerant: an engine that is only slow during a burst must stay in the load balancing.
 PROBE = {"timeout_seconds": 3, "failures": 3, "stalled_seconds": 30}
 _PROGRAMS = ("gateway-run.sh", "reloader.py", "reloader_rules.py")
+_BUDGETS = "reloader_budgets.py"
 LARGE_BODIES = 4  # at once, per gateway: parsing a body may take several times its size in memory
 
 
@@ -59,16 +60,20 @@ def files(plan: Plan, environment: Environment = POD) -> dict[str, str]:
         "gateway.json": json.dumps(reloader_config(plan, environment), indent=1) + "\n",
         **scripts(plan),
         **{name: _template(name) for name in _PROGRAMS},
+        **({_BUDGETS: _template(_BUDGETS)} if plan.gateway.budgets else {}),
     }
 
 
 def scripts(plan: Plan) -> dict[str, str]:
-    """The script that njs runs and its policy, by file name."""
-    return {
-        "classify.js": _template("classify.js"),
-        "balance.js": _template("balance.js"),
-        "policy.json": json.dumps(policy(plan), indent=1) + "\n",
+    """The scripts that njs runs and their policy, by file name."""
+    used = {
+        "classify.js": True,
+        "balance.js": balanced(plan),
+        "meter.js": plan.gateway.meter_tokens,
+        "balance_meter.js": balanced(plan) and plan.gateway.meter_tokens,
     }
+    texts = {name: _template(name) for name, needed in used.items() if needed}
+    return {**texts, "policy.json": json.dumps(policy(plan), indent=1) + "\n"}
 
 
 def _template(name: str) -> str:
@@ -81,7 +86,7 @@ def nginx_conf(plan: Plan, environment: Environment = POD) -> str:
     return TEMPLATES.get_template("nginx.conf.j2").render(
         gateway=plan.gateway,
         models=[_model(plan, model) for model in plan.models],
-        balanced=any(bound_of(plan.gateway, model) is not None for model in plan.models),
+        balanced=balanced(plan),
         shared_memory=environment.shared_memory,
         classes=plan.gateway.classes,
         paths=[str(path) for path in open_paths(plan.models)],
@@ -89,6 +94,7 @@ def nginx_conf(plan: Plan, environment: Environment = POD) -> str:
         anthropic_paths=[str(path) for path, api in APIS.items() if api.anthropic],
         keys=[_key_limits(key, plan.gateway.replicas) for key in plan.gateway.keys],
         group=CAPPED,
+        budgets=plan.gateway.budgets,
         small_body=at_most(size_bytes(plan.gateway.client_body_buffer_size)),
         large_bodies=LARGE_BODIES,
         retry_after=min(retry_after_seconds(plan, model) for model in plan.models),
@@ -107,20 +113,13 @@ def nginx_conf(plan: Plan, environment: Environment = POD) -> str:
 
 
 def _model(plan: Plan, model: ModelPlan) -> dict[str, Any]:
-    """A model's slug, its variable that lists engines (None: not balanced by prefix), its Retry-After in seconds."""
+    """A model's slug, whether it is balanced by prefix, and its Retry-After values in seconds."""
     return {
         "slug": model.slug,
-        "engines": _engines_variable(plan, model),
+        "balanced": bound_of(plan.gateway, model) is not None,
         "retry_after": retry_after_seconds(plan, model),
         "retry_after_capped": retry_after_capped(plan, model),
     }
-
-
-def _engines_variable(plan: Plan, model: ModelPlan) -> str | None:
-    """Numbered, because variables of Nginx have no dashes or dots."""
-    if bound_of(plan.gateway, model) is None:
-        return None
-    return f"engines_{[item.slug for item in plan.models].index(model.slug)}"
 
 
 def _key_limits(key: KeyPlan, gateways: int) -> dict[str, Any]:
@@ -160,12 +159,22 @@ def policy(plan: Plan) -> dict[str, Any]:
         "usualTokens": plan.classes[gateway.classes[-1].name].answer_tokens,
         "models": {name: _target(plan, model) for name, model in plan.served.items()},
         "aliases": {name: _alias(plan, name) for name in gateway.aliases},
+        **({"meter": _metered_paths(plan)} if gateway.meter_tokens else {}),
+    }
+
+
+def _metered_paths(plan: Plan) -> dict[str, list[str]]:
+    """The paths whose answers have a usage object, and those where streams have it only if they are asked for it."""
+    usage = {str(path): APIS[path].usage for path in open_paths(plan.models)}
+    return {
+        "paths": [path for path, when in usage.items() if when is not Usage.NEVER],
+        "asked": [path for path, when in usage.items() if when is Usage.ASKED],
     }
 
 
 def _api(api: Api) -> dict[str, Any]:
     """What the script has to know of a path."""
-    return {key: value for key, value in asdict(api).items() if key != "tasks"}
+    return {key: value for key, value in asdict(api).items() if key not in ("tasks", "usage")}
 
 
 def _target(plan: Plan, model: ModelPlan) -> dict[str, Any]:
@@ -178,8 +187,6 @@ def _target(plan: Plan, model: ModelPlan) -> dict[str, Any]:
         "slots": model.slots,
         "context": model.context,
         "covered": covered_tokens(plan, model),
-        "engines": _engines_variable(plan, model),
-        "bound": bound_of(plan.gateway, model),
     }
 
 
@@ -211,7 +218,7 @@ def reloader_config(plan: Plan, environment: Environment = POD) -> dict[str, Any
                 "slots": model.slots,
                 "queue": plan.gateway.queue_length,
                 "caps": {CAPPED: plan.gateway.longform_cap},
-                "bound": bound_of(plan.gateway, model),
+                **_balance(plan, model),
                 **_progress(model),
             }
             for model in plan.models
@@ -223,7 +230,28 @@ def reloader_config(plan: Plan, environment: Environment = POD) -> dict[str, Any
             "count": plan.gateway.replicas,
         },
         "probe": PROBE,
+        **({"budgets": _budgets(plan)} if plan.gateway.budgets else {}),
     }
+
+
+def _budgets(plan: Plan) -> dict[str, dict[str, int]]:
+    """The token budgets of each caller at one gateway, by the seconds of their window."""
+    parts = plan.gateway.replicas
+    return {
+        key.name: {
+            str(seconds): math.ceil(tokens / parts)
+            for seconds, tokens in ((60, key.tokens_per_minute), (86_400, key.tokens_per_day))
+            if tokens is not None
+        }
+        for key in plan.gateway.keys
+        if key.has_budget
+    }
+
+
+def _balance(plan: Plan, model: ModelPlan) -> dict[str, float]:
+    """The bound of a model that is balanced by prefix."""
+    bound = bound_of(plan.gateway, model)
+    return {} if bound is None else {"bound": bound}
 
 
 def _progress(model: ModelPlan) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Iterator
 
 from tierup.catalog.engine import DEFAULT_ENGINE
 from tierup.manifests.common import (
@@ -22,20 +23,25 @@ from tierup.manifests.common import (
     tcp,
 )
 from tierup.manifests.placement import all_roles, node_affinity, up_roles
-from tierup.plan.model import AdapterPlan, ModelPlan, NetworkPlan, Plan
+from tierup.manifests.weights import MOUNT, NODE_STORAGE, node_folder
+from tierup.plan.model import ModelPlan, NetworkPlan, Plan
 from tierup.plan.settings import adapters_gib
 from tierup.resources.identity import STACK_LABEL
-from tierup.stack.parse import CacheKind
+from tierup.stack.parse import HUB_TOKEN, MODEL_SCOPE_TOKEN, S3_KEY, S3_SECRET, CacheKind
+from tierup.stack.sections import WeightsFrom
 from tierup.templates import ROOT
 
-MOUNT = "/models"
 NODE_FOLDER = "/var/lib/tierup/models"
-HUB_TOKEN = "hub-token"
 FETCH_USER = 2000  # the engine's user, who reads the files
-SCRIPT = ROOT / "templates" / "fetch_model.py"
+# Secrets of the stack with their keys in the cluster, and the variables in which the fetch finds them.
+CREDENTIALS = {
+    HUB_TOKEN: ("token", "HF_TOKEN"),
+    MODEL_SCOPE_TOKEN: ("token", "MODELSCOPE_API_TOKEN"),
+    S3_KEY: ("key", "AWS_ACCESS_KEY_ID"),
+    S3_SECRET: ("key", "AWS_SECRET_ACCESS_KEY"),
+}
+SCRIPTS = [ROOT / "templates" / name for name in ("fetch_model.py", "fetch_http.py")]
 NODE_CLAIM = "models-node"
-# Nominal: the folder has the size of its disk, and a claim cannot shrink with the plan.
-NODE_STORAGE = "1Ti"
 
 
 def cache_claim(model: ModelPlan) -> str:
@@ -46,11 +52,6 @@ def cache_claim(model: ModelPlan) -> str:
     return f"models-shared-{content_hash([model.spec_id, _shared_spec(model)])}"
 
 
-def marker_path(files: ModelPlan | AdapterPlan) -> str:
-    """The file that exists once every file of this revision is downloaded."""
-    return f"{MOUNT}/{files.path}/.complete"
-
-
 def gguf_name(model: ModelPlan) -> str:
     """The file that the engine loads; its plugin derives the names of further parts from the first."""
     parts = model.variant.parts
@@ -58,35 +59,38 @@ def gguf_name(model: ModelPlan) -> str:
 
 
 def objects(plan: Plan) -> list[Manifest]:
-    """Volumes, and one download per model (`shared`) or per node (`node`)."""
-    script = config_map(plan, "fetch-model", MODEL_FETCH, {"fetch_model.py": SCRIPT.read_text()})
+    """Volumes, and one download per model (`shared`) or per node (`node`); none where nothing is fetched."""
+    folders = [item for model in plan.models for item in node_folder(plan, model)]
+    fetched = [model for model in plan.models if model.mounts_cache]
+    if not fetched:
+        return folders
+    script = config_map(plan, "fetch-model", MODEL_FETCH, {path.name: path.read_text() for path in SCRIPTS})
     manifests = [service_account(plan, MODEL_FETCH), _policy(plan), script]
-    if HUB_TOKEN in plan.secrets:
-        manifests.append(
-            obj(
-                plan,
-                "v1",
-                "Secret",
-                HUB_TOKEN,
-                MODEL_FETCH,
-                type="Opaque",
-                stringData={"token": SecretRef(HUB_TOKEN)},
-            )
-        )
-    shared = [model for model in plan.models if model.cache_kind is CacheKind.SHARED]
-    local = [model for model in plan.models if model.cache_kind is CacheKind.NODE]
+    manifests.extend(_credentials(plan))
+    shared = [model for model in fetched if model.cache_kind is CacheKind.SHARED]
+    local = [model for model in fetched if model.cache_kind is CacheKind.NODE]
     claims = {cache_claim(model): _shared_spec(model) for model in shared}
     manifests.extend(_claim(plan, name, spec) for name, spec in claims.items())
     manifests.extend(_fetch_job(plan, model, script["metadata"]["name"]) for model in shared)
     if local:
         manifests.extend([_node_volume(plan), _node_claim(plan)])
         manifests.append(_fetch_daemon_set(plan, local, script["metadata"]["name"]))
-    return manifests
+    return [*manifests, *folders]
+
+
+def _credentials(plan: Plan) -> Iterator[Manifest]:
+    """The Secrets that the fetch reads."""
+    for name, (key, _) in CREDENTIALS.items():
+        if name in plan.secrets:
+            data = {key: SecretRef(name)}
+            yield obj(plan, "v1", "Secret", name, MODEL_FETCH, type="Opaque", stringData=data)
 
 
 def _policy(plan: Plan) -> Manifest:
     # The one component with egress to the internet, to any address, because those of model hubs change.
-    return network_policy(plan, MODEL_FETCH, [], [DNS_EGRESS, {"ports": tcp(*plan.network.ports)}])
+    own = {model.weights.port for model in plan.models if model.weights.port is not None}
+    ports = sorted({*plan.network.ports, *own})
+    return network_policy(plan, MODEL_FETCH, [], [DNS_EGRESS, {"ports": tcp(*ports)}])
 
 
 def _shared_spec(model: ModelPlan) -> Manifest:
@@ -142,23 +146,38 @@ def _node_claim(plan: Plan) -> Manifest:
     return _claim(plan, NODE_CLAIM, spec)
 
 
-def _fetch_configs(model: ModelPlan) -> list[dict[str, str | int | None]]:
+_Wanted = dict[str, str | int | None]
+
+
+def _fetch_configs(model: ModelPlan) -> list[_Wanted]:
     """The fetch script's configuration for a model and its adapters."""
     nothing = {"files": None, "parts": 1, "tokenizer": None, "tokenizer_revision": None}
     adapters = [
         {"repo": item.repo, "revision": item.revision, "folder": f"{MOUNT}/{item.path}", **nothing}
         for item in model.settings.adapters
     ]
-    return [_fetch_config(model), *adapters]
+    return [*([_fetch_config(model)] if model.weights.fetched else []), *adapters]
 
 
-def _fetch_config(model: ModelPlan) -> dict[str, str | int | None]:
+def _fetch_config(model: ModelPlan) -> _Wanted:
     """The fetch script's configuration for a model."""
-    variant = model.variant
+    variant, weights, folder = model.variant, model.weights, f"{MOUNT}/{model.path}"
+    if weights.source is WeightsFrom.S3:
+        place: _Wanted = {"url": weights.url, "sha256": weights.sha256, "path_style": weights.path_style}
+        return {
+            "from": "s3",
+            **place,
+            "region": weights.region,
+            "endpoint": weights.endpoint,
+            "folder": folder,
+        }
+    if weights.source is WeightsFrom.MODEL_SCOPE:
+        commit: _Wanted = {"repo": weights.repo, "revision": model.revision}
+        return {"from": "modelScope", **commit, "endpoint": weights.endpoint, "folder": folder}
     return {
         "repo": variant.repo,
         "revision": model.revision,
-        "folder": f"{MOUNT}/{model.path}",
+        "folder": folder,
         "files": variant.files,
         "parts": variant.parts,
         "tokenizer": variant.tokenizer,
@@ -180,8 +199,9 @@ def _fetch_container(plan: Plan, models: list[ModelPlan], *, stay: bool) -> Mani
         {"name": "MODELS", "value": json.dumps(configs, sort_keys=True)},
     ]
     env += [{"name": name, "value": value} for name, value in _network(plan.network).items()]
-    if HUB_TOKEN in plan.secrets:
-        env.append({"name": "HF_TOKEN", "valueFrom": {"secretKeyRef": {"name": HUB_TOKEN, "key": "token"}}})
+    for name, (key, variable) in CREDENTIALS.items():
+        if name in plan.secrets:
+            env.append({"name": variable, "valueFrom": {"secretKeyRef": {"name": name, "key": key}}})
     return container(
         MODEL_FETCH,
         plan.images.engine(DEFAULT_ENGINE),  # has Python and the hub's client

@@ -24,9 +24,10 @@ from tierup.manifests.common import (
 )
 from tierup.manifests.engines import serving
 from tierup.manifests.engines.base import OPTIONS_FOLDER, SCRATCH, Serving
-from tierup.manifests.model_cache import MOUNT, cache_claim, marker_path
+from tierup.manifests.model_cache import cache_claim
 from tierup.manifests.placement import node_affinity, up_roles
-from tierup.plan.model import AdapterPlan, ModelPlan, Plan
+from tierup.manifests.weights import VOLUME, mounts, own_volumes, wait_script
+from tierup.plan.model import ModelPlan, Plan
 from tierup.plan.times import FAILED_GRACE_SECONDS
 from tierup.resources.identity import STACK_LABEL
 from tierup.stack.parse import CacheKind, StandbyMode
@@ -94,8 +95,10 @@ def _pod(plan: Plan, model: ModelPlan, engine: Serving, options: list[Manifest])
     # Kubelet gives a node's folder to the pods' group only at its first mount, and only at one that may write: if this
     # pod came first with a read-only volume, the download could never write. The containers' mounts are read-only.
     only_reads = {} if model.cache_kind is CacheKind.NODE else {"readOnly": True}
+    cache = {"name": VOLUME, "persistentVolumeClaim": {"claimName": cache_claim(model), **only_reads}}
     volumes: list[Manifest] = [
-        {"name": "models", "persistentVolumeClaim": {"claimName": cache_claim(model), **only_reads}},
+        *([cache] if model.mounts_cache else []),
+        *own_volumes(model),
         {"name": "scratch", "emptyDir": {"sizeLimit": "8Gi"}},
         {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": f"{model.shm_gib}Gi"}},
         *({"name": "options", "configMap": {"name": item["metadata"]["name"]}} for item in options),
@@ -136,19 +139,14 @@ def _planned_gpu(plan: Plan) -> Manifest:
 
 def _wait_for_weights(model: ModelPlan, image: str) -> Manifest:
     """Waits until the files are complete before the engine starts, so that a slow download is not a crash loop."""
-    files: list[ModelPlan | AdapterPlan] = [model, *model.settings.adapters]
-    wait = "; ".join(
-        f'until [ -f "{marker_path(item)}" ]; do echo "waiting for {item.path}"; sleep 2; done'
-        for item in files
-    )
     # The first process of a container ignores SIGTERM: a pod that waits would hold its GPUs to the end.
-    script = f"trap 'exit 1' TERM; {wait}"
+    script = f"trap 'exit 1' TERM; {wait_script(model)}"
     return container(
         "wait-for-weights",
         image,
         {"cpu": "100m", "memory": "64Mi", "ephemeral-storage": "64Mi"},
         command=["/bin/sh", "-c", script],
-        volumeMounts=[{"name": "models", "mountPath": MOUNT, "readOnly": True}],
+        volumeMounts=mounts(model),
     )
 
 

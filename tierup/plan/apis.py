@@ -2,11 +2,20 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from enum import StrEnum
 
 from tierup.catalog import Task
 from tierup.catalog.engine import engine_facts
 from tierup.plan.model import ModelPlan
 from tierup.stack.sections import GeneratePath
+
+
+class Usage(StrEnum):
+    """When the answers of a path have a usage object: always; in streams only if they are asked for it; never."""
+
+    ALWAYS = "always"
+    ASKED = "asked"
+    NEVER = "never"
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +26,7 @@ class Api:
     a number counts, and the last is the one that every engine knows; empty: no tokens are written. `least` is the
     smallest number that engines take. `unsaid` is what they take where a request names no number; None: what is left
     of the context; with `required` they refuse it. `anthropic`: it is one of Anthropic's, with its shape of errors.
+    `usage`: when answers have it.
     """
 
     tasks: tuple[Task, ...] = ("generate",)
@@ -25,15 +35,16 @@ class Api:
     unsaid: int | None = None
     required: bool = False
     anthropic: bool = False
+    usage: Usage = Usage.ALWAYS
 
 
 APIS = {
-    GeneratePath.CHAT: Api(limits=("max_completion_tokens", "max_tokens")),
+    GeneratePath.CHAT: Api(limits=("max_completion_tokens", "max_tokens"), usage=Usage.ASKED),
     # Zero: only the log probabilities of the prompt.
-    GeneratePath.COMPLETIONS: Api(limits=("max_tokens",), least=0, unsaid=16),
+    GeneratePath.COMPLETIONS: Api(limits=("max_tokens",), least=0, unsaid=16, usage=Usage.ASKED),
     GeneratePath.RESPONSES: Api(limits=("max_output_tokens",)),
     GeneratePath.MESSAGES: Api(limits=("max_tokens",), required=True, anthropic=True),
-    GeneratePath.COUNT_TOKENS: Api(anthropic=True),
+    GeneratePath.COUNT_TOKENS: Api(anthropic=True, usage=Usage.NEVER),
     GeneratePath.EMBEDDINGS: Api(tasks=("embed",)),
     # With a model that embeds, vLLM compares the vectors.
     GeneratePath.RERANK: Api(tasks=("embed", "score")),

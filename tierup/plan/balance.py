@@ -1,9 +1,7 @@
 """How the gateway spreads requests over the replicas of a model (docs/adr/0017-prefix-balance.md)."""
 
-from collections.abc import Iterable
-
 from tierup.plan.chooser import Chooser
-from tierup.plan.model import GatewayPlan, ModelPlan
+from tierup.plan.model import GatewayPlan, ModelPlan, Plan
 from tierup.stack.sections import Balance, Gateway
 
 BALANCE = "gateway.balance"
@@ -11,20 +9,19 @@ BALANCE = "gateway.balance"
 BOUND = 1.25
 
 
-def resolve_balance(section: Gateway, models: Iterable[ModelPlan], choose: Chooser) -> Balance:
-    """By cached prefix where some model can have several replicas and caches prefixes."""
-    if any(_caches(model) for model in models):
-        why = f"a conversation stays where its beginning is cached; no replica over {BOUND:g}x the mean"
-        return choose.pick(BALANCE, section.balance, Balance.PREFIX, why)
-    why = "no model has several replicas and a cache of prompts"
+def resolve_balance(section: Gateway, choose: Chooser) -> Balance:
+    """Least connections, unless the stack chooses."""
+    why = f"costs least; prefix keeps conversations where they are cached, within {BOUND:g}x the mean load"
     return choose.pick(BALANCE, section.balance, Balance.LEAST_CONNECTIONS, why)
 
 
 def bound_of(gateway: GatewayPlan, model: ModelPlan) -> float | None:
     """The bound of a model's replicas, as a multiple of the mean; None: its requests go by least connections."""
-    return BOUND if gateway.balance is Balance.PREFIX and _caches(model) else None
-
-
-def _caches(model: ModelPlan) -> bool:
     # Models that embed or score read each text once.
-    return model.max_replicas > 1 and model.spec.serves == "generate"
+    caches = model.max_replicas > 1 and model.spec.serves == "generate"
+    return BOUND if gateway.balance is Balance.PREFIX and caches else None
+
+
+def balanced(plan: Plan) -> bool:
+    """Whether the requests of some model go by cached prefix."""
+    return any(bound_of(plan.gateway, model) is not None for model in plan.models)

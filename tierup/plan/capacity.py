@@ -19,7 +19,7 @@ from tierup.plan.model import EngineSettings, ImagesPlan, ModelCapacity, ModelPl
 from tierup.sizing import Bottleneck, SizingInput, size
 from tierup.sizing.coefficients import load_calibration
 from tierup.sizing.memory import memory
-from tierup.sizing.shape import spec_shape
+from tierup.sizing.shapes import spec_shape
 from tierup.stack.sections import Engine, KvCacheDtype
 
 _SETTLE = 12  # rounds until the users of each model and its response time agree

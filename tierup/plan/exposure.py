@@ -1,5 +1,6 @@
 """Resolves how clients outside the cluster reach the gateway: node port, Ingress, HTTPRoute, and its certificate."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tierup.plan.chooser import Chooser
@@ -42,6 +43,14 @@ def resolve_tls(section: Gateway, namespace: str, choose: Chooser) -> TlsPlan:
         )
     certificate = CertificatePlan(issuer.name, kind, TLS_SECRET, tuple(hosts))
     return TlsPlan(section.http_route is None, certificate)
+
+
+def service_annotations(own: Mapping[str, str] | None, choose: Chooser) -> dict[str, str]:
+    """The stack file's annotations of the gateway's Service."""
+    if own is None:
+        choose.note("gateway.serviceAnnotations", "none", "only a cloud's load balancers read some")
+        return {}
+    return dict(own)
 
 
 def node_port(own: int | None, service_type: ServiceType, choose: Chooser) -> int | None:

@@ -6,7 +6,13 @@ from itertools import pairwise
 
 from tierup.plan.balance import resolve_balance
 from tierup.plan.chooser import Chooser
-from tierup.plan.exposure import node_port, resolve_http_route, resolve_ingress, resolve_tls
+from tierup.plan.exposure import (
+    node_port,
+    resolve_http_route,
+    resolve_ingress,
+    resolve_tls,
+    service_annotations,
+)
 from tierup.plan.model import ClassRule, GatewayPlan, KeyPlan, ModelPlan
 from tierup.plan.read_timeout import READ_TIMEOUT, promised_seconds
 from tierup.stack.sections import NEUTRAL_PRIORITY, ApiKey, ClassMatch, Gateway, ServiceType, WorkloadClass
@@ -83,10 +89,14 @@ def resolve_gateway(
         aliases=dict(section.aliases) if section.aliases is not None else {},
         tls=tls.at_gateway,
         certificate=tls.certificate,
-        balance=resolve_balance(section, models, choose),
+        balance=resolve_balance(section, choose),
         node_port=node_port(section.node_port, service_type, choose),
+        service_annotations=service_annotations(section.service_annotations, choose),
         ingress=resolve_ingress(section.ingress, tls.certificate, choose),
         http_route=resolve_http_route(section.http_route, namespace, choose),
+        meter_tokens=pick(
+            "gateway.meterTokens", section.meter_tokens, False, "counting tokens reads every answer"
+        ),
     )
 
 
@@ -152,6 +162,8 @@ def _keys(
                 sets_priority=choose.pick(
                     f"{at}.setsPriority", key.sets_priority, False, "the class sets the priority"
                 ),
+                tokens_per_minute=key.tokens_per_minute,
+                tokens_per_day=key.tokens_per_day,
             )
         )
     return tuple(keys)

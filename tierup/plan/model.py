@@ -14,6 +14,7 @@ from tierup.catalog import Gpu, ModelSpec, Precision, Server, Variant, WeightFor
 from tierup.catalog.engine import engine_facts
 from tierup.catalog.options import size_of
 from tierup.findings.model import Finding
+from tierup.plan.weights import WeightsPlan, port_of
 from tierup.sizing import Bottleneck, Range, Sizing
 from tierup.sizing.memory import Memory
 from tierup.stack.cluster import GPU_RESOURCE
@@ -36,11 +37,12 @@ from tierup.stack.sections import (
     ServiceType,
     StandbyMode,
     Tenure,
+    WeightsFrom,
     WorkloadClass,
 )
 
 MOST_ADAPTERS_AT_ONCE = 8  # more of them wait on the host, so that their number does not take the KV cache
-_HTTP, _HTTPS = 80, 443
+_HTTPS = 443
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,6 +283,7 @@ class ModelPlan:
     rollout: Rollout
     p2p: bool
     settings: EngineSettings
+    weights: WeightsPlan
     traffic: Traffic = field(compare=False)
     capacity: ModelCapacity | None = field(default=None, compare=False)
 
@@ -296,12 +299,29 @@ class ModelPlan:
 
     @property
     def path(self) -> str:
-        """Folder of the model files under the cache's mount.
+        """Folder of the fetched files under the cache's mount, one for each version of the files.
 
         A GGUF repository holds files of many precisions, so the precision is part of the folder there.
         """
+        if self.weights.source is WeightsFrom.S3:
+            return f"s3/{self.weights.sha256}"
+        if self.weights.source is WeightsFrom.MODEL_SCOPE:
+            return f"modelscope/{_path(self.weights.repo, self.revision)}"
         files = f"/{self.precision}" if self.variant.files is not None else ""
         return f"{_path(self.variant.repo, self.revision)}{files}"
+
+    @property
+    def mounts_cache(self) -> bool:
+        """Whether its pods read fetched files: of the model itself, or of adapters."""
+        return self.weights.fetched or bool(self.settings.adapters)
+
+    @property
+    def origin(self) -> str:
+        """Where the files come from, with what pins them."""
+        if self.weights.source is WeightsFrom.HUB:
+            return f"{self.variant.repo}@{self.revision}"
+        pin = self.revision or self.weights.sha256
+        return f"{self.weights}@{pin}" if pin else str(self.weights)
 
 
 @dataclass(frozen=True, slots=True)
@@ -325,11 +345,18 @@ class KeyPlan:
     in_flight: int | None
     requests_per_second: float | None
     sets_priority: bool
+    tokens_per_minute: int | None = None
+    tokens_per_day: int | None = None
 
     @property
     def slug(self) -> str:
         """The name as part of an Nginx variable."""
         return self.name.replace("-", "_")
+
+    @property
+    def has_budget(self) -> bool:
+        """Whether the caller may use only so many tokens."""
+        return self.tokens_per_minute is not None or self.tokens_per_day is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -363,9 +390,16 @@ class GatewayPlan:
     allowed_origins: tuple[str, ...] = ()  # of web pages; "*": any
     balance: Balance = Balance.LEAST_CONNECTIONS
     node_port: int | None = None  # None: the cluster chooses it, where the service type has one
+    service_annotations: Mapping[str, str] = field(default_factory=dict)
     ingress: Ingress | None = None
     http_route: HttpRoute | None = None
     certificate: CertificatePlan | None = None  # None: from the stack's secrets, or none at all
+    meter_tokens: bool = False
+
+    @property
+    def budgets(self) -> bool:
+        """Whether any caller may use only so many tokens."""
+        return self.meter_tokens and any(key.has_budget for key in self.keys)
 
     @property
     def scheme(self) -> str:
@@ -536,15 +570,8 @@ class NetworkPlan:
     @property
     def ports(self) -> tuple[int, ...]:
         """The TCP ports that a fetch connects to."""
-        ports = {_port(url) for url in (self.hub_url, self.proxy) if url is not None}
+        ports = {port_of(url) for url in (self.hub_url, self.proxy) if url is not None}
         return tuple(sorted({_HTTPS, *ports}))  # a mirror may lead on to another host
-
-
-def _port(url: str) -> int:
-    """The port of a URL without a user."""
-    scheme, _, rest = url.partition("://")
-    _, _, port = rest.partition("/")[0].partition(":")
-    return int(port) if port else {"http": _HTTP, "https": _HTTPS}[scheme]
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,12 @@ from tierup.catalog.engine import DEFAULT_ENGINE, engine_facts
 from tierup.plan.capacity import engine_input
 from tierup.plan.chooser import Chooser
 from tierup.plan.model import ImagesPlan, ModelPlan, NodePlan, Rollout, Traffic
+from tierup.plan.own_models import described
 from tierup.plan.parallelism import default_tensor
 from tierup.plan.replicas import base_replicas, replica_limits, rollout_of, spare_replicas
 from tierup.plan.settings import adapters_gib, resolve_settings
 from tierup.plan.slots import default_slots
+from tierup.plan.sources import resolve_revision, resolve_weights
 from tierup.plan.split import of_bases, split
 from tierup.plan.times import (
     GRACE_MARGIN_SECONDS,
@@ -21,10 +23,21 @@ from tierup.plan.times import (
     fetch_seconds,
     startup_seconds,
 )
+from tierup.plan.weights import WeightsPlan
 from tierup.sizing import SizingInput
+from tierup.sizing.shapes import spec_shape
 from tierup.sizing.types import GPU_MEMORY_UTILIZATION
 from tierup.stack.parse import TierConfig
-from tierup.stack.sections import Cache, CacheKind, Engine, KvCacheDtype, Model, Parallelism, WorkloadClass
+from tierup.stack.sections import (
+    Cache,
+    CacheKind,
+    Engine,
+    KvCacheDtype,
+    Model,
+    Parallelism,
+    WeightsFrom,
+    WorkloadClass,
+)
 
 # Host memory: API server and engine core, and per GPU a worker with its CUDA context, pinned buffers and one
 # shard of weights at a time (the page cache gives the rest back); assumption.
@@ -38,23 +51,23 @@ def slug_of(name: str) -> str:
     return "".join(char if char.isalnum() else "-" for char in name.lower()).strip("-")
 
 
-def precision_of(model: Model) -> Precision:
+def precision_of(model: Model, spec: ModelSpec) -> Precision:
     """The precision of a model entry, with its default."""
-    return model.precision if model.precision is not None else DEFAULT_PRECISION
+    return model.precision if model.precision is not None else spec.published
 
 
 def served_name(model: Model, models: Iterable[Model]) -> str:
     """The name that clients request: the entry's own, else the id, with the precision if entries share the id.
 
-    A model that is the only one with its id keeps its name when its precision changes, so that the change is a rollout.
-    Under another name the new pods would wait for GPUs that the old pods use.
+    A model of one's own has the name of its repository instead of an id. A model that is the only one with its id keeps
+    its name when its precision changes, so that the change is a rollout. Under another name the new pods would wait for
+    GPUs that the old pods use.
     """
     if model.name is not None:
         return model.name
-    alone = sum(other.id == model.id for other in models) == 1
-    precision = precision_of(model)
-    plain = precision is DEFAULT_PRECISION
-    return model.id if alone or plain else f"{model.id}-{precision}"
+    alone = sum(other.spec_id == model.spec_id for other in models) == 1
+    plain = model.precision is None or model.precision is DEFAULT_PRECISION
+    return model.plain_name if alone or plain else f"{model.plain_name}-{model.precision}"
 
 
 def autoscales(engines: Iterable[Engine | None]) -> tuple[bool, str]:
@@ -113,15 +126,16 @@ def _one_replica(tier: _Tier, index: int, traffic: Traffic) -> tuple[SizingInput
     """A model with one replica and without slots, and its sizing input."""
     config, nodes, choose = tier.config, tier.nodes, tier.choose
     entry, at = config.models[index], f"models[{index}]"
-    spec = tier.catalog.models[entry.id]
-    precision_why = "as trained; quantize to save memory or to gain speed"
+    spec = tier.catalog.models[entry.spec_id]
+    _note_own(entry, at, spec, choose)
     default_name = served_name(entry, config.models)
-    name_why = "the catalogue's id" + ("" if default_name == entry.id else " and the precision")
+    named = "the catalogue's id" if entry.source is None else "the repository's name"
+    name_why = named + ("" if default_name == entry.plain_name else " and the precision")
     name = choose.pick(f"{at}.name", entry.name, default_name, name_why)
-    precision = choose.pick(f"{at}.precision", entry.precision, DEFAULT_PRECISION, precision_why)
+    precision = choose.pick(f"{at}.precision", entry.precision, spec.published, _precision_why(entry))
     variant = spec.variants[precision]
-    revision_why = "the commit that the catalogue pins"
-    revision = choose.pick(f"{at}.revision", entry.revision, variant.revision or "", revision_why)
+    weights = resolve_weights(entry, at, variant, config.cluster.registry, choose)
+    revision = resolve_revision(entry, at, variant, choose)
     engine = choose.pick(
         f"{at}.engine",
         entry.engine,
@@ -138,7 +152,7 @@ def _one_replica(tier: _Tier, index: int, traffic: Traffic) -> tuple[SizingInput
     )
     settings = resolve_settings(entry, at, spec, engine, files=config.files, choose=choose)
     one = engine_input(
-        entry.id,
+        entry.spec_id,
         spec,
         nodes,
         traffic,
@@ -153,12 +167,12 @@ def _one_replica(tier: _Tier, index: int, traffic: Traffic) -> tuple[SizingInput
     one = _parallel(tier, index, one, traffic)
     gpus = one.tensor * one.pipeline
     cache_kind, storage_class = _cache(entry, at, config.cluster.model_storage_class, nodes, choose)
-    weights = variant.weight_gib.value + adapters_gib(spec, settings.adapters)
+    own, adapters = variant.weight_gib.value, adapters_gib(spec, settings.adapters)
     drain = drain_seconds(tier.classes)
     model = ModelPlan(
         name=name,
         slug=slug_of(name),
-        spec_id=entry.id,
+        spec_id=entry.spec_id,
         spec=spec,
         variant=variant,
         precision=precision,
@@ -174,7 +188,7 @@ def _one_replica(tier: _Tier, index: int, traffic: Traffic) -> tuple[SizingInput
         kv_cache_dtype=kv_cache,
         cache_kind=cache_kind,
         cache_storage_class=storage_class,
-        cache_gib=math.ceil(weights * 1.2) + 2,
+        cache_gib=math.ceil(((own if weights.on_node else 0) + adapters) * 1.2) + 2,
         cpu=choose.pick(
             f"{at}.cpu", entry.cpu, CPU_PER_GPU * gpus, "the server, its scheduler and a worker per GPU"
         ),
@@ -186,17 +200,30 @@ def _one_replica(tier: _Tier, index: int, traffic: Traffic) -> tuple[SizingInput
         ),
         # The engine keeps the parts of the KV cache that it moves to the host in /dev/shm.
         shm_gib=(2 if gpus == 1 else 2 * gpus + 2) + math.ceil(settings.kv_offload_gib or 0),
-        startup_seconds=startup_seconds(weights, nodes.server, cache_kind),
-        fetch_seconds=fetch_seconds(weights, nodes.server),
+        startup_seconds=startup_seconds(own + adapters, nodes.server, _read_from(weights, cache_kind)),
+        fetch_seconds=fetch_seconds((own if weights.pulled else 0) + adapters, nodes.server),
         drain_seconds=drain,
         prestop_seconds=PRESTOP_SECONDS,
         grace_seconds=PRESTOP_SECONDS + drain + GRACE_MARGIN_SECONDS,
         rollout=Rollout(recreate=True),
         p2p=nodes.gpu.link.p2p.value,
         settings=settings,
+        weights=weights,
         traffic=traffic,
     )
     return one, model
+
+
+def _note_own(entry: Model, at: str, spec: ModelSpec, choose: Chooser) -> None:
+    """What is known of a model of one's own, where a catalogued one has its id."""
+    if entry.source is not None:
+        choose.note(f"{at}.id", entry.spec_id, described(spec, spec_shape(entry.spec_id, spec)))
+
+
+def _precision_why(entry: Model) -> str:
+    if entry.source is not None:
+        return "as the repository stores its weights"
+    return "as trained; quantize to save memory or to gain speed"
 
 
 def _replicated(tier: _Tier, single: Sequence[tuple[SizingInput, ModelPlan]]) -> tuple[ModelPlan, ...]:
@@ -233,7 +260,7 @@ def _replicated(tier: _Tier, single: Sequence[tuple[SizingInput, ModelPlan]]) ->
 def _parallel(tier: _Tier, index: int, one: SizingInput, traffic: Traffic) -> SizingInput:
     """The sizing input with the parallel sizes of the stack file, or their defaults."""
     entry, at, choose = tier.config.models[index], f"models[{index}]", tier.choose
-    spec, gpus = tier.catalog.models[entry.id], tier.nodes.gpus_per_server
+    spec, gpus = tier.catalog.models[entry.spec_id], tier.nodes.gpus_per_server
     section = entry.parallelism if entry.parallelism is not None else Parallelism()
     pipeline = choose.pick(
         f"{at}.parallelism.pipeline", section.pipeline, 1, "only for models that no tensor size can split"
@@ -251,6 +278,13 @@ def _context(entry: Model, at: str, spec: ModelSpec, choose: Chooser) -> int:
 def default_context(spec: ModelSpec) -> int:
     """Tokens of prompt and answer together."""
     return min(8192, spec.max_context.value)
+
+
+def _read_from(weights: WeightsPlan, cache: CacheKind) -> CacheKind:
+    """The kind of cache whose speed a start has; a claim may be anywhere in the network."""
+    if weights.fetched:
+        return cache
+    return CacheKind.SHARED if weights.source is WeightsFrom.CLAIM else CacheKind.NODE
 
 
 def _cache(

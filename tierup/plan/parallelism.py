@@ -53,7 +53,8 @@ def default_tensor(inputs: SizingInput, spec: ModelSpec, classes: Classes, gpus:
     smallest = enough[0].tensor
     if inputs.gpu.link.p2p.value:
         kept = next(
-            (ask.tensor for ask in enough if not Load(ask, classes).missed_target(1, slow_end)), smallest
+            (ask.tensor for ask in enough if not Load(_few(ask), classes).missed_target(1, slow_end)),
+            smallest,
         )
         if kept > smallest:
             return (
@@ -67,5 +68,10 @@ def default_tensor(inputs: SizingInput, spec: ModelSpec, classes: Classes, gpus:
 
 def _holds(ask: SizingInput) -> bool:
     """Whether the GPUs hold the weights and a conversation of full length, with few slots."""
-    few = replace(ask, max_num_seqs=FEWEST)
+    few = _few(ask)
     return fits(few) and memory(few, load_calibration().values).kv_tokens >= (ask.context or 0)
+
+
+def _few(ask: SizingInput) -> SizingInput:
+    """With few slots: those of the engine can take what a large model leaves."""
+    return replace(ask, max_num_seqs=FEWEST)

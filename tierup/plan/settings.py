@@ -8,7 +8,7 @@ from tierup.catalog.engine import EngineFacts, engine_facts
 from tierup.plan.chooser import Chooser
 from tierup.plan.model import AdapterPlan, EngineSettings
 from tierup.sizing.memory import GIB
-from tierup.sizing.shape import spec_shape
+from tierup.sizing.shapes import spec_shape
 from tierup.stack.parse import Attached
 from tierup.stack.sections import OFF, Model
 

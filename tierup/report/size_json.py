@@ -94,6 +94,7 @@ def _figures(sizing: Sizing) -> dict[str, object]:
         "bottleneck": str(sizing.bottleneck),
         "basis": list(sizing.basis),
         "extrapolated": sizing.extrapolated,
+        "notes": list(sizing.notes),
     }
 
 

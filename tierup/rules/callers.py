@@ -1,10 +1,11 @@
-"""Checks callers, classes and aliases at the gateway: missing secrets, unknown names, open origins."""
+"""Checks callers, classes and aliases at the gateway: missing secrets, unknown names, open origins, budgets."""
 
 from collections.abc import Iterable, Iterator, Sequence
 
 from tierup.findings.model import Code, Finding, did_you_mean, warning
 from tierup.plan.apis import open_paths
 from tierup.plan.model import Plan
+from tierup.rules.secrets import of_gateway
 from tierup.stack.parse import API_KEY_PREFIX, set_secret
 from tierup.stack.sections import ClassMatch, size_bytes
 
@@ -14,11 +15,10 @@ LARGE_BODY_BYTES = 4 * 1024**2
 
 def secrets(plan: Plan) -> Iterator[Finding]:
     """Every caller and certificate needs its secret, and every key must belong to a caller."""
-    for key in plan.gateway.keys:
-        yield from _missing_secret(plan, f"gateway.keys.{key.name}", API_KEY_PREFIX + key.name)
-    if plan.gateway.tls and plan.gateway.certificate is None:
-        for name in ("tls-certificate", "tls-key"):
-            yield from _missing_secret(plan, "gateway.tls", name)
+    for path, name in of_gateway(plan):
+        if name not in plan.secrets:
+            problem = f"the secret {name} is not set"
+            yield Finding(Code.NO_SECRET, path, problem, f"run `{set_secret(name, plan.stack)}`")
     declared = {API_KEY_PREFIX + key.name for key in plan.gateway.keys}
     for name in sorted(plan.secrets):
         if name.startswith(API_KEY_PREFIX) and name not in declared:
@@ -27,12 +27,6 @@ def secrets(plan: Plan) -> Iterator[Finding]:
             remove = f"pulumi config rm tierup:secret-{name} --stack {plan.stack}"
             fix = f"declare it as gateway.keys.{caller}, or `{remove}`"
             yield warning(Code.UNUSED_KEY, f"secret-{name}", problem, fix)
-
-
-def _missing_secret(plan: Plan, path: str, name: str) -> Iterator[Finding]:
-    if name not in plan.secrets:
-        problem = f"the secret {name} is not set"
-        yield Finding(Code.NO_SECRET, path, problem, f"run `{set_secret(name, plan.stack)}`")
 
 
 def names(plan: Plan) -> Iterator[Finding]:
@@ -104,6 +98,17 @@ def origins(plan: Plan) -> Iterator[Finding]:
         problem = "any web page that someone inside opens may use every GPU behind the gateway"
         fix = "name the origins, or declare callers, each with a secret key"
         yield warning(Code.OPEN_ORIGINS, "gateway.allowedOrigins", problem, fix, "*")
+
+
+def token_budgets(plan: Plan) -> Iterator[Finding]:
+    """Budgets of tokens need the gateway to count them."""
+    for key in plan.gateway.keys if not plan.gateway.meter_tokens else ():
+        budgets = {"tokensPerMinute": key.tokens_per_minute, "tokensPerDay": key.tokens_per_day}
+        for name, tokens in budgets.items():
+            if tokens is not None:
+                problem, fix = "the gateway counts no tokens", "set gateway.meterTokens, or remove the budget"
+                at = f"gateway.keys.{key.name}.{name}"
+                yield Finding(Code.BUDGET_NOT_METERED, at, problem, fix, str(tokens))
 
 
 def bodies(plan: Plan) -> Iterator[Finding]:

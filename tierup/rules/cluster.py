@@ -25,7 +25,7 @@ def own_copies(plan: Plan) -> Iterator[Finding]:
     if servers < 2:
         return
     for index, model in enumerate(plan.models):
-        if model.cache_kind is CacheKind.NODE:
+        if model.weights.fetched and model.cache_kind is CacheKind.NODE:
             problem = f"each of {servers} servers fetches and keeps its own files of {model.name}"
             fix = "name a storage class with ReadWriteMany in cluster.modelStorageClass: one fetch then serves all"
             got = f"cache.kind {model.cache_kind}, {model.cache_gib} GiB a server"

@@ -8,9 +8,10 @@ from tierup.findings.model import Code, Finding, warning
 from tierup.plan.capacity import sizing_input
 from tierup.plan.model import ModelPlan, Plan
 from tierup.plan.parallelism import GROUP, divides, splits_group, tensor_sizes
+from tierup.rules.secrets import needs_token
 from tierup.sizing.coefficients import load_calibration
 from tierup.sizing.memory import memory
-from tierup.stack.parse import set_secret
+from tierup.stack.parse import HUB_TOKEN, set_secret
 from tierup.stack.sections import CacheKind, KvCacheDtype
 
 
@@ -125,16 +126,21 @@ def class_rules(plan: Plan, model: ModelPlan, at: str) -> Iterator[Finding]:
 
 def own_rules(plan: Plan, model: ModelPlan, at: str) -> Iterator[Finding]:
     """Checks that need only the model's own entry: access to its files, and the kind of its cache."""
-    if model.spec.gated.value and "hub-token" not in plan.secrets:
+    if needs_token(model) and HUB_TOKEN not in plan.secrets:
         problem = f"{model.variant.repo} needs the token of an account that accepted its licence"
         yield Finding(
             Code.GATED_MODEL,
             f"{at}.id",
             problem,
-            f"run `{set_secret('hub-token', plan.stack)}`",
+            f"run `{set_secret(HUB_TOKEN, plan.stack)}`",
             model.spec_id,
         )
     if model.cache_kind in (CacheKind.REPLICA, CacheKind.IMAGE):
         path, allowed = f"{at}.cache.kind", "shared, node"
-        problem = "tierup does not support this kind of cache yet"
-        yield Finding(Code.CACHE_KIND, path, problem, "use shared or node", str(model.cache_kind), allowed)
+        problem, fix = "tierup does not support this kind of cache yet", "use shared or node"
+        if model.cache_kind is CacheKind.IMAGE:
+            problem, fix = (
+                "an image is no cache: nothing is fetched",
+                "use weights: {from: image, image: NAME}",
+            )
+        yield Finding(Code.CACHE_KIND, path, problem, fix, str(model.cache_kind), allowed)

@@ -25,7 +25,9 @@ from tierup.plan.chooser import Chooser
 from tierup.plan.model import ModelPlan, Plan
 from tierup.plan.models import precision_of, served_name, slug_of
 from tierup.plan.nodes import server_counts
+from tierup.plan.own_models import with_own_models
 from tierup.plan.resolve import resolve
+from tierup.plan.sources import source_of
 from tierup.rules import acceptance
 from tierup.rules import autoscaling as scaling_rules
 from tierup.rules import budget as cost_rules
@@ -37,10 +39,14 @@ from tierup.rules import engine_args as engine_args_rules
 from tierup.rules import exposure as exposure_rules
 from tierup.rules import gateway as gateway_rules
 from tierup.rules import model as model_rules
+from tierup.rules import own_models as own_model_rules
 from tierup.rules import server as server_rules
 from tierup.rules import settings as settings_rules
 from tierup.rules import tier as tier_rules
+from tierup.rules import weights as weights_rules
+from tierup.rules.secrets import missing
 from tierup.stack.parse import REQUIRED, Cost, Model, Nodes, Parsed, TierConfig, Workload
+from tierup.stack.sections import WeightsFrom
 
 # What the capacity of a model depends on.
 _CAPACITY = {"models", "nodes", "workload", "gateway", "images"}
@@ -55,6 +61,8 @@ _MODEL_RULES: tuple[tuple[Callable[[Plan, ModelPlan, str], Iterator[Finding]], s
     (engine_rules.model_support, set()),
     (engine_rules.untested, set()),
     (engine_rules.priorities_used, {"workload"}),
+    (weights_rules.credentials, set()),
+    (weights_rules.image, set()),
     (settings_rules.takes, set()),
     (settings_rules.parsers, {"images"}),
     (settings_rules.adapters, set()),
@@ -101,6 +109,7 @@ _TIER_RULES: tuple[tuple[Callable[[Plan], Iterator[Finding]], set[str]], ...] = 
     (exposure_rules.callers, {"gateway"}),
     (caller_rules.origins, {"gateway"}),
     (caller_rules.bodies, {"gateway"}),
+    (caller_rules.token_budgets, {"gateway"}),
     (capacity_rules.claim, {"workload", "nodes"}),
 )
 
@@ -143,6 +152,15 @@ def plan_without_secrets(
     return _accepted(plan, _without_secrets(findings), parsed.raw.stack, allowed_errors)
 
 
+def plan_with_secrets(parsed: Parsed, catalog: Catalog) -> Plan:
+    """As `make_plan`, for a copy of the stack that has every secret; `Plan.secrets` names those set and missing."""
+    return _accepted(*_checked(parsed, catalog, _with_every_secret), parsed.raw.stack, frozenset())
+
+
+def _with_every_secret(plan: Plan) -> Plan:
+    return dataclasses.replace(plan, secrets=plan.secrets | missing(plan))
+
+
 def _accepted(
     plan: Plan | None, findings: tuple[Finding, ...], stack: str, allowed_errors: frozenset[Code]
 ) -> Plan:
@@ -160,13 +178,16 @@ def _without_secrets(findings: tuple[Finding, ...]) -> tuple[Finding, ...]:
     )
 
 
-def _checked(parsed: Parsed, catalog: Catalog) -> tuple[Plan | None, tuple[Finding, ...]]:
-    """The plan and all findings; the plan is None if a part is unreadable or a name is unknown."""
+def _checked(
+    parsed: Parsed, catalog: Catalog, change: Callable[[Plan], Plan] = lambda plan: plan
+) -> tuple[Plan | None, tuple[Finding, ...]]:
+    """The plan after `change` and all findings; the plan is None if a part is unreadable or a name is unknown."""
+    catalog = with_own_models(parsed.models, parsed.raw.files, catalog)
     findings = (*parsed.findings, *references(parsed, catalog))
     if findings:
         rest, accept = _check_rest(parsed, catalog), parsed.sections.get("accept", ())
         return None, (*findings, *acceptance.apply(rest, accept, complete=False))
-    plan = resolve(parsed.config(), catalog)
+    plan = change(resolve(parsed.config(), catalog))
     return plan, acceptance.apply(check(plan), plan.accept, complete=True)
 
 
@@ -190,7 +211,7 @@ def _check_rest(parsed: Parsed, catalog: Catalog) -> tuple[Finding, ...]:
     readable = [
         index
         for index, model in enumerate(parsed.models)
-        if model is not None and not _model_references(model, "", parsed, catalog)
+        if model is not None and _is_known(model, parsed, catalog)
     ]
     nodes: Nodes | None = parsed.sections.get("nodes")
     broken = set(parsed.broken)
@@ -206,8 +227,9 @@ def _check_rest(parsed: Parsed, catalog: Catalog) -> tuple[Finding, ...]:
         models = (Model(id=next(iter(catalog.models))),)
     placeholders = {"workload": parsed.sections.get("workload", Workload(users=1)), "nodes": nodes}
     others = {key: value for key, value in parsed.sections.items() if key not in REQUIRED}
+    raw = parsed.raw
     config = TierConfig(
-        stack=parsed.raw.stack, models=models, secrets=parsed.raw.secrets, **placeholders, **others
+        stack=raw.stack, models=models, secrets=raw.secrets, files=raw.files, **placeholders, **others
     )
     findings = check(resolve(config, catalog), frozenset(broken))
     if not readable:
@@ -222,7 +244,10 @@ def _with_file_index(finding: Finding, places: list[int]) -> Finding:
 
 
 def references(parsed: Parsed, catalog: Catalog) -> tuple[Finding, ...]:
-    """Names that are not in the catalogue, or that occur twice; unreadable parts are skipped."""
+    """Names that are not in the catalogue, or that occur twice; unreadable parts are skipped.
+
+    `catalog` has the stack's own models too, as `with_own_models` adds them.
+    """
     findings: list[Finding] = []
     nodes: Nodes | None = parsed.sections.get("nodes")
     if nodes is not None:
@@ -308,10 +333,15 @@ def _node_names(nodes: Nodes) -> list[Finding]:
 
 def _model_references(model: Model, at: str, parsed: Parsed, catalog: Catalog) -> list[Finding]:
     return [
-        *_catalogued(model, at, catalog),
+        *(own_model_rules.named(model, at, parsed.raw.files, catalog) or _catalogued(model, at, catalog)),
         *settings_rules.chat_template(model, at, parsed.raw.files),
         *_unpinned_adapters(model, at),
     ]
+
+
+def _is_known(model: Model, parsed: Parsed, catalog: Catalog) -> bool:
+    """Whether the other rules can check a model: a commit that is not pinned changes nothing that they read."""
+    return all(item.code is Code.NO_REVISION for item in _model_references(model, "", parsed, catalog))
 
 
 def _unpinned_adapters(model: Model, at: str) -> Iterator[Finding]:
@@ -324,24 +354,24 @@ def _unpinned_adapters(model: Model, at: str) -> Iterator[Finding]:
 
 
 def _catalogued(model: Model, at: str, catalog: Catalog) -> list[Finding]:
-    spec = catalog.models.get(model.id)
+    spec = catalog.models.get(model.spec_id)
     if spec is None:
-        return [_unknown_model(model.id, at, catalog)]
-    precision = precision_of(model)
+        return [_unknown_model(model.spec_id, at, catalog)]
+    precision = precision_of(model, spec)
     variant = spec.variants.get(precision)
     if variant is None:
+        if model.source is not None:
+            return [own_model_rules.precision(at, spec, precision)]
         known = [str(key) for key in spec.variants]
         return [
             _unknown(
                 Code.UNKNOWN_PRECISION, f"{at}.precision", f"precision of {model.id}", str(precision), known
             )
         ]
-    if model.revision is None and variant.revision is None:
+    found = [*weights_rules.keys(model, at, variant)]
+    if source_of(model) is WeightsFrom.HUB and model.revision is None and variant.revision is None:
         problem = f"the catalogue pins no commit of {variant.repo}"
         fix = "look it up at the model hub and write it as revision"
-        return [
-            Finding(
-                Code.NO_REVISION, f"{at}.revision", problem, fix, "nothing", "a commit: 40 hexadecimal digits"
-            )
-        ]
-    return []
+        allowed = "a commit: 40 hexadecimal digits"
+        found.append(Finding(Code.NO_REVISION, f"{at}.revision", problem, fix, "nothing", allowed))
+    return found

@@ -28,7 +28,7 @@ def fetch(plan: Plan) -> Iterator[Finding]:
     for index, model in enumerate(plan.models):
         size = model.variant.weight_gib.value * GB_PER_GIB
         seconds = size * 8 / gbps
-        if seconds > SLOW_FETCH_SECONDS:
+        if model.weights.pulled and seconds > SLOW_FETCH_SECONDS:
             problem = f"{size:.0f} GB of model files take {seconds / 60:.0f} minutes at {gbps:g} Gbit/s"
             fix = "use a smaller precision or a faster port, or expect the first start to take that long"
             yield warning(Code.SLOW_FETCH, f"models[{index}]", problem, fix)

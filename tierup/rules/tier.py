@@ -92,11 +92,16 @@ def _fullest_server(plan: Plan) -> list[tuple[ModelPlan, int]]:
 def disk(plan: Plan) -> Iterator[Finding]:
     """The server's disk must hold the model files."""
     size = plan.nodes.server.disk.tb.value * 1000 / GB_PER_GIB
-    need = sum(model.cache_gib for model in plan.models if model.cache_kind is CacheKind.NODE)
+    need = sum(model.cache_gib for model in plan.models if _on_disk(model))
     if need > size:
         fix = "serve fewer models, or keep them on a shared volume (cache.kind shared)"
         problem = f"{plan.nodes.server_id} has too small a disk for the model files"
         yield Finding(Code.DISK_EXCEEDED, "models", problem, fix, f"{need} GiB", f"at most {size:.0f} GiB")
+
+
+def _on_disk(model: ModelPlan) -> bool:
+    """Whether the files of the model, or of its adapters, are on the disk of each server."""
+    return not model.weights.fetched or model.cache_kind is CacheKind.NODE
 
 
 def nodes(plan: Plan) -> Iterator[Finding]:

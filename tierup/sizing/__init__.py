@@ -4,7 +4,9 @@
 coefficients and their sources are in `catalog/measurements/coefficients.yaml`, its errors in `docs/accuracy.md`.
 """
 
-from tierup.sizing.shape import ModelShape, ShapeError, load_shapes, shape_from_config
+from tierup.sizing.config import ShapeError, shape_from_config
+from tierup.sizing.shape import ModelShape
+from tierup.sizing.shapes import load_shapes
 from tierup.sizing.size import size
 from tierup.sizing.types import Bottleneck, Range, Sizing, SizingInput
 

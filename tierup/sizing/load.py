@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass, replace
 
 from tierup.sizing.coefficients import Coefficients
-from tierup.sizing.memory import Memory
+from tierup.sizing.memory import GIB, Memory, sequence_bytes
 from tierup.sizing.step import Steps, Terms, add, scale, total
 from tierup.sizing.types import SizingInput
 
@@ -56,7 +56,9 @@ class Replica:
     @property
     def kv_limit(self) -> float:
         """Sequences that fit in the KV cache."""
-        return self.memory.kv_tokens / self.mean_kv_tokens
+        if self.inputs.model.uniform:
+            return self.memory.kv_tokens / self.mean_kv_tokens
+        return self.memory.kv * GIB / sequence_bytes(self.inputs, self.mean_kv_tokens)
 
     @property
     def prefill_limit(self) -> float:

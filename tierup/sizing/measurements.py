@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from tierup.catalog import Precision, load_catalog
 from tierup.catalog.engine import DEFAULT_ENGINE
-from tierup.sizing.shape import MEASUREMENTS, load_shapes
+from tierup.sizing.shape import MEASUREMENTS
+from tierup.sizing.shapes import load_shapes
 from tierup.sizing.types import SizingInput
 
 

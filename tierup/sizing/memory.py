@@ -59,7 +59,9 @@ def memory(inputs: SizingInput, coefficients: Coefficients) -> Memory:
     weights = ((total - ends) / stages + ends / 2) / inputs.tensor if stages > 1 else total / inputs.tensor
     v0 = version(inputs.engine_version) < (0, 8)
     sampler = inputs.slots * model.vocab * 4 * coefficients["memory.sampler_v0" if v0 else "memory.sampler"]
-    layer = inputs.batched_tokens * (3 * model.intermediate / inputs.tensor + 4 * model.hidden) * 2
+    layer = inputs.batched_tokens * model.activation_width(inputs.tensor) * 2
+    if model.tower is not None:
+        layer = max(layer, model.tower.peak)
     reserve = max(sampler, layer) / GIB + coefficients["memory.non_torch_v0" if v0 else "memory.non_torch"]
     deducted = not inputs.enforce_eager and version(inputs.engine_version) >= (0, 19)
     graphs = (
@@ -67,10 +69,8 @@ def memory(inputs: SizingInput, coefficients: Coefficients) -> Memory:
     )
     adapters = inputs.adapters * model.adapter_bytes(inputs.adapter_rank, inputs.tensor) / stages / GIB
     kv = inputs.gpu_memory_utilization * visible - weights / GIB - reserve - graphs - adapters
-    per_token = model.kv_bytes_per_token(inputs.kv_dtype) / min(inputs.tensor, model.kv_heads) / stages
-    tokens = max(0, int(kv * GIB / (per_token * BLOCK))) * BLOCK
     context = inputs.context if inputs.context is not None else inputs.prompt + inputs.answer
-    blocks = math.ceil(context / BLOCK) * BLOCK
+    room = max(0.0, kv) * GIB
     return Memory(
         visible=visible,
         budget=inputs.gpu_memory_utilization * visible,
@@ -79,7 +79,50 @@ def memory(inputs: SizingInput, coefficients: Coefficients) -> Memory:
         cuda_graphs=graphs,
         adapters=adapters,
         kv=max(0.0, kv),
-        kv_tokens=tokens,
-        max_concurrent_sequences=tokens // blocks,
-        max_context=min(tokens, model.max_context),
+        kv_tokens=_tokens(inputs, room, context),
+        max_concurrent_sequences=int(sequences(inputs, room, context)),
+        max_context=_longest(inputs, room),
     )
+
+
+def sequence_bytes(inputs: SizingInput, tokens: float) -> float:
+    """Bytes of one GPU that a sequence of `tokens` takes in the KV cache, with the state of layers without one."""
+    model = inputs.model
+    held = model.kv_bytes(tokens, inputs.kv_dtype, inputs.tensor, inputs.batched_tokens)
+    return held / inputs.pipeline
+
+
+def sequences(inputs: SizingInput, room: float, tokens: float) -> float:
+    """Sequences of `tokens` in `room` bytes of one GPU's KV cache, which is allocated in whole blocks."""
+    blocks = math.ceil(tokens / BLOCK) * BLOCK
+    if inputs.model.uniform:
+        return _uniform_tokens(inputs, room) // blocks
+    return room / sequence_bytes(inputs, blocks)
+
+
+def _uniform_tokens(inputs: SizingInput, room: float) -> int:
+    """Tokens in `room` bytes where each takes the same space: the engine counts every layer without its window."""
+    per_token = inputs.model.kv_bytes_per_token(inputs.kv_dtype, inputs.tensor)
+    return int(room / (per_token / inputs.pipeline * BLOCK)) * BLOCK
+
+
+def _tokens(inputs: SizingInput, room: float, context: int) -> int:
+    """KV tokens as the engine logs them: since 0.21 those of sequences of full length, within their windows."""
+    if inputs.model.uniform or version(inputs.engine_version) < (0, 21):
+        return _uniform_tokens(inputs, room)
+    return int(sequences(inputs, room, context) * context)
+
+
+def _longest(inputs: SizingInput, room: float) -> int:
+    """The longest context of one sequence in `room` bytes."""
+    most = inputs.model.max_context
+    if inputs.model.uniform:
+        return min(_uniform_tokens(inputs, room), most)
+    low, high = 0, most // BLOCK
+    while low < high:
+        middle = (low + high + 1) // 2
+        if sequence_bytes(inputs, middle * BLOCK) <= room:
+            low = middle
+        else:
+            high = middle - 1
+    return most if low == most // BLOCK else low * BLOCK

@@ -15,6 +15,7 @@ _UNVALIDATED_FIRST = (
     0.2  # added to the first token's error in such a class; the load matters more than the chip
 )
 _EXTRAPOLATED = 1.25  # an input that no measurement covers: widened by a quarter
+_UNPROVEN = 2.0  # a model with parts that no measurement covers: twice as wide; assumption
 _NARROWEST = 0.10  # no range is narrower than this on either side, whatever the residuals say
 _NARROWEST_FIRST = 0.63  # the same for the time to the first token: few authors, and their clients differ
 
@@ -76,7 +77,8 @@ def _sizing(
         for name in ("ttft_ms", "tpot_ms", "output_tok_s")
     }
     if extrapolated:
-        widths |= {name: widths[name] * _EXTRAPOLATED for name in ("tpot_ms", "output_tok_s")}
+        wider = _UNPROVEN if inputs.model.unproven else _EXTRAPOLATED
+        widths |= {name: widths[name] * wider for name in ("tpot_ms", "output_tok_s")}
 
     def span(value: float, metric: str) -> Range | None:
         if math.isinf(value):
@@ -104,6 +106,7 @@ def _sizing(
         bottleneck=limit,
         basis=basis,
         extrapolated=extrapolated,
+        notes=inputs.model.notes,
     )
 
 
@@ -151,6 +154,8 @@ def _extrapolations(inputs: SizingInput, chip: str, gpus: set[str]) -> list[str]
         reasons.append("no measurement of pipeline parallelism")
     if inputs.tensor > 1 and (chip in ("a100", "ada") or inputs.gpu.link.kind.value == "pcie"):
         reasons.append("no current measurement of tensor parallelism over this link")
+    if inputs.model.unproven:
+        reasons.append(f"not validated: no measurement of {inputs.model.unproven}")
     if inputs.prompt > 131072 or inputs.model.params > 80e9:
         reasons.append("prompt or model beyond those measured")
     return reasons

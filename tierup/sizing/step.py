@@ -102,11 +102,10 @@ class Steps:
         batch = sequences / inputs.pipeline  # stages work on different parts of the batch at once
         kind = memory_kind(self.chip)
         bandwidth = inputs.gpu.bandwidth_gb_s.value * 1e9
-        kv_split = min(inputs.tensor, model.kv_heads)
-        kv_bytes = batch * context * model.kv_bytes_per_token(inputs.kv_dtype) / kv_split
+        kv_bytes = batch * model.kv_bytes(context, inputs.kv_dtype, inputs.tensor)
         penalty = _GGUF_PENALTY if inputs.precision in GGUF_BITS else 1.0
-        weights = model.read_bytes(inputs.precision) / inputs.tensor * penalty
-        flops = 2 * (model.linear + model.head) * batch / inputs.tensor
+        weights = model.read_bytes(inputs.precision, batch) / inputs.tensor * penalty
+        flops = 2 * (model.active + model.head) * batch / inputs.tensor
         terms = {
             self._overhead(): model.layers / 28,
             f"bandwidth.{kind}": (weights + kv_bytes) / bandwidth * 1e3,
@@ -132,7 +131,7 @@ class Steps:
         share = 1 - inputs.prefix_hit
         new = inputs.prompt * share
         split = inputs.tensor * inputs.pipeline
-        matrices = 2 * model.linear * new / self._rate
+        matrices = 2 * model.active * new / self._rate
         attention = model.attention_flops(inputs.prompt) * share / (inputs.gpu.dense_tflops.bf16.value * 1e9)
         terms = {f"prefill.{self.chip}": (matrices + attention) / split}
         if inputs.tensor > 1:

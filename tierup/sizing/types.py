@@ -104,6 +104,7 @@ class Sizing:
     Latencies are milliseconds per request; `output_tok_s` and `req_s` are over all replicas. All of them are None
     if the model does not fit. `ttft_ms` and `e2e_ms` are also None if requests arrive faster than they are answered.
     `basis` lists the measurements behind the speed figures; `extrapolated` is true if none of them covers the input.
+    `notes` are what is not sized of the model.
     """
 
     fits: bool
@@ -119,3 +120,4 @@ class Sizing:
     bottleneck: Bottleneck
     basis: tuple[str, ...]
     extrapolated: bool
+    notes: tuple[str, ...] = ()

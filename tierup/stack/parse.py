@@ -45,6 +45,7 @@ from tierup.stack.sections import (
 
 __all__ = [
     "API_KEY_PREFIX",
+    "HUB_TOKEN",
     "LISTS",
     "PROJECT_LABEL",
     "REQUIRED",
@@ -156,9 +157,14 @@ MOST_ENTRIES = 100  # of each of these lists; Pulumi's state grows with the squa
 REQUIRED = ("workload", "nodes", "models")
 PROJECT_LABEL = "tierup"  # prefix of our labels
 SECRET_PREFIX = "secret-"
+HUB_TOKEN, MODEL_SCOPE_TOKEN = "hub-token", "modelscope-token"
+S3_KEY, S3_SECRET = "s3-access-key", "s3-secret-key"
 SECRETS = {
     "image-pull": "credentials of image registries, in the form of Docker's config.json",
-    "hub-token": "read token of the model hub, for gated models",
+    HUB_TOKEN: "read token of the model hub, for gated models",
+    MODEL_SCOPE_TOKEN: "token of ModelScope, for private models",
+    S3_KEY: "access key of the S3-compatible storage that has the models",
+    S3_SECRET: "secret key of the S3-compatible storage that has the models",
     "grafana-admin": "password of Grafana's administrator",
     "tls-certificate": "the gateway's certificate and its chain, PEM",
     "tls-key": "private key of the gateway's certificate, PEM",

@@ -96,6 +96,7 @@ def _complete(parts: Schema, catalog: Catalog) -> None:
     }
     model = parts["Model"]
     model["properties"]["id"]["enum"] = list(catalog.models)
+    model["oneOf"] = [{"required": [name]} for name in ("id", "source")]
     model["allOf"] = [
         {
             "if": {"properties": {"id": {"const": name}}, "required": ["id"]},

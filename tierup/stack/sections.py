@@ -26,6 +26,7 @@ from pydantic.alias_generators import to_camel
 
 from tierup.catalog import Precision
 from tierup.catalog.engine import DEFAULT_ENGINE, load_engines
+from tierup.catalog.repository import COMMIT, REPO
 from tierup.findings.model import Code
 from tierup.stack.key import key
 
@@ -61,7 +62,7 @@ def _off(value: object) -> object:
 
 def _inside(value: str) -> str:
     if ".." in PurePosixPath(value).parts:
-        raise ValueError("the file is in the folder of the stack file, or below it")
+        raise ValueError("the path has no ..: it stays in its folder")
     return value
 
 
@@ -379,6 +380,92 @@ class Cache(Strict):
     ] = None
 
 
+class WeightsFrom(StrEnum):
+    """Where the files of a model come from; those of a claim, a folder or an image are there and are not fetched."""
+
+    HUB = "hub"
+    MODEL_SCOPE = "modelScope"
+    S3 = "s3"
+    CLAIM = "claim"
+    FOLDER = "folder"
+    IMAGE = "image"
+
+
+class Weights(Strict):
+    """Where the files of the model come from; each source has keys of its own."""
+
+    source: Annotated[
+        WeightsFrom,
+        key(
+            "The model hub or its mirror, ModelScope, S3-compatible storage, or files that are in the cluster: "
+            "in a volume claim, in a folder of each node, or in an image",
+            "s3",
+            alias="from",
+        ),
+    ]
+    repo: Annotated[
+        str | None,
+        key(
+            "Repository of ModelScope; by default it has the name of the hub's",
+            "Qwen/Qwen2.5-7B-Instruct",
+            pattern=r"^[\w.-]+/[\w.-]+$",
+            max_length=200,
+        ),
+    ] = None
+    url: Annotated[
+        str | None,
+        key(
+            "Bucket of S3-compatible storage and the prefix of the files in it",
+            "s3://models/qwen2.5-7b",
+            pattern=r"^s3://[a-z0-9][-a-z0-9.]{1,61}[a-z0-9](/[A-Za-z0-9._~/=+-]*)?$",
+            max_length=500,
+        ),
+    ] = None
+    sha256: Annotated[
+        str | None,
+        key(
+            "SHA-256 of the file SHA256SUMS that lies beside the files in the bucket and lists the SHA-256 of each",
+            "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+            pattern=r"^[0-9a-f]{64}$",
+        ),
+    ] = None
+    endpoint: Annotated[
+        Url | None,
+        key(
+            "Address of the storage or of ModelScope, if it is not the public one",
+            "https://minio.example.com:9000",
+        ),
+    ] = None
+    region: Annotated[
+        str | None,
+        key("Region of the bucket; us-east-1 by default", "eu-central-1", pattern=r"^[a-z0-9-]{1,40}$"),
+    ] = None
+    path_style: Annotated[
+        bool | None,
+        key(
+            "Whether the bucket is in the path of URLs, not in the host; by default with an endpoint of one's own",
+            True,
+        ),
+    ] = None
+    claim: Annotated[
+        NodeName | None, key("Name of the volume claim in the stack's namespace", "team-models")
+    ] = None
+    folder: Annotated[
+        str | None,
+        key(
+            "Folder of the files in the claim or image, by default its root; of `from: folder`, the absolute path on "
+            "each node",
+            "qwen2.5-7b",
+            pattern=r"^/?[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*$",
+            max_length=200,
+        ),
+        AfterValidator(_inside),
+    ] = None
+    image: Annotated[
+        Image | None, key("Image that holds the files", "registry.example.com/qwen2.5-7b:2026-11-01")
+    ] = None
+
+
 class SecretKey(Strict):
     """A value from a Secret of the namespace, which the stack does not make."""
 
@@ -418,12 +505,42 @@ class Adapter(Strict):
     ] = None
 
 
+class ModelSource(Strict):
+    """A model that is not in the catalogue: its repository, and the file with what tierup knows of it."""
+
+    repo: Annotated[
+        str,
+        key("Repository of the model", "acme/support-7b", pattern=REPO, max_length=200),
+    ]
+    revision: Annotated[
+        str,
+        key(
+            "Commit of the repository",
+            "a09a35458c702b33eeacc393d103063234e8bc28",
+            pattern=COMMIT,
+        ),
+    ]
+    config: Annotated[
+        FileName,
+        key(
+            "File that `tierup model add` wrote, from the stack file's folder", "models/acme--support-7b.json"
+        ),
+    ]
+
+
 class Model(Strict):
-    """One served model; several entries may have the same id with different precisions."""
+    """One served model, of the catalogue or of one's own; several entries may have the same id or source."""
 
     id: Annotated[
-        str, key("A model of the catalogue; `tierup catalog list models` prints them", "qwen2.5-7b")
-    ]
+        str | None,
+        key(
+            "A model of the catalogue; `tierup catalog list models` prints them. Either this or source",
+            "qwen2.5-7b",
+        ),
+    ] = None
+    source: Annotated[
+        ModelSource | None, key("A model that is not in the catalogue, instead of id; see docs/models.md")
+    ] = None
     name: Annotated[ModelName | None, key("The name that clients use", "chat-large")] = None
     precision: Annotated[Precision | None, key("How the weights are stored and computed", "fp8")] = None
     revision: Annotated[
@@ -463,7 +580,10 @@ class Model(Strict):
     kv_cache_dtype: Annotated[
         KvCacheDtype | None, key("How the KV cache is stored: in the model's data type, or in 8 bits", "fp8")
     ] = None
-    cache: Annotated[Cache | None, key("Where the files of the model are stored")] = None
+    weights: Annotated[Weights | None, key("Where the files of the model come from; by default the hub")] = (
+        None
+    )
+    cache: Annotated[Cache | None, key("Where the fetched files of the model are stored")] = None
     cpu: Annotated[int | None, key("CPUs of one replica", 4, "CPUs", ge=1, le=512)] = None
     memory_gib: Annotated[
         int | None, key("Memory of one replica, beside its shared memory", 12, "GiB", ge=2, le=4096)
@@ -514,6 +634,20 @@ class Model(Strict):
             {"VLLM_LOGGING_LEVEL": "WARNING"},
         ),
     ] = None
+
+    @property
+    def spec_id(self) -> str:
+        """What the model is known by: its id, or the repository and commit of one's own; empty if there is neither."""
+        if self.source is not None:
+            return f"{self.source.repo}@{self.source.revision[:12]}"
+        return self.id if self.id is not None else ""
+
+    @property
+    def plain_name(self) -> str:
+        """The name by which it is served where nothing else is said."""
+        if self.source is None:
+            return self.spec_id
+        return self.source.repo.partition("/")[2][:45].strip("-._")
 
     @classmethod
     def hint(cls, word: str, near: str) -> str:
@@ -656,6 +790,26 @@ class ApiKey(Strict):
             "Whether the `priority` of a request is used instead of that of its class; false by default", True
         ),
     ] = None
+    tokens_per_minute: Annotated[
+        int | None,
+        key(
+            "Tokens of prompts and answers that the caller may use in a minute; needs `meterTokens`",
+            100_000,
+            "tokens",
+            ge=1,
+            le=10**12,
+        ),
+    ] = None
+    tokens_per_day: Annotated[
+        int | None,
+        key(
+            "Tokens of prompts and answers that the caller may use in a day, UTC; needs `meterTokens`",
+            5_000_000,
+            "tokens",
+            ge=1,
+            le=10**12,
+        ),
+    ] = None
 
 
 class Alias(Strict):
@@ -718,9 +872,9 @@ class Gateway(Strict):
     balance: Annotated[
         Balance | None,
         key(
-            "How requests are spread over a model's replicas: to the one that has the prompt's beginning in its cache, "
-            "or to the one with the fewest",
-            "leastConnections",
+            "How requests are spread over a model's replicas: to the one with the fewest, or to the one that has the "
+            "prompt's beginning in its cache",
+            "prefix",
         ),
     ] = None
     service_type: Annotated[
@@ -732,6 +886,14 @@ class Gateway(Strict):
     ] = None
     node_port: Annotated[
         int | None, key("Port of the nodes for the service type NodePort", 30080, "port", ge=1, le=65_535)
+    ] = None
+    service_annotations: Annotated[
+        dict[Annotation, str] | None,
+        key(
+            "Annotations of the gateway's Service, for the load balancers of a cloud",
+            {"service.beta.kubernetes.io/aws-load-balancer-type": "external"},
+            min_length=1,
+        ),
     ] = None
     source_ranges: Annotated[
         list[Cidr] | None,
@@ -765,6 +927,10 @@ class Gateway(Strict):
     keys: Annotated[
         dict[DnsName, ApiKey] | None,
         key("Callers by name; without any, everyone with network access may call", min_length=1),
+    ] = None
+    meter_tokens: Annotated[
+        bool | None,
+        key("Whether the gateway counts tokens, for its log, `tierup usage` and budgets of callers", True),
     ] = None
     aliases: Annotated[
         dict[ModelName, Alias] | None,

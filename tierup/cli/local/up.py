@@ -6,10 +6,14 @@ from typing import Annotated
 
 import typer
 
-from tierup.cli.exits import examples
-from tierup.cli.project import Stack, deployable_plan, project_folder, stack_file, stack_name
+from tierup.cli.exits import UsageError, examples
+from tierup.cli.project import Stack, local_plan, project_folder, stack_file, stack_name
 
-EXAMPLES = examples("tierup local up --stack entry", "tierup local up --stack entry --node real")
+EXAMPLES = examples(
+    "tierup local up --stack entry",
+    "tierup local up --stack entry --node real",
+    "tierup local up --stack wide --node real --nodes 2",
+)
 
 
 class NodeKind(StrEnum):
@@ -25,6 +29,12 @@ def up(
         NodeKind,
         typer.Option(help="`simulated`: pods are only scheduled. `real`: this machine runs them, as root"),
     ] = NodeKind.SIMULATED,
+    nodes: Annotated[
+        int | None,
+        typer.Option(
+            help="Real nodes at most; further servers are simulated", min=1, max=9, show_default="1"
+        ),
+    ] = None,
 ) -> None:
     """Start a cluster with the stack's servers, run `pulumi up` on a copy of the project, and print the tier.
 
@@ -32,27 +42,28 @@ def up(
     """
     from tierup.cli.tier_page import show
     from tierup.local.cluster.cluster import Cluster
-    from tierup.local.cluster.data_centre import provide, real_server, with_images
+    from tierup.local.cluster.data_centre import provide, real_servers, with_images
     from tierup.local.cluster.project import LocalProject
     from tierup.local.node import FOOTPRINT
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    plan, name = deployable_plan(stack), stack_name(stack)
+    if nodes is not None and node is not NodeKind.REAL:
+        raise UsageError("--nodes counts real nodes - add `--node real`")
+    plan, name = local_plan(stack), stack_name(stack)
     for finding in plan.findings:
         typer.echo(f"{finding.severity}: {finding}")
-    server = with_images(real_server(plan), plan, typer.echo) if node is NodeKind.REAL else None
-    if server is not None:
+    real = with_images(real_servers(plan, nodes or 1), plan, typer.echo) if node is NodeKind.REAL else []
+    if real:
         typer.echo(f"a real node makes on this machine, until `tierup local down`: {FOOTPRINT}")
-    cluster = Cluster.up(name, echo=typer.echo, real_node=server)
-    project = LocalProject(project_folder(), name, cluster, stack_source=stack_file(stack))
+    cluster = Cluster.up(name, echo=typer.echo, real_nodes=real)
+    project = LocalProject(
+        project_folder(), name, cluster, stack_source=stack_file(stack), secrets=plan.secrets
+    )
     project.clear_dead_lock(typer.echo)
     provide(cluster, plan, typer.echo)
-    simulated = [
-        n for n in (*plan.nodes.in_service, *plan.nodes.standby) if server is None or n != server.name
-    ]
-    if server is not None:
+    for server in real:
         typer.echo(f"server: {server.name} (real; it claims the hardware of {plan.nodes.server_id})")
-    if simulated:
+    if simulated := (*plan.nodes.in_service, *plan.nodes.standby)[len(real) :]:
         typer.echo(f"servers: {', '.join(simulated)} (simulated)")
     project.prepare()
     project.up(typer.echo)

@@ -20,6 +20,7 @@ from tierup.io.cluster.paths import collection, namespaced
 from tierup.io.cluster.scalers import api_groups, metrics_findings, scaler_findings
 from tierup.io.cluster.storage import storage_findings
 from tierup.io.cluster.version import too_old, version_findings
+from tierup.io.cluster.weights import weights_findings
 from tierup.manifests.common import Manifest
 from tierup.plan.model import Plan
 from tierup.resources.identity import STACK_LABEL
@@ -46,6 +47,7 @@ def check(cluster: Cluster, plan: Plan, manifests: Iterable[Manifest], held: Set
         *node_findings(cluster, plan, owner),
         *storage_findings(cluster, plan, all_manifests),
         *class_findings(cluster, plan),
+        *weights_findings(cluster, plan),
         *metrics_findings(plan, groups),
         *object_findings(cluster, plan, owner, all_manifests, groups, new=namespace is None),
     ]

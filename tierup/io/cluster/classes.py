@@ -6,8 +6,6 @@ from tierup.findings.model import Code, Finding
 from tierup.io.cluster.client import Cluster, ClusterError
 from tierup.plan.model import Plan
 
-_FORBIDDEN = 403
-
 
 def class_findings(cluster: Cluster, plan: Plan) -> Iterator[Finding]:
     """Classes that do not exist: the API server would refuse the pods, after everything else has been made."""
@@ -36,7 +34,7 @@ def _names(cluster: Cluster, path: str) -> list[str] | None:
     try:
         listed = cluster.get(path) or {"items": []}
     except ClusterError as error:
-        if error.status == _FORBIDDEN:
+        if error.forbidden:
             return None
         raise
     return [item["metadata"]["name"] for item in listed["items"]]

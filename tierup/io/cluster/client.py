@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,11 @@ class ClusterError(FindingsError):
         finding = Finding(Code.CLUSTER_UNREACHABLE, path, problem, fix, got, allowed)
         super().__init__([finding], "the cluster's access")
         self.status = status
+
+    @property
+    def forbidden(self) -> bool:
+        """Whether the server let the user in, and refuses this request."""
+        return self.status == HTTPStatus.FORBIDDEN
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
+from tierup.catalog.repository import MOST_BYTES
 from tierup.io.files import UnreadableFile, read_text
 from tierup.stack.parse import Attached, RawStack
 from tierup.stack.sections import OFF
@@ -13,23 +14,35 @@ MOST_OF_A_TEMPLATE = 512 * 1024  # bytes; a ConfigMap holds 1 MiB, and the longe
 
 def with_files(raw: RawStack, folder: Path) -> RawStack:
     """The stack with the content of its files, which are in the folder of the stack file; never raises."""
-    names = file_names(raw.values.get("models"))
-    return dataclasses.replace(raw, files={name: _read(folder, name) for name in names})
+    files = _files(raw.values.get("models"))
+    return dataclasses.replace(raw, files={name: _read(folder, name, limit) for name, limit in files})
 
 
 def file_names(models: object) -> Iterator[str]:
     """The files that the section `models` names, valid or not, relative to the folder of the stack file."""
+    yield from (name for name, _ in _files(models))
+
+
+def _files(models: object) -> Iterator[tuple[str, int]]:
+    """The name of each file, and the most bytes that it may have."""
     for model in models if isinstance(models, list) else []:
-        name = model.get("chatTemplate") if isinstance(model, dict) else None
-        if isinstance(name, str) and name != OFF:
-            yield name
+        if not isinstance(model, dict):
+            continue
+        source = model.get("source")
+        named = {
+            MOST_OF_A_TEMPLATE: model.get("chatTemplate"),
+            MOST_BYTES: source.get("config") if isinstance(source, dict) else None,
+        }
+        for limit, name in named.items():
+            if isinstance(name, str) and name != OFF:
+                yield name, limit
 
 
-def _read(folder: Path, name: str) -> Attached:
+def _read(folder: Path, name: str, limit: int) -> Attached:
     path = folder / name
     if not path.resolve().is_relative_to(folder.resolve()):
         return Attached(problem="is outside the folder of the stack file", fix="move it there")
     try:
-        return Attached(read_text(path, MOST_OF_A_TEMPLATE, name))
+        return Attached(read_text(path, limit, name))
     except UnreadableFile as error:
         return Attached(problem=error.reason, fix=error.fix)

@@ -66,22 +66,31 @@ class Authority:
         builder = builder.add_extension(_usage(sign_certificates=True), critical=True)
         self._write(name, builder.sign(self._key, hashes.SHA256()))
 
-    def issue(self, file: str, user: str, group: str | None = None, addresses: Sequence[str] = ()) -> None:
+    def issue(
+        self,
+        file: str,
+        user: str,
+        group: str | None = None,
+        addresses: Sequence[str] = (),
+        names: Sequence[str] = (),
+    ) -> None:
         """Write `<file>.crt` and `<file>.key` for `user`; Kubernetes reads the user from CN and the group from O.
 
-        Each is a server certificate for loopback and `addresses`, and a client certificate: etcd connects to itself.
+        Each is for a server at loopback, `addresses` and `names`, and for a client: etcd connects to itself.
         """
         key = ec.generate_private_key(ec.SECP256R1())
-        names: list[x509.GeneralName] = [
+        alternatives: list[x509.GeneralName] = [
             x509.IPAddress(ipaddress.ip_address(address)) for address in ("127.0.0.1", *addresses)
         ]
-        names += [x509.DNSName(name) for name in ("localhost", "kubernetes", "kubernetes.default.svc")]
+        alternatives += [
+            x509.DNSName(name) for name in ("localhost", "kubernetes", "kubernetes.default.svc", *names)
+        ]
         purposes = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
         builder = _builder(_subject(user, group), self._name, key.public_key())
         builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         builder = builder.add_extension(_usage(sign_certificates=False), critical=True)
         builder = builder.add_extension(x509.ExtendedKeyUsage(purposes), critical=False)
-        builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
+        builder = builder.add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
         self._write(file, builder.sign(self._key, hashes.SHA256()))
         write_private(self._folder / f"{file}.key", _private_pem(key))
 

@@ -32,18 +32,18 @@ from tierup.local.cluster.folders import (
     state_root,
 )
 from tierup.local.cluster.hub import HUB, hub_command, hub_network
+from tierup.local.cluster.metrics import METRICS, metrics_command, metrics_objects, metrics_ready
 from tierup.local.cluster.storage_classes import made_on_demand
-from tierup.local.images import LocalImage
 from tierup.local.machine import processes
 from tierup.local.machine.logs import root_cause
 from tierup.local.machine.ports import free_port
-from tierup.local.node import COMPONENTS as NODE_COMPONENTS
-from tierup.local.node import Node, NodeSpec, problems
+from tierup.local.node import Node, NodeSpec, problems, too_long
 from tierup.local.toolchain import tool
 
 __all__ = ["Cluster", "LocalClusterError", "Status", "down", "list_clusters", "state_root", "status"]
 
 _PORT_NAMES = ("etcd", "etcd-peer", "kube-apiserver")
+_BESIDE_NODES = {HUB: hub_command, METRICS: metrics_command}  # run where there is a real node
 _PORT_ATTEMPTS = 3
 
 
@@ -66,7 +66,7 @@ def status(name: str, root: Path | None = None) -> Status:
     """The state of the cluster `name`; one that does not exist has no server and no pids."""
     folder = cluster_folder(name, root)
     running = {c: p.pid for c, p in processes.recorded(folder).items() if processes.alive(p)}
-    expected = _components(Node.load(folder))
+    expected = _components(Node.load_all(folder))
     pids = {component: running.get(component) for component in expected}
     try:
         cluster = Cluster.load(name, root=root)
@@ -76,9 +76,12 @@ def status(name: str, root: Path | None = None) -> Status:
     return Status(name, ready, cluster.server, cluster.kubeconfig, pids)
 
 
-def require_real_node() -> None:
-    """Raises LocalClusterError with the reasons if this machine cannot run a real node."""
-    if reasons := problems():
+def require_real_node(folder: Path | None = None) -> None:
+    """Raises LocalClusterError with the reasons if this machine cannot run a real node, in `folder` if it is given."""
+    reasons = problems()
+    if folder is not None and (reason := too_long(folder)) is not None:
+        reasons.append(reason)
+    if reasons:
         raise LocalClusterError("a real node cannot run here:\n" + "\n".join(reasons))
 
 
@@ -92,15 +95,18 @@ def down(name: str, root: Path | None = None, echo: Echo = print) -> bool:
 class Cluster:
     """One running local cluster."""
 
-    def __init__(self, name: str, folder: Path, ports: dict[str, int], token: str, node: Node | None) -> None:
+    def __init__(
+        self, name: str, folder: Path, ports: dict[str, int], token: str, nodes: Sequence[Node]
+    ) -> None:
         """Use `Cluster.up` or `Cluster.load`: the cluster's folder must be complete."""
         self.name = name
         self.folder = folder
         self.kubeconfig = folder / "kubeconfig"
         self.context = f"tierup-{name}"
-        self.node = node
-        self.components = _components(node)
-        address = "127.0.0.1" if node is None else node.address
+        self.nodes = tuple(nodes)
+        self.node = self.nodes[0] if nodes else None  # whose network also holds the control plane
+        self.components = _components(nodes)
+        address = "127.0.0.1" if self.node is None else self.node.address
         self.server = f"https://{address}:{ports['kube-apiserver']}"
         self.api = Api(self.server, folder / "pki" / "ca.crt", token)
         self._ports = ports
@@ -113,11 +119,11 @@ class Cluster:
 
     @classmethod
     def up(
-        cls, name: str, *, root: Path | None = None, echo: Echo = print, real_node: NodeSpec | None = None
+        cls, name: str, *, root: Path | None = None, echo: Echo = print, real_nodes: Sequence[NodeSpec] = ()
     ) -> Cluster:
         """The cluster `name`, started if it does not run; a broken one is removed and created again.
 
-        With `real_node`, it has this node, which runs pods and needs root; its other nodes are simulated.
+        With `real_nodes`, it has these, which run pods and need root; its other nodes are simulated.
         Raises LocalClusterError with the log of the component that did not start; nothing is left behind.
         """
         folder = cluster_folder(name, root)
@@ -127,13 +133,16 @@ class Cluster:
             raise LocalClusterError(
                 "the local cluster needs Linux, because it identifies its processes by /proc"
             )
-        if real_node is not None:
-            require_real_node()
+        if real_nodes:
+            require_real_node(folder)
         with lock(folder, echo):
             running = cls._running(name, root)
             if running is not None:
-                if (running.node is None) != (real_node is None):
-                    kind = "simulated nodes" if running.node is None else "a real node"
+                if len(running.nodes) != len(real_nodes):
+                    count = len(running.nodes)
+                    kind = (
+                        f"{count} real nodes" if count > 1 else "a real node" if count else "simulated nodes"
+                    )
                     raise LocalClusterError(
                         f"local cluster {name}: it runs with {kind} - `tierup local down --stack {name}` first"
                     )
@@ -142,7 +151,7 @@ class Cluster:
                 echo(f"local cluster {name}: removed a broken cluster of an earlier run")
             for _ in range(_PORT_ATTEMPTS):
                 try:
-                    return cls._make(name, folder, echo, real_node)
+                    return cls._make(name, folder, echo, real_nodes)
                 except _PortTaken:
                     remove_cluster(folder)
                 except BaseException:
@@ -160,7 +169,7 @@ class Cluster:
             state = json.loads((folder / "cluster.json").read_text())
         except FileNotFoundError:
             raise LocalClusterError(f"no local cluster {name} - start it with `tierup local up`") from None
-        return cls(name, folder, state["ports"], state["token"], Node.load(folder))
+        return cls(name, folder, state["ports"], state["token"], Node.load_all(folder))
 
     def down(self, echo: Echo = print) -> bool:
         """Kill this cluster's processes and remove its data."""
@@ -199,35 +208,34 @@ class Cluster:
         return cluster
 
     @classmethod
-    def _make(cls, name: str, folder: Path, echo: Echo, real_node: NodeSpec | None) -> Cluster:
+    def _make(cls, name: str, folder: Path, echo: Echo, real_nodes: Sequence[NodeSpec]) -> Cluster:
         started = time.monotonic()
         folder.mkdir(mode=0o700)
         processes.make_folders(folder)
         try:
-            node = Node.create(folder, real_node) if real_node is not None else None
+            nodes = [Node.create(folder, spec) for spec in real_nodes]
         except OSError as error:
             raise LocalClusterError(f"local cluster {name}: no node can be made: {error}") from error
-        cluster = cls(name, folder, _free_ports(node), secrets.token_urlsafe(32), node)
+        cluster = cls(name, folder, _free_ports(nodes), secrets.token_urlsafe(32), nodes)
         echo(f"local cluster {name}: starting {', '.join(cluster.components)}")
-        write_identities(folder, cluster.server, cluster._token, cluster.context, node)
+        write_identities(folder, cluster.server, cluster._token, cluster.context, nodes)
         for component in COMPONENTS[:2]:
             cluster._start(component)
         cluster._wait(COMPONENTS[:2])
         cluster.api.apply(*KWOK_ROLE)
         for component in COMPONENTS[2:]:
             cluster._start(component)
-        if node is not None:
-            cluster.api.apply(*node_roles(), *made_on_demand())
-            cluster._start(HUB)
-            cluster._start_node(node, real_node.images if real_node is not None else (), echo)
-            cluster.api.apply(*dns_objects(node.record.name))  # a pod that waits for a node is late
+        if nodes:
+            cluster._start_nodes(real_nodes, echo)
         # The controllers work once the default namespace has its service account, which pods need.
         cluster._wait(
             cluster.components,
             until=lambda: cluster.api.get("v1", "ServiceAccount", "default", "default") is not None,
         )
-        if node is not None:
-            cluster._wait(cluster.components, until=lambda: dns_ready(cluster.api))
+        if nodes:
+            cluster._wait(
+                cluster.components, until=lambda: dns_ready(cluster.api) and metrics_ready(cluster.api)
+            )
         # Written last: a folder without it is an unfinished cluster.
         state = {"ports": cluster._ports, "token": cluster._token}
         write_private(folder / "cluster.json", json.dumps(state).encode())
@@ -235,26 +243,37 @@ class Cluster:
         return cluster
 
     def _start(self, component: str) -> None:
-        if self.node is not None and component == HUB:
-            processes.start(HUB, hub_command(self.folder, self._ports[HUB], self.node), self.folder)
-        elif self.node is not None and component in NODE_COMPONENTS:
-            self.node.start_component(component)
+        of_node = next((node for node in self.nodes if component in node.components), None)
+        if of_node is not None:
+            of_node.start_component(component)
+        elif self.node is not None and component in _BESIDE_NODES:
+            line = _BESIDE_NODES[component](self.folder, self._ports[component], self.node)
+            processes.start(component, line, self.folder)
         else:
             processes.start(component, command(component, self.folder, self._ports, self.node), self.folder)
 
-    def _start_node(self, node: Node, images: Sequence[LocalImage], echo: Echo) -> None:
-        """Start the node's components and wait until it is ready for pods."""
+    def _start_nodes(self, specs: Sequence[NodeSpec], echo: Echo) -> None:
+        """Start what runs where there are real nodes, and wait until they are ready for pods."""
+        assert self.node is not None
+        self.api.apply(*node_roles(), *made_on_demand())
+        for component in _BESIDE_NODES:
+            self._start(component)
+        self.api.apply(*metrics_objects(self.folder, self._ports[METRICS], self.node))
         try:
-            node.start(images, echo)
+            for node, spec in zip(self.nodes, specs, strict=True):
+                node.start(spec.images, echo)
         except OSError as error:
             raise LocalClusterError(f"local cluster {self.name}: {error}") from error
         self._wait(self.components, until=self.node_ready)
+        self.api.apply(*dns_objects(self.node.record.name))  # a pod that waits for a node is late
 
     def node_ready(self) -> bool:
-        """Whether the real node takes pods; the cluster has one."""
-        assert self.node is not None
-        node = self.api.get("v1", "Node", self.node.record.name)
-        conditions = node["status"].get("conditions", ()) if node is not None else ()
+        """Whether every real node takes pods."""
+        return all(self._takes_pods(node) for node in self.nodes)
+
+    def _takes_pods(self, node: Node) -> bool:
+        registered = self.api.get("v1", "Node", node.record.name)
+        conditions = registered["status"].get("conditions", ()) if registered is not None else ()
         return any(item["type"] == "Ready" and item["status"] == "True" for item in conditions)
 
     def _wait(
@@ -290,10 +309,12 @@ class Cluster:
         )
 
 
-def _components(node: Node | None) -> tuple[str, ...]:
+def _components(nodes: Sequence[Node]) -> tuple[str, ...]:
     """The components of a cluster, in starting order."""
-    return COMPONENTS if node is None else (*COMPONENTS, HUB, *NODE_COMPONENTS)
+    if not nodes:
+        return COMPONENTS
+    return (*COMPONENTS, *_BESIDE_NODES, *(component for node in nodes for component in node.components))
 
 
-def _free_ports(node: Node | None = None) -> dict[str, int]:
-    return {name: free_port() for name in (*_PORT_NAMES, *((HUB,) if node is not None else ()))}
+def _free_ports(nodes: Sequence[Node]) -> dict[str, int]:
+    return {name: free_port() for name in (*_PORT_NAMES, *(_BESIDE_NODES if nodes else ()))}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import yaml
 
 from tierup.local.cluster.certs import Authority, write_key_pair, write_private
 from tierup.local.cluster.hub import HUB
+from tierup.local.cluster.metrics import METRICS, SERVICE_NAME
 from tierup.local.node import Node
 from tierup.local.toolchain import tool
 
@@ -26,7 +28,11 @@ _NODE_USERS = {
     "kube-proxy": "system:kube-proxy",
     "network-policy-enforcer": "tierup:network-policy-enforcer",
     "volume-provisioner": "tierup:volume-provisioner",
+    METRICS: "tierup:metrics-server",
 }
+_FRONT_PROXY = (
+    "front-proxy"  # as which the API server calls metrics-server, with the caller's name in a header
+)
 _SERVICE_NETWORK = "10.96.0.0/16"
 SERVICE_ADDRESS = "10.96.0.1"  # of the `kubernetes` Service: the first of the network
 _POD_NETWORK = "10.244.0.0/16"
@@ -71,23 +77,25 @@ def node_roles() -> list[dict[str, Any]]:
     return list(yaml.safe_load_all(Path(__file__).with_name("node_roles.yaml").read_text()))
 
 
-def write_identities(folder: Path, server: str, token: str, context: str, node: Node | None) -> None:
+def write_identities(folder: Path, server: str, token: str, context: str, nodes: Sequence[Node]) -> None:
     """Write keys, certificates, the admin's token and every kubeconfig, readable only by their owner."""
     pki = folder / "pki"
     pki.mkdir(mode=0o700)
     # etcd has its own authority: otherwise any client certificate of the API would also give access to etcd.
     Authority(pki, "etcd-ca").issue("etcd", "etcd")
     authority = Authority(pki, "ca")
-    addresses = () if node is None else (node.address, SERVICE_ADDRESS)
+    addresses = [*(node.address for node in nodes), SERVICE_ADDRESS] if nodes else []
     authority.issue("kube-apiserver", "kube-apiserver", addresses=addresses)
     write_key_pair(pki, "service-accounts")
     users: dict[str, tuple[str, str | None]] = {name: (user, None) for name, user in _USERS.items()}
-    if node is not None:
-        users["kubelet"] = (f"system:node:{node.record.name}", "system:nodes")
+    for node in nodes:
+        users[node.places.own("kubelet")] = (f"system:node:{node.record.name}", "system:nodes")
+    if nodes:
         users |= {name: (user, None) for name, user in _NODE_USERS.items()}
         authority.issue(HUB, HUB, None, addresses)
+        Authority(pki, f"{_FRONT_PROXY}-ca").issue(_FRONT_PROXY, _FRONT_PROXY)
     for component, (user, group) in users.items():
-        authority.issue(component, user, group, addresses)
+        authority.issue(component, user, group, addresses, [SERVICE_NAME] if component == METRICS else [])
         files = {"client-certificate": f"{pki}/{component}.crt", "client-key": f"{pki}/{component}.key"}
         _write_kubeconfig(pki / f"{component}.kubeconfig", server, pki, component, files)
     write_private(pki / "tokens.csv", f"{token},admin,admin,system:masters\n".encode())
@@ -172,6 +180,13 @@ def _api_address(pki: Path, node: Node | None) -> list[str]:
         f"--kubelet-certificate-authority={pki}/ca.crt",
         f"--kubelet-client-certificate={pki}/kube-apiserver.crt",
         f"--kubelet-client-key={pki}/kube-apiserver.key",
+        f"--requestheader-client-ca-file={pki}/{_FRONT_PROXY}-ca.crt",
+        f"--requestheader-allowed-names={_FRONT_PROXY}",
+        "--requestheader-username-headers=X-Remote-User",
+        "--requestheader-group-headers=X-Remote-Group",
+        "--requestheader-extra-headers-prefix=X-Remote-Extra-",
+        f"--proxy-client-cert-file={pki}/{_FRONT_PROXY}.crt",
+        f"--proxy-client-key-file={pki}/{_FRONT_PROXY}.key",
     ]
 
 

@@ -1,4 +1,4 @@
-"""The servers, including spares, and volumes of a stack's local cluster: all simulated, or the first one real.
+"""The servers, including spares, and volumes of a stack's local cluster: all simulated, or the first ones real.
 
 A real server runs its pods on this machine. It claims the processors, memory and GPUs of the server in the stack
 file, so that the tier's own objects fit it unchanged; there is no GPU behind the claim.
@@ -17,7 +17,7 @@ from tierup.local.images import for_plan
 from tierup.local.node import Claims, NodeSpec
 from tierup.manifests.model_cache import NODE_FOLDER
 from tierup.plan.model import Plan
-from tierup.stack.sections import CacheKind
+from tierup.stack.sections import CacheKind, WeightsFrom
 
 RUNTIME = "runc"  # the handler of any RuntimeClass; a real node has no other
 PRIORITY = 1000
@@ -42,49 +42,60 @@ def fake_servers(plan: Plan) -> list[FakeNode]:
     ]
 
 
-def real_server(plan: Plan) -> NodeSpec:
-    """The plan's one server as a real node.
+def real_servers(plan: Plan, count: int) -> list[NodeSpec]:
+    """The plan's servers that run pods as real nodes, `count` of them at most.
 
-    Raises LocalClusterError with what of the plan one real node cannot stand for.
+    Raises LocalClusterError with what of the plan they cannot stand for.
     """
-    refused = []
-    if len(plan.nodes.schedulable) > 1:  # a simulated one would report pods as ready that do not exist
+    refused, needed = [], len(plan.nodes.schedulable)
+    if needed > count:  # a simulated one would report pods as ready that do not exist
         refused.append(
-            f"nodes: pods of this stack run on {len(plan.nodes.schedulable)} servers, and only one can be real - "
-            "set count: 1 and have no warm spares"
+            f"nodes: pods of this stack run on {needed} servers, and {count} would be real - add `--nodes {needed}`, "
+            "or have fewer servers and no warm spares"
         )
     refused += [
         f"models[{number}].cache.storageClass: {name} - a local cluster's class for many writers is {SHARED}"
         for number, model in enumerate(plan.models)
         if model.cache_kind is CacheKind.SHARED and (name := model.cache_storage_class) != SHARED
     ]
+    refused += [
+        f"models[{number}].weights: {model.weights} - a local cluster has its own model hub and no other source: "
+        "leave it out of the copy"
+        for number, model in enumerate(plan.models)
+        if model.weights.source is not WeightsFrom.HUB
+    ]
     if refused:
         raise LocalClusterError("\n".join([*refused, "or leave out `--node real`"]))
-    server = fake_servers(plan)[0]
-    return NodeSpec(server.name, Claims(server.cpu, server.memory_gib), (NODE_FOLDER,))
+    return [
+        NodeSpec(server.name, Claims(server.cpu, server.memory_gib), (NODE_FOLDER,))
+        for server in fake_servers(plan)[: min(count, needed)]
+    ]
 
 
-def with_images(server: NodeSpec, plan: Plan, echo: Echo) -> NodeSpec:
-    """The node with the plan's images, which are made if they are not in the cache.
+def with_images(servers: list[NodeSpec], plan: Plan, echo: Echo) -> list[NodeSpec]:
+    """The nodes with the plan's images, which are made if they are not in the cache.
 
     Raises LocalClusterError if no real node can run here, or another TierError if an image cannot be made.
     """
     require_real_node()
-    return replace(server, images=tuple(for_plan(plan, echo)))
+    images = tuple(for_plan(plan, echo))
+    return [replace(server, images=images) for server in servers]
 
 
 def provide(cluster: Cluster, plan: Plan, echo: Echo) -> None:
     """Register the plan's servers and ensure that there are free volumes; a real one gets images and models' files."""
     servers = fake_servers(plan)
     ensure_classes(cluster.api, plan)
-    if cluster.node is None:
+    if not cluster.nodes:
         apply_nodes(cluster.api, servers)
         ensure_volumes(cluster.api)
         return
     publish_tiny_models(cluster.folder, plan)
-    cluster.node.import_images(for_plan(plan, echo), echo)
-    claim_gpus(cluster.api, servers[0])
-    apply_nodes(cluster.api, servers[1:])
+    real, images = len(cluster.nodes), for_plan(plan, echo)
+    for node, server in zip(cluster.nodes, servers[:real], strict=True):
+        node.import_images(images, echo)
+        claim_gpus(cluster.api, server)
+    apply_nodes(cluster.api, servers[real:])
 
 
 def ensure_classes(api: Api, plan: Plan) -> None:

@@ -87,6 +87,15 @@ def _chat(cluster: Cluster, plan: Plan, port: int) -> Chat:
     )
 
 
+def node_port_url(cluster: Cluster, plan: Plan) -> str | None:
+    """The gateway's URL at the port of a real node, which this machine reaches; None without such a port."""
+    service = cluster.api.get("v1", "Service", "gateway", plan.namespace)
+    assert service is not None
+    assert cluster.node is not None
+    port = service["spec"]["ports"][0].get("nodePort")
+    return None if port is None else f"{plan.gateway.scheme}://{cluster.node.address}:{port}"
+
+
 @contextlib.contextmanager
 def forwarded(cluster: Cluster, namespace: str, target: str, port: int) -> Iterator[int]:
     """A port of this machine that leads to a port of the target, such as `service/gateway`, until the block ends."""

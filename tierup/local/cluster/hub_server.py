@@ -1,9 +1,12 @@
-"""A fake model hub: the part of the public hub's HTTP interface by which its client downloads pinned revisions.
+"""A fake model hub: the part of the public hub's HTTP interface by which its client downloads pinned revisions, and
+by which `tierup model add` asks for a repository.
 
     python hub_server.py FOLDER ADDRESS PORT CERTIFICATE KEY [BYTES_PER_SECOND]
 
 FOLDER has a folder ORGANISATION/NAME/REVISION for each revision that it knows; any other is answered with 404, and a
-request that the client does not need for a download with 501. It listens with TLS, and sends files at the given speed.
+request that the clients do not need with 501. A file ORGANISATION/NAME/refs.json beside them may have the commits of
+branches and tags by name, and card.json what the hub says of the model besides its files. It listens with TLS, and
+sends files at the given speed.
 """
 
 import contextlib
@@ -21,6 +24,7 @@ from urllib.parse import unquote, urlsplit
 
 TREE = re.compile(r"/api/models/([^/]+/[^/]+)/tree/([0-9a-f]{40})")
 FILE = re.compile(r"/([^/]+/[^/]+)/resolve/([0-9a-f]{40})/(.+)")
+INFO = re.compile(r"/api/models/([^/]+/[^/]+)/revision/(.+)")
 RANGE = re.compile(r"bytes=(\d+)-")
 LARGE = {".safetensors", ".gguf"}  # files that the hub stores by their SHA-256
 BLOCK = 1 << 16
@@ -49,12 +53,31 @@ class Hub(http.server.BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         """A revision's files as JSON, or one file."""
         path = unquote(urlsplit(self.path).path)
-        if match := TREE.fullmatch(path):
+        if match := INFO.fullmatch(path):
+            self._info(*match.groups())
+        elif match := TREE.fullmatch(path):
             self._tree(*match.groups())
         elif match := FILE.fullmatch(path):
             self._file(*match.groups())
         else:
             self._json(HTTPStatus.NOT_IMPLEMENTED, {"error": f"this fake hub has no {path}"})
+
+    def _info(self, repository: str, name: str) -> None:
+        beside = self.folder / repository
+        known = {path.stem: json.loads(path.read_text()) for path in beside.glob("*.json")}
+        commit = known.get("refs", {}).get(name, name)
+        root = beside / commit
+        if not re.fullmatch("[0-9a-f]{40}", commit) or not root.is_dir():
+            self._missing("RevisionNotFound" if beside.is_dir() else "RepoNotFound")
+            return
+        sized = "blobs=true" in self.path
+        files = [path for path in sorted(root.rglob("*")) if path.is_file()]
+        siblings = [
+            {"rfilename": str(path.relative_to(root))} | ({"size": path.stat().st_size} if sized else {})
+            for path in files
+        ]
+        card = {"gated": False, "private": False, "tags": [], **known.get("card", {})}
+        self._json(HTTPStatus.OK, {"id": repository, "sha": commit, **card, "siblings": siblings})
 
     def _tree(self, repository: str, revision: str) -> None:
         root = self.folder / repository / revision

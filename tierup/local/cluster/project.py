@@ -1,6 +1,6 @@
 """A scratch copy of a Pulumi project, with its own state, login and passphrase, that runs against a local cluster.
 
-Pulumi writes to stack files, so the user's are copied; their secrets are replaced by random values, never decrypted.
+Pulumi writes to stack files, so the user's are copied; their secrets get random values, and are never decrypted.
 """
 
 import json
@@ -33,6 +33,7 @@ from tierup.stack.parse import SECRET_PREFIX
 # The program's files; they are linked, so that an edit takes effect at once.
 _LINKED = ("__main__.py", "components", "tierup", "templates", "monitoring", "policies")
 _CLOCK_MARGIN_S = 5  # the boot time is in whole seconds, and clocks are adjusted
+_SECRET = f"{PROJECT}:{SECRET_PREFIX}"
 _ENCRYPTION = ("encryptionsalt", "secretsprovider", "encryptedkey")
 
 
@@ -44,7 +45,7 @@ def _stand_ins(keys: Iterable[str]) -> dict[str, str]:
     """Values for the secrets of the user's stack, in the forms that some of them need."""
     certificate, private_key = self_signed("gateway", "localhost")
     forms = {IMAGE_PULL: '{"auths": {}}', "tls-certificate": certificate, "tls-key": private_key}
-    names = {key: key.removeprefix(f"{PROJECT}:{SECRET_PREFIX}") for key in keys}
+    names = {key: key.removeprefix(_SECRET) for key in keys}
     return {key: forms.get(name, secrets.token_urlsafe(24)) for key, name in names.items()}
 
 
@@ -57,6 +58,7 @@ class LocalProject:
     cluster: Cluster
     own_folder: Path | None = None  # for stacks that share a cluster and no files; it exists
     stack_source: Path | None = None  # the user's stack file, if it is not that of the project
+    secrets: frozenset[str] = frozenset()  # names of those that the stack needs, in its file or not
 
     @property
     def work_folder(self) -> Path:
@@ -120,10 +122,11 @@ class LocalProject:
         document = {key: value for key, value in document.items() if key not in _ENCRYPTION}
         document |= {key: previous[key] for key in _ENCRYPTION if key in previous}
         config = dict(document["config"])
-        secret_keys = [key for key in config if str(key).startswith(f"{PROJECT}:{SECRET_PREFIX}")]
+        secret_keys = {key for key in config if str(key).startswith(_SECRET)}
+        secret_keys |= {_SECRET + name for name in self.secrets}
         local_values = previous.get("config", {})
-        config |= {key: local_values[key] for key in secret_keys if key in local_values}
-        missing = [key for key in secret_keys if key not in local_values]
+        config |= {key: local_values[key] for key in sorted(secret_keys) if key in local_values}
+        missing = sorted(key for key in secret_keys if key not in local_values)
         config = {key: value for key, value in config.items() if key not in missing}
         local_cluster = {"kubeconfig": str(self.cluster.kubeconfig), "context": self.cluster.context}
         config[f"{PROJECT}:cluster"] = {**config.get(f"{PROJECT}:cluster", {}), **local_cluster}

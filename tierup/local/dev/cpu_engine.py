@@ -12,8 +12,8 @@ from tierup.local.machine.vllm_on_cpu import CPU_ENV, SERVER, as_arguments, cpu_
 from tierup.local.tiny_adapter import FOLDER
 from tierup.manifests.common import Manifest
 from tierup.manifests.engines.base import OPTIONS_FOLDER, SCRATCH
-from tierup.manifests.model_cache import MOUNT
 from tierup.manifests.model_server import objects
+from tierup.manifests.weights import MOUNT
 from tierup.plan.model import ModelPlan, Plan
 
 END_SECONDS = 30

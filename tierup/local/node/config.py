@@ -12,6 +12,7 @@ POD_NETWORK = "10.244.0.0/16"
 DNS_ADDRESS = "10.96.0.10"
 SANDBOX_IMAGE = "tierup.local/busybox:1"  # the container that holds a pod's namespaces
 DNS_IMAGE = "tierup.local/coredns:1"
+REAL_LABEL = "tierup.local/real"  # of nodes that run pods
 PROVISIONER = "tierup.local/volumes"  # as storage classes name it
 UNUSED_PLUGINS = [f"io.containerd.snapshotter.v1.{name}" for name in ("btrfs", "zfs", "aufs", "devmapper")]
 # The disk is this machine's, and mostly full of its owner's files: only its very end matters to pods.
@@ -20,22 +21,30 @@ _EVICTION = {"memory.available": "100Mi", "nodefs.available": "1Gi", "nodefs.ino
 
 @dataclass(frozen=True)
 class NodePlaces:
-    """Where a node's files are: `folder` is the cluster's, `data` the node's own in it."""
+    """Where a node's files are: `folder` is the cluster's, `data` the node's own in it.
+
+    The names of what belongs to the first node have no suffix, those of the second one end in -2.
+    """
 
     folder: Path
     name: str
     address: str
     pods: str  # the network of its pods, in CIDR notation
     cgroup: str
+    number: int = 1
+
+    def own(self, name: str) -> str:
+        """The name of what belongs to this node, such as a component."""
+        return name if self.number == 1 else f"{name}-{self.number}"
 
     @property
     def data(self) -> Path:
-        return self.folder / "node"
+        return self.folder / self.own("node")
 
     @property
     def volumes(self) -> Path:
-        """A folder for each volume of the cluster."""
-        return self.data / "volumes"
+        """A folder for each volume of the cluster; one provisioner on the first node makes them for all nodes."""
+        return self.folder / "node" / "volumes"
 
     @property
     def socket(self) -> Path:
@@ -72,7 +81,8 @@ def commands(places: NodePlaces) -> dict[str, list[str]]:
         "kubelet": [
             str(tool("kubelet")),
             f"--config={data}/kubelet.json",
-            f"--kubeconfig={places.folder}/pki/kubelet.kubeconfig",
+            f"--kubeconfig={places.folder}/pki/{places.own('kubelet')}.kubeconfig",
+            f"--node-labels={REAL_LABEL}=true",
             f"--root-dir={data}/kubelet",
             f"--hostname-override={places.name}",
             f"--node-ip={places.address}",
@@ -134,8 +144,8 @@ def _kubelet(places: NodePlaces) -> dict[str, Any]:
             "x509": {"clientCAFile": f"{pki}/ca.crt"},
         },
         "authorization": {"mode": "Webhook"},
-        "tlsCertFile": f"{pki}/kubelet.crt",
-        "tlsPrivateKeyFile": f"{pki}/kubelet.key",
+        "tlsCertFile": f"{pki}/{places.own('kubelet')}.crt",
+        "tlsPrivateKeyFile": f"{pki}/{places.own('kubelet')}.key",
         "readOnlyPort": 0,
         "healthzBindAddress": "127.0.0.1",
         "containerRuntimeEndpoint": f"unix://{places.socket}",

@@ -16,7 +16,7 @@ _START_TIMEOUT_S = 60.0
 def wait_for_containerd(folder: Path, places: NodePlaces) -> None:
     """Raises OSError with containerd's log if it does not respond."""
     image_store.wait_for_containerd(
-        _ctr(folder, places), _START_TIMEOUT_S, lambda: log_text(folder, "containerd")
+        _ctr(folder, places), _START_TIMEOUT_S, lambda: log_text(folder, places.own("containerd"))
     )
 
 
@@ -32,5 +32,5 @@ def import_into(
 
 
 def _ctr(folder: Path, places: NodePlaces) -> list[str]:
-    inside = namespaces.enter(folder, "net", "mnt")
+    inside = namespaces.enter(folder, places.own(namespaces.HOLDER), "net", "mnt")
     return [*inside, str(tool("ctr")), "--address", str(places.socket), "--namespace", "k8s.io"]

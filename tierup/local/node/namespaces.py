@@ -6,7 +6,7 @@ import json
 import secrets
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from tierup.local.machine import processes
@@ -42,9 +42,10 @@ exec sleep infinity
 """
 
 
-def free_network() -> str:
-    """A /30 that no interface of this machine uses, as text; its two hosts are this machine and the node."""
-    used = [
+def free_network(taken: Iterable[str] = ()) -> str:
+    """A /30 that no interface of this machine uses and that is not taken, as text; its hosts are a link's two ends."""
+    used = [ipaddress.ip_network(network) for network in taken]
+    used += [
         ipaddress.ip_network(f"{address['local']}/{address['prefixlen']}", strict=False)
         for link in json.loads(_run("ip", "-json", "-4", "address", "show"))
         for address in link.get("addr_info", ())
@@ -59,18 +60,17 @@ def free_network() -> str:
 
 
 def hosts(network: str) -> tuple[str, str]:
-    """The addresses of this machine and of the node in a /30."""
-    machine, node = ipaddress.ip_network(network).hosts()
-    return str(machine), str(node)
+    """The addresses of the two ends of a link in a /30; the second one is the node's."""
+    other, node = ipaddress.ip_network(network).hosts()
+    return str(other), str(node)
 
 
-def create(folder: Path, link: str, network: str, mounts: Mapping[str, Path]) -> None:
-    """Make the namespaces and their link to this machine; `folder` has the node's files.
+def describe(folder: Path, data: Path, mounts: Mapping[str, Path]) -> None:
+    """Write what a node's mounts are into its own folder `data` below the cluster's `folder`.
 
     `mounts` maps paths of the node to the files or folders that it has there; a path may be new below /var/lib.
-    Raises OSError with the reason if one cannot be made.
+    Raises OSError with the reason if the folder cannot hold a node.
     """
-    data = folder / "node"
     # The node would see its own files through the overlay of /var/lib, where its components may not share them.
     if folder.is_relative_to("/var/lib"):
         raise OSError(f"{folder} is below /var/lib - set XDG_STATE_HOME to another folder")
@@ -81,37 +81,61 @@ def create(folder: Path, link: str, network: str, mounts: Mapping[str, Path]) ->
     for name in ("log", "var-lib", "var-lib-work"):
         (data / name).mkdir(exist_ok=True)
     (data / "mounts").write_text("".join(f"{target}\t{source}\n" for target, source in all_mounts.items()))
+
+
+def create(folder: Path, data: Path, holder_name: str) -> None:
+    """Make the namespaces of the node that `describe` has described. Raises OSError with the reason if that fails."""
     made = data / "namespaces-made"
     made.unlink(missing_ok=True)
     flags = ["--net", "--mount", "--ipc", "--uts", "--propagation", "private"]
-    holder = processes.start(HOLDER, ["unshare", *flags, "sh", "-c", _SETUP, str(data)], folder)
+    holder = processes.start(holder_name, ["unshare", *flags, "sh", "-c", _SETUP, str(data)], folder)
     deadline = time.monotonic() + _START_TIMEOUT_S
     while not made.exists():
         if not processes.alive(holder) or time.monotonic() > deadline:
-            raise OSError(f"namespaces: {processes.log_text(folder, HOLDER).strip()}")
+            raise OSError(f"namespaces: {processes.log_text(folder, holder_name).strip()}")
         time.sleep(0.01)
-    machine, node = hosts(network)
+
+
+def connect(folder: Path, holder_name: str, link: str, network: str, outside: Sequence[str] = ()) -> None:
+    """Link a node to this machine, or to the network of commands after `outside`, and make that its default route.
+
+    Raises OSError with the reason if that fails.
+    """
+    other, node = hosts(network)
     length = ipaddress.ip_network(network).prefixlen
-    _run("ip", "link", "add", link, "type", "veth", "peer", "name", "eth0", "netns", str(holder.pid))
-    _run("ip", "address", "add", f"{machine}/{length}", "dev", link)
-    _run("ip", "link", "set", link, "up")
-    inside = enter(folder, "net")
+    holder = processes.recorded(folder)[holder_name]
+    _run(
+        *outside, "ip", "link", "add", link, "type", "veth", "peer", "name", "eth0", "netns", str(holder.pid)
+    )
+    _run(*outside, "ip", "address", "add", f"{other}/{length}", "dev", link)
+    _run(*outside, "ip", "link", "set", link, "up")
+    inside = enter(folder, holder_name, "net")
     _run(*inside, "ip", "address", "add", f"{node}/{length}", "dev", "eth0")
     _run(*inside, "ip", "link", "set", "eth0", "up")
-    _run(*inside, "ip", "route", "add", "default", "via", machine)
+    _run(*inside, "ip", "route", "add", "default", "via", other)
 
 
-def enter(folder: Path, *kinds: str) -> list[str]:
-    """The command that starts another one in the node's namespaces of these kinds (`net`, `mnt`, `ipc`, `uts`)."""
-    holder = processes.recorded(folder)[HOLDER]
+def route(network: str, via: str, inside: Sequence[str]) -> None:
+    """Send what is for `network` to the address `via`, in the network of commands after `inside`."""
+    _run(*inside, "ip", "route", "replace", network, "via", via)
+
+
+def refuse(network: str, inside: Sequence[str]) -> None:
+    """Answer at once that `network` is unreachable where no other route leads, for commands after `inside`."""
+    _run(*inside, "ip", "route", "add", "unreachable", network)
+
+
+def enter(folder: Path, holder_name: str, *kinds: str) -> list[str]:
+    """The command that starts another one in a node's namespaces of these kinds (`net`, `mnt`, `ipc`, `uts`)."""
+    holder = processes.recorded(folder)[holder_name]
     options = {"mnt": "mount"}
     return ["nsenter", *(f"--{options.get(kind, kind)}=/proc/{holder.pid}/ns/{kind}" for kind in kinds)]
 
 
-def remove_link(link: str) -> None:
+def remove_link(link: str, outside: Sequence[str] = ()) -> None:
     """Remove the link, unless it went with its namespace."""
     with contextlib.suppress(OSError):
-        _run("ip", "link", "delete", link)
+        _run(*outside, "ip", "link", "delete", link)
 
 
 def _run(*command: str) -> str:

@@ -9,8 +9,9 @@ import math
 import yaml
 
 from tierup.catalog import Precision
-from tierup.manifests.common import ENGINE_PORT
+from tierup.manifests.common import ENGINE_PORT, Manifest
 from tierup.manifests.engines.base import OPTIONS_FOLDER, Serving, common_env, without_p2p
+from tierup.manifests.weights import folder_in_volume, volume_of
 from tierup.plan.capacity import sizing_input
 from tierup.plan.model import ModelPlan, Plan
 from tierup.sizing.coefficients import load_calibration
@@ -31,10 +32,16 @@ def serving(plan: Plan, model: ModelPlan) -> Serving:
         command=["trtllm-serve"],
         args=engine_args(plan, model, folder),
         env=common_env(model),
-        mounts=[{"name": "models", "mountPath": folder, "subPath": model.path, "readOnly": True}],
+        mounts=[_mount(model, folder)],
         prestop_seconds=model.prestop_seconds + model.drain_seconds,
         options={OPTIONS: yaml.safe_dump(engine_options(plan, model))},
     )
+
+
+def _mount(model: ModelPlan, folder: str) -> Manifest:
+    inside = folder_in_volume(model)
+    part = {"subPath": inside} if inside else {}
+    return {"name": volume_of(model), "mountPath": folder, **part, "readOnly": True}
 
 
 def engine_args(plan: Plan, model: ModelPlan, folder: str) -> list[str]:

@@ -8,7 +8,8 @@ from tierup.catalog.engine import DEFAULT_ENGINE, engine_facts
 from tierup.catalog.options import rendered_rank
 from tierup.manifests.common import ENGINE_PORT
 from tierup.manifests.engines.base import OPTIONS_FOLDER, SCRATCH, Serving, common_env, without_p2p
-from tierup.manifests.model_cache import MOUNT, gguf_name
+from tierup.manifests.model_cache import gguf_name
+from tierup.manifests.weights import MOUNT, files_path, mounts
 from tierup.plan.model import EngineSettings, ModelPlan, Plan
 from tierup.stack.parse import KvCacheDtype
 
@@ -34,7 +35,7 @@ def serving(plan: Plan, model: ModelPlan) -> Serving:
         command=["vllm", "serve"],
         args=engine_args(plan, model),
         env=engine_env(model),
-        mounts=[{"name": "models", "mountPath": MOUNT, "readOnly": True}],
+        mounts=mounts(model),
         prestop_seconds=model.prestop_seconds,
         options={} if template is None else {CHAT_TEMPLATE: template},
     )
@@ -69,12 +70,12 @@ def engine_args(plan: Plan, model: ModelPlan) -> list[str]:
     }
     if model.kv_cache_dtype is not KvCacheDtype.AUTO:
         args["--kv-cache-dtype"] = str(model.kv_cache_dtype)
-    path = f"{MOUNT}/{model.path}"
+    path = files_path(model)
     if model.variant.format is WeightFormat.GGUF:
         args["--tokenizer"] = f"{path}/tokenizer"
         path = f"{path}/{gguf_name(model)}"
-    elif model.precision in _QUANTIZATION:
-        args["--quantization"] = _QUANTIZATION[model.precision]
+    elif (method := _quantization(model)) is not None:
+        args["--quantization"] = method
     settings = model.settings
     if settings.kv_offload_gib is not None:
         args["--kv-offloading-size"] = f"{settings.kv_offload_gib:g}"
@@ -91,7 +92,20 @@ def engine_args(plan: Plan, model: ModelPlan) -> list[str]:
     if without_p2p(model):
         flags.append("--disable-custom-all-reduce")
     words = (part for pair in args.items() for part in pair)
-    return [path, *words, *flags, *_task(model), *_adapters(settings), *own_args(model)]
+    return [path, *words, *flags, *_metered(plan), *_task(model), *_adapters(settings), *own_args(model)]
+
+
+def _quantization(model: ModelPlan) -> str | None:
+    """The method of quantized weights; None without any, or if the repository's config.json names it."""
+    if model.variant.quantize is not None:
+        return model.variant.quantize
+    return _QUANTIZATION.get(model.precision) if model.spec.config is None else None
+
+
+def _metered(plan: Plan) -> Iterator[str]:
+    """The option with which usage has the tokens of a prompt that were in the cache."""
+    if plan.gateway.meter_tokens:
+        yield "--enable-prompt-tokens-details"
 
 
 def _task(model: ModelPlan) -> Iterator[str]:

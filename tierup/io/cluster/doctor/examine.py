@@ -15,6 +15,7 @@ from tierup.io.cluster.owner import Owner
 from tierup.io.cluster.scalers import KEDA, group_versions, metrics_findings
 from tierup.io.cluster.storage import storage_findings
 from tierup.io.cluster.version import server_version, version_findings
+from tierup.io.cluster.weights import weights_findings
 from tierup.manifests import render
 from tierup.plan.model import Plan
 from tierup.rules import acceptance
@@ -52,7 +53,7 @@ def examine(plan: Plan, probe: Probe | None = None) -> Iterator[Check]:
 
 def _refused(name: str, error: ClusterError) -> list[Check]:
     """A problem, unless only the doctor wants to read this: a deployment does without."""
-    if name == "runtime" and error.status == 403:
+    if name == "runtime" and error.forbidden:
         return [not_checked(name, item.problem, item.fix) for item in error.findings]
     return of_findings(name, error.findings)
 
@@ -125,6 +126,7 @@ class _Examination:
         claims = [item for item in self._manifests if item["kind"] == "PersistentVolumeClaim"]
         names = ", ".join(item["metadata"]["name"] for item in claims) or "none"
         findings = storage_findings(self._cluster, self._plan, self._manifests)
+        findings += weights_findings(self._cluster, self._plan)
         return self._marked("storage", findings) or [
             ok("storage", f"the volume claims can be served: {names}")
         ]

@@ -40,15 +40,24 @@ def nodes(cluster: Cluster, plan: Plan, owner: Owner, manifests: Iterable[Manife
 
 
 def runtime(cluster: Cluster, plan: Plan) -> list[Check]:
-    """Whether the RuntimeClass of the stack file exists.
+    """Whether the RuntimeClass and the PriorityClass of the stack file exist.
 
-    Without one: nothing where no RuntimeClass is NVIDIA's, because whether its runtime is the default on the nodes, the
-    API does not show.
+    Without a RuntimeClass: nothing more where none is NVIDIA's, because the API does not show whether that is the
+    default on the nodes.
     """
-    chosen = plan.cluster.runtime_class_name
-    if chosen is not None:
-        missing = [item for item in class_findings(cluster, plan) if item.path == "cluster.runtimeClassName"]
-        return of_findings("runtime", missing) or [ok("runtime", f"RuntimeClass {chosen} exists")]
+    named = {
+        "RuntimeClass": plan.cluster.runtime_class_name,
+        "PriorityClass": plan.cluster.priority_class_name,
+    }
+    checks = of_findings("runtime", list(class_findings(cluster, plan)))
+    if not checks and any(named.values()):
+        classes = [f"{kind} {name}" for kind, name in named.items() if name is not None]
+        checks = [ok("runtime", f"there: {', '.join(classes)}")]
+    return checks if named["RuntimeClass"] is not None else [*checks, *_unnamed(cluster)]
+
+
+def _unnamed(cluster: Cluster) -> list[Check]:
+    """A RuntimeClass of NVIDIA that no pod of the stack names."""
     listed = cluster.get("/apis/node.k8s.io/v1/runtimeclasses") or {"items": []}
     names = [item["metadata"]["name"] for item in listed["items"] if "nvidia" in item.get("handler", "")]
     if not names:

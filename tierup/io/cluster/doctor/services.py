@@ -60,7 +60,7 @@ def dns(cluster: Cluster) -> Check:
     try:
         listed = cluster.get(_DNS_SLICES) or {"items": []}
     except ClusterError as error:
-        if error.status != 403:
+        if not error.forbidden:
             raise
         found = "the user may not read kube-system, and only a pod shows that names resolve"
         return not_checked("dns", found, _RESOLVE)
