@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from engine_pair import EnginePair, engine_pair
@@ -11,6 +12,8 @@ from gateway_stack import GatewayStack, running
 from small_gateway import Site
 from small_nginx import find_nginx
 
+from tierup.local.dev.nginx import NginxProgram, current_nginx, distribution_nginx
+from tierup.local.toolchain import ToolMissing
 from tierup.plan.model import Plan
 
 SLOTS, REPLICAS, QUEUE = 4, 2, 40
@@ -72,6 +75,27 @@ def served(engines: EnginePair, open_gateway: OpenGateway) -> Iterator[GatewaySt
     """A gateway for these callers before the two real engines."""
     with open_gateway(engines.addresses) as stack:
         yield stack
+
+
+@pytest.fixture(scope="session")
+def current() -> Iterator[NginxProgram]:
+    """The current Nginx, whose workers share numbers; its folder has a short name."""
+    with TemporaryDirectory(prefix="ngx-") as folder:
+        try:
+            program = current_nginx(Path(folder))
+        except ToolMissing as missing:
+            pytest.skip(f"NOT PROVEN, there is no current Nginx: run `make local-node` ({missing})")
+        yield program
+
+
+@pytest.fixture(params=["old", "current"])
+def nginx(request: pytest.FixtureRequest) -> NginxProgram:
+    """Both versions; the old one counts no requests in flight."""
+    if request.param == "old":
+        find_nginx()
+        return distribution_nginx()
+    program: NginxProgram = request.getfixturevalue("current")
+    return program
 
 
 @pytest.fixture

@@ -4,8 +4,6 @@ import json
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -13,31 +11,11 @@ from fake_backend import BackendProcess, FakeBackend
 from gateway_stack import CHAT, COMPLETIONS, GatewayStack, running
 from polling import until
 
-from tierup.local.dev.nginx import NginxProgram, current_nginx, distribution_nginx
-from tierup.local.toolchain import ToolMissing
+from tierup.local.dev.nginx import NginxProgram
 from tierup.plan.model import Plan
 
 SYSTEM = {"role": "system", "content": "You answer briefly. " * 40}
 CONVERSATIONS = 60
-
-
-@pytest.fixture(scope="module")
-def current() -> Iterator[NginxProgram]:
-    """The current Nginx, whose workers share numbers; its folder has a short name."""
-    with TemporaryDirectory(prefix="ngx-") as folder:
-        try:
-            yield current_nginx(Path(folder))
-        except ToolMissing as missing:
-            pytest.skip(f"NOT PROVEN, there is no current Nginx: run `make local-node` ({missing})")
-
-
-@pytest.fixture(params=["old", "current"])
-def nginx(request: pytest.FixtureRequest) -> NginxProgram:
-    """Both versions: the old one has the same choice of an engine, but counts no requests in flight."""
-    if request.param == "old":
-        return distribution_nginx()
-    program: NginxProgram = request.getfixturevalue("current")
-    return program
 
 
 @pytest.fixture
@@ -53,10 +31,10 @@ def backends() -> Iterator[list[FakeBackend]]:
 def open_balanced(
     make_tier: Callable[..., Plan], tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[..., Any]:
-    """Gateways before engines at these addresses, with the tier's default balance."""
+    """Gateways before engines at these addresses, balanced by prefix unless the settings say otherwise."""
 
     def opened(nginx: NginxProgram, addresses: list[str], **settings: object) -> Any:
-        plan = make_tier(gateway=settings)
+        plan = make_tier(gateway={"balance": "prefix", **settings})
         folder = tmp_path_factory.mktemp("gateway")
         return running(GatewayStack(plan, folder, {plan.models[0].slug: addresses}, nginx=nginx))
 
@@ -101,6 +79,25 @@ def test_a_conversation_stays_and_different_ones_spread(
         assert set(spread) == {"a", "b", "c"}
         assert max(spread.values()) < CONVERSATIONS * 2 / 3, spread
         assert {line["balance"] for line in stack.log_of(3 * CONVERSATIONS)} == {"first"}
+
+
+def test_balanced_requests_have_their_tokens_counted(
+    open_balanced: Callable[..., Any], nginx: NginxProgram, backends: list[FakeBackend]
+) -> None:
+    """With `meterTokens`, streams too go to their engine, ask it for usage and are counted; one log line has both."""
+    with open_balanced(nginx, [backend.address for backend in backends], meterTokens=True) as stack:
+        first = homes(stack)
+        assert set(first.values()) == {"a", "b", "c"}
+        for number in range(6):
+            assert stack.ask(CHAT, turn(number, turns=2, stream=True)).status == 200
+            (home,) = [backend for backend in backends if backend.name == first[number]]
+            assert home.received[-1].json["stream_options"] == {"include_usage": True}
+        lines = stack.log_of(CONVERSATIONS + 6)
+        assert {line["balance"] for line in lines} == {"first"}
+        assert all(
+            line["tokens_from"] == "events" for line in lines
+        )  # these engines do not say what they used
+        assert all(int(line["prompt_tokens"]) > 100 for line in lines)
 
 
 def test_an_engine_that_comes_or_goes_moves_only_its_share(
@@ -174,13 +171,14 @@ def test_an_engine_that_is_killed_loses_no_conversation(
             engine.kill()
 
 
+@pytest.mark.parametrize("metered", [False, True], ids=["plain", "metered"])
 def test_a_hot_prompt_never_exceeds_the_bound(
-    open_balanced: Callable[..., Any], current: NginxProgram, backends: list[FakeBackend]
+    open_balanced: Callable[..., Any], current: NginxProgram, backends: list[FakeBackend], metered: bool
 ) -> None:
     """All ask the same: no engine gets above 1.25 times the mean, and all counts return to zero."""
     pair = backends[:2]
     results: list[int] = []
-    with open_balanced(current, [backend.address for backend in pair]) as stack:
+    with open_balanced(current, [backend.address for backend in pair], meterTokens=metered) as stack:
         hot = turn(1, hold=True)
         threads = []
         for number in range(1, 25):
@@ -200,12 +198,15 @@ def test_a_hot_prompt_never_exceeds_the_bound(
         assert {line["balance"] for line in stack.log_of(34)[24:]} == {"first"}
 
 
+@pytest.mark.parametrize("metered", [False, True], ids=["plain", "metered"])
 def test_refused_requests_and_clients_that_leave_are_counted_out(
-    open_balanced: Callable[..., Any], current: NginxProgram, backends: list[FakeBackend]
+    open_balanced: Callable[..., Any], current: NginxProgram, backends: list[FakeBackend], metered: bool
 ) -> None:
     pair = backends[:2]
     results: list[int] = []
-    with open_balanced(current, [backend.address for backend in pair], queueLength=0) as stack:
+    with open_balanced(
+        current, [backend.address for backend in pair], queueLength=0, meterTokens=metered
+    ) as stack:
         leaving = []
         for _ in range(4):
             connection = stack.connect()
@@ -241,7 +242,7 @@ def test_large_bodies_go_to_the_same_engine(
             assert served_by(stack, grown) == served_by(stack, turn(number))
 
 
-def test_least_connections_stay_a_choice(
+def test_least_connections_spread_a_conversation(
     open_balanced: Callable[..., Any], nginx: NginxProgram, backends: list[FakeBackend]
 ) -> None:
     with open_balanced(
