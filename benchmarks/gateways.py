@@ -126,7 +126,6 @@ def ours(
     workspace: Workspace,
     backends: Backends,
     plan: Plan,
-    *,
     name: str = "ours",
     program: NginxProgram | None = None,
 ) -> Target:

@@ -189,10 +189,10 @@ def test_pods_without_a_current_nginx_refuse_what_needs_one(monkeypatch: pytest.
     chosen = replace(plan, gateway=replace(plan.gateway, tls=True, balance=Balance.PREFIX))
     with pytest.raises(LocalImageError) as refusal:
         for_plan(chosen, print)
+    get = "`make local-node` gets it from Debian 13"
     assert str(refusal.value).splitlines()[1:] == [
-        "gateway.tls: needs a current Nginx for its pods - `make local-node` gets it from Debian 13",
-        "gateway.balance: prefix needs a current Nginx for its pods - `make local-node` gets it from Debian 13, "
-        "or use leastConnections",
+        f"gateway.tls: needs a current Nginx for its pods - {get}",
+        f"gateway.balance: prefix needs a current Nginx for its pods - {get}, or use leastConnections",
     ]
     # Nothing is balanced where each model has one replica.
     alone = replace(chosen, models=tuple(replace(model, max_replicas=1) for model in plan.models))
