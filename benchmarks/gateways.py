@@ -127,7 +127,7 @@ def nginx_of(workspace: Workspace, *, current: bool) -> NginxProgram:
     if not current:
         return toolchain_nginx()
     ensure((CURRENT,), progress)
-    return current_nginx(workspace.subfolder("current-nginx"))
+    return workspace.enter(current_nginx())
 
 
 def ours(
@@ -221,7 +221,7 @@ def _router_env() -> EngineEnv:
 def _nginx_command(program: NginxProgram, config: str) -> list[str]:
     """Nginx in the foreground. Without `user root`, workers of root's Nginx could not enter the folder."""
     user = " user root;" if os.geteuid() == 0 else ""
-    return [str(program.path), "-e", "/dev/stderr", "-c", config, "-g", f"daemon off;{user}"]
+    return [*program.command, "-e", "/dev/stderr", "-c", config, "-g", f"daemon off;{user}"]
 
 
 def _served(workspace: Workspace, target: Target, command: list[str], model: str) -> Target:

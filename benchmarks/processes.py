@@ -6,12 +6,14 @@ import os
 import signal
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TypeVar
 
 END_S = 10.0
+T = TypeVar("T")
 
 
 class Workspace:
@@ -27,6 +29,10 @@ class Workspace:
         folder = self.folder / name
         folder.mkdir()
         return folder
+
+    def enter(self, context: AbstractContextManager[T]) -> T:
+        """Enter a context, which is left before the folder is removed."""
+        return self._stack.enter_context(context)
 
     def at_end(self, function: Callable[[], object]) -> None:
         """Register a function to call before the folder is removed, in reverse order of registration."""

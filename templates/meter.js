@@ -255,4 +255,4 @@ function spentSeconds(r) {
     }
 }
 
-export default {body, generate, header, metered, spentSeconds};
+export default {asked, body, generate, header, metered, spentSeconds};

@@ -11,6 +11,7 @@ If no request runs on a hung engine, only /health can show that it hangs. A rest
 engines, so these times start again.
 """
 
+import hashlib
 import json
 import math
 import re
@@ -33,6 +34,7 @@ ADDRESS = re.compile(r"(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}")
 class Model:
     """One model: `slots` and `queue` in requests; `caps` is the share of the slots that a class may use.
 
+    `bound` is the most requests of an engine as a multiple of the mean, None where requests go by least connections.
     `metrics` is the path of its engines' metrics, None for engines without metrics of progress: only /health counts.
     """
 
@@ -44,6 +46,7 @@ class Model:
     metrics: str | None
     running: str | None  # the metric of the number of running requests
     progress: list[str]  # metrics of which at least one changes while requests run
+    bound: float | None = None
 
 
 @dataclass(frozen=True)
@@ -160,8 +163,16 @@ def render(view: View, models: Sequence[Model]) -> str:
         f"LIMIT:{name}": [str(bound)] for name, bound in limits(models, view.engines, view.gateways).items()
     }
     for slug, addresses in view.engines.items():
-        servers = [f"{address} max_fails=1 fail_timeout=1s" for address in sorted(addresses)]
-        values[f"SERVERS:{slug}"] = [f"server {server};" for server in (servers if servers else [NO_ENGINE])]
+        servers = [_server(address) for address in sorted(addresses)]
+        values[f"SERVERS:{slug}"] = servers if servers else [f"server {NO_ENGINE};"]
+    for model in models:
+        pool = sorted(view.engines[model.slug])
+        choice = pool if model.bound is not None and len(pool) > 1 else []
+        names = [f"{model.bound:g}", *map(engine_id, choice)] if choice else []
+        values[f"ENGINES:{model.slug}"] = [" ".join(names)]
+        values[f"UPSTREAMS:{model.slug}"] = [
+            line for first in choice for line in _upstream(model, first, pool, view.gateways)
+        ]
     values["KEYS"] = [f'"{digest}" "{name}";' for digest, name in sorted(view.keys.items())]
 
     def fill(marker: re.Match[str]) -> str:
@@ -172,6 +183,32 @@ def render(view: View, models: Sequence[Model]) -> str:
         return ("\n" + indent if indent.isspace() else "\n").join(values[name])
 
     return MARKER.sub(fill, view.template)
+
+
+def engine_id(address: str) -> str:
+    """The name of an engine in nginx.conf, from which balance.js also computes which prompts it gets."""
+    return hashlib.sha256(address.encode()).hexdigest()[:12]
+
+
+def _server(address: str, more: str = "") -> str:
+    return f"server {address} max_fails=1 fail_timeout=1s{more};"
+
+
+def _upstream(model: Model, first: str, pool: Sequence[str], gateways: int) -> list[str]:
+    """The lines of an upstream that sends to one engine, and to the others where that fails or is full."""
+    name = f"model-{model.slug}-{engine_id(first)}"
+    admitted = in_flight_limit(model.slots, model.queue, len(pool), gateways)
+    most = math.ceil(admitted * (model.bound or 1) / len(pool))
+    return [
+        f"upstream {name} {{",
+        f"    zone {name} 128k;",
+        "    least_conn;",
+        f"    {_server(first, f' max_conns={most}')}",
+        *(f"    {_server(address, ' backup')}" for address in pool if address != first),
+        "    keepalive 64;",
+        "    keepalive_timeout 4s;",
+        "}",
+    ]
 
 
 def after_probe(before: Engine, healthy: bool, reading: Reading | None, now: float, probe: Probe) -> Engine:

@@ -11,6 +11,8 @@ from gateway_stack import GatewayStack, running
 from small_gateway import Site
 from small_nginx import find_nginx
 
+from tierup.local.toolchain import ToolMissing
+from tierup.local.toolchain.nginx import NginxProgram, current_nginx, toolchain_nginx
 from tierup.plan.model import Plan
 
 SLOTS, REPLICAS, QUEUE = 4, 2, 40
@@ -72,6 +74,27 @@ def served(engines: EnginePair, open_gateway: OpenGateway) -> Iterator[GatewaySt
     """A gateway for these callers before the two real engines."""
     with open_gateway(engines.addresses) as stack:
         yield stack
+
+
+@pytest.fixture(scope="session")
+def current() -> Iterator[NginxProgram]:
+    """The current Nginx, whose workers share numbers."""
+    with contextlib.ExitStack() as stack:
+        try:
+            program = stack.enter_context(current_nginx())
+        except ToolMissing as missing:
+            pytest.skip(f"NOT PROVEN, there is no current Nginx: run `make local-node` ({missing})")
+        yield program
+
+
+@pytest.fixture(params=["old", "current"])
+def nginx(request: pytest.FixtureRequest) -> NginxProgram:
+    """Both versions; the old one counts no requests in flight."""
+    if request.param == "old":
+        find_nginx()
+        return toolchain_nginx()
+    program: NginxProgram = request.getfixturevalue("current")
+    return program
 
 
 @pytest.fixture

@@ -158,6 +158,7 @@ ALL_VALUES: dict[str, Any] = {
         "keepaliveTimeoutSeconds": 61,
         "clientBodyBufferSize": "64k",
         "maxBodySize": "8m",
+        "balance": "prefix",
         "queueLength": 7,
         "longformCap": 0.4,
         "meterTokens": True,

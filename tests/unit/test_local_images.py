@@ -13,11 +13,11 @@ import pytest
 from tier_plans import plan_of
 
 from tierup.catalog import WeightFormat
-from tierup.local.images import LocalImage, LocalImageError, canonical, for_plan, stub
+from tierup.local.images import LocalImage, LocalImageError, canonical, for_plan, of_plan, stub
 from tierup.local.images.oci import Blob, Files, Folder, Link, write_layer
 from tierup.local.images.shared_object import Symbol, read
 from tierup.local.images.store import Layer, finish
-from tierup.stack.sections import Engine
+from tierup.stack.sections import Balance, Engine
 
 LABELS = {"tierup/stand-in-for": "docker.io/library/test:1"}
 
@@ -180,6 +180,25 @@ def test_the_symbols_of_a_library_are_read_with_their_versions() -> None:
     assert (malloc.defined, malloc.data) == (True, False)
     assert malloc.version.startswith("GLIBC_2.")
     assert read(Path(__file__)) is None
+
+
+def test_pods_without_a_current_nginx_refuse_what_needs_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only it can count requests in flight for prefix balancing, and knows the directives of a certificate."""
+    monkeypatch.setattr(of_plan, "has_current_nginx", lambda: False)
+    plan = plan_of("standard")
+    chosen = replace(plan, gateway=replace(plan.gateway, tls=True, balance=Balance.PREFIX))
+    with pytest.raises(LocalImageError) as refusal:
+        for_plan(chosen, print)
+    get = "`make local-node` gets it from Debian 13"
+    assert str(refusal.value).splitlines()[1:] == [
+        f"gateway.tls: needs a current Nginx for its pods - {get}",
+        f"gateway.balance: prefix needs a current Nginx for its pods - {get}, or use leastConnections",
+    ]
+    # Nothing is balanced where each model has one replica.
+    alone = replace(chosen, models=tuple(replace(model, max_replicas=1) for model in plan.models))
+    with pytest.raises(LocalImageError) as refusal:
+        for_plan(alone, print)
+    assert "gateway.balance" not in str(refusal.value)
 
 
 def test_a_plan_that_no_local_image_can_run_is_refused_with_every_reason() -> None:

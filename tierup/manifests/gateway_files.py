@@ -11,6 +11,7 @@ from tierup.catalog.engine import engine_facts
 from tierup.manifests.common import ENGINE_PORT, GATEWAY_PORT, GATEWAY_STATUS_PORT
 from tierup.manifests.engines import engine_priority
 from tierup.plan.apis import APIS, MULTIPLES, Api, Usage, open_paths, paths_of
+from tierup.plan.balance import balanced, bound_of
 from tierup.plan.model import KeyPlan, ModelPlan, Plan
 from tierup.plan.read_timeout import covered_tokens
 from tierup.stack.sections import GeneratePath, size_bytes
@@ -29,8 +30,9 @@ class Environment:
     """The paths, ports and address sources of a gateway; the defaults are those of its pod.
 
     `listen` and `status_listen` are parameters of Nginx's directive. `http2_directive`: it is Nginx 1.25.1 or
-    later, which has the directive `http2`. `engines` (by model slug) and `gateways` are sources of addresses for the
-    reloader, `dns:HOST:PORT` or `file:PATH`; None means the cluster's DNS.
+    later, which has the directive `http2`. `shared_memory`: its njs is 0.8 or later, whose requests can share numbers;
+    without it, prefix balancing knows no requests in flight. `engines` (by model slug) and `gateways` are sources of
+    addresses for the reloader, `dns:HOST:PORT` or `file:PATH`; None means the cluster's DNS.
     """
 
     files: str = "/etc/gateway"
@@ -43,6 +45,7 @@ class Environment:
     error_log: str = "/dev/stderr"
     js_module: str = "modules/ngx_http_js_module.so"
     http2_directive: bool = True
+    shared_memory: bool = True
     engines: Mapping[str, str] | None = None
     gateways: str | None = None
 
@@ -63,11 +66,14 @@ def files(plan: Plan, environment: Environment = POD) -> dict[str, str]:
 
 def scripts(plan: Plan) -> dict[str, str]:
     """The scripts that njs runs and their policy, by file name."""
-    return {
-        "classify.js": _template("classify.js"),
-        **({"meter.js": _template("meter.js")} if plan.gateway.meter_tokens else {}),
-        "policy.json": json.dumps(policy(plan), indent=1) + "\n",
+    used = {
+        "classify.js": True,
+        "balance.js": balanced(plan),
+        "meter.js": plan.gateway.meter_tokens,
+        "balance_meter.js": balanced(plan) and plan.gateway.meter_tokens,
     }
+    texts = {name: _template(name) for name, needed in used.items() if needed}
+    return {**texts, "policy.json": json.dumps(policy(plan), indent=1) + "\n"}
 
 
 def _template(name: str) -> str:
@@ -79,7 +85,9 @@ def nginx_conf(plan: Plan, environment: Environment = POD) -> str:
     max_requests = sum(model.slots * model.max_replicas + plan.gateway.queue_length for model in plan.models)
     return TEMPLATES.get_template("nginx.conf.j2").render(
         gateway=plan.gateway,
-        models=[_retry_after(plan, model) for model in plan.models],
+        models=[_model(plan, model) for model in plan.models],
+        balanced=balanced(plan),
+        shared_memory=environment.shared_memory,
         classes=plan.gateway.classes,
         paths=[str(path) for path in open_paths(plan.models)],
         closed_paths=[str(path) for path in GeneratePath if path not in open_paths(plan.models)],
@@ -104,10 +112,11 @@ def nginx_conf(plan: Plan, environment: Environment = POD) -> str:
     )
 
 
-def _retry_after(plan: Plan, model: ModelPlan) -> dict[str, Any]:
-    """A model's slug and its Retry-After values in seconds."""
+def _model(plan: Plan, model: ModelPlan) -> dict[str, Any]:
+    """A model's slug, whether it is balanced by prefix, and its Retry-After values in seconds."""
     return {
         "slug": model.slug,
+        "balanced": bound_of(plan.gateway, model) is not None,
         "retry_after": retry_after_seconds(plan, model),
         "retry_after_capped": retry_after_capped(plan, model),
     }
@@ -209,6 +218,7 @@ def reloader_config(plan: Plan, environment: Environment = POD) -> dict[str, Any
                 "slots": model.slots,
                 "queue": plan.gateway.queue_length,
                 "caps": {CAPPED: plan.gateway.longform_cap},
+                **_balance(plan, model),
                 **_progress(model),
             }
             for model in plan.models
@@ -236,6 +246,12 @@ def _budgets(plan: Plan) -> dict[str, dict[str, int]]:
         for key in plan.gateway.keys
         if key.has_budget
     }
+
+
+def _balance(plan: Plan, model: ModelPlan) -> dict[str, float]:
+    """The bound of a model that is balanced by prefix."""
+    bound = bound_of(plan.gateway, model)
+    return {} if bound is None else {"bound": bound}
 
 
 def _progress(model: ModelPlan) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from itertools import pairwise
 
+from tierup.plan.balance import resolve_balance
 from tierup.plan.chooser import Chooser
 from tierup.plan.exposure import (
     node_port,
@@ -88,6 +89,7 @@ def resolve_gateway(
         aliases=dict(section.aliases) if section.aliases is not None else {},
         tls=tls.at_gateway,
         certificate=tls.certificate,
+        balance=resolve_balance(section, choose),
         node_port=node_port(section.node_port, service_type, choose),
         service_annotations=service_annotations(section.service_annotations, choose),
         ingress=resolve_ingress(section.ingress, tls.certificate, choose),

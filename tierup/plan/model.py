@@ -22,6 +22,7 @@ from tierup.stack.cluster import GPU_RESOURCE
 from tierup.stack.sections import (
     Acceptance,
     Alias,
+    Balance,
     BudgetMode,
     CacheKind,
     ClassMatch,
@@ -399,6 +400,7 @@ class GatewayPlan:
     aliases: dict[str, Alias]
     tls: bool
     allowed_origins: tuple[str, ...] = ()  # of web pages; "*": any
+    balance: Balance = Balance.LEAST_CONNECTIONS
     node_port: int | None = None  # None: the cluster chooses it, where the service type has one
     service_annotations: Mapping[str, str] = field(default_factory=dict)
     ingress: Ingress | None = None

@@ -50,9 +50,8 @@ class SizingInput:
     `burst` all users send once, at the same moment. `context` is the engine's max_model_len. `max_num_seqs` and
     `max_num_batched_tokens` default to the engine's values for the GPU. `engine` is a name of the engine facts.
     `adapters` is how many LoRA adapters of `adapter_rank` have a place on the GPU. `sampler` defaults to that of the
-    engine's version.
-    `adapters` is how many LoRA adapters of `adapter_rank` have a place on the GPU. `draft_tokens` are guessed for each
-    sequence in a step by speculative decoding; what that gains in speed depends on the texts, and is not computed.
+    engine's version. `draft_tokens` are guessed for each sequence in a step by speculative decoding; what that gains in
+    speed depends on the texts, and is not computed.
     """
 
     model: ModelShape

@@ -737,6 +737,13 @@ class ServiceType(StrEnum):
     LOAD_BALANCER = "LoadBalancer"
 
 
+class Balance(StrEnum):
+    """How requests are spread over the replicas of a model: where their beginning is cached, or where fewest are."""
+
+    PREFIX = "prefix"
+    LEAST_CONNECTIONS = "leastConnections"
+
+
 class IssuerKind(StrEnum):
     """Where cert-manager's issuer is: in the stack's namespace, or in the whole cluster."""
 
@@ -927,6 +934,14 @@ class Gateway(Strict):
             "share, 0 to 1",
             gt=0,
             lt=1,
+        ),
+    ] = None
+    balance: Annotated[
+        Balance | None,
+        key(
+            "How requests are spread over a model's replicas: to the one with the fewest, or to the one that has the "
+            "prompt's beginning in its cache",
+            "prefix",
         ),
     ] = None
     service_type: Annotated[

@@ -52,11 +52,12 @@ class PlanGateway(LocalGateway):
             status_listen=f"127.0.0.1:{self.status_port}",
             access_log=str(folder / "access.log"),
             js_module=str(program.module),
-            http2_directive=program.http2_directive,
+            http2_directive=program.current,
+            shared_memory=program.current,
             engines={slug: f"file:{folder}/engines-{slug}.json" for slug in engines},
             gateways=f"file:{gateways if gateways is not None else own_list}",
         )
-        command = [str(program.path), "-e", "/dev/stderr"]
+        command = [*program.command, "-e", "/dev/stderr"]
         super().__init__(folder, nginx_conf(plan, environment), reloader_config(plan, environment), command)
         for name, text in scripts(plan).items():
             (folder / name).write_text(text, encoding="utf-8")

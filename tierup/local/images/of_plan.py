@@ -16,6 +16,7 @@ from tierup.local.images.oci import LocalImage
 from tierup.local.images.prometheus import prometheus
 from tierup.local.images.python import python
 from tierup.local.images.store import Echo, Layer, finish
+from tierup.plan.balance import balanced
 from tierup.plan.model import Plan
 
 _NOBODY = "65534:65534"
@@ -86,6 +87,11 @@ def _problems(plan: Plan) -> list[str]:
     if plan.gateway.tls and not has_current_nginx():
         problems.append(
             "gateway.tls: needs a current Nginx for its pods - `make local-node` gets it from Debian 13"
+        )
+    if balanced(plan) and not has_current_nginx():
+        problems.append(
+            "gateway.balance: prefix needs a current Nginx for its pods - `make local-node` gets it from Debian 13, "
+            "or use leastConnections"
         )
     for number, model in enumerate(plan.models):
         if not engine_facts(model.engine).cpu_build:
