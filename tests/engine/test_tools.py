@@ -59,7 +59,10 @@ CALLS = {
     "hermes": '<tool_call>{"name": "weather", "arguments": {"city": "Rome"}}</tool_call>',
     "llama3_json": '{"name": "weather", "parameters": {"city": "Rome"}}',
     "mistral": '[TOOL_CALLS][{"name": "weather", "arguments": {"city": "Rome"}}]',
+    "qwen3_coder": "<tool_call>\n<function=weather>\n<parameter=city>\nRome\n</parameter>\n</function>\n</tool_call>",
 }
+# They only mark where an answer begins: vLLM reads GPT-OSS with openai-harmony, whose vocabulary is not here.
+BY_HARMONY = {"openai", "openai_gptoss"}
 
 
 @pytest.fixture(scope="module")
@@ -137,14 +140,14 @@ def test_every_default_parser_reads_the_calls_of_its_family(
     specs = load_catalog().models.values()
     tools = {name for spec in specs if (name := spec.tool_call_parser.value) is not None}
     reasoning = {name for spec in specs if (name := spec.reasoning_parser.value) is not None}
-    assert tools == CALLS.keys()
+    assert tools - BY_HARMONY == CALLS.keys()
     options = engine_facts(DEFAULT_ENGINE).options
     assert options is not None
     assert tools <= {*options.tool_call_parsers}
     assert reasoning <= {*options.reasoning_parsers}
     model = make_tiny_model(tmp_path / "model", **SHAPE)
     thought = "<think>It is asked for Rome.</think>Sunny."
-    given = [str(model), [WEATHER], CALLS, sorted(reasoning), thought]
+    given = [str(model), [WEATHER], CALLS, sorted(reasoning - BY_HARMONY), thought]
     calls, split = run_in_engine(READ, given)
     assert calls == {name: [["weather", {"city": "Rome"}]] for name in CALLS}
-    assert split == {name: ["It is asked for Rome.", "Sunny."] for name in reasoning}
+    assert split == {name: ["It is asked for Rome.", "Sunny."] for name in reasoning - BY_HARMONY}
