@@ -88,6 +88,7 @@ INGRESS: dict[str, Any] = {"className": "nginx", "host": "llm.example.com"}
 WEB_KEY: dict[str, Any] = {"secrets": frozenset({"key-web"})}
 OTHER_VLLM: dict[str, Any] = {"images": {"vllm": "vllm/vllm-openai:v0.33.0"}}
 TEMPLATE: dict[str, Any] = {"files": {"c.jinja": "{{ messages[-1].content }}"}}
+NGRAM: dict[str, Any] = {"method": "ngram", "tokens": 5}
 LORA: dict[str, Any] = {"name": "support", "repo": "acme/support", "revision": COMMIT, "rank": 16}
 CLAIM: dict[str, Any] = {"from": "claim", "claim": "models"}
 S3: dict[str, Any] = {"url": "s3://models", "sha256": "0" * 64}
@@ -485,6 +486,18 @@ BOUNDARIES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
         model(adapters=[LORA]) | alias("support", weights={"support": 1}),
     ),
     ("ENGINE_TAKES_NOT", model(kvOffloadGib=8), model(**TRT, kvOffloadGib=8)),
+    ("ENGINE_TAKES_NOT", model(speculative=NGRAM), model(**TRT, speculative=NGRAM)),
+    ("OWNED_OPTION", model(speculative=NGRAM), option("speculative-config", {"method": "ngram"})),
+    (
+        "SPECULATIVE",
+        model(speculative=NGRAM | {"promptLookupMin": 4, "promptLookupMax": 4}),
+        model(speculative=NGRAM | {"promptLookupMin": 5, "promptLookupMax": 4}),
+    ),
+    (
+        "SPECULATIVE",
+        model(speculative=NGRAM | {"tokens": 7}, maxNumSeqs=256),
+        model(speculative=NGRAM | {"tokens": 8}, maxNumSeqs=256),
+    ),
     ("ENGINE_TAKES_NOT", model(engineArgs={"seed": 1}), model(**TRT, engineArgs={"seed": 1})),
     ("UNKNOWN_OPTION", option("stream-interval", 4), option("stream-intervals", 4)),
     (
@@ -714,7 +727,12 @@ def test_check_alone_reports_what_make_plan_raises() -> None:
 def test_a_commit_that_nobody_pinned_hides_no_other_mistake() -> None:
     """A model's memory does not depend on its commit: kaito-project/kaito issue 2132, Llama 70B on two H100."""
     big = {"id": "llama-3.1-70b", "precision": "bf16", "parallelism": {"tensor": 2}, "context": 131_072}
-    told = codes(nodes=nodes(PREMIUM)["nodes"], models=[big])
+    known = load_catalog()
+    spec = known.models["llama-3.1-70b"]
+    variants = {key: item.model_copy(update={"revision": None}) for key, item in spec.variants.items()}
+    unpinned = {"llama-3.1-70b": spec.model_copy(update={"variants": variants})}
+    catalog = known.model_copy(update={"models": known.models | unpinned})
+    told = codes(nodes=nodes(PREMIUM)["nodes"], models=[big], catalog=catalog)
     assert {Code(code).name for code in ("TIER023", "TIER034", "TIER043")} <= told
-    pinned = codes(nodes=nodes(PREMIUM)["nodes"], models=[{**big, "revision": COMMIT}])
+    pinned = codes(nodes=nodes(PREMIUM)["nodes"], models=[{**big, "revision": COMMIT}], catalog=catalog)
     assert told - pinned == {"NO_REVISION"}

@@ -100,6 +100,10 @@ def _model(tier: Plan, model: ModelPlan) -> Iterator[str]:
         each = f"TPOT {_span(item.tpot_ms)} ms (promised {item.tpot_target_ms:g})"
         total = f"end to end {item.e2e_ms.low / 1000:.2g}-{item.e2e_ms.high / 1000:.2g} s"
         tokens = f"{spec.prompt_tokens} in / {spec.answer_tokens} out"
+        if model.spec.serves != "generate":  # it writes no tokens
+            first = f"answers in {_span(item.e2e_ms)} ms (promised {item.ttft_target_ms:g})"
+            yield f"    {item.name:<9} {spec.prompt_tokens} in, {first}"
+            continue
         yield f"    {item.name:<9} {tokens:<18} {first}, {each}, {total}"
         if item.shared_prefix:
             cached = f"{item.shared_prefix * spec.prompt_tokens:.0f} of {spec.prompt_tokens} prompt tokens"
@@ -156,8 +160,9 @@ def _memory(model: ModelPlan, capacity: ModelCapacity) -> Iterator[str]:
         f"░ {memory.kv - used:.1f} more KV cache"
     )
     yield (
-        f"            {memory.kv_tokens:,} tokens of KV cache per replica: {memory.max_concurrent_sequences} "
-        f"full-length sequences; largest context {memory.max_context:,}"
+        f"            {memory.kv_tokens:,} ({memory.kv_tokens_low:,} to {memory.kv_tokens_high:,}) tokens of KV cache "
+        f"per replica: {memory.max_concurrent_sequences} full-length sequences; largest context "
+        f"{memory.max_context:,}"
     )
 
 

@@ -167,8 +167,10 @@ EXPLAINED: dict[Code, Explanation] = {
     Code.CONTEXT_DOES_NOT_FIT: Explanation(
         "The context does not fit next to the weights",
         "The weights leave too little memory for the KV cache of one request of full length. The engine refuses to "
-        "start.",
+        "start. What it needs besides the weights is known to about half a GiB: a warning says that the context is so "
+        "near the edge that only a start will tell.",
         "`context: 8192`, or `kvCacheDtype: fp8`.",
+        (ERROR, WARNING),
     ),
     Code.FP8_WEIGHT_ONLY: Explanation(
         "FP8 saves memory only",
@@ -732,6 +734,13 @@ EXPLAINED: dict[Code, Explanation] = {
         "The engine has a highest rank of LoRA adapters, and does not start with one above it. GGUF files have no "
         "adapters here, because nobody has tried them together.",
         "`rank: 64`, as `r` in the adapter's adapter_config.json; precision `awq` instead of `q5_k_m`.",
+    ),
+    Code.SPECULATIVE: Explanation(
+        "Speculative decoding that the engine cannot do",
+        "The engine checks the guesses of every slot in one step, so that slots times (1 + tokens) must be within its "
+        "tokens of a step; with adapters it does not start otherwise. promptLookupMin is at most promptLookupMax, and "
+        "a model that embeds writes nothing to guess.",
+        "`speculative: {method: ngram, tokens: 4}` with 256 slots, as a step has 2048 tokens on most cards.",
     ),
     Code.BUDGET_NOT_METERED: Explanation(
         "A budget of tokens that nobody counts",

@@ -109,6 +109,12 @@ REPORTED_AT: dict[Code, tuple[str, ...]] = {
         "models[].engineArgs",
         "models[].adapters",
         "models[].kvOffloadGib",
+        "models[].speculative",
+    ),
+    Code.SPECULATIVE: (
+        "models[].speculative",
+        "models[].speculative.tokens",
+        "models[].speculative.promptLookupMin",
     ),
     Code.UNKNOWN_OPTION: ("models[].engineArgs", "models[].env"),
     Code.OWNED_OPTION: ("models[].engineArgs", "models[].env"),

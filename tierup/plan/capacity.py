@@ -61,6 +61,7 @@ def engine_input(
         enforce_eager=settings.eager,
         adapters=settings.adapters_at_once,
         adapter_rank=rendered_rank(engine_facts(engine).options, settings.adapter_rank),
+        draft_tokens=0 if settings.speculative is None else settings.speculative.tokens,
         engine=engine.value,
         # An empty version means the current one.
         engine_version=images.engine_tag(engine) if engine_facts(engine).versions_differ else "",
@@ -171,7 +172,7 @@ def _limit(load: Load, queue: int) -> tuple[float, str, Bottleneck, str]:
     bottleneck = load.at(max(most, 1.0)).bottleneck
     if bottleneck is Bottleneck.SLOTS:
         room = memory(inputs, load_calibration().values)
-        held = int(room.kv_tokens / mean_running_tokens(item for _, item in load.mix))
+        held = int(room.kv_tokens / (mean_running_tokens(item for _, item in load.mix) + inputs.draft_tokens))
         slots = min(2 * inputs.slots, held)
         if slots < _WORTH_RAISING * inputs.slots:
             return most, factor, Bottleneck.KV_SPACE, _REMEDIES[Bottleneck.KV_SPACE]

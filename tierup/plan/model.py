@@ -14,6 +14,7 @@ from tierup.catalog import Gpu, ModelSpec, Precision, Server, Variant, WeightFor
 from tierup.catalog.engine import engine_facts
 from tierup.catalog.options import size_of
 from tierup.findings.model import Finding
+from tierup.plan.speculative import SpeculativePlan
 from tierup.plan.weights import WeightsPlan, port_of
 from tierup.sizing import Bottleneck, Range, Sizing
 from tierup.sizing.memory import Memory
@@ -226,6 +227,7 @@ class EngineSettings:
     env: Mapping[str, str | SecretKey] = field(default_factory=dict)
     adapters: tuple[AdapterPlan, ...] = ()
     kv_offload_gib: float | None = None
+    speculative: SpeculativePlan | None = None
 
     @property
     def adapters_at_once(self) -> int:

@@ -98,6 +98,8 @@ def _capacity(capacity: ModelCapacity) -> dict[str, object]:
             "kvCache": round(room.kv, 2),
         },
         "kvTokens": room.kv_tokens,
+        "kvTokensLow": room.kv_tokens_low,
+        "kvTokensHigh": room.kv_tokens_high,
         "fullLengthSequences": room.max_concurrent_sequences,
         "largestContext": room.max_context,
         "basis": list(capacity.sizing.basis),
