@@ -105,6 +105,9 @@ def _model(tier: Plan, model: ModelPlan) -> Iterator[str]:
             yield f"    {item.name:<9} {spec.prompt_tokens} in, {first}"
             continue
         yield f"    {item.name:<9} {tokens:<18} {first}, {each}, {total}"
+        if item.shared_prefix:
+            cached = f"{item.shared_prefix * spec.prompt_tokens:.0f} of {spec.prompt_tokens} prompt tokens"
+            yield f"    {'':<9} counted as cached: {cached}, as the stack file says (sharedPrefix)"
     yield (
         f"  headroom  {capacity.headroom:.1f}x: up to {int(capacity.most_users)} users; "
         f"first limit: {capacity.limiting_factor} (bottleneck: {capacity.bottleneck})"

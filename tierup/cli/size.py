@@ -58,7 +58,10 @@ def size(  # noqa: PLR0917 - the options of a command are its arguments
         bool, typer.Option("--burst", help="All requests arrive at the same time, once")
     ] = False,
     prefix_hit: Annotated[
-        float, typer.Option(min=0, max=1, help="Share of prompt tokens in the prefix cache")
+        float,
+        typer.Option(
+            "--shared-prefix", "--prefix-hit", min=0, max=1, help="Share of prompt tokens in the prefix cache"
+        ),
     ] = 0.0,
     context: Annotated[
         int | None, typer.Option(min=1, help="max_model_len", show_default="prompt + answer")

@@ -85,6 +85,7 @@ def _capacity(capacity: ModelCapacity) -> dict[str, object]:
                 "tpotMs": item.tpot_ms.rounded(),
                 "tpotPromisedMs": item.tpot_target_ms,
                 "e2eMs": item.e2e_ms.rounded(),
+                "sharedPrefix": item.shared_prefix,
             }
             for item in capacity.classes
         },

@@ -91,7 +91,8 @@ def _peak(inputs: SizingInput, coefficients: Coefficients) -> float:
     """Bytes that the engine's profile run needs at its peak: the sampler's buffers, or the values of a layer."""
     model = inputs.model
     sampler = inputs.sampler or ("fused" if version(inputs.engine_version) >= _FUSED_SAMPLER else "pytorch")
-    logits = inputs.slots * model.vocab * 4 * coefficients[f"memory.sampler.{sampler}"]
+    rows = inputs.slots * inputs.step_tokens  # the guesses are scored, too
+    logits = rows * model.vocab * 4 * coefficients[f"memory.sampler.{sampler}"]
     layer = inputs.batched_tokens * model.activation_width(inputs.tensor) * 2
     if model.tower is not None:
         layer = max(layer, model.tower.peak)

@@ -51,6 +51,8 @@ class SizingInput:
     `max_num_batched_tokens` default to the engine's values for the GPU. `engine` is a name of the engine facts.
     `adapters` is how many LoRA adapters of `adapter_rank` have a place on the GPU. `sampler` defaults to that of the
     engine's version.
+    `adapters` is how many LoRA adapters of `adapter_rank` have a place on the GPU. `draft_tokens` are guessed for each
+    sequence in a step by speculative decoding; what that gains in speed depends on the texts, and is not computed.
     """
 
     model: ModelShape
@@ -74,6 +76,7 @@ class SizingInput:
     enforce_eager: bool = False
     adapters: int = 0
     adapter_rank: int = 0
+    draft_tokens: int = 0
     engine: str = DEFAULT_ENGINE
     engine_version: str = engine_facts(DEFAULT_ENGINE).version.value
     sampler: Sampler | None = None
@@ -103,6 +106,11 @@ class SizingInput:
     def _old(self) -> bool:
         """Whether it is vLLM before 0.8, which computed a prompt in one piece and had 256 slots on any GPU."""
         return engine_facts(self.engine).versions_differ and version(self.engine_version) < (0, 8)
+
+    @property
+    def step_tokens(self) -> int:
+        """Tokens of a sequence that one step computes while it writes: the next one and the guesses."""
+        return 1 + self.draft_tokens
 
     @property
     def _large(self) -> bool:
