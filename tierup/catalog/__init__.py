@@ -14,8 +14,20 @@ from pathlib import Path
 from typing import Annotated, Any, Generic, Literal, Self, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
 
+from tierup.catalog.capability import CAPABILITIES, Abilities
+from tierup.catalog.capability import Architecture as Architecture
+from tierup.catalog.precision import DEFAULT_PRECISION as DEFAULT_PRECISION
+from tierup.catalog.precision import Precision as Precision
 from tierup.findings.model import TierError
 
 try:
@@ -29,40 +41,6 @@ Amount = Annotated[float, Field(gt=0)]
 Text = Annotated[str, Field(min_length=1)]
 
 
-class Precision(StrEnum):
-    """How a model's weights are stored and computed; a model has one variant per value.
-
-    `bf16`, `fp16`: two bytes, from the same repository, served with another dtype. `fp8`: 8-bit floats, on Ampere for
-    weights only. `int8`: W8A8, weights and activations. `gptq-int8`, `gptq-int4`, `awq`: weight-only integers in groups
-    of 128, with embeddings in two bytes. `mxfp4`, `nvfp4`: four-bit floats with a scale for 32 or 16 of them.
-    `bnb-nf4`: bitsandbytes in four bits. `q8_0`, `q5_k_m`: GGUF blocks, for engines that read them.
-    """
-
-    BF16 = "bf16"
-    FP16 = "fp16"
-    FP8 = "fp8"
-    INT8 = "int8"
-    GPTQ_INT8 = "gptq-int8"
-    GPTQ_INT4 = "gptq-int4"
-    AWQ = "awq"
-    MXFP4 = "mxfp4"
-    NVFP4 = "nvfp4"
-    BNB_NF4 = "bnb-nf4"
-    Q8_0 = "q8_0"
-    Q5_K_M = "q5_k_m"
-
-
-DEFAULT_PRECISION = Precision.BF16  # as trained: where nobody names another one
-
-
-class Architecture(StrEnum):
-    """The GPU generation. It determines the precisions in hardware and the attention kernels."""
-
-    AMPERE = "ampere"
-    ADA = "ada"
-    HOPPER = "hopper"
-
-
 class WeightFormat(StrEnum):
     """The file format of the weights: any engine loads `safetensors`; `gguf` needs the plugin image."""
 
@@ -71,7 +49,6 @@ class WeightFormat(StrEnum):
 
 
 # YAML has enums as strings, so these fields are not strict; all others are.
-ArchitectureField = Annotated[Architecture, Field(strict=False)]
 FormatField = Annotated[WeightFormat, Field(strict=False)]
 PrecisionKey = Annotated[Precision, Field(strict=False)]
 
@@ -112,33 +89,74 @@ class Sourced(_Strict, Generic[T]):
         return self
 
 
-class DenseTflops(_Strict):
-    """Peak tensor-core TFLOPS (TOPS for int8), no sparsity, 32-bit accumulation; null: not in hardware."""
+# The precisions that are computed at each rate. INT8 of Blackwell is in hardware, but vLLM does not use it.
+_COMPUTED = {
+    "bf16": {Precision.BF16},
+    "int8": {Precision.INT8},
+    "fp8": {Precision.FP8},
+    "fp4": {Precision.NVFP4},
+}
+_ONLY_SOME = frozenset({"bf16", "fp8", "fp4"})
 
-    bf16: Sourced[Amount]
+
+def _known_capability(value: str) -> str:
+    if value not in CAPABILITIES:
+        raise ValueError(f"not a compute capability that is known here - one of {', '.join(CAPABILITIES)}")
+    return value
+
+
+Capability = Annotated[str, AfterValidator(_known_capability)]
+
+
+class DenseTflops(_Strict):
+    """Peak tensor-core TFLOPS (TOPS for int8), no sparsity, 32-bit accumulation; of what the hardware computes."""
+
     fp16: Sourced[Amount]
-    int8: Sourced[Amount]
-    fp8: Sourced[Amount | None]
+    bf16: Sourced[Amount] | None = None
+    int8: Sourced[Amount] | None = None
+    fp8: Sourced[Amount] | None = None
+    fp4: Sourced[Amount] | None = None
 
 
 class Link(_Strict):
     """The link between the GPUs of a server: `gb_s` is the bidirectional total in GB/s, `p2p` is direct peer access."""
 
-    kind: Sourced[Literal["nvlink", "pcie"]]
+    kind: Sourced[Literal["nvlink", "infinity-fabric", "pcie"]]
     gb_s: Sourced[Amount]
     p2p: Sourced[bool]
 
 
 class Gpu(_Strict):
-    """One GPU. Memory is the total of `nvidia-smi` in MiB (a CUDA process sees about 1 % less)."""
+    """One GPU. Memory is the total of `nvidia-smi` in MiB (a CUDA process sees about 1 % less).
+
+    `compute_capability` says what it can do (`tierup.catalog.capability`); AMD's name for it is the LLVM target.
+    """
 
     product_label: Sourced[Text]
-    architecture: Sourced[ArchitectureField]
+    compute_capability: Sourced[Capability]
     memory_mib: Sourced[Count]
     bandwidth_gb_s: Sourced[Amount]
     dense_tflops: DenseTflops
     link: Link
     tdp_w: Sourced[Count]
+
+    @property
+    def abilities(self) -> Abilities:
+        """What it can do."""
+        return CAPABILITIES[self.compute_capability.value]
+
+    @model_validator(mode="after")
+    def _rates_are_those_of_the_formats(self) -> Self:
+        for name, precisions in _COMPUTED.items():
+            computes = not precisions.isdisjoint(self.abilities.as_stored)
+            stated = getattr(self.dense_tflops, name) is not None
+            if computes and not stated:
+                raise ValueError(
+                    f"dense_tflops.{name} is missing: {self.compute_capability.value} computes it"
+                )
+            if stated and name in _ONLY_SOME and not computes:
+                raise ValueError(f"dense_tflops.{name}: {self.compute_capability.value} does not compute it")
+        return self
 
 
 class Cpu(_Strict):

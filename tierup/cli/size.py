@@ -16,7 +16,7 @@ from tierup.report import size_json
 from tierup.sizing import ModelShape, Range, ShapeError, Sizing, SizingInput, load_shapes
 from tierup.sizing import size as sized
 from tierup.sizing.config import shape_of_file
-from tierup.sizing.types import GPU_MEMORY_UTILIZATION
+from tierup.sizing.types import GPU_MEMORY_UTILIZATION, UNIFIED_MEMORY_UTILIZATION, default_utilization
 
 if TYPE_CHECKING:
     from tierup.compare.recommend import Option
@@ -64,8 +64,14 @@ def size(  # noqa: PLR0917 - the options of a command are its arguments
         int | None, typer.Option(min=1, help="max_model_len", show_default="prompt + answer")
     ] = None,
     gpu_memory_utilization: Annotated[
-        float, typer.Option(min=0.01, max=1, help="Share of a GPU's memory that the engine takes")
-    ] = GPU_MEMORY_UTILIZATION,
+        float | None,
+        typer.Option(
+            min=0.01,
+            max=1,
+            help="Share of a GPU's memory that the engine takes",
+            show_default=f"{GPU_MEMORY_UTILIZATION:g}; {UNIFIED_MEMORY_UTILIZATION:g} of memory that CPUs share",
+        ),
+    ] = None,
     max_num_seqs: Annotated[
         int | None,
         typer.Option(min=1, help="Slots: requests that a replica runs at once", show_default="the engine's"),
@@ -120,7 +126,9 @@ def size(  # noqa: PLR0917 - the options of a command are its arguments
         burst=burst,
         prefix_hit=prefix_hit,
         context=context,
-        gpu_memory_utilization=gpu_memory_utilization,
+        gpu_memory_utilization=gpu_memory_utilization
+        if gpu_memory_utilization is not None
+        else default_utilization(catalog.gpus[gpu_id]),
         max_num_seqs=max_num_seqs,
         max_num_batched_tokens=max_num_batched_tokens,
         kv_dtype="fp8" if kv_dtype == "fp8" else "auto",

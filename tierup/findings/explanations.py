@@ -171,9 +171,9 @@ EXPLAINED: dict[Code, Explanation] = {
         "`context: 8192`, or `kvCacheDtype: fp8`.",
     ),
     Code.FP8_WEIGHT_ONLY: Explanation(
-        "FP8 saves memory only",
-        "These GPUs have no FP8 units. They store weights in 8 bits and compute in 16 bits: this saves memory, but "
-        "does not give the speed of FP8.",
+        "FP8 or FP4 saves memory only",
+        "These GPUs have no units for such numbers. They store weights in 8 or 4 bits and compute in 16 bits: this "
+        "saves memory, but does not give the speed of FP8 or FP4.",
         "`precision: awq`, if you need speed.",
         (WARNING,),
     ),
@@ -239,7 +239,7 @@ EXPLAINED: dict[Code, Explanation] = {
     ),
     Code.KV_FP8_BACKEND: Explanation(
         "An FP8 KV cache changes the attention kernel",
-        "On GPUs before Hopper, FlashAttention cannot read an FP8 cache, so the engine uses FlashInfer or Triton. "
+        "On these GPUs, FlashAttention cannot read an FP8 cache, so the engine uses FlashInfer or Triton. "
         "The cache holds twice as many tokens, but answers may be slower.",
         "Measure both, or remove `kvCacheDtype`.",
         (WARNING,),
@@ -251,6 +251,13 @@ EXPLAINED: dict[Code, Explanation] = {
         "request reaches is a warning: its GPUs cost the same.",
         "`share: 0.9` and `share: 0.1`.",
         (ERROR, WARNING),
+    ),
+    Code.GPU_LACKS: Explanation(
+        "The GPUs cannot serve this",
+        "What a GPU can do follows from its compute capability. These lack the number format of the weights (BF16 "
+        "before Ampere, INT8 in vLLM on Blackwell), a kernel that reads an FP8 KV cache, or kernels in the engine's "
+        "image; or they are not NVIDIA's. The engine would stop at start.",
+        "`precision: fp16` on a T4 or a V100.",
     ),
     Code.CPU_EXCEEDED: Explanation(
         "Too few CPUs",

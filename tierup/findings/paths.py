@@ -31,6 +31,7 @@ REPORTED_AT: dict[Code, tuple[str, ...]] = {
     Code.MODEL_SHARES: ("models", "models[].share"),
     Code.LONG_DRAIN: ("workload.classes.NAME.answerTokens",),
     Code.KV_FP8_BACKEND: ("models[].kvCacheDtype",),
+    Code.GPU_LACKS: ("nodes.server", "models[].precision", "models[].engine", "models[].kvCacheDtype"),
     Code.CPU_EXCEEDED: ("nodes.server",),
     Code.MEMORY_EXCEEDED: ("nodes.server",),
     Code.ONE_FAILURE_DOMAIN: ("nodes.count",),

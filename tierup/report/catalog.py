@@ -45,7 +45,7 @@ def _entries(kind: Kind) -> Mapping[str, Any]:
 def overview(kind: Kind) -> tuple[Row, list[Row]]:
     """Columns and rows: what a reader chooses by."""
     overviews: dict[Kind, tuple[Row, Callable[[Any], Row]]] = {
-        Kind.GPUS: (("id", "architecture", "memory", "bandwidth", "link", "source of memory", "date"), _gpu),
+        Kind.GPUS: (("id", "capability", "memory", "bandwidth", "link", "source of memory", "date"), _gpu),
         Kind.SERVERS: (("id", "server", "GPUs", "price", "range", "source of price", "date"), _server),
         Kind.MODELS: (("id", "model", "context", "gated", "precisions", "licence", "date"), _model),
         Kind.PRICES: (("id", "value", "unit", "range", "source", "date", "confidence"), _price),
@@ -57,7 +57,7 @@ def overview(kind: Kind) -> tuple[Row, list[Row]]:
 def _gpu(gpu: Gpu) -> Row:
     memory, link = gpu.memory_mib, gpu.link
     return (
-        str(gpu.architecture.value),
+        f"{gpu.compute_capability.value}, {gpu.abilities.architecture}",
         f"{memory.value / 1024:.0f} GiB",
         f"{gpu.bandwidth_gb_s.value:g} GB/s",
         f"{link.kind.value} {link.gb_s.value:g} GB/s{'' if link.p2p.value else ', no peer access'}",

@@ -38,6 +38,7 @@ from tierup.rules import engine as engine_rules
 from tierup.rules import engine_args as engine_args_rules
 from tierup.rules import exposure as exposure_rules
 from tierup.rules import gateway as gateway_rules
+from tierup.rules import gpus as gpu_rules
 from tierup.rules import model as model_rules
 from tierup.rules import own_models as own_model_rules
 from tierup.rules import server as server_rules
@@ -53,7 +54,10 @@ _CAPACITY = {"models", "nodes", "workload", "gateway", "images"}
 # Every rule, with the sections that it reads (beside the model itself).
 _MODEL_RULES: tuple[tuple[Callable[[Plan, ModelPlan, str], Iterator[Finding]], set[str]], ...] = (
     (model_rules.gpu_rules, {"nodes"}),
+    (gpu_rules.precision, {"nodes"}),
+    (gpu_rules.image, {"nodes", "images"}),
     (model_rules.memory_rules, {"nodes", "workload", "images"}),
+    (gpu_rules.kv_cache, {"nodes"}),
     (model_rules.context_rules, set()),
     (model_rules.class_rules, {"workload"}),
     (model_rules.own_rules, set()),
@@ -75,6 +79,7 @@ _TIER_RULES: tuple[tuple[Callable[[Plan], Iterator[Finding]], set[str]], ...] = 
     (tier_rules.server_size, {"models", "nodes", "autoscaling", "gateway", "cluster"}),
     (tier_rules.disk, {"models", "nodes"}),
     (tier_rules.nodes, {"nodes"}),
+    (gpu_rules.vendor, {"nodes"}),
     (cost_rules.capex, {"nodes", "budget", "cost"}),
     (cost_rules.monthly, {"models", "nodes", "gateway", "monitoring", "budget", "cost"}),
     (tier_rules.shares, {"workload"}),

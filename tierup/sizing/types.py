@@ -12,6 +12,14 @@ from tierup.sizing.shape import ModelShape
 # deducts them. The start-up logs that it is checked against ran with 0.25 to 0.98 (docs/accuracy.md).
 GPU_MEMORY_UTILIZATION = 0.92
 
+# Where GPU and CPUs share one memory, the pods and the system live in the rest (assumption).
+UNIFIED_MEMORY_UTILIZATION = 0.7
+
+
+def default_utilization(gpu: Gpu) -> float:
+    """The share of a GPU's memory that the engine takes where nobody says another one."""
+    return UNIFIED_MEMORY_UTILIZATION if gpu.abilities.unified_memory else GPU_MEMORY_UTILIZATION
+
 
 class Bottleneck(StrEnum):
     """What limits the next user: bandwidth and compute first, then space and load."""
@@ -65,18 +73,22 @@ class SizingInput:
 
     @property
     def slots(self) -> int:
-        """The most sequences that one replica runs at once (vLLM: 1024 on Hopper with 80 GB or more, else 256)."""
-        return self.max_num_seqs if self.max_num_seqs is not None else (1024 if self._large else 256)
+        """The most sequences that one replica runs at once; the default is vLLM's."""
+        return self.max_num_seqs if self.max_num_seqs is not None else self._defaults[0]
 
     @property
     def batched_tokens(self) -> int:
-        """The most tokens of one step (vLLM: 8192 on Hopper with 80 GB or more, else 2048)."""
+        """The most tokens of one step; the default is vLLM's."""
         limit = self.max_num_batched_tokens
-        return limit if limit is not None else (8192 if self._large else 2048)
+        return limit if limit is not None else self._defaults[1]
 
     @property
-    def _large(self) -> bool:
-        return self.gpu.architecture.value == "hopper" and self.gpu.memory_mib.value >= 70 * 1024
+    def _defaults(self) -> tuple[int, int]:
+        """Sequences and tokens of a step in vLLM 0.32.0 (`get_batch_defaults`): by memory, but not on an A100."""
+        gib = self.gpu.memory_mib.value / 1024
+        if gib >= 160:
+            return 1024, 16384
+        return (1024, 8192) if gib >= 70 and "A100" not in self.gpu.product_label.value else (256, 2048)
 
 
 @dataclass(frozen=True)
