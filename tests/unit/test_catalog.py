@@ -367,7 +367,7 @@ MISTAKES = {
         "gpus",
         '    compute_capability: {value: "8.9", source: cuda-gpus}\n    memory_mib: {value: 24564',
         '    compute_capability: {value: "8.8", source: cuda-gpus}\n    memory_mib: {value: 24564',
-        "gpus.yaml: rtx-4090.compute_capability.value: not a compute capability that is known here - one of 7.0, ",
+        "gpus.yaml: rtx-4090.compute_capability.value: Input should be a known compute capability: 7.0, ",
     ),
     "rate that is missing": (
         "gpus",

@@ -1,6 +1,6 @@
 """Prints the predicted memory, latency and throughput of a model on given GPUs."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,6 +10,7 @@ from rich.console import Console
 
 from tierup.catalog import DEFAULT_PRECISION, Catalog, Precision, load_catalog
 from tierup.cli.exits import EXIT_FINDINGS, UsageError, console, examples
+from tierup.cli.project import OptionalStack, catalog_of, own_section
 from tierup.cli.tables import print_line, print_table
 from tierup.io.files import UnreadableFile, read_json
 from tierup.report import size_json
@@ -88,19 +89,20 @@ def size(  # noqa: PLR0917 - the options of a command are its arguments
     max_ttft: Annotated[float, typer.Option(help="--recommend: target time to the first token, ms")] = 1000.0,
     max_tpot: Annotated[float, typer.Option(help="--recommend: target time per output token, ms")] = 60.0,
     accuracy: Annotated[bool, typer.Option("--accuracy", help="Print the accuracy report and exit")] = False,
+    stack: OptionalStack = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object")] = False,
 ) -> None:
     """Predict memory, latency and throughput of a model on GPUs, with ranges and the measurements behind them.
 
-    Exit code 1: the model does not fit, or no server meets the target of --recommend. docs/size-json.md lists the keys
-    of --json.
+    With --stack the GPUs and servers of its `tierup:catalog` are known too. Exit code 1: the model does not fit, or no
+    server meets the target of --recommend. docs/size-json.md lists the keys of --json.
     """
     if accuracy:
         from tierup.sizing.accuracy import report
 
         print(report(), end="")
         return
-    catalog = load_catalog()
+    catalog = catalog_of(stack)
     if kv_dtype not in ("auto", "fp8"):
         raise UsageError(f"--kv-dtype is auto or fp8 (got {kv_dtype})")
     if concurrency is not None and users is not None:
@@ -138,7 +140,11 @@ def size(  # noqa: PLR0917 - the options of a command are its arguments
     try:
         if recommend:
             _recommend(
-                replace(inputs, tensor=1, pipeline=1, replicas=1), catalog, (max_ttft, max_tpot), as_json
+                replace(inputs, tensor=1, pipeline=1, replicas=1),
+                catalog,
+                (max_ttft, max_tpot),
+                as_json,
+                own_section(stack),
             )
             return
         sizing = sized(inputs)
@@ -223,11 +229,20 @@ def _cells(span: Range | None) -> tuple[str, str, str]:
     return (f"{span.p50:.4g}", low, high)
 
 
-def _recommend(inputs: SizingInput, catalog: Catalog, target: tuple[float, float], as_json: bool) -> None:
+def _recommend(
+    inputs: SizingInput,
+    catalog: Catalog,
+    target: tuple[float, float],
+    as_json: bool,
+    own: Mapping[str, object],
+) -> None:
     from tierup.compare.recommend import Target, recommend, unpinned
 
     wanted = Target(*target)
-    options = recommend(inputs, catalog, wanted)
+    options = [
+        option if option.server in load_catalog().servers else replace(option, stack=option.stack | own)
+        for option in recommend(inputs, catalog, wanted)
+    ]
     out = console()
     if as_json:
         print(size_json.render_options(inputs, wanted, options), end="")

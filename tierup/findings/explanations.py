@@ -141,6 +141,13 @@ EXPLAINED: dict[Code, Explanation] = {
         "`source: {repo: acme/support-7b, revision: COMMIT, config: models/acme--support-7b.json}`, as `tierup model "
         "add` prints it.",
     ),
+    Code.OWN_ENTRY: Explanation(
+        "A GPU or server of your own that cannot be used",
+        "`tierup:catalog` has the form of the catalogue's own files: each value with a source, each source with a "
+        "date. This entry has a value that is missing or of another form, or a name that exists already, or its file "
+        "cannot be read (docs/catalog.md).",
+        "`memory_mib: {value: 49140, source: data-sheet}`.",
+    ),
     Code.TP_HEADS: Explanation(
         "Tensor parallelism does not divide the model",
         "Each GPU takes an equal share of the attention heads. The engine refuses to start if the heads cannot be "

@@ -11,6 +11,7 @@ REPORTED_AT: dict[Code, tuple[str, ...]] = {
     Code.UNKNOWN_MODEL: ("models[].id",),
     Code.UNKNOWN_PRECISION: ("models[].precision",),
     Code.MODEL_SOURCE: ("models[].source",),
+    Code.OWN_ENTRY: ("catalog.file", "catalog.sources", "catalog.gpus", "catalog.servers"),
     Code.NO_REVISION: ("models[].revision", "models[].adapters[].revision"),
     Code.DUPLICATE_NAME: ("models[].name", "models[].adapters[].name", "nodes.names"),
     Code.TP_HEADS: ("models[].parallelism.tensor",),

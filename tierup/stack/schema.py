@@ -35,6 +35,7 @@ def json_schema() -> Schema:
     for name in LISTS:
         least = {"minItems": 1} if name in REQUIRED else {}
         sections[name] = {"type": "array", **least, "items": sections[name]}
+    sections["catalog"] = {"anyOf": [sections["catalog"], {"type": "string"}]}
     secrets = {f"{SECRET_PREFIX}{name}": {**_SECURE, "description": what} for name, what in SECRETS.items()}
     config = {
         "type": "object",
@@ -89,7 +90,8 @@ def _complete(parts: Schema, catalog: Catalog) -> None:
         "enum": [str(code) for code in ACCEPTABLE],
     }
     del parts["Code"]
-    parts["Nodes"]["properties"]["server"]["enum"] = list(catalog.servers)
+    server = parts["Nodes"]["properties"]["server"]
+    server["anyOf"] = [{"enum": list(catalog.servers)}, {"type": server.pop("type")}]  # or one of `catalog`
     quotes = parts["Cost"]["properties"]["quotes"]["anyOf"][0]
     quotes["propertyNames"] = {
         "anyOf": [{"enum": sorted(load_prices().units)}, {"pattern": f"^{STORAGE}-"}],
