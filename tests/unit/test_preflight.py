@@ -200,6 +200,8 @@ BOUNDARIES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("GPU_LACKS", own_card("a30", kvCacheDtype="fp8"), own_card("t4", precision="awq", kvCacheDtype="fp8")),
     ("GPU_LACKS", own_card("t4", precision="awq"), own_card("v100-32g-sxm", precision="fp16")),
     ("GPU_LACKS", own_card("h200-141g"), own_card("mi300x")),
+    ("UNUSED_MEMORY", model(gpuMemoryUtilization=0.73), model(gpuMemoryUtilization=0.71)),
+    ("UNUSED_MEMORY", own_card("gb10", gpuMemoryUtilization=0.3), own_card("l20", gpuMemoryUtilization=0.3)),
     ("OWN_ENTRY", with_box(), with_box(hardware() | {"gpus": {"l40": {}}})),
     ("TP_WITHOUT_P2P", nodes(TWO) | model(**tensor(2)), nodes(ENTRY) | model(**tensor(2))),
     ("TP_WITHOUT_P2P", nodes(ENTRY) | model(**tensor(1, 2)), nodes(ENTRY) | model(**tensor(2))),

@@ -322,6 +322,14 @@ EXPLAINED: dict[Code, Explanation] = {
         "Update when there are few users, or add a warm spare.",
         (WARNING, NOTE),
     ),
+    Code.UNUSED_MEMORY: Explanation(
+        "GPU memory that nobody uses",
+        "Kubernetes gives a whole GPU to one pod. What `gpuMemoryUtilization` leaves, no other model can take: the KV "
+        "cache is only smaller. A share far below the default is of use only where something outside of Kubernetes "
+        "takes the rest.",
+        "Leave `gpuMemoryUtilization` out.",
+        (WARNING,),
+    ),
     Code.NODE_NAMES: Explanation(
         "Node names do not match the counts",
         "Each server in service and each spare needs one name. With too few or too many, tierup would have to "

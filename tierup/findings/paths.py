@@ -42,6 +42,7 @@ REPORTED_AT: dict[Code, tuple[str, ...]] = {
     Code.SLOW_FETCH: ("models",),
     Code.BUSY_NETWORK: ("nodes.server",),
     Code.ROLLOUT_DIP: ("models",),
+    Code.UNUSED_MEMORY: ("models[].gpuMemoryUtilization",),
     Code.NODE_NAMES: ("nodes.names",),
     Code.PROVIDER_NOT_BUILT: ("nodes.provider",),
     Code.STANDBY: ("nodes.standby.count", "nodes.standby.mode"),

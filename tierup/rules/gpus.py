@@ -7,8 +7,10 @@ from tierup.catalog.capability import Computes, numbers
 from tierup.catalog.engine import engine_facts
 from tierup.findings.model import Code, Finding, warning
 from tierup.plan.model import ModelPlan, Plan
+from tierup.sizing.types import default_utilization
 from tierup.stack.sections import KvCacheDtype
 
+UNUSED_SHARE = 0.2  # of a GPU's memory, below the default: less is a margin that someone wants
 _UNITS = {Precision.FP8: "FP8", Precision.MXFP4: "FP4", Precision.NVFP4: "FP4"}
 
 
@@ -54,6 +56,18 @@ def image(plan: Plan, model: ModelPlan, at: str) -> Iterator[Finding]:
         fix = f"build one for compute capability {gpu.compute_capability.value} and name it in {key}, or use other GPUs"
         allowed = f"compute capability {least.value} or more"
         yield Finding(Code.GPU_LACKS, f"{at}.engine", problem, fix, gpu.compute_capability.value, allowed)
+
+
+def memory_share(plan: Plan, model: ModelPlan, at: str) -> Iterator[Finding]:
+    """A GPU belongs to one pod, so what the engine does not take of its memory is of no use to others."""
+    gpu, share = plan.nodes.gpu, model.gpu_memory_utilization
+    usual = default_utilization(gpu)
+    if gpu.abilities.unified_memory or share >= usual - UNUSED_SHARE:
+        return
+    lost = (usual - share) * gpu.memory_mib.value / 1024
+    problem = f"{lost:.0f} GiB of each {gpu.product_label.value} are never used: a GPU belongs to one pod"
+    fix = f"leave it out for {usual:g}, which gives the KV cache more room, or use smaller GPUs"
+    yield warning(Code.UNUSED_MEMORY, f"{at}.gpuMemoryUtilization", problem, fix, f"{share:g}")
 
 
 def kv_cache(plan: Plan, model: ModelPlan, at: str) -> Iterator[Finding]:

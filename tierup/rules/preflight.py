@@ -59,6 +59,7 @@ _MODEL_RULES: tuple[tuple[Callable[[Plan, ModelPlan, str], Iterator[Finding]], s
     (gpu_rules.precision, {"nodes"}),
     (gpu_rules.image, {"nodes", "images"}),
     (model_rules.memory_rules, {"nodes", "workload", "images"}),
+    (gpu_rules.memory_share, {"nodes"}),
     (gpu_rules.kv_cache, {"nodes"}),
     (model_rules.context_rules, set()),
     (model_rules.class_rules, {"workload"}),
