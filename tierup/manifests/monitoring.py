@@ -5,6 +5,7 @@ from typing import Any
 
 from tierup.catalog.engine import engine_facts
 from tierup.manifests import grafana
+from tierup.manifests.alerts import alerts_yml
 from tierup.manifests.common import (
     DNS_EGRESS,
     ENGINE_PORT,
@@ -38,7 +39,8 @@ GRACE_SECONDS = 120  # the last samples are written out
 STARTUP_SECONDS = 600  # after a crash the write-ahead log is read again
 RETAIN = {"tierup/retain": "true"}  # `destroy` leaves the object and lists it
 DATA_CLAIM = "prometheus-data"
-RULES = "/etc/prometheus/recording.yml"
+RULE_FILES = ("recording.yml", "alerts.yml")
+RULES = tuple(f"/etc/prometheus/{name}" for name in RULE_FILES)
 
 
 def objects(plan: Plan) -> list[Manifest]:
@@ -51,11 +53,11 @@ def objects(plan: Plan) -> list[Manifest]:
 def prometheus_yml(
     plan: Plan,
     *,
-    rules: str = RULES,
+    rules: Sequence[str] = RULES,
     port: int = PROMETHEUS_PORT,
     engines: Mapping[str, Sequence[str]] | None = None,
 ) -> str:
-    """The text of prometheus.yml; `rules` is the path of the recording rules as Prometheus sees it.
+    """The text of prometheus.yml; `rules` are the paths of the rule files as Prometheus sees them.
 
     With `engines`, addresses by model slug, only these are scraped: no DNS discovery, no exporters.
     """
@@ -64,7 +66,7 @@ def prometheus_yml(
         namespace=plan.namespace,
         interval=plan.monitoring.scrape_interval_seconds,
         port=port,
-        rules=rules,
+        rules=list(rules),
         models=[
             {
                 "slug": model.slug,
@@ -86,8 +88,9 @@ def _exporters(monitoring: MonitoringPlan) -> dict[str, tuple[str, int]]:
 
 
 def _prometheus(plan: Plan) -> list[Manifest]:
-    rules = (ROOT / "monitoring/rules/recording.yml").read_text(encoding="utf-8")
-    data = {"prometheus.yml": prometheus_yml(plan), "recording.yml": rules}
+    recording = (ROOT / "monitoring/rules/recording.yml").read_text(encoding="utf-8")
+    rules = dict(zip(RULE_FILES, (recording, alerts_yml(plan)), strict=True))
+    data = {"prometheus.yml": prometheus_yml(plan), **rules}
     config = config_map(plan, "prometheus", PROMETHEUS, data)
     return [
         service_account(plan, PROMETHEUS),

@@ -16,8 +16,7 @@ _HARMONY, _VOCABULARY = "GptOssForCausalLM", "TIKTOKEN_ENCODINGS_BASE"
 def named(model: Model, at: str, files: Mapping[str, Attached], catalog: Catalog) -> list[Finding]:
     """What is wrong with the keys that name the model, and with the file of its repository."""
     if model.source is None:
-        missing = "add `id:`, or `source:` for a model of your own"
-        return [] if model.id is not None else [Finding(Code.MISSING, f"{at}.id", "is missing", missing)]
+        return []
     if model.id is not None:
         fix = "leave out id for a model of your own, or source for one of the catalogue"
         return [Finding(Code.MODEL_SOURCE, f"{at}.source", "id names a model already", fix, model.id)]
