@@ -31,6 +31,7 @@ def json_schema() -> Schema:
     references, generated = models_json_schema([(kind, "validation") for kind in kinds], by_alias=True)
     parts: Schema = _tidy(generated["$defs"])
     _complete(parts, load_catalog())
+    servers = list(load_catalog().servers)
     sections: Schema = {name: references[kind, "validation"] for name, kind in SECTIONS.items()}
     for name in LISTS:
         least = {"minItems": 1} if name in REQUIRED else {}
@@ -49,6 +50,8 @@ def json_schema() -> Schema:
         },
         "required": [_NAMESPACE + name for name in REQUIRED],
         "additionalProperties": False,
+        "if": {"not": {"required": [f"{_NAMESPACE}catalog"]}},  # without servers of one's own
+        "then": {"properties": {f"{_NAMESPACE}nodes": {"properties": {"server": {"enum": servers}}}}},
     }
     pulumi = {name: {"type": "string"} for name in ("encryptionsalt", "secretsprovider", "encryptedkey")}
     return {
