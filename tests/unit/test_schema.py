@@ -113,7 +113,8 @@ def test_a_server_is_of_the_catalogue_unless_the_stack_brings_its_own(
 ) -> None:
     own = {"nodes": {"server": "team-box"}}
     assert list(validator.iter_errors(base(**own)))
-    for section in ("hardware.yaml", {"file": "hardware.yaml"}, {"sources": {}, "servers": {"team-box": {}}}):
+    inline: dict[str, object] = {"sources": {}, "servers": {"team-box": {}}}
+    for section in ("hardware.yaml", {"file": "hardware.yaml"}, inline):
         assert not list(validator.iter_errors(base(catalog=section, **own))), section
     assert list(validator.iter_errors(base(catalog={"cards": {}}, **own)))
 

@@ -1,6 +1,6 @@
 """Prints the predicted memory, latency and throughput of a model on given GPUs."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -234,7 +234,7 @@ def _recommend(
     catalog: Catalog,
     target: tuple[float, float],
     as_json: bool,
-    own: Mapping[str, object],
+    own: dict[str, object],
 ) -> None:
     from tierup.compare.recommend import Target, recommend, unpinned
 
