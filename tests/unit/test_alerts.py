@@ -106,6 +106,23 @@ def test_an_engine_without_known_histograms_is_judged_by_its_answers(make_plan: 
     assert not any("vllm:" in rule["expr"] for rule in rules(plan))
 
 
+def test_an_alertmanager_gets_the_alerts_and_may_be_reached(make_plan: MakePlan) -> None:
+    def made(plan: Plan) -> tuple[dict[str, Any], list[int]]:
+        found = {(item["kind"], item["metadata"]["name"].partition("-")[0]): item for item in objects(plan)}
+        config = yaml.safe_load(found["ConfigMap", "prometheus"]["data"]["prometheus.yml"])
+        egress = found["NetworkPolicy", "prometheus"]["spec"]["egress"]
+        return config, [port["port"] for rule in egress if "to" not in rule for port in rule["ports"]]
+
+    without, ports = made(make_plan())
+    assert "alerting" not in without
+    assert 9093 not in ports
+    with_it, ports = made(make_plan(monitoring={"alertmanager": "am.monitoring.svc.cluster.local:9093"}))
+    (sender,) = with_it["alerting"]["alertmanagers"]
+    assert sender["dns_sd_configs"][0]["names"] == ["am.monitoring.svc.cluster.local"]
+    assert sender["dns_sd_configs"][0]["port"] == 9093
+    assert 9093 in ports
+
+
 @pytest.mark.parametrize("mode", ["bundled", "operator"])
 def test_the_bundled_prometheus_reads_them(make_plan: MakePlan, mode: str) -> None:
     plan = make_plan(monitoring={"mode": mode})

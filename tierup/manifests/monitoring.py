@@ -59,7 +59,7 @@ def prometheus_yml(
 ) -> str:
     """The text of prometheus.yml; `rules` are the paths of the rule files as Prometheus sees them.
 
-    With `engines`, addresses by model slug, only these are scraped: no DNS discovery, no exporters.
+    With `engines`, addresses by model slug, only these are scraped: no DNS discovery, no exporters, no Alertmanager.
     """
     return TEMPLATES.get_template("prometheus.yml.j2").render(
         stack=plan.stack,
@@ -77,14 +77,22 @@ def prometheus_yml(
         ],
         engines=engines,
         exporters=_exporters(plan.monitoring) if engines is None else {},
+        alertmanager=_alertmanager(plan.monitoring) if engines is None else None,
     )
 
 
 def _exporters(monitoring: MonitoringPlan) -> dict[str, tuple[str, int]]:
     """Host and port of each exporter that the cluster has, by job."""
-    addresses = {"gpu": monitoring.gpu_exporter, "node": monitoring.node_exporter}
-    split = {job: address.rsplit(":", 1) for job, address in addresses.items()}
-    return {job: (host, int(port)) for job, (host, port) in split.items()}
+    return {"gpu": _split(monitoring.gpu_exporter), "node": _split(monitoring.node_exporter)}
+
+
+def _alertmanager(monitoring: MonitoringPlan) -> tuple[str, int] | None:
+    return None if monitoring.alertmanager is None else _split(monitoring.alertmanager)
+
+
+def _split(address: str) -> tuple[str, int]:
+    host, _, port = address.rpartition(":")
+    return host, int(port)
 
 
 def _prometheus(plan: Plan) -> list[Manifest]:
@@ -164,7 +172,9 @@ def _deployment(plan: Plan, config: str) -> Manifest:
 
 
 def _network_policy(plan: Plan) -> Manifest:
-    exporters = sorted({port for _, port in _exporters(plan.monitoring).values()})
+    others = {port for _, port in _exporters(plan.monitoring).values()}
+    if (alertmanager := _alertmanager(plan.monitoring)) is not None:
+        others.add(alertmanager[1])
     return network_policy(
         plan,
         PROMETHEUS,
@@ -172,7 +182,9 @@ def _network_policy(plan: Plan) -> Manifest:
         egress=[
             {"to": peers(plan, MODEL_SERVER), "ports": tcp(ENGINE_PORT)},
             {"to": peers(plan, GATEWAY), "ports": tcp(GATEWAY_STATUS_PORT)},
-            {"ports": tcp(*exporters)},  # any address: they use their node's network, which no label selects
+            {
+                "ports": tcp(*sorted(others))
+            },  # any address: exporters use their node's network, which no label selects
             DNS_EGRESS,
         ],
     )

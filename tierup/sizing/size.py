@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from tierup.catalog.capability import Computes
 from tierup.catalog.engine import engine_facts
+from tierup.sizing import prompts
 from tierup.sizing.bottleneck import bottleneck
 from tierup.sizing.coefficients import GPU_CLASSES, Calibration, load_calibration
 from tierup.sizing.load import Replica, Speed
@@ -36,7 +37,7 @@ def size(inputs: SizingInput, calibration: Calibration | None = None) -> Sizing:
     if not gpu_memory.fits:
         return _sizing(inputs, gpu_memory, None, Bottleneck.MEMORY, calibration)
     replica = Replica(inputs, gpu_memory, calibration.values)
-    speed = replica.speed()
+    speed = replica.speed() if inputs.model.writes else prompts.speed(replica)
     return _sizing(inputs, gpu_memory, speed, bottleneck(replica, speed), calibration)
 
 
@@ -81,9 +82,10 @@ def _sizing(
         for name in ("ttft_ms", "tpot_ms", "output_tok_s")
     }
     if extrapolated:
-        unproven = inputs.model.unproven or not GPU_CLASSES[inputs.gpu.abilities.chip_class].measured
+        unproven = bool(inputs.model.unproven) or not GPU_CLASSES[inputs.gpu.abilities.chip_class].measured
         wider = _UNPROVEN if unproven else _EXTRAPOLATED
-        widths |= {name: widths[name] * wider for name in ("tpot_ms", "output_tok_s")}
+        wide = ("ttft_ms", "tpot_ms", "output_tok_s") if unproven else ("tpot_ms", "output_tok_s")
+        widths |= {name: widths[name] * wider for name in wide}
 
     def span(value: float, metric: str) -> Range | None:
         if math.isinf(value):
@@ -91,6 +93,7 @@ def _sizing(
         factor = math.exp(widths[metric])
         return Range(p50=value, low=value / factor, high=value * factor)
 
+    written = inputs.answer if inputs.model.writes else 0
     e2e = None
     if speed is not None and not math.isinf(speed.e2e):
         tail = speed.e2e - speed.ttft
@@ -106,7 +109,7 @@ def _sizing(
         ttft_ms=span(speed.ttft, "ttft_ms") if speed else None,
         tpot_ms=span(speed.tpot, "tpot_ms") if speed else None,
         e2e_ms=e2e,
-        output_tok_s=span(speed.req_s * inputs.answer * inputs.replicas, "output_tok_s") if speed else None,
+        output_tok_s=span(speed.req_s * written * inputs.replicas, "output_tok_s") if speed else None,
         req_s=span(speed.req_s * inputs.replicas, "output_tok_s") if speed else None,
         bottleneck=limit,
         basis=basis,

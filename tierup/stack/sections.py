@@ -1033,6 +1033,15 @@ class Monitoring(Strict):
             pattern=r"^[a-z0-9.-]+:[0-9]+$",
         ),
     ] = None
+    alertmanager: Annotated[
+        str | None,
+        key(
+            "Address of the Alertmanager that sends the alerts on, as name:port; without it they are on Prometheus's "
+            "page only",
+            "alertmanager-operated.monitoring.svc.cluster.local:9093",
+            pattern=r"^[a-z0-9.-]+:[0-9]+$",
+        ),
+    ] = None
 
 
 class BudgetMode(StrEnum):
