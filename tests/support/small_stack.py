@@ -31,15 +31,26 @@ def small_stack(
     return RawStack(stack, given, secrets, files=attached)
 
 
-def small_plan(*, catalog: Catalog | None = None, **changes: Any) -> Plan:
-    """The plan of the small stack; raises `FindingsError`."""
-    return make_plan(parse(small_stack(**changes)), catalog if catalog is not None else load_catalog())
+Section = Mapping[str, Any]
 
 
-def findings(*, catalog: Catalog | None = None, **changes: Any) -> tuple[Finding, ...]:
+def small_plan(*, catalog: Catalog | Section | None = None, **changes: Any) -> Plan:
+    """The plan of the small stack; raises `FindingsError`. `catalog` is another one, or the stack's section."""
+    known, section = _known(catalog)
+    return make_plan(parse(small_stack(**section, **changes)), known)
+
+
+def findings(*, catalog: Catalog | Section | None = None, **changes: Any) -> tuple[Finding, ...]:
     """All findings of the small stack, errors and warnings."""
-    known = catalog if catalog is not None else load_catalog()
-    return examine(parse(small_stack(**changes)), known).findings
+    known, section = _known(catalog)
+    return examine(parse(small_stack(**section, **changes)), known).findings
+
+
+def _known(catalog: Catalog | Section | None) -> tuple[Catalog, dict[str, Any]]:
+    """The catalogue, and the section `catalog` of the stack."""
+    if isinstance(catalog, Catalog):
+        return catalog, {}
+    return load_catalog(), {} if catalog is None else {"catalog": catalog}
 
 
 def refusals(**changes: Any) -> tuple[Finding, ...]:
@@ -51,7 +62,7 @@ def refusals(**changes: Any) -> tuple[Finding, ...]:
     return ()
 
 
-def codes(*, catalog: Catalog | None = None, **changes: Any) -> set[str]:
+def codes(*, catalog: Catalog | Section | None = None, **changes: Any) -> set[str]:
     """Names of the codes of its errors, or of all findings if there are no errors."""
     try:
         return {finding.code.name for finding in small_plan(catalog=catalog, **changes).findings}

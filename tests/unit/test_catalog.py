@@ -21,6 +21,7 @@ from tierup.catalog import (
     load_catalog,
     parse_catalog,
 )
+from tierup.catalog.capability import Computes
 from tierup.sizing.shapes import spec_shape
 
 TABLES = ("gpus", "servers", "models")
@@ -83,6 +84,24 @@ def test_the_catalogue_has_the_ids_that_stacks_use(catalog: Catalog) -> None:
         "h100-80g-pcie",
         "h100-80g-sxm",
         "h200-141g",
+        "rtx-5090",
+        "rtx-5060-ti-16g",
+        "rtx-pro-6000",
+        "rtx-pro-6000-server",
+        "rtx-6000-ada",
+        "rtx-a5000",
+        "a10",
+        "a30",
+        "l20",
+        "h20",
+        "h100-94g-nvl",
+        "h200-141g-nvl",
+        "b200",
+        "gb10",
+        "t4",
+        "v100-32g-sxm",
+        "a800-80g-sxm",
+        "mi300x",
     }
     assert set(catalog.servers) >= {
         "entry-2x-rtx-4090",
@@ -137,17 +156,68 @@ def test_servers_name_known_gpus_and_fit_their_processors(catalog: Catalog) -> N
         assert server.capex_usd.low is not None, name
 
 
-def test_rates_follow_from_the_architecture(catalog: Catalog) -> None:
-    """Tensor cores: 16-bit types alike, int8 twice (four times where 32-bit accumulation is halved)."""
+def test_rates_follow_from_the_capability(catalog: Catalog) -> None:
+    """Tensor cores: 16-bit types alike, 8 bits twice (int8 four times on GeForce: 32-bit sums), 4 bits twice that."""
     for name, gpu in catalog.gpus.items():
-        rates = gpu.dense_tflops
-        assert rates.bf16.value == rates.fp16.value, name
-        geforce = name.startswith("rtx-") and name != "rtx-a6000"
-        assert rates.int8.value / rates.bf16.value == pytest.approx(4 if geforce else 2, rel=0.02), name
-        assert (rates.fp8.value is None) == (gpu.architecture.value is Architecture.AMPERE), name
-        assert (gpu.link.kind.value == "nvlink") == name.endswith(("-sxm", "h200-141g")), name
-        assert gpu.product_label.value.startswith("NVIDIA-"), name
+        rates, abilities = gpu.dense_tflops, gpu.abilities
+        computed = {item for item in ("bf16", "int8", "fp8") if Precision(item) in abilities.as_stored}
+        if abilities.architecture is Architecture.BLACKWELL:
+            computed |= {"int8", "fp4"}  # vLLM does not use the first
+        factors = {"bf16": 1, "int8": 4 if "GeForce" in gpu.product_label.value else 2, "fp8": 2, "fp4": 4}
+        factors["fp4"] = 2 * factors["int8"]
+        for item, factor in factors.items():
+            stated = getattr(rates, item)
+            assert (stated is not None) == (item in computed), (name, item)
+            if stated is not None:
+                assert stated.value / rates.fp16.value == pytest.approx(factor, rel=0.02), (name, item)
+
+
+def test_links_and_labels_are_those_of_the_vendor(catalog: Catalog) -> None:
+    for name, gpu in catalog.gpus.items():
+        amd = gpu.abilities.vendor == "amd"
+        fast = name.endswith("-sxm") or name in {"h200-141g", "h20", "b200"}
+        assert gpu.link.kind.value == ("infinity-fabric" if amd else "nvlink" if fast else "pcie"), name
+        assert gpu.product_label.value.startswith("AMD_" if amd else ("NVIDIA-", "Tesla-")), name
         assert " " not in gpu.product_label.value, name
+        if "GeForce" in gpu.product_label.value:
+            assert not gpu.link.p2p.value, name
+
+
+CANNOT = {  # what NVIDIA's and vLLM's documentation say that a generation cannot do
+    "t4": {"bf16", "mxfp4"},
+    "v100-32g-sxm": {"bf16", "fp8", "int8", "mxfp4", "nvfp4", "awq", "gptq-int4"},
+    "a30": set(),
+    "l20": set(),
+    "h20": set(),
+    "b200": {"int8"},
+    "gb10": {"int8"},
+}
+
+
+@pytest.mark.parametrize("name", CANNOT)
+def test_a_generation_loads_what_its_capability_says(catalog: Catalog, name: str) -> None:
+    abilities = catalog.gpus[name].abilities
+    missing = {str(item) for item in Precision if abilities.computes(item) is Computes.NOT}
+    assert missing & {"bf16", "fp8", "int8", "mxfp4", "nvfp4", "awq", "gptq-int4"} == CANNOT[name]
+
+
+def test_eight_and_four_bits_are_computed_where_the_hardware_has_them(catalog: Catalog) -> None:
+    def computing(precision: Precision) -> set[Architecture]:
+        return {
+            gpu.abilities.architecture
+            for gpu in catalog.gpus.values()
+            if gpu.abilities.computes(precision) is Computes.AS_STORED
+        }
+
+    assert computing(Precision.FP8) == {
+        Architecture.ADA,
+        Architecture.HOPPER,
+        Architecture.BLACKWELL,
+        Architecture.CDNA3,
+    }
+    assert computing(Precision.NVFP4) == computing(Precision.MXFP4) == {Architecture.BLACKWELL}
+    three = {name for name, gpu in catalog.gpus.items() if gpu.abilities.flash_attention == 3}
+    assert {catalog.gpus[name].abilities.architecture for name in three} == {Architecture.HOPPER}
 
 
 SHAPES = {  # parameters, and KV cache bytes a token at two bytes a value
@@ -309,6 +379,24 @@ MISTAKES = {
         "kv_heads: {value: '4', source",
         "models.yaml: qwen2.5-7b.kv_heads.value: Input should be a valid integer (got '4')",
     ),
+    "unknown capability": (
+        "gpus",
+        '    compute_capability: {value: "8.9", source: cuda-gpus}\n    memory_mib: {value: 24564',
+        '    compute_capability: {value: "8.8", source: cuda-gpus}\n    memory_mib: {value: 24564',
+        "gpus.yaml: rtx-4090.compute_capability.value: Input should be a known compute capability: 7.0, ",
+    ),
+    "rate that is missing": (
+        "gpus",
+        "      fp8: {value: 330.3, source: rtx-4090-sheet}\n",
+        "",
+        "gpus.yaml: rtx-4090: dense_tflops.fp8 is missing: 8.9 computes it",
+    ),
+    "rate of what is not computed": (
+        "gpus",
+        "      int8: {value: 284, source: ga102-wp, confidence: medium}\n",
+        "      int8: {value: 284, source: ga102-wp}\n      fp8: {value: 284, source: ga102-wp}\n",
+        "gpus.yaml: rtx-3090: dense_tflops.fp8: 8.6 does not compute it",
+    ),
     "negative number": (
         "gpus",
         "{value: 24564, source",
@@ -400,7 +488,7 @@ def test_a_bad_source_is_not_blamed_on_the_values_that_cite_it() -> None:
 
 def test_a_duplicate_key_is_named_with_its_line() -> None:
     lines = TEXTS["gpus"].splitlines()
-    (number,) = (i for i, line in enumerate(lines) if line.startswith("    memory_mib: {value: 24564"))
+    number = next(i for i, line in enumerate(lines) if line.startswith("    memory_mib: {value: 24564"))
     text = "\n".join(
         [*lines[: number + 1], "    memory_mib: {value: 1, source: nvidia-smi}", *lines[number + 1 :]]
     )

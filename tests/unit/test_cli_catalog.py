@@ -46,7 +46,7 @@ def test_a_price_stands_with_source_and_date_and_a_missing_one_is_not_zero(tieru
 @pytest.mark.parametrize("kind", Kind)
 def test_json_has_each_value_with_its_source_and_date(tierup: Command, kind: Kind) -> None:
     entries = json.loads(tierup("catalog", "list", kind, "--json").out)[kind]
-    assert list(entries) == [name for name, of in known().items() if of is kind]
+    assert list(entries) == [name for name, of in known(load_catalog()).items() if of is kind]
     for name, entry in entries.items():
         alone = json.loads(tierup("catalog", "show", name, "--json").out)
         assert alone == {"kind": kind, "id": name, "entry": entry}
@@ -55,11 +55,11 @@ def test_json_has_each_value_with_its_source_and_date(tierup: Command, kind: Kin
         assert '"as_of": "20' in text
 
 
-@pytest.mark.parametrize("name", known())
+@pytest.mark.parametrize("name", known(load_catalog()))
 def test_every_entry_can_be_shown(tierup: Command, name: str) -> None:
     ended = tierup("catalog", "show", name)
     assert (ended.code, ended.err) == (0, "")
-    assert ended.out.startswith(f"{known()[name]}: {name}")
+    assert ended.out.startswith(f"{known(load_catalog())[name]}: {name}")
     assert "20" in ended.out
 
 

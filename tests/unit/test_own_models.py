@@ -291,7 +291,7 @@ def test_the_file_is_read_from_the_stack_file_s_folder(tmp_path: Path) -> None:
         encoding="utf-8",
     )
     raw = read_stack(stack)
-    assert list(file_names(raw.values["models"])) == [SUPPORT]
+    assert list(file_names(raw.values)) == [SUPPORT]
     assert make_plan(parse(raw), load_catalog()).models[0].name == "support-7b"
     outside = tmp_path / "inner" / "Pulumi.own.yaml"
     outside.parent.mkdir()

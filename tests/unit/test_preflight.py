@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 from listed_findings import not_listed
+from own_hardware import section as hardware
+from own_hardware import with_box
 from own_models import FILES, SUPPORT, changed, own_entry
 from searched_codes import SEARCHED
 from small_stack import MODEL, NODES, codes, findings, refusals, small_plan, small_stack
@@ -31,6 +33,11 @@ def nodes(server: str = TWO, **more: object) -> dict[str, Any]:
 
 def model(**more: object) -> dict[str, Any]:
     return {"models": [MODEL | more]}
+
+
+def own_card(gpu: str, **more: object) -> dict[str, Any]:
+    """A stack on a server of its own with this card."""
+    return with_box(hardware(gpu)) | model(**more)
 
 
 def tolerating(**toleration: str) -> dict[str, Any]:
@@ -191,6 +198,15 @@ BOUNDARIES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ),
     ("FP8_WEIGHT_ONLY", nodes(PREMIUM) | model(precision="fp8"), nodes(TWO) | model(precision="fp8")),
     ("FP8_WEIGHT_ONLY", nodes(ENTRY) | model(precision="fp8"), nodes(FOUR) | model(precision="fp8")),
+    ("FP8_WEIGHT_ONLY", own_card("b200", precision="fp8"), own_card("a30", precision="fp8")),
+    ("GPU_LACKS", own_card("t4", precision="fp16"), own_card("t4", precision="bf16")),
+    ("GPU_LACKS", own_card("l40s", precision="int8"), own_card("b200", precision="int8")),
+    ("GPU_LACKS", own_card("a30", kvCacheDtype="fp8"), own_card("t4", precision="awq", kvCacheDtype="fp8")),
+    ("GPU_LACKS", own_card("t4", precision="awq"), own_card("v100-32g-sxm", precision="fp16")),
+    ("GPU_LACKS", own_card("h200-141g"), own_card("mi300x")),
+    ("UNUSED_MEMORY", model(gpuMemoryUtilization=0.73), model(gpuMemoryUtilization=0.71)),
+    ("UNUSED_MEMORY", own_card("gb10", gpuMemoryUtilization=0.3), own_card("l20", gpuMemoryUtilization=0.3)),
+    ("OWN_ENTRY", with_box(), with_box(hardware() | {"gpus": {"l40": {}}})),
     ("TP_WITHOUT_P2P", nodes(TWO) | model(**tensor(2)), nodes(ENTRY) | model(**tensor(2))),
     ("TP_WITHOUT_P2P", nodes(ENTRY) | model(**tensor(1, 2)), nodes(ENTRY) | model(**tensor(2))),
     ("CONTEXT_TOO_LONG", model(context=32768), model(context=32769)),

@@ -104,8 +104,19 @@ def test_decimals_are_numbers_or_numeric_text(
 
 def test_editors_complete_the_catalogue_s_names() -> None:
     parts, catalog = json_schema()["$defs"], load_catalog()
-    assert parts["Nodes"]["properties"]["server"]["enum"] == list(catalog.servers)
+    assert parts["Nodes"]["properties"]["server"]["anyOf"][0]["enum"] == list(catalog.servers)
     assert parts["Model"]["properties"]["id"]["enum"] == list(catalog.models)
+
+
+def test_a_server_is_of_the_catalogue_unless_the_stack_brings_its_own(
+    validator: jsonschema.Draft7Validator,
+) -> None:
+    own = {"nodes": {"server": "team-box"}}
+    assert list(validator.iter_errors(base(**own)))
+    inline: dict[str, object] = {"sources": {}, "servers": {"team-box": {}}}
+    for section in ("hardware.yaml", {"file": "hardware.yaml"}, inline):
+        assert not list(validator.iter_errors(base(catalog=section, **own))), section
+    assert list(validator.iter_errors(base(catalog={"cards": {}}, **own)))
 
 
 def test_a_model_is_of_the_catalogue_or_of_one_s_own(validator: jsonschema.Draft7Validator) -> None:

@@ -11,11 +11,23 @@ import functools
 from collections.abc import Callable, Iterator, Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Generic, Literal, Self, TypeVar
+from typing import Annotated, Any, Generic, Literal, NamedTuple, Self, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
 
+from tierup.catalog.capability import CAPABILITIES, Abilities
+from tierup.catalog.capability import Architecture as Architecture
+from tierup.catalog.precision import DEFAULT_PRECISION as DEFAULT_PRECISION
+from tierup.catalog.precision import Precision as Precision
 from tierup.findings.model import TierError
 
 try:
@@ -29,40 +41,6 @@ Amount = Annotated[float, Field(gt=0)]
 Text = Annotated[str, Field(min_length=1)]
 
 
-class Precision(StrEnum):
-    """How a model's weights are stored and computed; a model has one variant per value.
-
-    `bf16`, `fp16`: two bytes, from the same repository, served with another dtype. `fp8`: 8-bit floats, on Ampere for
-    weights only. `int8`: W8A8, weights and activations. `gptq-int8`, `gptq-int4`, `awq`: weight-only integers in groups
-    of 128, with embeddings in two bytes. `mxfp4`, `nvfp4`: four-bit floats with a scale for 32 or 16 of them.
-    `bnb-nf4`: bitsandbytes in four bits. `q8_0`, `q5_k_m`: GGUF blocks, for engines that read them.
-    """
-
-    BF16 = "bf16"
-    FP16 = "fp16"
-    FP8 = "fp8"
-    INT8 = "int8"
-    GPTQ_INT8 = "gptq-int8"
-    GPTQ_INT4 = "gptq-int4"
-    AWQ = "awq"
-    MXFP4 = "mxfp4"
-    NVFP4 = "nvfp4"
-    BNB_NF4 = "bnb-nf4"
-    Q8_0 = "q8_0"
-    Q5_K_M = "q5_k_m"
-
-
-DEFAULT_PRECISION = Precision.BF16  # as trained: where nobody names another one
-
-
-class Architecture(StrEnum):
-    """The GPU generation. It determines the precisions in hardware and the attention kernels."""
-
-    AMPERE = "ampere"
-    ADA = "ada"
-    HOPPER = "hopper"
-
-
 class WeightFormat(StrEnum):
     """The file format of the weights: any engine loads `safetensors`; `gguf` needs the plugin image."""
 
@@ -71,7 +49,6 @@ class WeightFormat(StrEnum):
 
 
 # YAML has enums as strings, so these fields are not strict; all others are.
-ArchitectureField = Annotated[Architecture, Field(strict=False)]
 FormatField = Annotated[WeightFormat, Field(strict=False)]
 PrecisionKey = Annotated[Precision, Field(strict=False)]
 
@@ -113,33 +90,74 @@ class Sourced(_Strict, Generic[T]):
         return self
 
 
-class DenseTflops(_Strict):
-    """Peak tensor-core TFLOPS (TOPS for int8), no sparsity, 32-bit accumulation; null: not in hardware."""
+# The precisions that are computed at each rate. INT8 of Blackwell is in hardware, but vLLM does not use it.
+_COMPUTED = {
+    "bf16": {Precision.BF16},
+    "int8": {Precision.INT8},
+    "fp8": {Precision.FP8},
+    "fp4": {Precision.NVFP4},
+}
+_ONLY_SOME = frozenset({"bf16", "fp8", "fp4"})
 
-    bf16: Sourced[Amount]
+
+def _known_capability(value: str) -> str:
+    if value not in CAPABILITIES:
+        raise ValueError(f"Input should be a known compute capability: {', '.join(CAPABILITIES)}")
+    return value
+
+
+Capability = Annotated[str, AfterValidator(_known_capability)]
+
+
+class DenseTflops(_Strict):
+    """Peak tensor-core TFLOPS (TOPS for int8), no sparsity, 32-bit accumulation; of what the hardware computes."""
+
     fp16: Sourced[Amount]
-    int8: Sourced[Amount]
-    fp8: Sourced[Amount | None]
+    bf16: Sourced[Amount] | None = None
+    int8: Sourced[Amount] | None = None
+    fp8: Sourced[Amount] | None = None
+    fp4: Sourced[Amount] | None = None
 
 
 class Link(_Strict):
     """The link between the GPUs of a server: `gb_s` is the bidirectional total in GB/s, `p2p` is direct peer access."""
 
-    kind: Sourced[Literal["nvlink", "pcie"]]
+    kind: Sourced[Literal["nvlink", "infinity-fabric", "pcie"]]
     gb_s: Sourced[Amount]
     p2p: Sourced[bool]
 
 
 class Gpu(_Strict):
-    """One GPU. Memory is the total of `nvidia-smi` in MiB (a CUDA process sees about 1 % less)."""
+    """One GPU. Memory is the total of `nvidia-smi` in MiB (a CUDA process sees about 1 % less).
+
+    `compute_capability` says what it can do (`tierup.catalog.capability`); AMD's name for it is the LLVM target.
+    """
 
     product_label: Sourced[Text]
-    architecture: Sourced[ArchitectureField]
+    compute_capability: Sourced[Capability]
     memory_mib: Sourced[Count]
     bandwidth_gb_s: Sourced[Amount]
     dense_tflops: DenseTflops
     link: Link
     tdp_w: Sourced[Count]
+
+    @property
+    def abilities(self) -> Abilities:
+        """What it can do."""
+        return CAPABILITIES[self.compute_capability.value]
+
+    @model_validator(mode="after")
+    def _rates_are_those_of_the_formats(self) -> Self:
+        for name, precisions in _COMPUTED.items():
+            computes = not precisions.isdisjoint(self.abilities.as_stored)
+            stated = getattr(self.dense_tflops, name) is not None
+            if computes and not stated:
+                raise ValueError(
+                    f"dense_tflops.{name} is missing: {self.compute_capability.value} computes it"
+                )
+            if stated and name in _ONLY_SOME and not computes:
+                raise ValueError(f"dense_tflops.{name}: {self.compute_capability.value} does not compute it")
+        return self
 
 
 class Cpu(_Strict):
@@ -364,7 +382,26 @@ def read_yaml(path: Path) -> Any:
 
 
 Entry = TypeVar("Entry", bound=_Strict)
-Report = Callable[[str, str], None]  # (entry.field, what is wrong)
+
+
+class EntryProblem(NamedTuple):
+    """What is wrong at one field (`where`, with dots) of a table."""
+
+    where: str
+    what: str
+    fix: str | None = None
+    got: str | None = None
+    allowed: str | None = None
+
+    def __str__(self) -> str:
+        facts = [f"got {self.got}"] * (self.got is not None) + [f"allowed {self.allowed}"] * (
+            self.allowed is not None
+        )
+        end = f" ({'; '.join(facts)})" if facts else ""
+        return f"{self.where}: {self.what}{end}{'' if self.fix is None else f' - {self.fix}'}"
+
+
+Report = Callable[[EntryProblem], None]
 
 
 class _Loader(_SafeLoader):
@@ -385,29 +422,40 @@ def parse_table(
 ) -> dict[str, Entry]:
     """The entries of one file. Problems are appended to `problems`; if there are any, the result is empty."""
 
-    def report(where: str, what: str) -> None:
-        problems.append(f"{table}.yaml: {where}: {what}")
+    def report(problem: EntryProblem) -> None:
+        problems.append(f"{table}.yaml: {problem}")
 
-    loader = reader(text)
+    before = len(problems)
     try:
-        node = loader.get_single_node()
-        document = loader.construct_document(node) if node is not None else None
+        document = read_document(text, report, f"{table}.", reader)
     except yaml.YAMLError as error:
-        report("YAML", " ".join(str(error).split()))
+        report(EntryProblem("YAML", " ".join(str(error).split())))
         return {}
-    duplicates = list(_duplicate_keys(node))
-    for where in duplicates:
-        report(where.removeprefix(f"{table}."), "the key is written twice")
+    duplicates = len(problems) > before
     if not isinstance(document, dict) or set(document) != {"sources", table}:
-        report("top level", f"must have exactly the keys sources and {table}")
+        report(EntryProblem("top level", f"must have exactly the keys sources and {table}"))
         return {}
     if not isinstance(document["sources"], dict):
-        report("sources", "not a mapping of id to {title, url, as_of}")
+        report(EntryProblem("sources", "not a mapping of id to {title, url, as_of}"))
         return {}
-    rows = document["sources"].items()
-    sources = {name: _validated(Source, row, report, f"sources.{name}") for name, row in rows}
-    resolved = _resolve(document[table], sources, "", report)
-    return {} if duplicates else _validated(dict[str, entry], resolved, report)  # type: ignore[valid-type]
+    sources = sources_of(document["sources"], report)
+    resolved = resolved_tree(document[table], sources, "", report)
+    return {} if duplicates else validated(dict[str, entry], resolved, report)  # type: ignore[valid-type]
+
+
+def read_document(text: str, report: Report, under: str = "", reader: type[_Loader] = _Loader) -> Any:
+    """The YAML document of a text; a key that is written twice is reported, without the prefix `under`."""
+    loader = reader(text)
+    node = loader.get_single_node()
+    document = loader.construct_document(node) if node is not None else None
+    for where in _duplicate_keys(node):
+        report(EntryProblem(where.removeprefix(under), "the key is written twice"))
+    return document
+
+
+def sources_of(rows: Mapping[str, Any], report: Report) -> dict[str, Any]:
+    """The documents by id; a row with a problem is reported, and empty."""
+    return {name: validated(Source, row, report, f"sources.{name}") for name, row in rows.items()}
 
 
 def _duplicate_keys(node: yaml.Node | None, path: str = "") -> Iterator[str]:
@@ -429,44 +477,45 @@ def _duplicate_keys(node: yaml.Node | None, path: str = "") -> Iterator[str]:
 _UNKNOWN = Source(title="unknown", as_of=datetime.date.min)
 
 
-def _resolve(tree: Any, sources: Mapping[str, Any], path: str, report: Report) -> Any:
+def resolved_tree(tree: Any, sources: Mapping[str, Any], path: str, report: Report) -> Any:
     """The tree with every source id replaced by its document; `as_of` defaults to that of the document."""
     if isinstance(tree, list):
-        return [_resolve(item, sources, f"{path}.{index}", report) for index, item in enumerate(tree)]
+        return [resolved_tree(item, sources, f"{path}.{index}", report) for index, item in enumerate(tree)]
     if not isinstance(tree, dict):
         return tree
     result = {
-        key: _resolve(value, sources, f"{path}.{key}".lstrip("."), report) for key, value in tree.items()
+        key: resolved_tree(value, sources, f"{path}.{key}".lstrip("."), report) for key, value in tree.items()
     }
     if "value" in tree or "source" in tree:
         source_id, source = tree.get("source"), _UNKNOWN
         if source_id is None:
-            report(f"{path}.source", "the source is missing - name a row of the sources table")
+            fix = "name a row of the sources table"
+            report(EntryProblem(f"{path}.source", "the source is missing", fix))
         elif not isinstance(source_id, str) or source_id not in sources:
-            report(
-                f"{path}.source", f"unknown source (got {source_id}; allowed {', '.join(map(str, sources))})"
-            )
+            allowed = ", ".join(map(str, sources))
+            report(EntryProblem(f"{path}.source", "unknown source", None, str(source_id), allowed))
         else:
             source = sources[source_id] or _UNKNOWN
         result = {"as_of": source.as_of} | result | {"source": source}
     return result
 
 
-def _validated(kind: Any, tree: Any, report: Report, under: str = "") -> Any:
+def validated(kind: Any, tree: Any, report: Report, under: str = "") -> Any:
     """`tree` validated as `kind`. Every mismatch is reported with its path; if there are any, the result is empty."""
     try:
         return TypeAdapter(kind).validate_python(tree)
     except ValidationError as error:
         for item in error.errors(include_url=False):
             where = ".".join(str(part) for part in (under, *item["loc"]) if part not in {"", "[key]"})
+            got: str | None = f"{item['input']!r:.60}"
             match item["type"]:
                 case "extra_forbidden":
-                    what = "unknown key"
+                    what, got = "unknown key", None
                 case "model_type":
-                    what = f"not a mapping, such as {{value: ..., source: ...}} (got {item['input']!r:.60})"
+                    what = "not a mapping, such as {value: ..., source: ...}"
                 case "missing":
-                    what = "missing"
+                    what, got = "missing", None
                 case _:
-                    what = f"{item['msg'].removeprefix('Value error, ')} (got {item['input']!r:.60})"
-            report(where or "top level", what)
+                    what = item["msg"].removeprefix("Value error, ")
+            report(EntryProblem(where or "top level", what, None, got))
         return {}

@@ -12,7 +12,6 @@ from pydantic import AfterValidator, Field, model_validator
 
 from tierup.catalog import (
     Amount,
-    ArchitectureField,
     CatalogError,
     FormatField,
     PrecisionKey,
@@ -69,9 +68,8 @@ class FormatImage(_Strict):
 
 
 class Fp8KvCache(_Strict):
-    """GPUs that keep the usual attention kernel with an FP8 KV cache, that kernel, and what runs on other GPUs."""
+    """The usual attention kernel, and what runs with an FP8 KV cache on GPUs whose abilities do not keep it."""
 
-    keeps_on: Annotated[tuple[ArchitectureField, ...], Field(strict=False)]
     attention: Text
     otherwise: Text
 
@@ -147,7 +145,8 @@ class EngineFacts(_Strict):
     that tierup sets, each with the key to use instead, or null.
     `loads` are the precisions it serves. `runs_repository_code`: whether it runs code from a model's repository.
     `slash_problem` says what is wrong with a slash in a served name; null: slashes are allowed.
-    `fp8_kv_cache`: null if no difference between GPUs is known. `priority`: whether the highest or the lowest priority
+    `fp8_kv_cache`: null if no difference between GPUs is known. `least_capability`: the compute capability from which
+    its own image has kernels; null: unknown. `priority`: whether the highest or the lowest priority
     of a request goes first; null: requests have none and are served in order of arrival. `bounds_queue`: whether it
     refuses requests beyond a number. `messages_api`: whether it serves Anthropic's Messages API.
     `autoscaling_problem` says why no autoscaler can scale it; null: one can,
@@ -170,6 +169,7 @@ class EngineFacts(_Strict):
     runs_repository_code: Sourced[bool]
     slash_problem: Sourced[Text | None]
     fp8_kv_cache: Fp8KvCache | None
+    least_capability: Sourced[Text] | None = None
     priority: Sourced[Literal["lowest-first", "highest-first"] | None]
     bounds_queue: Sourced[bool]
     messages_api: Sourced[bool]

@@ -131,6 +131,16 @@ class Prices:
         """Whether a stack may quote this id."""
         return name in self.units or name.startswith(f"{STORAGE}-")
 
+    def with_own(self, servers: Mapping[str, Server]) -> "Prices":
+        """These prices and those of servers that a stack brings itself."""
+        if servers.keys() <= self.servers.keys():
+            return self
+        own = {name: server for name, server in servers.items() if name not in self.servers}
+        prices = {name: server_price(name, server) for name, server in own.items()}
+        return Prices(
+            {**self.by_id, **prices}, {**self.what, **_described(own)}, self.offers, {**self.servers, **own}
+        )
+
     def server(self, name: str | None) -> Server | None:
         """The catalogue's entry of a server; None if there is none."""
         return None if name is None else self.servers.get(name)
@@ -195,11 +205,13 @@ def with_servers(entries: Mapping[str, PriceEntry], servers: Mapping[str, Server
         for name, row in entries.items()
     }
     server_prices = {name: server_price(name, server) for name, server in servers.items()}
-    what = {name: row.what for name, row in entries.items()} | {
-        name: f"one server: {server.title}" for name, server in servers.items()
-    }
+    what = {name: row.what for name, row in entries.items()} | _described(servers)
     offers = {name: row.rent for name, row in entries.items() if row.rent is not None}
     return Prices(rows | server_prices, what, offers, servers)
+
+
+def _described(servers: Mapping[str, Server]) -> dict[str, str]:
+    return {name: f"one server: {server.title}" for name, server in servers.items()}
 
 
 def server_price(name: str, server: Server) -> Price:

@@ -10,6 +10,7 @@ import typer
 from tierup.cli.exits import UsageError
 
 if TYPE_CHECKING:
+    from tierup.catalog import Catalog
     from tierup.plan.model import Plan
 
 
@@ -67,6 +68,35 @@ def shown_path(path: Path) -> str:
     if project is None or not real.is_relative_to(project.resolve()):
         return path.as_posix()
     return real.relative_to(project.resolve()).as_posix()
+
+
+def catalog_of(stack: str | None) -> Catalog:
+    """The catalogue, with the GPUs and servers of a stack; raises `FindingsError` with what is wrong with them."""
+    from tierup.catalog import load_catalog
+    from tierup.findings.model import FindingsError
+    from tierup.io.stack.read import read_stack
+    from tierup.rules import own_hardware
+    from tierup.rules.preflight import own_hardware as with_own
+    from tierup.stack.parse import parse
+
+    catalog = load_catalog()
+    if stack is None:
+        return catalog
+    parsed = parse(read_stack(stack_file(stack)))
+    catalog, problems = with_own(parsed, catalog)
+    of_section = [item for item in parsed.findings if item.path.startswith("catalog")]
+    found = (*(of_section if parsed.raw.readable else parsed.findings), *own_hardware.entries(problems))
+    if found:
+        raise FindingsError(found, f"stack '{parsed.raw.stack}'")
+    return catalog
+
+
+def own_section(stack: str | None) -> dict[str, object]:
+    """The section `catalog` of a stack file as it is written, by its name; empty where there is none."""
+    from tierup.io.stack.read import read_stack
+
+    values = {} if stack is None else read_stack(stack_file(stack)).values
+    return {name: value for name, value in values.items() if name == "catalog"}
 
 
 def load_plan(stack: str) -> Plan:

@@ -10,13 +10,14 @@ from rich.console import Console
 
 from tierup.catalog import DEFAULT_PRECISION, Catalog, Precision, load_catalog
 from tierup.cli.exits import EXIT_FINDINGS, UsageError, console, examples
+from tierup.cli.project import OptionalStack, catalog_of, own_section
 from tierup.cli.tables import print_line, print_table
 from tierup.io.files import UnreadableFile, read_json
 from tierup.report import size_json
 from tierup.sizing import ModelShape, Range, ShapeError, Sizing, SizingInput, load_shapes
 from tierup.sizing import size as sized
 from tierup.sizing.config import shape_of_file
-from tierup.sizing.types import GPU_MEMORY_UTILIZATION
+from tierup.sizing.types import GPU_MEMORY_UTILIZATION, UNIFIED_MEMORY_UTILIZATION, default_utilization
 
 if TYPE_CHECKING:
     from tierup.compare.recommend import Option
@@ -67,8 +68,14 @@ def size(  # noqa: PLR0917 - the options of a command are its arguments
         int | None, typer.Option(min=1, help="max_model_len", show_default="prompt + answer")
     ] = None,
     gpu_memory_utilization: Annotated[
-        float, typer.Option(min=0.01, max=1, help="Share of a GPU's memory that the engine takes")
-    ] = GPU_MEMORY_UTILIZATION,
+        float | None,
+        typer.Option(
+            min=0.01,
+            max=1,
+            help="Share of a GPU's memory that the engine takes",
+            show_default=f"{GPU_MEMORY_UTILIZATION:g}; {UNIFIED_MEMORY_UTILIZATION:g} of memory that CPUs share",
+        ),
+    ] = None,
     max_num_seqs: Annotated[
         int | None,
         typer.Option(min=1, help="Slots: requests that a replica runs at once", show_default="the engine's"),
@@ -85,19 +92,20 @@ def size(  # noqa: PLR0917 - the options of a command are its arguments
     max_ttft: Annotated[float, typer.Option(help="--recommend: target time to the first token, ms")] = 1000.0,
     max_tpot: Annotated[float, typer.Option(help="--recommend: target time per output token, ms")] = 60.0,
     accuracy: Annotated[bool, typer.Option("--accuracy", help="Print the accuracy report and exit")] = False,
+    stack: OptionalStack = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object")] = False,
 ) -> None:
     """Predict memory, latency and throughput of a model on GPUs, with ranges and the measurements behind them.
 
-    Exit code 1: the model does not fit, or no server meets the target of --recommend. docs/size-json.md lists the keys
-    of --json.
+    With --stack the GPUs and servers of its `tierup:catalog` are known too. Exit code 1: the model does not fit, or no
+    server meets the target of --recommend. docs/size-json.md lists the keys of --json.
     """
     if accuracy:
         from tierup.sizing.accuracy import report
 
         print(report(), end="")
         return
-    catalog = load_catalog()
+    catalog = catalog_of(stack)
     if kv_dtype not in ("auto", "fp8"):
         raise UsageError(f"--kv-dtype is auto or fp8 (got {kv_dtype})")
     if concurrency is not None and users is not None:
@@ -123,7 +131,9 @@ def size(  # noqa: PLR0917 - the options of a command are its arguments
         burst=burst,
         prefix_hit=prefix_hit,
         context=context,
-        gpu_memory_utilization=gpu_memory_utilization,
+        gpu_memory_utilization=gpu_memory_utilization
+        if gpu_memory_utilization is not None
+        else default_utilization(catalog.gpus[gpu_id]),
         max_num_seqs=max_num_seqs,
         max_num_batched_tokens=max_num_batched_tokens,
         kv_dtype="fp8" if kv_dtype == "fp8" else "auto",
@@ -133,7 +143,11 @@ def size(  # noqa: PLR0917 - the options of a command are its arguments
     try:
         if recommend:
             _recommend(
-                replace(inputs, tensor=1, pipeline=1, replicas=1), catalog, (max_ttft, max_tpot), as_json
+                replace(inputs, tensor=1, pipeline=1, replicas=1),
+                catalog,
+                (max_ttft, max_tpot),
+                as_json,
+                own_section(stack),
             )
             return
         sizing = sized(inputs)
@@ -218,11 +232,20 @@ def _cells(span: Range | None) -> tuple[str, str, str]:
     return (f"{span.p50:.4g}", low, high)
 
 
-def _recommend(inputs: SizingInput, catalog: Catalog, target: tuple[float, float], as_json: bool) -> None:
+def _recommend(
+    inputs: SizingInput,
+    catalog: Catalog,
+    target: tuple[float, float],
+    as_json: bool,
+    own: dict[str, object],
+) -> None:
     from tierup.compare.recommend import Target, recommend, unpinned
 
     wanted = Target(*target)
-    options = recommend(inputs, catalog, wanted)
+    options = [
+        option if option.server in load_catalog().servers else replace(option, stack=option.stack | own)
+        for option in recommend(inputs, catalog, wanted)
+    ]
     out = console()
     if as_json:
         print(size_json.render_options(inputs, wanted, options), end="")

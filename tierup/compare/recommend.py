@@ -87,8 +87,8 @@ def _options(
     for precision, variant in spec.variants.items():
         if variant.revision is None:
             continue  # the plan would refuse it; this is only quicker
-        if precision is Precision.FP8 and gpu.dense_tflops.fp8.value is None:
-            continue  # weights only, without the speed
+        if gpu.abilities.saves_memory_only(precision):
+            continue  # without the speed
         wanted = replace(inputs, precision=precision)
         found = _offer(wanted, server, servers, catalog=catalog, target=target)
         if found is not None:

@@ -12,6 +12,7 @@ from tierup.cost import quotes_of
 from tierup.plan.capacity import load_of
 from tierup.plan.load import Load, RangeEnd, slow_end, users_per_request
 from tierup.plan.model import ClassCapacity, ModelCapacity, ModelPlan, Plan
+from tierup.plan.own_hardware import own_servers
 from tierup.sizing import Range
 
 _POINTS = 32  # of a curve, on either side of the point where all slots are in use
@@ -177,7 +178,9 @@ class _ModelFigures:
 
 def price(plan: Plan, servers: int) -> Range:
     """The price of `servers` servers of the plan, USD; by the stack's quote if it has one."""
-    quote = quotes_of(plan.quotes).get(plan.nodes.server_id)
+    quote = quotes_of(plan.quotes, own_servers(plan.nodes.server_id, plan.nodes.server)).get(
+        plan.nodes.server_id
+    )
     if quote is not None and quote.value is not None:
         usd = float(quote.value) * servers
         return Range(usd, usd, usd)

@@ -42,7 +42,7 @@ class PlanCost:
             Counter(change.operation for change in changes),
             past,
             now,
-            prices,
+            prices.with_own({**past.own, **now.own}),
             difference(price(past, prices), price(now, prices)),
             frozenset(touched & {*past.unknown, *now.unknown}),
         )

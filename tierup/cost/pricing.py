@@ -26,6 +26,7 @@ _CHEAPER_WHEN_HIGH = {"life", "residual"}
 
 def price(bill: Bill, prices: Prices, today: datetime.date | None = None) -> TierCost:
     """What the bill costs; without `today` no price is called stale."""
+    prices = prices.with_own(bill.own)
     book = PriceBook(bill, prices)
     servers = _owned(book) if bill.rental is None else _rented(book)
     lines = (*servers, *_network(book), *_volumes(book))

@@ -36,6 +36,7 @@ class StackCost:
     def of(cls, plan: Plan, prices: Prices, today: datetime.date) -> Self:
         """The cost of a plan; `today` is the day against which prices are called stale."""
         bill = bill_of(plan)
+        prices = prices.with_own(bill.own)
         return cls(plan, bill, prices, price(bill, prices, today), today)
 
     def outlook(self, utilisation: Decimal | None = None, api: ApiPrice | None = None) -> Outlook:

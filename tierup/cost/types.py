@@ -6,6 +6,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Self
 
+from tierup.catalog import Server
 from tierup.catalog.price import Price
 from tierup.plan.model import Rental
 from tierup.stack.sections import StandbyMode
@@ -30,7 +31,7 @@ class Bill:
 
     `server` is an id of the catalogue; `models` maps a model to the GPUs its replicas at rest hold. `quotes` are the
     stack's own prices by id. `unknown` are resources that cannot be priced, `type name` each. `rental` is the offer
-    at which the servers are rented, None: they are owned.
+    at which the servers are rented, None: they are owned. `own` is the server, if the stack brings it itself.
     """
 
     server: str | None
@@ -43,6 +44,7 @@ class Bill:
     quotes: dict[str, Price] = field(default_factory=dict)
     unknown: tuple[str, ...] = ()
     rental: Rental | None = None
+    own: dict[str, Server] = field(default_factory=dict)
 
 
 class Kind(StrEnum):

@@ -141,6 +141,13 @@ EXPLAINED: dict[Code, Explanation] = {
         "`source: {repo: acme/support-7b, revision: COMMIT, config: models/acme--support-7b.json}`, as `tierup model "
         "add` prints it.",
     ),
+    Code.OWN_ENTRY: Explanation(
+        "A GPU or server of your own that cannot be used",
+        "`tierup:catalog` has the form of the catalogue's own files: each value with a source, each source with a "
+        "date. This entry has a value that is missing or of another form, or a name that exists already, or its file "
+        "cannot be read (docs/catalog.md).",
+        "`memory_mib: {value: 49140, source: data-sheet}`.",
+    ),
     Code.TP_HEADS: Explanation(
         "Tensor parallelism does not divide the model",
         "Each GPU takes an equal share of the attention heads. The engine refuses to start if the heads cannot be "
@@ -173,9 +180,9 @@ EXPLAINED: dict[Code, Explanation] = {
         (ERROR, WARNING),
     ),
     Code.FP8_WEIGHT_ONLY: Explanation(
-        "FP8 saves memory only",
-        "These GPUs have no FP8 units. They store weights in 8 bits and compute in 16 bits: this saves memory, but "
-        "does not give the speed of FP8.",
+        "FP8 or FP4 saves memory only",
+        "These GPUs have no units for such numbers. They store weights in 8 or 4 bits and compute in 16 bits: this "
+        "saves memory, but does not give the speed of FP8 or FP4.",
         "`precision: awq`, if you need speed.",
         (WARNING,),
     ),
@@ -241,7 +248,7 @@ EXPLAINED: dict[Code, Explanation] = {
     ),
     Code.KV_FP8_BACKEND: Explanation(
         "An FP8 KV cache changes the attention kernel",
-        "On GPUs before Hopper, FlashAttention cannot read an FP8 cache, so the engine uses FlashInfer or Triton. "
+        "On these GPUs, FlashAttention cannot read an FP8 cache, so the engine uses FlashInfer or Triton. "
         "The cache holds twice as many tokens, but answers may be slower.",
         "Measure both, or remove `kvCacheDtype`.",
         (WARNING,),
@@ -253,6 +260,13 @@ EXPLAINED: dict[Code, Explanation] = {
         "request reaches is a warning: its GPUs cost the same.",
         "`share: 0.9` and `share: 0.1`.",
         (ERROR, WARNING),
+    ),
+    Code.GPU_LACKS: Explanation(
+        "The GPUs cannot serve this",
+        "What a GPU can do follows from its compute capability. These lack the number format of the weights (BF16 "
+        "before Ampere, INT8 in vLLM on Blackwell), a kernel that reads an FP8 KV cache, or kernels in the engine's "
+        "image; or they are not NVIDIA's. The engine would stop at start.",
+        "`precision: fp16` on a T4 or a V100.",
     ),
     Code.CPU_EXCEEDED: Explanation(
         "Too few CPUs",
@@ -309,6 +323,14 @@ EXPLAINED: dict[Code, Explanation] = {
         "replicas serve in the meantime, and how long. It is a warning if they cannot serve all users.",
         "Update when there are few users, or add a warm spare.",
         (WARNING, NOTE),
+    ),
+    Code.UNUSED_MEMORY: Explanation(
+        "GPU memory that nobody uses",
+        "Kubernetes gives a whole GPU to one pod. What `gpuMemoryUtilization` leaves, no other model can take: the KV "
+        "cache is only smaller. A share far below the default is of use only where something outside of Kubernetes "
+        "takes the rest.",
+        "Leave `gpuMemoryUtilization` out.",
+        (WARNING,),
     ),
     Code.NODE_NAMES: Explanation(
         "Node names do not match the counts",

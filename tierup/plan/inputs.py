@@ -3,11 +3,14 @@
 from collections.abc import Mapping
 
 from tierup.plan.model import NodePlan
+from tierup.plan.own_hardware import own_servers
 from tierup.stack.sections import Quote
 
 
 def node_inputs(nodes: NodePlan) -> dict[str, object]:
-    """The inputs of `GpuNodes`; `rental` is there only where the servers are rented."""
+    """The inputs of `GpuNodes`; `rental` and `ownServer` only of servers that are rented, or that the stack brings."""
+    brought = own_servers(nodes.server_id, nodes.server).get(nodes.server_id)
+    own = {} if brought is None else {"ownServer": brought.model_dump(mode="json")}
     rental = nodes.rental
     rent = {} if rental is None else {"rental": _rental(rental.provider, rental.region, rental.term_months)}
     return {
@@ -18,6 +21,7 @@ def node_inputs(nodes: NodePlan) -> dict[str, object]:
         "standby": list(nodes.standby),
         "standbyMode": str(nodes.standby_mode),
         **rent,
+        **own,
     }
 
 

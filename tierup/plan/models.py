@@ -26,7 +26,7 @@ from tierup.plan.times import (
 from tierup.plan.weights import WeightsPlan
 from tierup.sizing import SizingInput
 from tierup.sizing.shapes import spec_shape
-from tierup.sizing.types import GPU_MEMORY_UTILIZATION
+from tierup.sizing.types import default_utilization
 from tierup.stack.parse import TierConfig
 from tierup.stack.sections import (
     Cache,
@@ -143,9 +143,13 @@ def _one_replica(tier: _Tier, index: int, traffic: Traffic) -> tuple[SizingInput
         "continuous batching, PagedAttention, priorities",
     )
     context = _context(entry, at, spec, choose)
-    memory_why = "the engine's own; the rest is for the driver"
     utilization = choose.pick(
-        f"{at}.gpuMemoryUtilization", entry.gpu_memory_utilization, GPU_MEMORY_UTILIZATION, memory_why
+        f"{at}.gpuMemoryUtilization",
+        entry.gpu_memory_utilization,
+        default_utilization(nodes.gpu),
+        "GPU and CPUs share the memory: the rest is for the pods and the system"
+        if nodes.gpu.abilities.unified_memory
+        else "the engine's own; the rest is for the driver",
     )
     kv_cache = choose.pick(
         f"{at}.kvCacheDtype", entry.kv_cache_dtype, KvCacheDtype.AUTO, "the precision of the model: no loss"

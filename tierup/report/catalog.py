@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, TypeAdapter
 
-from tierup.catalog import Gpu, ModelSpec, Server, Sourced, Variant, load_catalog
+from tierup.catalog import Catalog, Gpu, ModelSpec, Server, Sourced, Variant
 from tierup.catalog.price import Price
 from tierup.catalog.prices import load_prices
 
@@ -24,40 +24,40 @@ class Kind(StrEnum):
     PRICES = "prices"
 
 
-def known() -> dict[str, Kind]:
+def known(catalog: Catalog) -> dict[str, Kind]:
     """The kind of each id. A server's price stands under the server."""
-    return {name: kind for kind in Kind for name in _entries(kind)}
+    return {name: kind for kind in Kind for name in _entries(kind, catalog)}
 
 
-def plain(kind: Kind) -> dict[str, Any]:
+def plain(kind: Kind, catalog: Catalog) -> dict[str, Any]:
     """Every entry of a kind as JSON data; decimals are strings, a value without a source price is null."""
-    return {name: TypeAdapter(Any).dump_python(entry, mode="json") for name, entry in _entries(kind).items()}
+    entries = _entries(kind, catalog)
+    return {name: TypeAdapter(Any).dump_python(entry, mode="json") for name, entry in entries.items()}
 
 
-def _entries(kind: Kind) -> Mapping[str, Any]:
-    catalog = load_catalog()
+def _entries(kind: Kind, catalog: Catalog) -> Mapping[str, Any]:
     if kind is Kind.PRICES:
         return {name: price for name, price in load_prices().by_id.items() if name not in catalog.servers}
     entries: Mapping[str, Any] = getattr(catalog, kind)
     return entries
 
 
-def overview(kind: Kind) -> tuple[Row, list[Row]]:
+def overview(kind: Kind, catalog: Catalog) -> tuple[Row, list[Row]]:
     """Columns and rows: what a reader chooses by."""
     overviews: dict[Kind, tuple[Row, Callable[[Any], Row]]] = {
-        Kind.GPUS: (("id", "architecture", "memory", "bandwidth", "link", "source of memory", "date"), _gpu),
+        Kind.GPUS: (("id", "capability", "memory", "bandwidth", "link", "source of memory", "date"), _gpu),
         Kind.SERVERS: (("id", "server", "GPUs", "price", "range", "source of price", "date"), _server),
         Kind.MODELS: (("id", "model", "context", "gated", "precisions", "licence", "date"), _model),
         Kind.PRICES: (("id", "value", "unit", "range", "source", "date", "confidence"), _price),
     }
     columns, row = overviews[kind]
-    return columns, [(name, *row(entry)) for name, entry in _entries(kind).items()]
+    return columns, [(name, *row(entry)) for name, entry in _entries(kind, catalog).items()]
 
 
 def _gpu(gpu: Gpu) -> Row:
     memory, link = gpu.memory_mib, gpu.link
     return (
-        str(gpu.architecture.value),
+        f"{gpu.compute_capability.value}, {gpu.abilities.architecture}",
         f"{memory.value / 1024:.0f} GiB",
         f"{gpu.bandwidth_gb_s.value:g} GB/s",
         f"{link.kind.value} {link.gb_s.value:g} GB/s{'' if link.p2p.value else ', no peer access'}",
@@ -94,9 +94,9 @@ def _price(price: Price) -> Row:
     return (_text(price.value), price.unit, span, price.source, str(price.as_of), price.confidence)
 
 
-def details(kind: Kind, name: str) -> list[Row]:
+def details(kind: Kind, name: str, catalog: Catalog) -> list[Row]:
     """Every value of one entry, as rows of `COLUMNS`."""
-    entry = _entries(kind)[name]
+    entry = _entries(kind, catalog)[name]
     if isinstance(entry, Price):
         what = (load_prices().what[name], f"{_text(entry.value)} {entry.unit}", _range(entry.low, entry.high))
         return [(*what, entry.source, str(entry.as_of), entry.confidence)]

@@ -1,8 +1,9 @@
 """Checks the quotes and the tenure of a stack file, and its cost against its budget."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 
+from tierup.catalog import Server
 from tierup.catalog.prices import LIMITS, load_prices
 from tierup.cost import Limits, bill_of, price
 from tierup.findings.model import Code, Finding, did_you_mean
@@ -10,9 +11,9 @@ from tierup.plan.model import Plan
 from tierup.stack.sections import Cost, Nodes, Quote, Tenure
 
 
-def quotes(section: Cost) -> Iterator[Finding]:
-    """Every quote must have a known id, and the unit and range of that price."""
-    prices = load_prices()
+def quotes(section: Cost, servers: Mapping[str, Server]) -> Iterator[Finding]:
+    """Every quote must have a known id, and the unit and range of that price; `servers` are all that are known."""
+    prices = load_prices().with_own(servers)
     if section.currency is not None and section.currency.code == "USD" and section.currency.per_usd != 1:
         fix = "write the code of the other currency, or leave cost.currency out"
         got = str(section.currency.per_usd)

@@ -1,9 +1,7 @@
-"""Checks one model against its GPUs: parallelism, memory, context, precision and access."""
+"""Checks one model against its GPUs: parallelism, memory, context and access."""
 
 from collections.abc import Iterator
 
-from tierup.catalog import Architecture, Precision
-from tierup.catalog.engine import engine_facts
 from tierup.findings.model import Code, Finding, Severity, warning
 from tierup.plan.capacity import sizing_input
 from tierup.plan.model import ModelPlan, Plan
@@ -12,11 +10,11 @@ from tierup.rules.secrets import needs_token
 from tierup.sizing.coefficients import load_calibration
 from tierup.sizing.memory import Memory, memory
 from tierup.stack.parse import HUB_TOKEN, set_secret
-from tierup.stack.sections import CacheKind, KvCacheDtype
+from tierup.stack.sections import CacheKind
 
 
 def gpu_rules(plan: Plan, model: ModelPlan, at: str) -> Iterator[Finding]:
-    """The GPUs must support the parallelism and the precision."""
+    """The GPUs must support the parallelism."""
     spec, per_node, tensor, path = (
         model.spec,
         plan.nodes.gpus_per_server,
@@ -61,11 +59,6 @@ def gpu_rules(plan: Plan, model: ModelPlan, at: str) -> Iterator[Finding]:
         yield warning(
             Code.TP_WITHOUT_P2P, path, problem, "use replicas where the model fits one card", str(tensor)
         )
-    if model.precision is Precision.FP8 and plan.nodes.gpu.architecture.value is Architecture.AMPERE:
-        problem = f"{label} has no FP8 units: weights are stored in FP8, computed in 16 bit"
-        yield warning(
-            Code.FP8_WEIGHT_ONLY, f"{at}.precision", problem, "use awq or gptq-int4 for more speed", "fp8"
-        )
 
 
 def memory_rules(plan: Plan, model: ModelPlan, at: str) -> Iterator[Finding]:
@@ -84,12 +77,6 @@ def memory_rules(plan: Plan, model: ModelPlan, at: str) -> Iterator[Finding]:
         yield Finding(Code.WEIGHTS_DO_NOT_FIT, at, problem, fix, got, allowed)
     elif room.kv_tokens_low < model.context:
         yield _full_length(model, room, at, share)
-    fp8 = engine_facts(model.engine).fp8_kv_cache if model.kv_cache_dtype is KvCacheDtype.FP8 else None
-    if fp8 is not None and plan.nodes.gpu.architecture.value not in fp8.keeps_on:
-        label = plan.nodes.gpu.product_label.value
-        problem = f"turns off {fp8.attention} on {label}: {fp8.otherwise} is used instead"
-        fix = "measure both; the cache holds twice the tokens, an answer may be slower"
-        yield warning(Code.KV_FP8_BACKEND, f"{at}.kvCacheDtype", problem, fix, "fp8")
 
 
 def _full_length(model: ModelPlan, room: Memory, at: str, share: str) -> Finding:

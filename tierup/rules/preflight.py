@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from tierup.catalog import Catalog
+from tierup.catalog import Catalog, EntryProblem
 from tierup.findings.model import (
     SECRET_CODES,
     Code,
@@ -25,6 +25,7 @@ from tierup.plan.chooser import Chooser
 from tierup.plan.model import ModelPlan, Plan
 from tierup.plan.models import precision_of, served_name, slug_of
 from tierup.plan.nodes import server_counts
+from tierup.plan.own_hardware import may_declare, with_own_hardware
 from tierup.plan.own_models import with_own_models
 from tierup.plan.resolve import resolve
 from tierup.plan.sources import source_of
@@ -38,7 +39,9 @@ from tierup.rules import engine as engine_rules
 from tierup.rules import engine_args as engine_args_rules
 from tierup.rules import exposure as exposure_rules
 from tierup.rules import gateway as gateway_rules
+from tierup.rules import gpus as gpu_rules
 from tierup.rules import model as model_rules
+from tierup.rules import own_hardware as own_hardware_rules
 from tierup.rules import own_models as own_model_rules
 from tierup.rules import server as server_rules
 from tierup.rules import settings as settings_rules
@@ -54,7 +57,11 @@ _CAPACITY = {"models", "nodes", "workload", "gateway", "images"}
 # Every rule, with the sections that it reads (beside the model itself).
 _MODEL_RULES: tuple[tuple[Callable[[Plan, ModelPlan, str], Iterator[Finding]], set[str]], ...] = (
     (model_rules.gpu_rules, {"nodes"}),
+    (gpu_rules.precision, {"nodes"}),
+    (gpu_rules.image, {"nodes", "images"}),
     (model_rules.memory_rules, {"nodes", "workload", "images"}),
+    (gpu_rules.memory_share, {"nodes"}),
+    (gpu_rules.kv_cache, {"nodes"}),
     (model_rules.context_rules, set()),
     (model_rules.class_rules, {"workload"}),
     (model_rules.own_rules, set()),
@@ -79,6 +86,7 @@ _TIER_RULES: tuple[tuple[Callable[[Plan], Iterator[Finding]], set[str]], ...] = 
     (tier_rules.server_size, {"models", "nodes", "autoscaling", "gateway", "cluster"}),
     (tier_rules.disk, {"models", "nodes"}),
     (tier_rules.nodes, {"nodes"}),
+    (gpu_rules.vendor, {"nodes"}),
     (cost_rules.capex, {"nodes", "budget", "cost"}),
     (cost_rules.monthly, {"models", "nodes", "gateway", "monitoring", "budget", "cost"}),
     (tier_rules.shares, {"workload"}),
@@ -186,13 +194,21 @@ def _checked(
     parsed: Parsed, catalog: Catalog, change: Callable[[Plan], Plan] = lambda plan: plan
 ) -> tuple[Plan | None, tuple[Finding, ...]]:
     """The plan after `change` and all findings; the plan is None if a part is unreadable or a name is unknown."""
-    catalog = with_own_models(parsed.models, parsed.raw.files, catalog)
-    findings = (*parsed.findings, *references(parsed, catalog))
+    hardware, problems = own_hardware(parsed, catalog)
+    catalog = with_own_models(parsed.models, parsed.raw.files, hardware)
+    own = own_hardware_rules.entries(problems)
+    findings = (*parsed.findings, *own, *references(parsed, catalog))
     if findings:
         rest, accept = _check_rest(parsed, catalog), parsed.sections.get("accept", ())
         return None, (*findings, *acceptance.apply(rest, accept, complete=False))
     plan = change(resolve(parsed.config(), catalog))
     return plan, acceptance.apply(check(plan), plan.accept, complete=True)
+
+
+def own_hardware(parsed: Parsed, catalog: Catalog) -> tuple[Catalog, tuple[EntryProblem, ...]]:
+    """The catalogue with the stack's own GPUs and servers, and what is wrong with those that are left out."""
+    section = parsed.sections.get("catalog")
+    return with_own_hardware(section, parsed.raw.files, catalog, parsed.raw.day)
 
 
 def check(plan: Plan, broken: frozenset[str] = frozenset()) -> tuple[Finding, ...]:
@@ -224,7 +240,10 @@ def _check_rest(parsed: Parsed, catalog: Catalog) -> tuple[Finding, ...]:
     if nodes is None or nodes.server not in catalog.servers or _node_names(nodes):
         broken.add("nodes")
         nodes = Nodes(server=next(iter(catalog.servers)))
-    if any(item.code is Code.BAD_QUOTE for item in cost_rules.quotes(parsed.sections.get("cost", Cost()))):
+    if any(
+        item.code is Code.BAD_QUOTE
+        for item in cost_rules.quotes(parsed.sections.get("cost", Cost()), catalog.servers)
+    ):
         broken.add("cost")  # nothing can be computed with such a figure
     models = tuple(model for index in readable if (model := parsed.models[index]) is not None)
     if not models:
@@ -250,18 +269,9 @@ def _with_file_index(finding: Finding, places: list[int]) -> Finding:
 def references(parsed: Parsed, catalog: Catalog) -> tuple[Finding, ...]:
     """Names that are not in the catalogue, or that occur twice; unreadable parts are skipped.
 
-    `catalog` has the stack's own models too, as `with_own_models` adds them.
+    `catalog` has the stack's own hardware and models too.
     """
-    findings: list[Finding] = []
-    nodes: Nodes | None = parsed.sections.get("nodes")
-    if nodes is not None:
-        if nodes.server not in catalog.servers:
-            findings.append(
-                _unknown(Code.UNKNOWN_SERVER, "nodes.server", "server", nodes.server, catalog.servers)
-            )
-        findings.extend(_node_names(nodes))
-        findings.extend(cost_rules.tenure(nodes))
-    findings.extend(cost_rules.quotes(parsed.sections.get("cost", Cost())))
+    findings = list(_hardware_references(parsed, catalog))
     known = [model for model in parsed.models if model is not None]
     names: dict[str, int] = {}
     for index, model in enumerate(parsed.models):
@@ -278,6 +288,26 @@ def references(parsed: Parsed, catalog: Catalog) -> tuple[Finding, ...]:
                 Finding(Code.DUPLICATE_NAME, f"models[{index}].name", problem, fix, served_name(model, known))
             )
     return (*findings, *_adapter_names(parsed.models))
+
+
+def _hardware_references(parsed: Parsed, catalog: Catalog) -> Iterator[Finding]:
+    """What the sections `nodes` and `cost` name. A server of one's own that is bad is reported where it stands: neither
+    its name nor its prices are called unknown.
+    """
+    nodes: Nodes | None = parsed.sections.get("nodes")
+    bad_server = None
+    if nodes is not None:
+        if nodes.server not in catalog.servers:
+            section = parsed.sections.get("catalog")
+            if "catalog" in parsed.broken or may_declare(section, parsed.raw.files, nodes.server):
+                bad_server = nodes.server
+            else:
+                yield _unknown(Code.UNKNOWN_SERVER, "nodes.server", "server", nodes.server, catalog.servers)
+        yield from _node_names(nodes)
+        yield from cost_rules.tenure(nodes)
+    for item in cost_rules.quotes(parsed.sections.get("cost", Cost()), catalog.servers):
+        if bad_server is None or not (item.got or "").endswith(bad_server):
+            yield item
 
 
 def _adapter_names(models: Sequence[Model | None]) -> Iterator[Finding]:

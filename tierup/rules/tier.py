@@ -50,6 +50,10 @@ def server_size(plan: Plan) -> Iterator[Finding]:
     cpu_need = sum(model.cpu * count for model, count in placed) + system_cpu
     memory_need = sum((model.memory_gib + model.shm_gib) * count for model, count in placed) + system_memory
     fix = "use a server with more, or fewer replicas per server"
+    if plan.nodes.gpu.abilities.unified_memory:
+        gib = plan.nodes.gpu.memory_mib.value / 1024
+        memory_need += sum(model.gpu_memory_utilization * gib * model.gpus * count for model, count in placed)
+        fix += "; GPU and CPUs share the memory, so a smaller gpuMemoryUtilization leaves more"
     if cpu_need > cores:
         problem = f"a full {name} has too few CPUs for its pods"
         yield Finding(

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from tierup.catalog.engine import DEFAULT_ENGINE, engine_facts
 from tierup.sizing.calibrate import held_out_widths, load_uncertainty, quantile, reported_metric, residuals
-from tierup.sizing.coefficients import GPU_CLASSES, Calibration, gpu_class, load_calibration
+from tierup.sizing.coefficients import GPU_CLASSES, MEASURED, Calibration, load_calibration
 from tierup.sizing.fit import PRIOR
 from tierup.sizing.measurements import Measurement, StartupLog, load_rows, load_startup_logs
 from tierup.sizing.memory import Memory, memory
@@ -212,15 +212,19 @@ def _class_table(errors: list[tuple[Measurement, float]]) -> str:
     lines += [_row("metric", "class", "n", "groups", "median", "90th pct.", "bias", ""), _row(*["---"] * 8)]
     by_class = collections.defaultdict(list)
     for row, error in errors:
-        by_class[reported_metric(row), gpu_class(row.inputs.gpu_id, row.inputs.gpu)].append(
-            (row.group, error)
-        )
+        by_class[reported_metric(row), row.inputs.gpu.abilities.chip_class].append((row.group, error))
     for metric, title in _METRICS.items():
-        for chip, name in GPU_CLASSES.items():
+        for chip, kind in MEASURED.items():
             rows = by_class.get((metric, chip), [])
             groups = len({group for group, _ in rows})
             verdict = "" if groups > 1 else "**not validated**"
-            lines.append(_row(title, name, len(rows), groups, *_figures([e for _, e in rows]), verdict))
+            lines.append(_row(title, kind.title, len(rows), groups, *_figures([e for _, e in rows]), verdict))
+    others = [
+        f"{kind.title} (as {GPU_CLASSES[kind.like].title})"
+        for kind in GPU_CLASSES.values()
+        if not kind.measured
+    ]
+    lines += ["", f"Never measured, so **not validated** and twice as wide: {', '.join(others)}."]
     return "\n".join([*lines, ""])
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import yaml
 
-from tierup.sizing.coefficients import Coefficients, Spread, gpu_class
+from tierup.sizing.coefficients import Coefficients, Spread
 from tierup.sizing.fit import PRIOR, TABLE, fit
 from tierup.sizing.load import Replica
 from tierup.sizing.measurements import Measurement, load_rows
@@ -116,7 +116,7 @@ def spreads(errors: Sequence[tuple[Measurement, float]]) -> dict[tuple[str, str]
     """The errors by metric and GPU class."""
     by_class: dict[tuple[str, str], list[tuple[Measurement, float]]] = collections.defaultdict(list)
     for row, error in errors:
-        by_class[reported_metric(row), gpu_class(row.inputs.gpu_id, row.inputs.gpu)].append((row, error))
+        by_class[reported_metric(row), row.inputs.gpu.abilities.chip_class].append((row, error))
     return {
         key: Spread(
             q=round(quantile((abs(error) for _, error in class_errors), _QUANTILE), 3),

@@ -3,27 +3,44 @@
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
-from tierup.catalog import CatalogError, Gpu, read_yaml
+from tierup.catalog import CatalogError, read_yaml
 from tierup.catalog.engine import load_engines
 from tierup.sizing.shape import MEASUREMENTS
 
 Coefficients = Mapping[str, float]
-GPU_CLASSES = {"a100": "A100", "hopper": "Hopper", "ada": "Ada", "ga10x": "Ampere GA10x"}
 
 
-def gpu_class(gpu_id: str, gpu: Gpu) -> str:
-    """The class whose measurements apply to a GPU: same chip family, same kind of memory."""
-    architecture = gpu.architecture.value.value
-    if architecture != "ampere":
-        return architecture
-    return "a100" if gpu_id.startswith("a100") else "ga10x"
+@dataclass(frozen=True)
+class ChipClass:
+    """A class of GPUs: same chip family, same kind of memory. `like` is the class whose coefficients it has.
+
+    A class without measurements has those of another one (assumption), and its ranges are wider.
+    """
+
+    title: str
+    memory: Literal["hbm", "gddr"]
+    like: str
+
+    @property
+    def measured(self) -> bool:
+        """Whether coefficients were fitted to the class itself."""
+        return GPU_CLASSES[self.like] is self
 
 
-def memory_kind(chip_class: str) -> str:
-    """`hbm` or `gddr`: the efficiency of memory access depends on it."""
-    return "hbm" if chip_class in ("a100", "hopper") else "gddr"
+GPU_CLASSES = {
+    "a100": ChipClass("A100", "hbm", "a100"),
+    "hopper": ChipClass("Hopper", "hbm", "hopper"),
+    "ada": ChipClass("Ada", "gddr", "ada"),
+    "ga10x": ChipClass("Ampere GA10x", "gddr", "ga10x"),
+    "volta": ChipClass("Volta", "hbm", "a100"),
+    "turing": ChipClass("Turing", "gddr", "ga10x"),
+    "blackwell": ChipClass("Blackwell with HBM", "hbm", "hopper"),
+    "gb20x": ChipClass("Blackwell GB20x and GB10", "gddr", "ada"),
+    "cdna3": ChipClass("CDNA 3", "hbm", "hopper"),
+}
+MEASURED = {name: chip for name, chip in GPU_CLASSES.items() if chip.measured}
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,13 @@
 """Sizes one input: the predicted figures, their ranges, and the measurements behind them."""
 
 import math
+from collections.abc import Iterator
 
+from tierup.catalog.capability import Computes
 from tierup.catalog.engine import engine_facts
 from tierup.sizing import prompts
 from tierup.sizing.bottleneck import bottleneck
-from tierup.sizing.coefficients import GPU_CLASSES, Calibration, gpu_class, load_calibration
+from tierup.sizing.coefficients import GPU_CLASSES, Calibration, load_calibration
 from tierup.sizing.load import Replica, Speed
 from tierup.sizing.memory import Memory, memory
 from tierup.sizing.shape import GGUF_BITS
@@ -16,7 +18,9 @@ _UNVALIDATED_FIRST = (
     0.2  # added to the first token's error in such a class; the load matters more than the chip
 )
 _EXTRAPOLATED = 1.25  # an input that no measurement covers: widened by a quarter
-_UNPROVEN = 2.0  # a model with parts that no measurement covers: twice as wide; assumption
+_UNPROVEN = (
+    2.0  # a model with parts, or a class of GPUs, that no measurement covers: twice as wide; assumption
+)
 _NARROWEST = 0.10  # no range is narrower than this on either side, whatever the residuals say
 _NARROWEST_FIRST = 0.63  # the same for the time to the first token: few authors, and their clients differ
 
@@ -78,7 +82,7 @@ def _sizing(
         for name in ("ttft_ms", "tpot_ms", "output_tok_s")
     }
     if extrapolated:
-        unproven = bool(inputs.model.unproven)
+        unproven = bool(inputs.model.unproven) or not GPU_CLASSES[inputs.gpu.abilities.chip_class].measured
         wider = _UNPROVEN if unproven else _EXTRAPOLATED
         wide = ("ttft_ms", "tpot_ms", "output_tok_s") if unproven else ("tpot_ms", "output_tok_s")
         widths |= {name: widths[name] * wider for name in wide}
@@ -112,8 +116,18 @@ def _sizing(
         bottleneck=limit,
         basis=basis,
         extrapolated=extrapolated,
-        notes=inputs.model.notes,
+        notes=(*inputs.model.notes, *_not_loaded(inputs)),
     )
+
+
+def _not_loaded(inputs: SizingInput) -> Iterator[str]:
+    """What keeps the engine from serving this, whatever the memory."""
+    gpu, precision = inputs.gpu, inputs.precision
+    if gpu.abilities.computes(precision) is Computes.NOT:
+        able = gpu.abilities.as_stored | gpu.abilities.in_16_bits
+        loaded = ", ".join(item for item in engine_facts(inputs.engine).loads.value if item in able)
+        capability = gpu.compute_capability.value
+        yield f"not served: {precision} at compute capability {capability} - {loaded} are"
 
 
 def half_width(inputs: SizingInput, metric: str, calibration: Calibration, uncertainty: float = 0.0) -> float:
@@ -121,7 +135,7 @@ def half_width(inputs: SizingInput, metric: str, calibration: Calibration, uncer
 
     The range of a class is never narrower than that of all classes: the few rows of a class share authors.
     """
-    spread = calibration.spreads.get((metric, gpu_class(inputs.gpu_id, inputs.gpu)))
+    spread = calibration.spreads.get((metric, inputs.gpu.abilities.chip_class))
     validated = spread is not None and len(spread.groups) > 1
     if metric == "ttft_ms":
         error = max(_NARROWEST_FIRST, calibration.anywhere[metric])
@@ -132,18 +146,17 @@ def half_width(inputs: SizingInput, metric: str, calibration: Calibration, uncer
 
 def measurement_basis(inputs: SizingInput, calibration: Calibration) -> tuple[tuple[str, ...], bool]:
     """The measurements behind the figures, one line each, and whether this input lies outside of them."""
-    chip = gpu_class(inputs.gpu_id, inputs.gpu)
+    chip = inputs.gpu.abilities.chip_class
+    title = GPU_CLASSES[chip].title
     lines: list[str] = []
     gpus: set[str] = set()
     for (metric, where), spread in sorted(calibration.spreads.items()):
         if where == chip and (metric != "tp_ratio" or inputs.tensor > 1):
             gpus.update(spread.gpus)
             groups = ", ".join(spread.groups)
-            lines.append(f"{metric} on {GPU_CLASSES[chip]}: {spread.rows} rows of {groups}")
+            lines.append(f"{metric} on {title}: {spread.rows} rows of {groups}")
             if len(spread.groups) < 2:
-                lines.append(
-                    f"{metric} on {GPU_CLASSES[chip]}: not validated by a second group, range widened"
-                )
+                lines.append(f"{metric} on {title}: not validated by a second group, range widened")
     reasons = _extrapolations(inputs, chip, gpus)
     lines.extend(f"extrapolated: {reason}" for reason in reasons)
     return tuple(lines), bool(reasons)
@@ -152,7 +165,12 @@ def measurement_basis(inputs: SizingInput, calibration: Calibration) -> tuple[tu
 def _extrapolations(inputs: SizingInput, chip: str, gpus: set[str]) -> list[str]:
     """Why no measurement covers this input."""
     reasons = []
-    if inputs.gpu_id not in gpus:
+    if not GPU_CLASSES[chip].measured:
+        like = GPU_CLASSES[GPU_CLASSES[chip].like].title
+        reasons.append(
+            f"not validated: no measurement of {GPU_CLASSES[chip].title}, computed with the coefficients of {like}"
+        )
+    elif inputs.gpu_id not in gpus:
         reasons.append(f"no measurement of {inputs.gpu_id} itself")
     if inputs.precision in GGUF_BITS:
         reasons.append(f"no measurement of {inputs.precision} in {engine_facts(inputs.engine).title}")

@@ -9,13 +9,14 @@ inverse efficiency.
 from dataclasses import dataclass
 
 from tierup.catalog import Gpu, Precision
+from tierup.catalog.capability import Computes
 from tierup.catalog.engine import engine_facts
-from tierup.sizing.coefficients import Coefficients, engine_overhead, gpu_class, memory_kind
+from tierup.sizing.coefficients import GPU_CLASSES, ChipClass, Coefficients, engine_overhead
 from tierup.sizing.shape import GGUF_BITS
 from tierup.sizing.types import SizingInput
 
 # Latency of a small all-reduce relative to NVLink, and GB/s of a large one: over NVLink, PCIe, and through host memory.
-_LINKS = {"nvlink": (1.0, 250.0), "pcie": (2.0, 20.0), "host": (4.0, 8.0)}
+_LINKS = {"nvlink": (1.0, 250.0), "infinity-fabric": (1.0, 250.0), "pcie": (2.0, 20.0), "host": (4.0, 8.0)}
 # GGUF kernels: the plugin dequantizes before it decodes. We found no measurement of it in vLLM.
 _GGUF_PENALTY = 2.0
 # Matrix work, relative to that of 16-bit weights at the format's own peak. Weight-only kernels unpack before they
@@ -24,28 +25,37 @@ _GGUF_PENALTY = 2.0
 _WEIGHT_ONLY = 1.1
 _EIGHT_BIT = 1.1
 # Cards whose power limit keeps them below the rate of the data sheet: the same table shows 65 % of peak on the A100
-# SXM, 52 % on the PCIe card, 37 % on the L40S. L4 and H100 PCIe are estimated from their power limits.
+# SXM, 52 % on the PCIe card, 37 % on the L40S. The others are estimated from their power limits.
 _POWER_LIMITED = {
     "a100-40g-pcie": 1.25,
     "a100-80g-pcie": 1.25,
     "h100-80g-pcie": 1.25,
+    "h100-94g-nvl": 1.25,
+    "a30": 1.25,
+    "gb10": 1.25,
     "l40s": 1.5,
     "l4": 1.5,
+    "rtx-6000-ada": 1.5,
+    "a10": 1.5,
+    "t4": 1.5,
 }
+
+_SIXTEEN_BIT = (Precision.BF16, Precision.FP16)
 
 Terms = dict[str, float]
 
 
 def peak_tflops(gpu: Gpu, precision: Precision) -> float:
-    """Dense peak TFLOPS of the matrix work. Weight-only formats, and FP8 on chips without it, compute in 16 bits.
+    """Dense peak TFLOPS of the matrix work. Weight-only formats, and those that the GPU does not compute, in 16 bits.
 
-    8 bits count at most twice as fast, although data sheets of GeForce cards state four times.
+    8 bits count at most twice as fast, although data sheets of GeForce cards state four times. Four bits count as 8:
+    nobody published how much faster they are.
     """
     dense = gpu.dense_tflops
-    sixteen, eight = float(dense.bf16.value), None
-    if precision in (Precision.FP8, Precision.INT8):
-        eight = dense.fp8.value if precision is Precision.FP8 else dense.int8.value
-    return sixteen if eight is None else min(float(eight), 2 * sixteen)
+    sixteen, eight = dense.fp16.value, None
+    if gpu.abilities.computes(precision) is Computes.AS_STORED and precision not in _SIXTEEN_BIT:
+        eight = dense.int8 if precision is Precision.INT8 else dense.fp8
+    return sixteen if eight is None else min(eight.value, 2 * sixteen)
 
 
 def matrix_factor(gpu_id: str, gpu: Gpu, precision: Precision) -> float:
@@ -53,11 +63,9 @@ def matrix_factor(gpu_id: str, gpu: Gpu, precision: Precision) -> float:
     factor = _POWER_LIMITED.get(gpu_id, 1.0)
     if precision in GGUF_BITS:
         return factor * _GGUF_PENALTY
-    if precision in (Precision.BF16, Precision.FP16):
+    if precision in _SIXTEEN_BIT:
         return factor
-    native = precision is Precision.INT8 or (
-        precision is Precision.FP8 and gpu.dense_tflops.fp8.value is not None
-    )
+    native = gpu.abilities.computes(precision) is Computes.AS_STORED
     return factor * (_EIGHT_BIT if native else _WEIGHT_ONLY)
 
 
@@ -73,8 +81,8 @@ class Steps:
     inputs: SizingInput
 
     @property
-    def chip(self) -> str:
-        return gpu_class(self.inputs.gpu_id, self.inputs.gpu)
+    def _chip(self) -> ChipClass:
+        return GPU_CLASSES[self.inputs.gpu.abilities.chip_class]
 
     @property
     def _rate(self) -> float:
@@ -100,7 +108,7 @@ class Steps:
         """One step that gives each of `sequences` a token, at a mean context of `context` tokens."""
         inputs, model = self.inputs, self.inputs.model
         batch = sequences / inputs.pipeline  # stages work on different parts of the batch at once
-        kind = memory_kind(self.chip)
+        kind = self._chip.memory
         bandwidth = inputs.gpu.bandwidth_gb_s.value * 1e9
         kv_bytes = batch * model.kv_bytes(context, inputs.kv_dtype, inputs.tensor)
         penalty = _GGUF_PENALTY if inputs.precision in GGUF_BITS else 1.0
@@ -123,7 +131,7 @@ class Steps:
     def _overhead(self) -> str:
         if engine_facts(self.inputs.engine).overhead.step_ms is not None:
             return engine_overhead(self.inputs.engine)
-        return f"overhead.{self.chip if self.chip in ('a100', 'hopper') else 'gddr'}"
+        return f"overhead.{self._chip.like if self._chip.memory == 'hbm' else 'gddr'}"
 
     def prefill(self) -> Terms:
         """The prompt of one request, without the part in the prefix cache."""
@@ -132,8 +140,8 @@ class Steps:
         new = inputs.prompt * share
         split = inputs.tensor * inputs.pipeline
         matrices = 2 * model.active * new / self._rate
-        attention = model.attention_flops(inputs.prompt) * share / (inputs.gpu.dense_tflops.bf16.value * 1e9)
-        terms = {f"prefill.{self.chip}": (matrices + attention) / split}
+        attention = model.attention_flops(inputs.prompt) * share / (inputs.gpu.dense_tflops.fp16.value * 1e9)
+        terms = {f"prefill.{self._chip.like}": (matrices + attention) / split}
         if inputs.tensor > 1:
             terms["link.transfer"] = self._transfer_ms(new)
         return terms

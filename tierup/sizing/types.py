@@ -26,6 +26,15 @@ def version(text: str) -> tuple[int, int]:
         return (99, 0)
 
 
+# Where GPU and CPUs share one memory, the pods and the system live in the rest (assumption).
+UNIFIED_MEMORY_UTILIZATION = 0.7
+
+
+def default_utilization(gpu: Gpu) -> float:
+    """The share of a GPU's memory that the engine takes where nobody says another one."""
+    return UNIFIED_MEMORY_UTILIZATION if gpu.abilities.unified_memory else GPU_MEMORY_UTILIZATION
+
+
 class Bottleneck(StrEnum):
     """What limits the next user: bandwidth and compute first, then space and load."""
 
@@ -87,34 +96,32 @@ class SizingInput:
 
     @property
     def slots(self) -> int:
-        """The most sequences that one replica runs at once (vLLM: 1024 on Hopper with 80 GB or more, else 256)."""
-        return self.max_num_seqs if self.max_num_seqs is not None else (1024 if self._large else 256)
+        """The most sequences that one replica runs at once; the default is vLLM's."""
+        return self.max_num_seqs if self.max_num_seqs is not None else self._defaults[0]
 
     @property
     def batched_tokens(self) -> int:
-        """The most tokens of one step (vLLM: 8192 on Hopper with 80 GB or more, else 2048; before 0.8 the context, up
-        to 32,768 tokens).
-        """
-        if self.max_num_batched_tokens is not None:
-            return self.max_num_batched_tokens
-        if self._old and self.length <= _UNCHUNKED:
-            return max(self.length, 2048)
-        return 8192 if self._large else 2048
+        """The most tokens of one step; the default is vLLM's."""
+        limit = self.max_num_batched_tokens
+        return limit if limit is not None else self._defaults[1]
 
     @property
-    def _old(self) -> bool:
-        """Whether it is vLLM before 0.8, which computed a prompt in one piece and had 256 slots on any GPU."""
-        return engine_facts(self.engine).versions_differ and version(self.engine_version) < (0, 8)
+    def _defaults(self) -> tuple[int, int]:
+        """Sequences and tokens of a step in vLLM 0.32.0 (`get_batch_defaults`): by memory, but not on an A100.
+
+        Before 0.8 any GPU had 256 slots, and a prompt of up to 32,768 tokens was computed in one piece.
+        """
+        if engine_facts(self.engine).versions_differ and version(self.engine_version) < (0, 8):
+            return 256, max(self.length, 2048) if self.length <= _UNCHUNKED else 2048
+        gib = self.gpu.memory_mib.value / 1024
+        if gib >= 160:
+            return 1024, 16384
+        return (1024, 8192) if gib >= 70 and "A100" not in self.gpu.product_label.value else (256, 2048)
 
     @property
     def step_tokens(self) -> int:
         """Tokens of a sequence that one step computes while it writes: the next one and the guesses."""
         return 1 + self.draft_tokens
-
-    @property
-    def _large(self) -> bool:
-        card = self.gpu.architecture.value == "hopper" and self.gpu.memory_mib.value >= 70 * 1024
-        return card and not self._old
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,7 @@ from tierup.stack.sections import (
     MonitoringMode,
     Network,
     Nodes,
+    OwnCatalog,
     Parallelism,
     Provider,
     Quote,
@@ -72,6 +73,7 @@ __all__ = [
     "MonitoringMode",
     "Network",
     "Nodes",
+    "OwnCatalog",
     "Parallelism",
     "Parsed",
     "Provider",
@@ -114,6 +116,7 @@ class TierConfig:
     images: ImagesSection = field(default_factory=Images)
     cluster: Cluster = field(default_factory=Cluster)
     network: Network = field(default_factory=Network)
+    catalog: OwnCatalog = field(default_factory=OwnCatalog)
     accept: tuple[Acceptance, ...] = ()
     secrets: frozenset[str] = frozenset()
     files: Mapping[str, Attached] = field(default_factory=dict)
@@ -150,6 +153,7 @@ SECTIONS: dict[str, type[Strict]] = {
     "images": Images,
     "cluster": Cluster,
     "network": Network,
+    "catalog": OwnCatalog,
     "accept": Acceptance,
 }
 LISTS = frozenset({"models", "accept"})

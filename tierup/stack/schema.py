@@ -31,10 +31,12 @@ def json_schema() -> Schema:
     references, generated = models_json_schema([(kind, "validation") for kind in kinds], by_alias=True)
     parts: Schema = _tidy(generated["$defs"])
     _complete(parts, load_catalog())
+    servers = list(load_catalog().servers)
     sections: Schema = {name: references[kind, "validation"] for name, kind in SECTIONS.items()}
     for name in LISTS:
         least = {"minItems": 1} if name in REQUIRED else {}
         sections[name] = {"type": "array", **least, "items": sections[name]}
+    sections["catalog"] = {"anyOf": [sections["catalog"], {"type": "string"}]}
     secrets = {f"{SECRET_PREFIX}{name}": {**_SECURE, "description": what} for name, what in SECRETS.items()}
     config = {
         "type": "object",
@@ -48,6 +50,8 @@ def json_schema() -> Schema:
         },
         "required": [_NAMESPACE + name for name in REQUIRED],
         "additionalProperties": False,
+        "if": {"not": {"required": [f"{_NAMESPACE}catalog"]}},  # without servers of one's own
+        "then": {"properties": {f"{_NAMESPACE}nodes": {"properties": {"server": {"enum": servers}}}}},
     }
     pulumi = {name: {"type": "string"} for name in ("encryptionsalt", "secretsprovider", "encryptedkey")}
     return {
@@ -89,7 +93,8 @@ def _complete(parts: Schema, catalog: Catalog) -> None:
         "enum": [str(code) for code in ACCEPTABLE],
     }
     del parts["Code"]
-    parts["Nodes"]["properties"]["server"]["enum"] = list(catalog.servers)
+    server = parts["Nodes"]["properties"]["server"]
+    server["anyOf"] = [{"enum": list(catalog.servers)}, {"type": server.pop("type")}]  # or one of `catalog`
     quotes = parts["Cost"]["properties"]["quotes"]["anyOf"][0]
     quotes["propertyNames"] = {
         "anyOf": [{"enum": sorted(load_prices().units)}, {"pattern": f"^{STORAGE}-"}],

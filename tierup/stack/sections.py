@@ -1224,6 +1224,35 @@ class Network(Strict):
     ] = None
 
 
+class OwnCatalog(Strict):
+    """GPUs and servers of your own, in the form of the catalogue's own files; or the name of a YAML file with them."""
+
+    file: Annotated[
+        FileName | None,
+        key("YAML file with the other keys, from the stack file's folder; commit it", "hardware.yaml"),
+    ] = None
+    sources: Annotated[
+        dict[str, Any] | None,
+        key("Documents by an id of your own: `title`, `url` and `as_of`, its date", max_length=1000),
+    ] = None
+    gpus: Annotated[
+        dict[str, Any] | None,
+        key("GPUs by id, each value with its source; `tierup catalog show l40s` prints one", max_length=100),
+    ] = None
+    servers: Annotated[
+        dict[str, Any] | None,
+        key(
+            "Servers by id, each value with its source, with GPUs of yours or of the catalogue",
+            max_length=100,
+        ),
+    ] = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_of_a_file(cls, value: object) -> object:
+        return {"file": value} if isinstance(value, str) else value
+
+
 class Acceptance(Strict):
     """A warning that is accepted. It is still shown, with the reason."""
 

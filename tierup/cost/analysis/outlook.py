@@ -66,6 +66,7 @@ def outlook(
     Raises:
         ValueError: if `utilisation` is not above 0 and at most 1.
     """
+    prices = prices.with_own(bill.own)
     cost = price(bill, prices)
     tokens = token_costs(plan, cost, utilisation)
     owned = cost if bill.rental is None else price(replace(bill, rental=None), prices)

@@ -3,12 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
+from tierup.catalog import Server
 from tierup.catalog.price import Price
 from tierup.catalog.prices import load_prices
 from tierup.cost.bill.kubernetes import Objects, by_name, claimed, label
 from tierup.cost.types import Bill
 from tierup.manifests import render
 from tierup.plan.model import Plan
+from tierup.plan.own_hardware import own_servers
 from tierup.resources.model import resource_of
 from tierup.resources.reading import Unreadable
 from tierup.stack.sections import Quote
@@ -35,19 +37,21 @@ def bill_of(plan: Plan, servers_only: bool = False) -> Bill:
 
 
 def _servers(plan: Plan) -> Bill:
+    own = own_servers(plan.nodes.server_id, plan.nodes.server)
     return Bill(
         server=plan.nodes.server_id,
         in_service=len(plan.nodes.in_service),
         standby=len(plan.nodes.standby),
         standby_mode=plan.nodes.standby_mode,
-        quotes=quotes_of(plan.quotes),
+        quotes=quotes_of(plan.quotes, own),
         rental=plan.nodes.rental,
+        own=own,
     )
 
 
-def quotes_of(quotes: Mapping[str, Quote]) -> dict[str, Price]:
-    """A stack's own prices by id; those of an unknown id are left out."""
-    prices = load_prices()
+def quotes_of(quotes: Mapping[str, Quote], own: Mapping[str, Server]) -> dict[str, Price]:
+    """A stack's own prices by id; those of an unknown id are left out. `own` are the servers that it brings itself."""
+    prices = load_prices().with_own(own)
     return {
         name: Price(name, quote.value, prices.unit(name), quote.source, quote.as_of, "high", quoted=True)
         for name, quote in quotes.items()

@@ -4,19 +4,21 @@ The bill of a preview equals `bill_of(plan)` of the same stack file. Of a progra
 cannot be priced is named in `unknown`.
 """
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from tierup.catalog.price import Price
+from tierup.catalog import Server
 from tierup.cost.bill.kubernetes import Objects, by_name, label, name_of
+from tierup.cost.bill.of_plan import quotes_of
 from tierup.cost.bill.quotes import from_props
 from tierup.cost.types import Bill, Volume
 from tierup.plan.model import Rental
 from tierup.resources.kinds import MODEL, NODES, TIER
 from tierup.resources.model import Resource
 from tierup.resources.reading import Tree, Unreadable, checked_mapping, checked_text, whole_number
-from tierup.stack.sections import StandbyMode
+from tierup.stack.sections import Quote, StandbyMode
 
 _NONE = Bill(None, 0, 0, StandbyMode.NONE)
 
@@ -29,7 +31,7 @@ def bill_of_resources(resources: Iterable[Resource]) -> Bill:
     volumes: list[Volume] = []
     balancers, unknown = 0, []
     models: Counter[str] = Counter()
-    quotes: dict[str, Price] = {}
+    quotes: dict[str, Quote] = {}
     for item in items.values():
         try:
             if item.type == NODES:
@@ -51,7 +53,7 @@ def bill_of_resources(resources: Iterable[Resource]) -> Bill:
         volumes=by_name(volumes),
         load_balancers=balancers,
         models=dict(models),
-        quotes=quotes,
+        quotes=quotes_of(quotes, servers.own),
         unknown=tuple(sorted(unknown)),
     )
 
@@ -70,7 +72,7 @@ def _add_servers(servers: Bill, nodes: Resource) -> Bill:
         raise Unreadable("standbyMode") from None
     if server is None or not (isinstance(in_service, list) and isinstance(standby, list)):
         raise Unreadable("servers")
-    more = Bill(server, len(in_service), len(standby), mode, rental=_rental(inputs))
+    more = Bill(server, len(in_service), len(standby), mode, rental=_rental(inputs), own=_own(server, inputs))
     if servers == _NONE:
         return more
     if (servers.server, servers.standby_mode, servers.rental) != (server, mode, more.rental):
@@ -78,6 +80,16 @@ def _add_servers(servers: Bill, nodes: Resource) -> Bill:
     return replace(
         more, in_service=servers.in_service + more.in_service, standby=servers.standby + more.standby
     )
+
+
+def _own(name: str, inputs: Tree) -> dict[str, Server]:
+    """The server, if the stack brings it itself. Raises `Unreadable`."""
+    if inputs.get("ownServer") is None:
+        return {}
+    try:  # through JSON: only there a strict model takes a date that is written as text
+        return {name: Server.model_validate_json(json.dumps(inputs["ownServer"]))}
+    except ValueError as error:
+        raise Unreadable("ownServer") from error
 
 
 def _rental(inputs: Tree) -> Rental | None:

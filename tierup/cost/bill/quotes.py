@@ -3,17 +3,15 @@
 import json
 from collections.abc import Mapping
 
-from tierup.catalog.price import Price
-from tierup.cost.bill.of_plan import quotes_of
 from tierup.resources.reading import Unreadable
-from tierup.stack.sections import Cost
+from tierup.stack.sections import Cost, Quote
 
 
-def from_props(inputs: Mapping[str, object]) -> dict[str, Price]:
-    """The prices by id in a tier's inputs. Raises `Unreadable`."""
+def from_props(inputs: Mapping[str, object]) -> Mapping[str, Quote]:
+    """The quotes by id in a tier's inputs. Raises `Unreadable`."""
     try:
         # Through JSON: only there a strict model takes a date and an amount that are written as text.
         config = Cost.model_validate_json(json.dumps({"quotes": inputs.get("quotes")}))
     except ValueError as error:
         raise Unreadable("quotes") from error
-    return quotes_of(config.quotes if config.quotes is not None else {})
+    return config.quotes if config.quotes is not None else {}

@@ -160,7 +160,7 @@ class LocalProject(Generic[AnyTarget]):
         if (network := self.cluster.network()) is not None:
             config[f"{PROJECT}:network"] = network
         self.stack_file.parent.mkdir(exist_ok=True)
-        for name in file_names(config.get(f"{PROJECT}:models")):
+        for name in file_names({key: config.get(f"{PROJECT}:{key}") for key in ("models", "catalog")}):
             copy = self.stack_file.parent / name
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source.parent / name, copy)
