@@ -18,8 +18,8 @@ _SETTLE_SECONDS = 60.0
 
 
 def gpus_of_pod(pod: dict[str, Any]) -> int:
-    """GPUs that a pod holds."""
-    return pod_gpus(pod["spec"])
+    """GPUs that a pod holds; one that has ended, such as an evicted one, holds none."""
+    return 0 if pod["status"].get("phase") in ("Succeeded", "Failed") else pod_gpus(pod["spec"])
 
 
 def settled_pods(api: Api, plan: Plan) -> list[dict[str, Any]]:
@@ -46,7 +46,7 @@ def show(plan: Plan, project: LocalProject) -> None:
     out.print(f"[bold]{plan.stack}[/bold], {how}", highlight=False)
     for node in api.list_all("v1", "Node", selector={STACK_LABEL: plan.stack}):
         name, labels = node["metadata"]["name"], node["metadata"]["labels"]
-        used = sum(gpus_of_pod(pod) for pod in on_node[name] if pod["status"].get("phase") != "Succeeded")
+        used = sum(map(gpus_of_pod, on_node[name]))
         total = node["status"]["capacity"].get(plan.cluster.gpu_resource, "0")
         product = labels["nvidia.com/gpu.product"]
         out.print(f"  {name}  {labels[ROLE_LABEL]}  {used} of {total} GPUs used ({product})", **plain)
