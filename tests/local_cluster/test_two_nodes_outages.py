@@ -66,7 +66,7 @@ def test_chats_go_on_after_a_node_s_power_cut_and_its_pods_serve_again(
     assert nodes_of(wide, "gateway") == nodes_of(wide, "model-server") == set(node_names(wide.cluster))
     left = on_node(wide, "gateway", first.record.name)
     direct = f"http://{left['status']['podIP']}:{GATEWAY_PORT}"
-    with wide.load(pod=client, url=direct, tokens=1000) as long:
+    with wide.load(pod=client, url=direct, tokens=300) as long:
         second.power_off()
         off = time.monotonic()
         time.sleep(IDLE_SECONDS)
