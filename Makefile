@@ -75,6 +75,8 @@ local-node: setup engine-env ## install what `tierup local up --node real` needs
 
 .PHONY: demo-served
 demo-served: local-node ## run the pods of the local stack on this machine and send a chat; needs root
+	@$(BIN)/tierup plan --stack local
+	@$(BIN)/tierup cost --stack local
 	@$(BIN)/tierup local up --stack local --node real
 
 .PHONY: demo-down

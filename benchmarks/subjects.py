@@ -55,7 +55,7 @@ def local_cluster() -> Iterator[tuple[Cluster, Path]]:
             cluster.down()
 
 
-def empty_project(folder: Path, cluster: Cluster) -> LocalProject:
+def empty_project(folder: Path, cluster: Cluster) -> LocalProject[Cluster]:
     """A project whose program registers one provider and nothing else."""
     (folder / "stacks").mkdir(parents=True)
     (folder / "Pulumi.yaml").write_text((ROOT / "Pulumi.yaml").read_text())
@@ -64,7 +64,7 @@ def empty_project(folder: Path, cluster: Cluster) -> LocalProject:
     return LocalProject(folder, "empty", cluster)
 
 
-def many_models(folder: Path, cluster: Cluster, count: int) -> LocalProject:
+def many_models(folder: Path, cluster: Cluster, count: int) -> LocalProject[Cluster]:
     """The real program with a generated stack of `count` model servers, one per simulated server."""
     (folder / "stacks").mkdir(parents=True)
     for name in ("Pulumi.yaml", "__main__.py", "components", "tierup", "templates", "monitoring"):
@@ -81,7 +81,10 @@ def many_models(folder: Path, cluster: Cluster, count: int) -> LocalProject:
 
 
 def pulumi(
-    project: LocalProject, *arguments: str, memory: bool = False, env: Mapping[str, str] | None = None
+    project: LocalProject[Cluster],
+    *arguments: str,
+    memory: bool = False,
+    env: Mapping[str, str] | None = None,
 ) -> Run:
     """Run and measure one pulumi command on the project's stack; `env` is added to its environment."""
     command = [str(tool("pulumi")), *arguments, "--stack", project.stack, "--non-interactive"]
@@ -92,12 +95,12 @@ def pulumi(
 class Tier:
     """One stack file, to be deployed by Pulumi or by kubectl."""
 
-    project: LocalProject
+    project: LocalProject[Cluster]
     plan: Plan
     folder: Path
 
     @classmethod
-    def of(cls, project: LocalProject, folder: Path) -> "Tier":
+    def of(cls, project: LocalProject[Cluster], folder: Path) -> "Tier":
         """Render the objects as YAML files to `folder`; not timed."""
         plan = make_plan(parse(read_stack(stack_path(project.source, project.stack))), load_catalog())
         tier = cls(project, plan, folder)

@@ -52,10 +52,10 @@ def compare(stack: str, rounds: int, cluster: Cluster, folder: Path) -> dict[str
     return _compared(tier, results)
 
 
-def by_pulumi(tier: Tier, empty: LocalProject, results: Results) -> None:
+def by_pulumi(tier: Tier, empty: LocalProject[Cluster], results: Results) -> None:
     """Deploy and destroy the tier, with runs of the empty program in between."""
 
-    def timed(name: str, project: LocalProject, *arguments: str) -> None:
+    def timed(name: str, project: LocalProject[Cluster], *arguments: str) -> None:
         results.setdefault(name, []).append(pulumi(project, *arguments))
 
     tier.prepare()

@@ -10,7 +10,7 @@ import threading
 from pathlib import Path
 
 # The same weights once more, in other formats; some repositories carry them.
-SECOND_COPIES = ["consolidated*", "original/*", "*.pth", "*.pt", "*.onnx", "*.msgpack", "*.h5"]
+SECOND_COPIES = ["consolidated*", "original/*", "metal/*", "*.pth", "*.pt", "*.onnx", "*.msgpack", "*.h5"]
 TOKENIZER = ["*.json", "*.txt", "*.model"]
 AUTHORITIES = Path("/tmp/authorities.pem")
 BLOCK = 1 << 20
@@ -33,6 +33,10 @@ def fetch(wanted: dict[str, str | int | None]) -> None:
             fetch_http.fetch(wanted, folder, SECOND_COPIES)
         else:
             from_hub(wanted, folder)
+        if "vocabulary" in wanted:
+            import fetch_vocabulary  # beside this file
+
+            fetch_vocabulary.write(folder, str(wanted["vocabulary"]))
         marker.touch()
         print(f"{folder}: complete", flush=True)
 

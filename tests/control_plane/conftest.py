@@ -1,5 +1,6 @@
 """One real local cluster per test worker; without the toolchain all tests here skip with a message."""
 
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -83,3 +84,19 @@ def scaled_objects() -> str:
         return str(tool("keda.sh_scaledobjects.yaml"))
     except ToolMissing as missing:
         pytest.skip(f"NOT PROVEN, KEDA's definition is not there: run `make toolchain` ({missing})")
+
+
+@pytest.fixture(scope="session")
+def promtool() -> Callable[..., str]:
+    """Runs promtool and returns its output; fails if it reports a problem."""
+    try:
+        program = str(tool("promtool"))
+    except ToolMissing as missing:
+        pytest.skip(f"NOT PROVEN, there is no promtool: run `make toolchain` ({missing})")
+
+    def run(*arguments: str) -> str:
+        done = subprocess.run([program, *arguments], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    return run

@@ -1,7 +1,6 @@
 """Prometheus's configuration and rules, checked by its own promtool."""
 
 import re
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tierup.local.toolchain import ToolMissing, tool
+from tierup.manifests.alerts import alerts_yml
 from tierup.manifests.monitoring import prometheus_yml
 from tierup.plan.model import Plan
 from tierup.templates import ROOT
@@ -17,22 +16,6 @@ from tierup.templates import ROOT
 MakePlan = Callable[..., Plan]
 RULES = ROOT / "monitoring/rules"
 TWO = [{"id": "qwen2.5-7b"}, {"id": "qwen2.5-7b", "precision": "awq"}]
-
-
-@pytest.fixture(scope="session")
-def promtool() -> Callable[..., str]:
-    """Runs promtool and returns its output; fails if it reports a problem."""
-    try:
-        program = str(tool("promtool"))
-    except ToolMissing as missing:
-        pytest.skip(f"NOT PROVEN, there is no promtool: run `make toolchain` ({missing})")
-
-    def run(*arguments: str) -> str:
-        done = subprocess.run([program, *arguments], capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout + done.stderr
-
-    return run
 
 
 @pytest.mark.parametrize(
@@ -43,9 +26,10 @@ def promtool() -> Callable[..., str]:
 def test_promtool_accepts_the_configuration(
     make_plan: MakePlan, promtool: Callable[..., str], tmp_path: Path, sections: dict[str, Any]
 ) -> None:
-    config = tmp_path / "prometheus.yml"
-    config.write_text(prometheus_yml(make_plan(**sections), rules=str(RULES / "recording.yml")))
-    assert "1 rule files found" in promtool("check", "config", str(config))
+    config, alerts, plan = tmp_path / "prometheus.yml", tmp_path / "alerts.yml", make_plan(**sections)
+    alerts.write_text(alerts_yml(plan))
+    config.write_text(prometheus_yml(plan, rules=[str(RULES / "recording.yml"), str(alerts)]))
+    assert "2 rule files found" in promtool("check", "config", str(config))
 
 
 def test_promtool_accepts_the_rules(promtool: Callable[..., str]) -> None:

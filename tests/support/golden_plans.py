@@ -91,7 +91,7 @@ def _foreign(cluster: Cluster, folder: Path) -> dict[str, Any]:
     return plan
 
 
-def slim(text: str, project: LocalProject) -> dict[str, Any]:
+def slim(text: str, project: LocalProject[Cluster]) -> dict[str, Any]:
     """A preview or state export without paths, times, outputs and all else that our parser does not read."""
     here = {str(project.cluster.kubeconfig): "kubeconfig", project.cluster.context: "context"}
     for found, named in here.items():

@@ -121,6 +121,30 @@ PUBLISHED: dict[str, Published] = {
         "github.com/zyzshishui/slime@e0be9a0 scripts/models/qwen3-30B-A3B.sh",
         _TRANSFORMERS,
     ),
+    "Qwen/Qwen3-Coder-30B-A3B-Instruct": Published(
+        _c(
+            "Qwen3MoeForCausalLM",
+            2048,
+            48,
+            32,
+            4,
+            5472,
+            151936,
+            head_dim=128,
+            num_experts=128,
+            num_experts_per_tok=8,
+            moe_intermediate_size=768,
+        ),
+        30_532_122_624,
+        "github.com/ztxz16/fastllm@f8f04c3 Qwen3-Coder-30B-A3B-Instruct/config.json",
+        _TRANSFORMERS,
+    ),
+    "Qwen/Qwen3-Embedding-0.6B": Published(
+        _c("Qwen3ForCausalLM", 1024, 28, 16, 8, 3072, 151669, head_dim=128, **_TIED),
+        595_776_512,
+        f"{_HUB}Qwen/Qwen3-Embedding-0.6B/blob/97b0c614be4d77ee51c0cef4e5f07c00f9eb65b3/config.json",
+        _TRANSFORMERS,
+    ),
     "Qwen/Qwen3-235B-A22B": Published(
         _c(
             "Qwen3MoeForCausalLM",

@@ -24,7 +24,7 @@ def running_pods(tier: Tier) -> list[dict[str, Any]]:
     """
     deadline = time.monotonic() + WAIT_TIMEOUT_S
     while True:
-        pods = settled_pods(tier.cluster.api, tier.plan)
+        pods = settled_pods(tier.cluster, tier.plan)
         settled = all(pod["status"].get("phase") in ("Running", "Succeeded") for pod in pods)
         if (settled and sum(map(gpus_of_pod, pods)) == tier.plan.gpus_used) or time.monotonic() > deadline:
             return pods

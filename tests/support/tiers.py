@@ -59,7 +59,7 @@ def make_tier(stack: str, cluster: Cluster, folder: Path) -> "Tier":
 class Tier:
     """One stack, run by the real engine and provider against a real API server; pods are scheduled, not run."""
 
-    project: LocalProject
+    project: LocalProject[Cluster]
 
     @property
     def cluster(self) -> Cluster:

@@ -148,6 +148,9 @@ def test_a_command_imports_what_it_runs() -> None:
         (("pln",), "No such command 'pln'"),
         (("size", "--gpu", "l4", "--tp", "two"), "Invalid value for '--tp'"),
         (("local", "down"), "error: name one stack (--stack), or all of them (--all)"),
+        (("local", "up", "-s", "entry", "--context", "kind"), "--context is of a kubeconfig"),
+        (("local", "up", "-s", "entry", "--node", "real", "--kubeconfig", "c"), "choose one"),
+        (("local", "up", "-s", "entry", "--nodes", "2", "--kubeconfig", "c"), "--nodes counts real nodes"),
     ],
 )
 def test_a_usage_error_is_one_message_and_exit_code_2(

@@ -31,7 +31,7 @@ def exactly(value: str) -> Span:
 
 # 36 USD an hour; 1,000 tokens/s in and 500 out at full use; a fifth of the time goes into prompts.
 BY_HAND = TokenCost(
-    "demo", exactly("36"), exactly("1000"), exactly("500"), dec("0.5"), "stated", dec("0.2"), False, ()
+    "demo", exactly("36"), exactly("1000"), exactly("500"), dec("0.5"), "stated", dec("0.2"), False, None, ()
 )
 
 

@@ -2,12 +2,11 @@
 
 import importlib.util
 import json
-import re
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+from series import recorded, series_of
 
 from tierup.manifests import grafana
 from tierup.templates import ROOT
@@ -54,17 +53,6 @@ SERIES = (
     | OTHERS
     | {f"{name}_{part}" for name in VLLM_HISTOGRAMS for part in ("bucket", "sum", "count")}
 )
-
-
-def recorded() -> dict[str, str]:
-    """Recording rules: expression by name."""
-    groups = yaml.safe_load((ROOT / "monitoring/rules/recording.yml").read_text())["groups"]
-    return {rule["record"]: rule["expr"] for group in groups for rule in group["rules"]}
-
-
-def series_of(expression: str) -> set[str]:
-    """Names in an expression that can only be series: those that a function or a grouping cannot have."""
-    return set(re.findall(r"\b(?:vllm:\w+|DCGM_\w+|node_\w+|scrape_\w+|tierup_\w+)", expression))
 
 
 @pytest.fixture(scope="module")

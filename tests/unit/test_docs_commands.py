@@ -38,7 +38,7 @@ COUNTS = {
     "embedder": 1,
     "client": 5,
     "jq": 1,
-    "cluster": 14,
+    "cluster": 16,
     "local": 2,
     "minutes": 5,
     "root": 2,

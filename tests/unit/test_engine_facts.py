@@ -39,10 +39,7 @@ def test_a_latency_limit_can_be_looked_up_between_two_bounds() -> None:
 def test_the_default_engine_loads_every_format_of_the_catalogue() -> None:
     stored = {precision for model in load_catalog().models.values() for precision in model.variants}
     facts = engine_facts(DEFAULT_ENGINE)
-    of_own = {
-        Precision.MXFP4: "mxfp4",
-        Precision.NVFP4: "modelopt_fp4",
-    }  # of repositories that it does not have
+    of_own = {Precision.NVFP4: "modelopt_fp4"}  # of repositories that the catalogue does not have
     assert set(facts.loads.value) == stored | set(of_own)
     assert facts.options is not None
     assert set(of_own.values()) <= set(facts.options.options["--quantization"].choices)

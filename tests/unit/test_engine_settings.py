@@ -47,6 +47,11 @@ def default(plan: Plan, key: str) -> tuple[str, str]:
         ("qwen3-14b", "hermes", "qwen3"),
         ("qwen3-32b", "hermes", "qwen3"),
         ("qwen3-30b-a3b", "hermes", "qwen3"),
+        ("qwen3-coder-30b-a3b", "qwen3_coder", None),
+        ("gpt-oss-20b", "openai", "openai_gptoss"),
+        ("gpt-oss-120b", "openai", "openai_gptoss"),
+        ("gemma-3-12b", None, None),
+        ("gemma-3-27b", None, None),
         ("llama-3.1-8b", "llama3_json", None),
         ("llama-3.1-70b", "llama3_json", None),
         ("llama-3.3-70b", "llama3_json", None),
@@ -58,14 +63,14 @@ def default(plan: Plan, key: str) -> tuple[str, str]:
         ("deepseek-r1-distill-llama-8b", None, "deepseek_r1"),
         ("deepseek-r1-distill-llama-70b", None, "deepseek_r1"),
         ("qwen-7b", None, None),
+        ("qwen3-embedding-0.6b", None, None),
     ],
 )
 def test_each_family_has_its_parsers(model: str, tools: str | None, reasoning: str | None) -> None:
-    entry = {"id": model, "precision": "fp8" if "70b" in model or "72b" in model else "bf16"}
+    entry = {"id": model} | ({"precision": "fp8"} if "70b" in model or "72b" in model else {})
     images = {"vllm": "vllm/vllm-openai:v0.23.0"} if model == "qwen-7b" else {}
-    revision = {"revision": "0" * 40} if "0b" in model or "72b" in model else {}
     nodes = {"server": "premium-4x-h100-80g-sxm", "count": 1}
-    plan = small_plan(models=[entry | revision], images=images, nodes=nodes, **HUB)
+    plan = small_plan(models=[entry], images=images, nodes=nodes, **HUB)
     args = args_of(plan)
     assert args.get("--tool-call-parser") == (None if tools is None else [tools])
     assert ("--enable-auto-tool-choice" in args) is (tools is not None)

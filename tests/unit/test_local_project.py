@@ -8,14 +8,13 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
 
 import pytest
 
 from tierup.catalog import load_catalog
 from tierup.findings.model import FindingsError
 from tierup.io.stack.read import read_stack
+from tierup.local.cluster.existing import ExistingCluster
 from tierup.local.cluster.folders import LocalClusterError
 from tierup.local.cluster.project import LocalProject
 from tierup.rules.preflight import make_plan, plan_with_secrets
@@ -28,7 +27,7 @@ def pulumi_calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
     """The calls of pulumi, which do nothing."""
     calls: list[tuple[str, ...]] = []
 
-    def pulumi(_project: LocalProject, *arguments: str, quiet: bool = False) -> str:
+    def pulumi(_project: object, *arguments: str, quiet: bool = False) -> str:
         calls.append(arguments)
         return ""
 
@@ -36,14 +35,18 @@ def pulumi_calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
     return calls
 
 
-def locked(folder: Path, pid: int, hours_ago: int = 0) -> LocalProject:
+def on_existing(folder: Path) -> ExistingCluster:
+    return ExistingCluster("entry", folder, folder / "kubeconfig", "mine", "https://192.0.2.1:6443", ROOT)
+
+
+def locked(folder: Path, pid: int, hours_ago: int = 0) -> LocalProject[ExistingCluster]:
     """A project whose state a process of this machine has locked."""
     since = datetime.datetime.now(datetime.UTC) - datetime.timedelta(hours=hours_ago)
     locks = folder / "pulumi/.pulumi/locks/organization/tierup/entry"
     locks.mkdir(parents=True)
     held = {"pid": pid, "hostname": socket.gethostname(), "timestamp": since.isoformat()}
     (locks / "1.json").write_text(json.dumps(held))
-    return LocalProject(folder, "entry", cast(Any, SimpleNamespace(folder=folder)))
+    return LocalProject(folder, "entry", on_existing(folder))
 
 
 def test_the_lock_of_a_process_that_runs_is_an_error(
@@ -93,8 +96,7 @@ def test_the_copy_of_a_stack_file_has_the_files_that_it_names_beside_it(tmp_path
     models = "[{id: qwen2.5-7b, chatTemplate: templates/chat.jinja}, {id: x, chatTemplate: none}]"
     stack = f"config:\n  tierup:models: {models}\n"
     (source / "stacks" / "Pulumi.entry.yaml").write_text(stack)
-    cluster = SimpleNamespace(folder=work, kubeconfig=work / "kubeconfig", context="c", node=None)
-    LocalProject(source, "entry", cast(Any, cluster), work)._write_stack_file()
+    LocalProject(source, "entry", on_existing(work), work)._write_stack_file()
     copy = work / "project" / "stacks" / "templates" / "chat.jinja"
     assert copy.read_text() == "{{ messages }}"
 
@@ -108,8 +110,7 @@ def test_the_copy_gets_values_for_the_secrets_that_nobody_has_set(
         make_plan(parsed, load_catalog())
     plan = plan_with_secrets(parsed, load_catalog())
     assert plan.secrets == {"key-web", "key-batch"}
-    cluster = SimpleNamespace(folder=tmp_path, kubeconfig=tmp_path / "kubeconfig", context="c", node=None)
-    LocalProject(ROOT, "local", cast(Any, cluster), secrets=plan.secrets).prepare()
+    LocalProject(ROOT, "local", on_existing(tmp_path), secrets=plan.secrets).prepare()
     values = {call[3]: call[5] for call in pulumi_calls if call[:3] == ("config", "set", "--secret")}
     assert set(values) == {"tierup:secret-key-web", "tierup:secret-key-batch"}
     assert len(set(values.values())) == 2, "each its own"

@@ -206,7 +206,10 @@ def test_a_mixture_of_experts_is_added_as_any_other(stacks: Path, tierup: Comman
     file = json.loads(FILES[LEGAL])
     write_model(tmp_path / "moe", file)
     result = tierup("model", "add", f"acme/legal-30b-a3b@{file['revision']}", "--from", str(tmp_path / "moe"))
-    assert "30.5B parameters, 56.9 GiB of files, licence not stated" in result.out
+    assert (
+        "bf16, 56.9 GiB of files; Qwen3MoeForCausalLM with 30.5B parameters; licence not stated" in result.out
+    )
+    assert "not validated: no measurement of mixtures of experts" in result.out
     assert (stacks / LEGAL).is_file()
 
 
@@ -227,7 +230,7 @@ def test_a_quantization_in_a_file_of_its_own_is_kept(
 ) -> None:
     write_model(tmp_path / "files", json.loads(FILES[SUPPORT]), **{name: content})
     result = tierup("model", "add", f"{REPO}@{COMMIT}", "--from", str(tmp_path / "files"))
-    assert f"parameters, {precision}, " in result.out
+    assert f"written: {precision}, " in result.out
     assert written(Path.cwd()).quantization_config is not None
 
 
@@ -241,6 +244,32 @@ def test_an_older_file_is_replaced_and_a_failure_leaves_it(
     serve()
     assert tierup("model", "add", REPO).code == 0
     assert written(stacks).revision == COMMIT
+
+
+def test_a_file_of_another_commit_is_replaced_with_a_word_about_the_stacks_that_name_it(
+    serve: Callable[..., Served], stacks: Path, tierup: Command
+) -> None:
+    (stacks / "models").mkdir()
+    (stacks / SUPPORT).write_text(FILES[SUPPORT].replace(COMMIT, "0" * 40))
+    serve()
+    assert f"It was of {'0' * 40}" in tierup("model", "add", REPO).out
+    assert "It was of" not in tierup("model", "add", REPO).out
+
+
+def test_a_gated_repository_says_which_secret_the_stack_needs(
+    serve: Callable[..., Served], stacks: Path, tierup: Command
+) -> None:
+    hub = serve()
+    hub.card(pipeline_tag="text-generation", gated="manual")
+    assert "the stack needs the secret hub-token" in tierup("model", "add", REPO).out
+    assert written(stacks).gated
+
+
+def test_a_reranker_is_refused_before_a_stack_names_it(
+    serve: Callable[..., Served], stacks: Path, tierup: Command
+) -> None:
+    serve().card(pipeline_tag="text-ranking")
+    assert_refused(tierup("model", "add", REPO), stacks, "text-ranking")
 
 
 def secured(tmp_path: Path) -> tuple[str, ssl.SSLContext]:

@@ -65,8 +65,13 @@ def test_a_mixture_of_experts_is_sized_whole_and_named_as_not_validated() -> Non
     assert "not validated" in why
     assert "licence not stated" in why
     value, why = default(plan, "toolCallParser")
-    assert value == "hermes"
-    assert "as Qwen3-30B-A3B, of its shape" in why
+    assert value == "none"
+    assert "different ones: hermes, qwen3_coder" in why  # two models of its shape speak differently
+    for base, parser in {
+        "Qwen/Qwen3-30B-A3B": "hermes",
+        "Qwen/Qwen3-Coder-30B-A3B-Instruct": "qwen3_coder",
+    }.items():
+        assert default(plan_of_own(LEGAL, changed(LEGAL, baseModels=[base])), "toolCallParser")[0] == parser
 
 
 def test_of_an_architecture_that_no_catalogued_model_has_no_parser_is_known() -> None:
@@ -140,7 +145,12 @@ def test_weights_that_the_engine_does_not_load_are_refused() -> None:
     assert refused.code is Code.ENGINE_LOADS_NOT
 
 
-def test_a_model_whose_vocabulary_the_engine_would_download_needs_an_image_that_has_it() -> None:
+def args_path(deployment: dict[str, Any]) -> str:
+    """The folder of the model's files, which is the engine's first argument."""
+    return str(deployment["spec"]["template"]["spec"]["containers"][0]["args"][0])
+
+
+def test_the_vocabulary_that_the_engine_would_download_is_written_by_the_fetch() -> None:
     shape = {
         "architectures": ["GptOssForCausalLM"],
         "hidden_size": 2880,
@@ -156,13 +166,28 @@ def test_a_model_whose_vocabulary_the_engine_would_download_needs_an_image_that_
     shape |= {"num_local_experts": 32, "num_experts_per_tok": 4, "vocab_size": 201088}
     shape |= {"quantization_config": {"quant_method": "mxfp4"}, "max_position_embeddings": 131072}
     files = changed(SUPPORT, shape, safetensors={"totalBytes": 13_761_264_768, "files": {}})
-    (refused,) = refusals(models=[own_entry(SUPPORT)], files=files)
-    assert (refused.code, refused.path) == (Code.MODEL_SOURCE, "models[0].source")
-    assert "o200k_base.tiktoken" in refused.fix
-    plan = plan_of_own(SUPPORT, files, env={"TIKTOKEN_ENCODINGS_BASE": "/vocabulary"})
+    plan = plan_of_own(SUPPORT, files)
+    (deployment,) = [item for item in objects(plan, plan.models[0]) if item["kind"] == "Deployment"]
+    env = {
+        item["name"]: item.get("value")
+        for item in deployment["spec"]["template"]["spec"]["containers"][0]["env"]
+    }
+    assert env["TIKTOKEN_ENCODINGS_BASE"] == args_path(deployment)
+    assert '\\"vocabulary\\": \\"o200k_base.tiktoken\\"' in json.dumps(list(render(plan)), default=str)
     assert plan.models[0].precision is Precision.MXFP4
     assert plan.models[0].capacity is not None
     assert plan.models[0].capacity.memory.weights == pytest.approx(12.8, abs=0.05)
+
+
+def test_weights_that_are_not_fetched_must_bring_the_vocabulary() -> None:
+    model = {"id": "gpt-oss-20b", "weights": {"from": "claim", "claim": "gpt-oss"}}
+    (refused,) = refusals(models=[model])
+    assert (refused.code, refused.path) == (Code.WEIGHTS, "models[0].weights")
+    assert "o200k_base.tiktoken" in refused.problem
+    env = {"TIKTOKEN_ENCODINGS_BASE": "/weights"}
+    assert not refusals(models=[model | {"env": env}])
+    (owned,) = refusals(models=[{"id": "gpt-oss-20b", "env": env}])
+    assert owned.path == "models[0].env.TIKTOKEN_ENCODINGS_BASE"
 
 
 def test_sixteen_bit_weights_can_be_quantized_while_they_are_loaded() -> None:
@@ -172,6 +197,15 @@ def test_sixteen_bit_weights_can_be_quantized_while_they_are_loaded() -> None:
         plan_of_own(SUPPORT, changed(SUPPORT, {"torch_dtype": "float16"})).models[0].precision
         is Precision.FP16
     )
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_a_model_that_overflows_in_float16_is_served_in_bfloat16_alone(dtype: str) -> None:
+    gemma = {"architectures": ["Gemma2ForCausalLM"], "sliding_window": 4096, "torch_dtype": dtype}
+    files = changed(SUPPORT, gemma, safetensors=None)
+    assert plan_of_own(SUPPORT, files).models[0].precision is Precision.BF16
+    (refused,) = refusals(models=[own_entry(SUPPORT, precision="fp16")], files=files)
+    assert (refused.code, refused.allowed) == (Code.UNKNOWN_PRECISION, "bf16")
 
 
 def test_a_gated_repository_needs_the_token() -> None:

@@ -701,7 +701,12 @@ def test_check_alone_reports_what_make_plan_raises() -> None:
 def test_a_commit_that_nobody_pinned_hides_no_other_mistake() -> None:
     """A model's memory does not depend on its commit: kaito-project/kaito issue 2132, Llama 70B on two H100."""
     big = {"id": "llama-3.1-70b", "precision": "bf16", "parallelism": {"tensor": 2}, "context": 131_072}
-    told = codes(nodes=nodes(PREMIUM)["nodes"], models=[big])
+    known = load_catalog()
+    spec = known.models["llama-3.1-70b"]
+    variants = {key: item.model_copy(update={"revision": None}) for key, item in spec.variants.items()}
+    unpinned = {"llama-3.1-70b": spec.model_copy(update={"variants": variants})}
+    catalog = known.model_copy(update={"models": known.models | unpinned})
+    told = codes(nodes=nodes(PREMIUM)["nodes"], models=[big], catalog=catalog)
     assert {Code(code).name for code in ("TIER023", "TIER034", "TIER043")} <= told
-    pinned = codes(nodes=nodes(PREMIUM)["nodes"], models=[{**big, "revision": COMMIT}])
+    pinned = codes(nodes=nodes(PREMIUM)["nodes"], models=[{**big, "revision": COMMIT}], catalog=catalog)
     assert told - pinned == {"NO_REVISION"}

@@ -153,7 +153,11 @@ def test_the_json_has_the_stack_file_that_is_planned(tmp_path: Path, monkeypatch
         assert plan.models[0].tensor == row["inputs"]["tensor"]
 
 
-def test_a_model_whose_commits_are_not_pinned_is_answered_in_words() -> None:
+def test_a_model_whose_commits_are_not_pinned_is_answered_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = CATALOG.models["qwen2.5-72b"]
+    variants = {key: item.model_copy(update={"revision": None}) for key, item in spec.variants.items()}
+    models = CATALOG.models | {"qwen2.5-72b": spec.model_copy(update={"variants": variants})}
+    monkeypatch.setattr(command, "load_catalog", lambda: CATALOG.model_copy(update={"models": models}))
     result = CliRunner(env={"COLUMNS": "200"}).invoke(app, ["--model", "qwen2.5-72b", "--recommend"])
     assert result.exit_code == 1
     assert "pins no commit of qwen2.5-72b" in result.output

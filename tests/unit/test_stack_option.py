@@ -17,7 +17,8 @@ config:
   tierup:models: [{id: qwen2.5-7b}]
 """
 BARE = BASE + "  tierup:gateway: {keys: {web: {}}, tls: true}\n"
-# Everything with which a command that takes a stack ends well; the others deploy, or need a service or its logs.
+# Everything with which a command that takes a stack ends well; the others deploy, write a file, or need a service or
+# its logs.
 PLAIN = [
     ("plan",),
     ("plan", "--json"),
@@ -26,7 +27,17 @@ PLAIN = [
     ("policy",),
     ("render",),
 ]
-DEPLOYING = {"doctor", "local up", "local down", "local env", "dev up", "loadtest", "tune", "usage"}
+DEPLOYING = {
+    "doctor",
+    "local up",
+    "local down",
+    "local env",
+    "dev up",
+    "model add",
+    "loadtest",
+    "tune",
+    "usage",
+}
 
 
 @pytest.fixture

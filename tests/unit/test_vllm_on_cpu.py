@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from small_stack import small_plan
 from tier_plans import TIERS, VARIANTS, plan_of
 
+from tierup.catalog import load_catalog
 from tierup.catalog.engine import engine_facts
 from tierup.local.dev.cpu_engine import container_of
 from tierup.local.machine import vllm_on_cpu
@@ -115,3 +117,20 @@ def test_the_command_needs_nothing_but_its_own_files_and_the_standard_library(tm
     )
     assert (run.returncode, run.stdout) == (2, "")
     assert run.stderr == "vllm: --no-such-option: not known how to run this on a CPU\n"
+
+
+@pytest.mark.parametrize("model", load_catalog().models)
+def test_every_model_of_the_catalogue_has_arguments_for_a_cpu(flags: set[str], model: str) -> None:
+    images = {"vllm": "vllm/vllm-openai:v0.23.0"} if model == "qwen-7b" else {}
+    plan = small_plan(
+        models=[{"id": model}],
+        workload={"users": 2},
+        nodes={"server": "premium-4x-h100-80g-sxm", "count": 1},
+        gateway={"meterTokens": True, "keys": {"web": {}}},
+        images=images,
+        secrets=frozenset({"hub-token", "key-web"}),
+    )
+    container = container_of(plan, plan.models[0])
+    run = started("serve", *container["args"])
+    assert "--enable-prompt-tokens-details" in run.arguments
+    assert ("--runner" in run.arguments) is (plan.models[0].spec.serves != "generate")

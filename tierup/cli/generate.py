@@ -13,6 +13,8 @@ from tierup.compare import Comparison, compare
 from tierup.cost.report.cost import StackReport
 from tierup.cost.report.difference import DifferenceReport
 from tierup.io.stack.read import read_stack, stack_path
+from tierup.manifests.alerts import alerts_yml
+from tierup.plan.model import Plan
 from tierup.report import compare_markdown, stack_page, terminal
 from tierup.report.charts import compare as picture
 from tierup.report.findings_page import page
@@ -45,11 +47,20 @@ def dashboard() -> str:
     return build()
 
 
+def plan_of(tier: str) -> Plan:
+    """The plan of a committed tier."""
+    return make_plan(parse(read_stack(stack_path(ROOT, tier))), load_catalog())
+
+
+def alerts(tier: str) -> str:
+    """The alerts of a committed tier, to be read beside their template."""
+    return f"# Written by `make generate` for the {tier} tier; do not edit.\n{alerts_yml(plan_of(tier))}"
+
+
 @functools.cache
 def comparison() -> Comparison:
     """The comparison of the committed tiers."""
-    plans = (make_plan(parse(read_stack(stack_path(ROOT, tier))), load_catalog()) for tier in TIERS)
-    return compare(plans, load_catalog(), load_claims())
+    return compare(map(plan_of, TIERS), load_catalog(), load_claims())
 
 
 def compare_page() -> str:
@@ -68,7 +79,7 @@ def readme() -> str:
 
 def plan_picture() -> str:
     """What `tierup plan` prints for the standard tier, without the table of defaults."""
-    plan = make_plan(parse(read_stack(stack_path(ROOT, "standard"))), load_catalog())
+    plan = plan_of("standard")
     findings = (f"{finding.severity}: {finding}" for finding in plan.findings)
     command = "tierup plan --stack standard"
     return terminal.svg(command, (f"$ {command}", *plan_page.lines(plan), *findings), "plan")
@@ -83,6 +94,7 @@ def answer_picture() -> str:
 GENERATED: dict[str, Callable[[], str]] = {
     "stacks/tierup.schema.json": schema,
     "monitoring/dashboards/tier.json": dashboard,
+    **{f"monitoring/rules/rendered/{tier}.yml": functools.partial(alerts, tier) for tier in TIERS},
     "docs/findings.md": page,
     "docs/stack-file.md": stack_page.page,
     "docs/cost.schema.json": cost_schema,

@@ -100,6 +100,10 @@ def _model(tier: Plan, model: ModelPlan) -> Iterator[str]:
         each = f"TPOT {_span(item.tpot_ms)} ms (promised {item.tpot_target_ms:g})"
         total = f"end to end {item.e2e_ms.low / 1000:.2g}-{item.e2e_ms.high / 1000:.2g} s"
         tokens = f"{spec.prompt_tokens} in / {spec.answer_tokens} out"
+        if model.spec.serves != "generate":  # it writes no tokens
+            first = f"answers in {_span(item.e2e_ms)} ms (promised {item.ttft_target_ms:g})"
+            yield f"    {item.name:<9} {spec.prompt_tokens} in, {first}"
+            continue
         yield f"    {item.name:<9} {tokens:<18} {first}, {each}, {total}"
     yield (
         f"  headroom  {capacity.headroom:.1f}x: up to {int(capacity.most_users)} users; "

@@ -194,13 +194,14 @@ def _page(inputs: SizingInput, sizing: Sizing, out: Console) -> None:
         f"{sizing.kv_tokens:,} KV tokens per replica: {sizing.max_concurrent_sequences} full-length sequences"
     )
     out.print(f"  {capacity}, largest context {sizing.max_context:,}", **_PLAIN)
-    spans = (
+    of_tokens = (
         ("time to the first token", sizing.ttft_ms, "ms"),
         ("time per output token", sizing.tpot_ms, "ms"),
         ("end to end", sizing.e2e_ms, "ms"),
         ("output", sizing.output_tok_s, "tokens/s"),
-        ("requests", sizing.req_s, "per s"),
     )
+    answers = of_tokens if inputs.model.writes else (("time to the answer, no token", sizing.e2e_ms, "ms"),)
+    spans = (*answers, ("requests", sizing.req_s, "per s"))
     rows = [(name, *_cells(span), unit) for name, span, unit in spans]
     print_table(None, ("", "expected", "low", "high", ""), rows, out)
     out.print(f"  bottleneck: {sizing.bottleneck}", **_PLAIN)

@@ -26,6 +26,7 @@ from tierup.manifests.placement import all_roles, node_affinity, up_roles
 from tierup.manifests.weights import MOUNT, NODE_STORAGE, node_folder
 from tierup.plan.model import ModelPlan, NetworkPlan, Plan
 from tierup.plan.settings import adapters_gib
+from tierup.plan.vocabulary import vocabulary_of
 from tierup.resources.identity import STACK_LABEL
 from tierup.stack.parse import HUB_TOKEN, MODEL_SCOPE_TOKEN, S3_KEY, S3_SECRET, CacheKind
 from tierup.stack.sections import WeightsFrom
@@ -40,7 +41,7 @@ CREDENTIALS = {
     S3_KEY: ("key", "AWS_ACCESS_KEY_ID"),
     S3_SECRET: ("key", "AWS_SECRET_ACCESS_KEY"),
 }
-SCRIPTS = [ROOT / "templates" / name for name in ("fetch_model.py", "fetch_http.py")]
+SCRIPTS = [ROOT / "templates" / name for name in ("fetch_model.py", "fetch_http.py", "fetch_vocabulary.py")]
 NODE_CLAIM = "models-node"
 
 
@@ -156,7 +157,9 @@ def _fetch_configs(model: ModelPlan) -> list[_Wanted]:
         {"repo": item.repo, "revision": item.revision, "folder": f"{MOUNT}/{item.path}", **nothing}
         for item in model.settings.adapters
     ]
-    return [*([_fetch_config(model)] if model.weights.fetched else []), *adapters]
+    needed = vocabulary_of(model.spec)
+    vocabulary = {} if needed is None else {"vocabulary": needed}
+    return [*([_fetch_config(model) | vocabulary] if model.weights.fetched else []), *adapters]
 
 
 def _fetch_config(model: ModelPlan) -> _Wanted:

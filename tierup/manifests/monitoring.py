@@ -5,6 +5,7 @@ from typing import Any
 
 from tierup.catalog.engine import engine_facts
 from tierup.manifests import grafana
+from tierup.manifests.alerts import alerts_yml
 from tierup.manifests.common import (
     DNS_EGRESS,
     ENGINE_PORT,
@@ -38,7 +39,8 @@ GRACE_SECONDS = 120  # the last samples are written out
 STARTUP_SECONDS = 600  # after a crash the write-ahead log is read again
 RETAIN = {"tierup/retain": "true"}  # `destroy` leaves the object and lists it
 DATA_CLAIM = "prometheus-data"
-RULES = "/etc/prometheus/recording.yml"
+RULE_FILES = ("recording.yml", "alerts.yml")
+RULES = tuple(f"/etc/prometheus/{name}" for name in RULE_FILES)
 
 
 def objects(plan: Plan) -> list[Manifest]:
@@ -51,20 +53,20 @@ def objects(plan: Plan) -> list[Manifest]:
 def prometheus_yml(
     plan: Plan,
     *,
-    rules: str = RULES,
+    rules: Sequence[str] = RULES,
     port: int = PROMETHEUS_PORT,
     engines: Mapping[str, Sequence[str]] | None = None,
 ) -> str:
-    """The text of prometheus.yml; `rules` is the path of the recording rules as Prometheus sees it.
+    """The text of prometheus.yml; `rules` are the paths of the rule files as Prometheus sees them.
 
-    With `engines`, addresses by model slug, only these are scraped: no DNS discovery, no exporters.
+    With `engines`, addresses by model slug, only these are scraped: no DNS discovery, no exporters, no Alertmanager.
     """
     return TEMPLATES.get_template("prometheus.yml.j2").render(
         stack=plan.stack,
         namespace=plan.namespace,
         interval=plan.monitoring.scrape_interval_seconds,
         port=port,
-        rules=rules,
+        rules=list(rules),
         models=[
             {
                 "slug": model.slug,
@@ -75,19 +77,28 @@ def prometheus_yml(
         ],
         engines=engines,
         exporters=_exporters(plan.monitoring) if engines is None else {},
+        alertmanager=_alertmanager(plan.monitoring) if engines is None else None,
     )
 
 
 def _exporters(monitoring: MonitoringPlan) -> dict[str, tuple[str, int]]:
     """Host and port of each exporter that the cluster has, by job."""
-    addresses = {"gpu": monitoring.gpu_exporter, "node": monitoring.node_exporter}
-    split = {job: address.rsplit(":", 1) for job, address in addresses.items()}
-    return {job: (host, int(port)) for job, (host, port) in split.items()}
+    return {"gpu": _split(monitoring.gpu_exporter), "node": _split(monitoring.node_exporter)}
+
+
+def _alertmanager(monitoring: MonitoringPlan) -> tuple[str, int] | None:
+    return None if monitoring.alertmanager is None else _split(monitoring.alertmanager)
+
+
+def _split(address: str) -> tuple[str, int]:
+    host, _, port = address.rpartition(":")
+    return host, int(port)
 
 
 def _prometheus(plan: Plan) -> list[Manifest]:
-    rules = (ROOT / "monitoring/rules/recording.yml").read_text(encoding="utf-8")
-    data = {"prometheus.yml": prometheus_yml(plan), "recording.yml": rules}
+    recording = (ROOT / "monitoring/rules/recording.yml").read_text(encoding="utf-8")
+    rules = dict(zip(RULE_FILES, (recording, alerts_yml(plan)), strict=True))
+    data = {"prometheus.yml": prometheus_yml(plan), **rules}
     config = config_map(plan, "prometheus", PROMETHEUS, data)
     return [
         service_account(plan, PROMETHEUS),
@@ -161,7 +172,9 @@ def _deployment(plan: Plan, config: str) -> Manifest:
 
 
 def _network_policy(plan: Plan) -> Manifest:
-    exporters = sorted({port for _, port in _exporters(plan.monitoring).values()})
+    others = {port for _, port in _exporters(plan.monitoring).values()}
+    if (alertmanager := _alertmanager(plan.monitoring)) is not None:
+        others.add(alertmanager[1])
     return network_policy(
         plan,
         PROMETHEUS,
@@ -169,7 +182,9 @@ def _network_policy(plan: Plan) -> Manifest:
         egress=[
             {"to": peers(plan, MODEL_SERVER), "ports": tcp(ENGINE_PORT)},
             {"to": peers(plan, GATEWAY), "ports": tcp(GATEWAY_STATUS_PORT)},
-            {"ports": tcp(*exporters)},  # any address: they use their node's network, which no label selects
+            {
+                "ports": tcp(*sorted(others))
+            },  # any address: exporters use their node's network, which no label selects
             DNS_EGRESS,
         ],
     )

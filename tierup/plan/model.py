@@ -444,6 +444,7 @@ class MonitoringPlan:
     scrape_interval_seconds: int
     gpu_exporter: str
     node_exporter: str
+    alertmanager: str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,10 @@ from tierup.stack.sections import Model, ModelSource
 _T = TypeVar("_T")
 # Their configuration or tokenizer is code in the repository, which Transformers does not have.
 _WITH_CODE = frozenset({"QWenLMHeadModel", "ChatGLMModel", "InternLM2ForCausalLM"})
+# Their numbers overflow in float16: vLLM 0.32.0 refuses it, and computes in bfloat16 where they are stored so.
+_WITHOUT_FP16 = frozenset(
+    {"Gemma2ForCausalLM", "Gemma3ForCausalLM", "Gemma3ForConditionalGeneration", "Glm4ForCausalLM"}
+)
 _TASKS: dict[str, Task] = {"feature-extraction": "embed", "sentence-similarity": "embed"}
 _RANKERS = frozenset({"text-ranking", "text-classification"})
 
@@ -186,7 +190,10 @@ class _Derived:
             return {self.shape.stored.precision: self._variant(self.shape.stored.precision)}
         dtype = self.repository.config.get("dtype") or self.repository.config.get("torch_dtype")
         both = [Precision.BF16, Precision.FP16]
-        variants = {item: self._variant(item) for item in (both[::-1] if dtype == "float16" else both)}
+        taken = (
+            both[:1] if self._architecture in _WITHOUT_FP16 else both[::-1] if dtype == "float16" else both
+        )
+        variants = {item: self._variant(item) for item in taken}
         if not self.shape.unproven:
             variants[Precision.FP8] = self._variant(Precision.FP8, quantize=True)
         return variants

@@ -70,5 +70,7 @@ def slowest_token_seconds(plan: Plan, model: ModelPlan) -> float:
 
 def covered_tokens(plan: Plan, model: ModelPlan) -> int:
     """Tokens of an answer that comes in one piece within the read timeout; it may be more than the context."""
+    if model.spec.serves != "generate":  # an answer without tokens comes as soon as its prompt is computed
+        return model.context
     left = plan.gateway.read_timeout_seconds - _before_seconds(plan)
     return max(0, math.floor(left / slowest_token_seconds(plan, model)))

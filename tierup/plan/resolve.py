@@ -216,6 +216,7 @@ def _monitoring(section: Monitoring, choose: Chooser) -> MonitoringPlan:
             _NODE_EXPORTER,
             "the usual name of its headless Service",
         ),
+        alertmanager=section.alertmanager,
     )
 
 

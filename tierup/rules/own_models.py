@@ -9,15 +9,11 @@ from tierup.plan.sources import source_of
 from tierup.stack.parse import Attached
 from tierup.stack.sections import Model, WeightsFrom
 
-# vLLM 0.32.0 reads the chats of this architecture with openai-harmony, which downloads its vocabulary.
-_HARMONY, _VOCABULARY = "GptOssForCausalLM", "TIKTOKEN_ENCODINGS_BASE"
-
 
 def named(model: Model, at: str, files: Mapping[str, Attached], catalog: Catalog) -> list[Finding]:
     """What is wrong with the keys that name the model, and with the file of its repository."""
     if model.source is None:
-        missing = "add `id:`, or `source:` for a model of your own"
-        return [] if model.id is not None else [Finding(Code.MISSING, f"{at}.id", "is missing", missing)]
+        return []
     if model.id is not None:
         fix = "leave out id for a model of your own, or source for one of the catalogue"
         return [Finding(Code.MODEL_SOURCE, f"{at}.source", "id names a model already", fix, model.id)]
@@ -25,14 +21,10 @@ def named(model: Model, at: str, files: Mapping[str, Attached], catalog: Catalog
         problem, fix = "source has the commit already", "leave it out"
         return [Finding(Code.MODEL_SOURCE, f"{at}.source", f"revision: {problem}", fix, model.revision)]
     try:
-        spec = own_spec(model.source, files, catalog)
+        own_spec(model.source, files, catalog)
     except OwnModelError as error:
         path = f"{at}.source.{error.path}"
         return [Finding(Code.MODEL_SOURCE, path, error.problem, error.fix, error.got)]
-    if spec.architecture.value == _HARMONY and _VOCABULARY not in (model.env or {}):
-        problem = f"vLLM fetches the vocabulary of {_HARMONY} itself, and its pods reach no other network"
-        fix = f"use an image that has o200k_base.tiktoken, and name its folder in env: {_VOCABULARY}"
-        return [Finding(Code.MODEL_SOURCE, f"{at}.source", problem, fix, model.source.repo)]
     return []
 
 

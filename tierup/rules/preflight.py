@@ -63,6 +63,7 @@ _MODEL_RULES: tuple[tuple[Callable[[Plan, ModelPlan, str], Iterator[Finding]], s
     (engine_rules.priorities_used, {"workload"}),
     (weights_rules.credentials, set()),
     (weights_rules.image, set()),
+    (weights_rules.vocabulary, set()),
     (settings_rules.takes, set()),
     (settings_rules.parsers, {"images"}),
     (settings_rules.adapters, set()),

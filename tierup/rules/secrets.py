@@ -6,6 +6,8 @@ from tierup.plan.model import ModelPlan, Plan
 from tierup.stack.parse import API_KEY_PREFIX, HUB_TOKEN, S3_KEY, S3_SECRET
 from tierup.stack.sections import WeightsFrom
 
+_TLS = ("tls-certificate", "tls-key")
+_OURS = {*_TLS, "grafana-admin"}  # beside the callers' keys: nobody else checks them
 _S3 = {S3_KEY, S3_SECRET}
 
 
@@ -14,7 +16,7 @@ def of_gateway(plan: Plan) -> Iterator[tuple[str, str]]:
     for key in plan.gateway.keys:
         yield f"gateway.keys.{key.name}", API_KEY_PREFIX + key.name
     if plan.gateway.tls and plan.gateway.certificate is None:
-        for name in ("tls-certificate", "tls-key"):
+        for name in _TLS:
             yield "gateway.tls", name
 
 
@@ -27,6 +29,12 @@ def other_of_s3(plan: Plan) -> str | None:
     """The secret of S3 that is not set while the other one is: storage is asked with both, or anonymously."""
     absent = _S3 - plan.secrets
     return absent.pop() if len(absent) == 1 else None
+
+
+def of_other_services(plan: Plan) -> frozenset[str]:
+    """Names of the stack's secrets that another service gives out and checks, so that no random value will do."""
+    others = plan.secrets - _OURS
+    return frozenset(name for name in others if not name.startswith(API_KEY_PREFIX))
 
 
 def missing(plan: Plan) -> frozenset[str]:

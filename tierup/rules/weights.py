@@ -6,6 +6,7 @@ from tierup.catalog import Variant, WeightFormat
 from tierup.findings.model import Code, Finding
 from tierup.plan.model import ModelPlan, Plan
 from tierup.plan.sources import WITH_COMMIT, source_of
+from tierup.plan.vocabulary import VARIABLE, vocabulary_of
 from tierup.plan.weights import FETCHED
 from tierup.rules.images import FLOATING_FIX, FLOATING_PROBLEM, is_floating
 from tierup.rules.secrets import other_of_s3
@@ -88,6 +89,19 @@ def image(_plan: Plan, model: ModelPlan, at: str) -> Iterator[Finding]:
     name = model.weights.image
     if name and is_floating(name):
         yield Finding(Code.FLOATING_IMAGE, f"{at}.weights.image", FLOATING_PROBLEM, FLOATING_FIX, name)
+
+
+def vocabulary(_plan: Plan, model: ModelPlan, at: str) -> Iterator[Finding]:
+    """Files that are not fetched must have the vocabulary that the engine would download."""
+    name = vocabulary_of(model.spec)
+    if name is not None and not model.weights.fetched and VARIABLE not in model.settings.env:
+        problem = (
+            f"the engine needs {name} for {model.spec.title}, and its pods reach no network to download it"
+        )
+        fix = f"put it beside the weights or in the engine's image, and name its folder in env: {VARIABLE}"
+        yield Finding(
+            Code.WEIGHTS, f"{at}.weights", problem, fix, str(model.weights.source), "fetched weights"
+        )
 
 
 def credentials(plan: Plan, model: ModelPlan, at: str) -> Iterator[Finding]:

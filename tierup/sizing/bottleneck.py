@@ -14,12 +14,15 @@ def bottleneck(replica: Replica, speed: Speed) -> Bottleneck:
     inputs = replica.inputs
     if math.isinf(speed.ttft):
         return Bottleneck.RATE
+    if not inputs.model.writes:
+        return Bottleneck.PREFILL
     users = (inputs.concurrency or 0.0) / inputs.replicas if inputs.rate is None else speed.running
     if users > speed.limit or (inputs.rate is not None and speed.running > 0.95 * speed.limit):
         if speed.limit >= inputs.slots:
             return Bottleneck.SLOTS
         return Bottleneck.KV_SPACE if speed.limit >= replica.admission_limit else Bottleneck.PREFILL
-    weights = {k: v for k, v in replica.steps.decode(0, 0).items() if k.startswith("bandwidth")}
+    step = replica.steps.decode(speed.running, 0)  # a mixture reads the experts of every running sequence
+    weights = {k: v for k, v in step.items() if k.startswith("bandwidth")}
     parts = {name: replica.coefficients[name] * value for name, value in speed.terms.items()}
     reading = total(weights, replica.coefficients)
     sums = {

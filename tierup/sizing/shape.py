@@ -34,7 +34,8 @@ class ModelShape:
     What is left out is that of a dense decoder with full attention: `matrices` are the weights of the layers' matrices
     besides routed experts, `attention` the layers that keep keys and values, `state_bytes` what the other layers keep
     of a sequence. `stored` and `found_bytes` (of the files' index) are the repository's own. `unproven` says why no
-    measurement stands behind the speed; `notes` what is not sized.
+    measurement stands behind the speed; `notes` what is not sized. `writes`: whether answers are tokens; else each is a
+    vector or a score.
     """
 
     name: str
@@ -55,6 +56,7 @@ class ModelShape:
     stored: Stored | None = None
     found_bytes: int | None = None
     unproven: str = ""
+    writes: bool = True
     notes: tuple[str, ...] = ()
 
     @property

@@ -32,6 +32,15 @@ def spec_shape(name: str, spec: ModelSpec) -> ModelShape:
     Raises:
         ShapeError: its config.json is not one that is sized.
     """
+    shape = _written(name, spec)
+    if spec.serves == "generate":
+        return shape
+    kinds = [kind for kind in (shape.unproven, "models that write no tokens") if kind]
+    return replace(shape, writes=False, unproven=", ".join(kinds))
+
+
+def _written(name: str, spec: ModelSpec) -> ModelShape:
+    """The shape of a model, as if its answers were tokens."""
     if spec.config is not None:
         size = spec.file_bytes.value if spec.file_bytes is not None else None
         return _read(name, json.dumps(spec.config.value), size, spec.untried is not None)

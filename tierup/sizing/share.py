@@ -9,6 +9,8 @@ from tierup.sizing.types import SizingInput
 
 def prefill_share(inputs: SizingInput, calibration: Calibration | None = None) -> float:
     """The share (0..1) of prefill: while one answer is decoded, every running sequence is prefilled once."""
+    if not inputs.model.writes:
+        return 1.0
     calibration = calibration if calibration is not None else load_calibration()
     replica = Replica(inputs, memory(inputs, calibration.values), calibration.values)
     running = replica.limit

@@ -3,6 +3,7 @@
 import math
 
 from tierup.catalog.engine import engine_facts
+from tierup.sizing import prompts
 from tierup.sizing.bottleneck import bottleneck
 from tierup.sizing.coefficients import GPU_CLASSES, Calibration, gpu_class, load_calibration
 from tierup.sizing.load import Replica, Speed
@@ -32,7 +33,7 @@ def size(inputs: SizingInput, calibration: Calibration | None = None) -> Sizing:
     if not gpu_memory.fits:
         return _sizing(inputs, gpu_memory, None, Bottleneck.MEMORY, calibration)
     replica = Replica(inputs, gpu_memory, calibration.values)
-    speed = replica.speed()
+    speed = replica.speed() if inputs.model.writes else prompts.speed(replica)
     return _sizing(inputs, gpu_memory, speed, bottleneck(replica, speed), calibration)
 
 
@@ -77,8 +78,10 @@ def _sizing(
         for name in ("ttft_ms", "tpot_ms", "output_tok_s")
     }
     if extrapolated:
-        wider = _UNPROVEN if inputs.model.unproven else _EXTRAPOLATED
-        widths |= {name: widths[name] * wider for name in ("tpot_ms", "output_tok_s")}
+        unproven = bool(inputs.model.unproven)
+        wider = _UNPROVEN if unproven else _EXTRAPOLATED
+        wide = ("ttft_ms", "tpot_ms", "output_tok_s") if unproven else ("tpot_ms", "output_tok_s")
+        widths |= {name: widths[name] * wider for name in wide}
 
     def span(value: float, metric: str) -> Range | None:
         if math.isinf(value):
@@ -86,6 +89,7 @@ def _sizing(
         factor = math.exp(widths[metric])
         return Range(p50=value, low=value / factor, high=value * factor)
 
+    written = inputs.answer if inputs.model.writes else 0
     e2e = None
     if speed is not None and not math.isinf(speed.e2e):
         tail = speed.e2e - speed.ttft
@@ -101,7 +105,7 @@ def _sizing(
         ttft_ms=span(speed.ttft, "ttft_ms") if speed else None,
         tpot_ms=span(speed.tpot, "tpot_ms") if speed else None,
         e2e_ms=e2e,
-        output_tok_s=span(speed.req_s * inputs.answer * inputs.replicas, "output_tok_s") if speed else None,
+        output_tok_s=span(speed.req_s * written * inputs.replicas, "output_tok_s") if speed else None,
         req_s=span(speed.req_s * inputs.replicas, "output_tok_s") if speed else None,
         bottleneck=limit,
         basis=basis,

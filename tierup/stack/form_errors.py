@@ -121,7 +121,8 @@ def _finding(error: ErrorDetails, model: type[BaseModel], section: str) -> Findi
         fix = holder.hint(word, did_you_mean(word, keys)) or "remove it"
         return Finding(Code.UNKNOWN_KEY, path, "there is no such key", fix, allowed=", ".join(keys))
     if kind == "missing":
-        return Finding(Code.MISSING, path, "is missing", f"add `{location[-1]}:`")
+        fix = error.get("ctx", {}).get("fix", f"add `{location[-1]}:`")
+        return Finding(Code.MISSING, path, "is missing", fix)
     if kind in _TYPES:
         what, value = _TYPES[kind], error["input"]
         fix = _type_fix(what, value, _type_at(model, location))

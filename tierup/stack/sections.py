@@ -9,7 +9,7 @@ from decimal import Decimal
 from enum import StrEnum
 from ipaddress import ip_network
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Self, cast
 
 from pydantic import (
     AfterValidator,
@@ -18,11 +18,15 @@ from pydantic import (
     ConfigDict,
     Discriminator,
     Field,
+    ModelWrapValidatorHandler,
     Tag,
+    ValidationError,
     WithJsonSchema,
     create_model,
+    model_validator,
 )
 from pydantic.alias_generators import to_camel
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from tierup.catalog import Precision
 from tierup.catalog.engine import DEFAULT_ENGINE, load_engines
@@ -505,6 +509,9 @@ class Adapter(Strict):
     ] = None
 
 
+_NO_MODEL = "add `id:`, or `source:` for a model of your own"
+
+
 class ModelSource(Strict):
     """A model that is not in the catalogue: its repository, and the file with what tierup knows of it."""
 
@@ -635,12 +642,34 @@ class Model(Strict):
         ),
     ] = None
 
+    @model_validator(mode="wrap")
+    @classmethod
+    def _names_a_model(cls, data: Any, validate: ModelWrapValidatorHandler[Self]) -> Self:
+        """Reports a missing name beside whatever else is wrong with the entry."""
+        errors: list[InitErrorDetails] = []
+        if isinstance(data, dict) and data.get("id") is None and data.get("source") is None:
+            errors.append(
+                {
+                    "type": PydanticCustomError("missing", "", {"fix": _NO_MODEL}),
+                    "loc": ("id",),
+                    "input": data,
+                }
+            )
+        try:
+            made = validate(data)
+        except ValidationError as error:
+            errors.extend(cast(list[InitErrorDetails], error.errors(include_url=False)))
+        if errors:
+            raise ValidationError.from_exception_data("Model", errors)
+        return made
+
     @property
     def spec_id(self) -> str:
-        """What the model is known by: its id, or the repository and commit of one's own; empty if there is neither."""
+        """What the model is known by: its id, or the repository and commit of one's own."""
         if self.source is not None:
             return f"{self.source.repo}@{self.source.revision[:12]}"
-        return self.id if self.id is not None else ""
+        assert self.id is not None
+        return self.id
 
     @property
     def plain_name(self) -> str:
@@ -1001,6 +1030,15 @@ class Monitoring(Strict):
         key(
             "Address of the node exporter, as name:port",
             "node-exporter.monitoring.svc.cluster.local:9100",
+            pattern=r"^[a-z0-9.-]+:[0-9]+$",
+        ),
+    ] = None
+    alertmanager: Annotated[
+        str | None,
+        key(
+            "Address of the Alertmanager that sends the alerts on, as name:port; without it they are on Prometheus's "
+            "page only",
+            "alertmanager-operated.monitoring.svc.cluster.local:9093",
             pattern=r"^[a-z0-9.-]+:[0-9]+$",
         ),
     ] = None

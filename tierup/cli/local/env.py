@@ -11,10 +11,13 @@ EXAMPLES = examples('eval "$(tierup local env --stack standard)"')
 def env(stack: Stack) -> None:
     """Print shell commands that point kubectl and pulumi at a local stack."""
     from tierup.local.cluster.cluster import Cluster
+    from tierup.local.cluster.existing import ExistingCluster
     from tierup.local.cluster.project import LocalProject
 
     name = stack_name(stack)
-    project = LocalProject(project_folder(), name, Cluster.load(name))
+    existing = ExistingCluster.load(name)
+    cluster = existing if existing is not None else Cluster.load(name)
+    project: LocalProject[Cluster | ExistingCluster] = LocalProject(project_folder(), name, cluster)
     wanted = {
         key: value
         for key, value in project.environment().items()

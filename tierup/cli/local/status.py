@@ -12,10 +12,14 @@ EXAMPLES = examples("tierup local status", "tierup local status --json")
 
 
 def status(as_json: Annotated[bool, typer.Option("--json", help="One JSON list")] = False) -> None:
-    """List the local clusters and their processes."""
+    """List the local clusters and their processes, and the stacks on clusters of yours."""
     from tierup.local.cluster import cluster as clusters
+    from tierup.local.cluster.existing import ExistingCluster
 
-    clusters_found = [clusters.status(name) for name in clusters.list_clusters()]
+    found = {name: ExistingCluster.load(name) for name in clusters.list_clusters()}
+    clusters_found = [
+        clusters.status(name) if existing is None else existing.status() for name, existing in found.items()
+    ]
     if as_json:
         print(json.dumps([asdict(cluster) for cluster in clusters_found], indent=2, default=str))
         return
@@ -25,7 +29,6 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="One JSON list")
         processes = ", ".join(
             f"{process} {pid if pid is not None else 'dead'}" for process, pid in cluster.pids.items()
         )
-        typer.echo(
-            f"{cluster.name}: {'ready' if cluster.ready else 'not ready'} at {cluster.server} ({processes})"
-        )
+        state = "ready" if cluster.ready else "not ready"
+        typer.echo(f"{cluster.name}: {state} at {cluster.server} ({processes or 'a cluster of yours'})")
         typer.echo(f"  KUBECONFIG={cluster.kubeconfig}")

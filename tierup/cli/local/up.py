@@ -1,8 +1,11 @@
-"""Starts a local cluster and brings a stack up on it."""
+"""Starts a local cluster and brings a stack up on it, or on a cluster of the user's."""
+
+from __future__ import annotations
 
 import signal
 from enum import StrEnum
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,7 +16,11 @@ EXAMPLES = examples(
     "tierup local up --stack entry",
     "tierup local up --stack entry --node real",
     "tierup local up --stack wide --node real --nodes 2",
+    "tierup local up --stack mine --kubeconfig ~/.kube/config --context kind-mine",
 )
+
+if TYPE_CHECKING:
+    from tierup.plan.model import Plan
 
 
 class NodeKind(StrEnum):
@@ -35,24 +42,65 @@ def up(
             help="Real nodes at most; further servers are simulated", min=1, max=9, show_default="1"
         ),
     ] = None,
+    kubeconfig: Annotated[
+        Path | None,
+        typer.Option(help="A cluster of yours, instead of one on this machine"),
+    ] = None,
+    context: Annotated[
+        str | None, typer.Option(help="Its context in that file", show_default="the current one")
+    ] = None,
 ) -> None:
     """Start a cluster with the stack's servers, run `pulumi up` on a copy of the project, and print the tier.
 
     Running it again applies what changed in the stack file.
     """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if nodes is not None and node is not NodeKind.REAL:
+        raise UsageError("--nodes counts real nodes - add `--node real`")
+    if kubeconfig is None and context is not None:
+        raise UsageError("--context is of a kubeconfig - add `--kubeconfig`")
+    if kubeconfig is not None and node is NodeKind.REAL:
+        raise UsageError(
+            "--node makes a node on this machine, and --kubeconfig uses a cluster of yours - choose one"
+        )
+    plan = local_plan(stack)
+    for finding in plan.findings:
+        typer.echo(f"{finding.severity}: {finding}")
+    if kubeconfig is not None:
+        _on_existing(stack, plan, kubeconfig, context)
+    else:
+        _on_this_machine(stack, plan, (nodes or 1) if node is NodeKind.REAL else 0)
+
+
+def _on_existing(stack: str, plan: Plan, kubeconfig: Path, context: str | None) -> None:
+    from tierup.cli.tier_page import show
+    from tierup.local.cluster.existing import ExistingCluster
+    from tierup.local.cluster.project import LocalProject
+    from tierup.rules.secrets import of_other_services
+
+    if foreign := sorted(of_other_services(plan)):
+        raise UsageError(
+            f"{', '.join(foreign)}: other services check these secrets, and a local copy of the stack has random "
+            f"ones - run `pulumi up --stack {plan.stack}`, which has yours"
+        )
+    source, name = project_folder(), stack_name(stack)
+    cluster = ExistingCluster.join(name, kubeconfig, context, source, typer.echo)
+    project = LocalProject(source, name, cluster, stack_source=stack_file(stack), secrets=plan.secrets)
+    project.clear_dead_lock(typer.echo)
+    project.prepare()
+    project.up(typer.echo)
+    show(plan, project)
+
+
+def _on_this_machine(stack: str, plan: Plan, nodes: int) -> None:
     from tierup.cli.tier_page import show
     from tierup.local.cluster.cluster import Cluster
     from tierup.local.cluster.data_centre import provide, real_servers, with_images
     from tierup.local.cluster.project import LocalProject
     from tierup.local.node import FOOTPRINT
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    if nodes is not None and node is not NodeKind.REAL:
-        raise UsageError("--nodes counts real nodes - add `--node real`")
-    plan, name = local_plan(stack), stack_name(stack)
-    for finding in plan.findings:
-        typer.echo(f"{finding.severity}: {finding}")
-    real = with_images(real_servers(plan, nodes or 1), plan, typer.echo) if node is NodeKind.REAL else []
+    name = stack_name(stack)
+    real = with_images(real_servers(plan, nodes), plan, typer.echo) if nodes else []
     if real:
         typer.echo(f"a real node makes on this machine, until `tierup local down`: {FOOTPRINT}")
     cluster = Cluster.up(name, echo=typer.echo, real_nodes=real)

@@ -3,6 +3,7 @@
 import datetime
 import os
 import re
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -39,22 +40,26 @@ def add(
     """Write a file with a repository's configuration and sizes, and print the lines that serve the model.
 
     The hub is reached as tierup:network of --stack says, else by HF_ENDPOINT, HTTPS_PROXY, NO_PROXY and SSL_CERT_FILE;
-    HF_TOKEN is for gated and private repositories. A model that cannot be sized is refused, and nothing is written.
+    HF_TOKEN is for gated and private repositories. A model that cannot be served is refused, and nothing is written.
     """
     from tierup.io.files import write_text
 
     name, revision = _asked(repo)
     stacks = stack_file(stack if stack is not None else "any").parent
-    found = _read(name, revision, stack, folder)
-    about = _sized(found)
     file = f"{FOLDER}/{name.replace('/', '--')}.json"
     path = stacks / file
+    before = _before(path)
+    found = _read(name, revision, stack, folder)
+    about = _served(found, file)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"{path.parent} cannot be made: {error.strerror} - remove what is there") from error
     write_text(path, found.model_dump_json(by_alias=True, indent=2) + "\n")
-    typer.echo(f"{shown_path(path)} written: {about}. Below tierup:models of the stack file:")
+    typer.echo(f"{shown_path(path)} written: {about}")
+    if before not in (None, found.revision):
+        typer.echo(f"It was of {before}: every stack file that names it needs the new revision.")
+    typer.echo("Below tierup:models of the stack file:")
     typer.echo(f"  - source:\n      repo: {name}\n      revision: {found.revision}\n      config: {file}")
     typer.echo(f"Then: tierup plan --stack {stack or 'NAME'} --why")
 
@@ -78,6 +83,8 @@ def _read(repo: str, revision: str, stack: str | None, folder: Path | None) -> "
     today = datetime.datetime.now(datetime.UTC).date()
     if folder is None:
         way = _way(_network(stack))
+        if sys.stderr.isatty():
+            typer.echo(f"asking {way.url} for {repo} ...", err=True)
         return from_hub(Hub(way), way.url, repo, revision or "main", today)
     if revision and not re.fullmatch(COMMIT, revision):
         raise UsageError(
@@ -86,18 +93,33 @@ def _read(repo: str, revision: str, stack: str | None, folder: Path | None) -> "
     return from_folder(folder, repo, revision or None, today)
 
 
-def _sized(repository: "Repository") -> str:
-    """One line about the model; raises `ShapeError` where it cannot be sized."""
-    from tierup.sizing.config import shape_of_repository
-    from tierup.sizing.memory import GIB
+def _before(path: Path) -> str | None:
+    """The commit of an earlier run's file, which is replaced; None where there is none that can be read."""
+    from tierup.catalog.repository import MOST_BYTES, RepositoryError, read_repository
+    from tierup.io.files import UnreadableFile, read_text
 
+    try:
+        return read_repository(read_text(path, MOST_BYTES)).revision
+    except (RepositoryError, UnreadableFile):
+        return None
+
+
+def _served(repository: "Repository", file: str) -> str:
+    """One line about the model; raises `OwnModelError` where no stack can serve it."""
+    from tierup.catalog import load_catalog
+    from tierup.plan.own_models import described, own_spec
+    from tierup.sizing.memory import GIB
+    from tierup.sizing.shapes import spec_shape
+    from tierup.stack.parse import Attached
+    from tierup.stack.sections import ModelSource
+
+    source = ModelSource(repo=repository.repo, revision=repository.revision, config=file)
+    files = {file: Attached(repository.model_dump_json(by_alias=True))}
+    spec = own_spec(source, files, load_catalog())
     size = repository.safetensors.total_bytes if repository.safetensors is not None else None
-    shape = shape_of_repository(repository.full_config, repository.repo, size)
-    stored = f", {shape.stored.precision}" if shape.stored is not None else ""
-    files = f", {size / GIB:.1f} GiB of files" if size is not None else ", without the size of its files"
-    return (
-        f"{shape.params / 1e9:.1f}B parameters{stored}{files}, licence {repository.license or 'not stated'}"
-    )
+    held = f"{size / GIB:.1f} GiB of files" if size is not None else "without the size of its files"
+    gated = "; gated, so the stack needs the secret hub-token" if repository.gated else ""
+    return f"{spec.published}, {held}; {described(spec, spec_shape(repository.repo, spec))}{gated}"
 
 
 def _network(stack: str | None) -> "Network | None":

@@ -45,6 +45,7 @@ class TokenCost:
     utilisation_from: Literal["stated", "plan"]
     prefill_share: Decimal
     extrapolated: bool
+    not_validated: str | None
     unpriced: tuple[str, ...]
 
     def at(self, utilisation: Decimal) -> Pair:
@@ -98,14 +99,17 @@ def _token_cost(plan: Plan, model: ModelPlan, cost: TierCost, stated: Decimal | 
         model=model.name,
         usd_per_hour=hourly(cost).times(Decimal(model.replicas * model.gpus) / plan.gpus_used),
         full_tokens_in_per_second=requests.times(Decimal(ask.prompt)),
-        full_tokens_out_per_second=requests.times(Decimal(ask.answer)),
+        full_tokens_out_per_second=requests.times(Decimal(ask.answer if ask.model.writes else 0)),
         utilisation=sent if stated is None else stated,
         utilisation_from="plan" if stated is None else "stated",
         prefill_share=exact(prefill_share(ask)),
         extrapolated=capacity.full.extrapolated,
+        not_validated=ask.model.unproven or None,
         unpriced=cost.unpriced,
     )
 
 
 def _per_million(usd_per_hour: Span, tokens_per_second: Span) -> Span:
+    if not tokens_per_second.value:  # a model that writes none, so that all is for its prompts
+        return usd_per_hour.times(Decimal(0))
     return usd_per_hour.times(MILLION).per(tokens_per_second.times(SECONDS_PER_HOUR))

@@ -69,6 +69,9 @@ class TokensOut(Out):
         Part | None, Field(description="The prompts' part of the engine's time, and so of the cost")
     ]
     extrapolated: Annotated[bool | None, Field(description="No measurement covers this model on this GPU")]
+    not_validated: Annotated[
+        str | None, Field(description="Parts of the model that no measurement is of; null: none, or unknown")
+    ] = None
     allocation_based: Annotated[PairOut | None, Field(description="What is paid, by what is served")]
     usage_based: Annotated[PairOut | None, Field(description="The same at full use")]
 
@@ -195,6 +198,8 @@ def _token_rows(item: TokensOut, money: CurrencyOut) -> Iterator[tuple[str, ...]
     yield item.model, "allocation-based", *_pair(item.allocation_based, money), used
     tokens_in, tokens_out = _rate(item.full_tokens_in_per_second), _rate(item.full_tokens_out_per_second)
     note = " (extrapolated)" if item.extrapolated else ""
+    if item.not_validated is not None:
+        note = f" (not validated: no measurement of {item.not_validated})"
     full = f"every slot taken: {tokens_in} tokens/s in, {tokens_out} out{note}"
     yield item.model, "usage-based", *_pair(item.usage_based, money), full
 

@@ -9,8 +9,8 @@ import json
 import secrets
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tierup.local.cluster.api import WAIT_TIMEOUT_S, Api
 from tierup.local.cluster.certs import write_private
@@ -25,7 +25,9 @@ from tierup.local.cluster.dns import dns_objects, dns_ready
 from tierup.local.cluster.folders import (
     Echo,
     LocalClusterError,
+    Status,
     cluster_folder,
+    existing_record,
     list_clusters,
     lock,
     remove_cluster,
@@ -39,6 +41,7 @@ from tierup.local.machine.logs import root_cause
 from tierup.local.machine.ports import free_port
 from tierup.local.node import Node, NodeSpec, problems, too_long
 from tierup.local.toolchain import tool
+from tierup.resources.identity import STACK_LABEL
 
 __all__ = ["Cluster", "LocalClusterError", "Status", "down", "list_clusters", "state_root", "status"]
 
@@ -49,17 +52,6 @@ _PORT_ATTEMPTS = 3
 
 class _PortTaken(LocalClusterError):
     """Another process took a port between our check and the component's start."""
-
-
-@dataclass(frozen=True)
-class Status:
-    """The current state of a cluster; a component that does not run has no pid."""
-
-    name: str
-    ready: bool
-    server: str | None
-    kubeconfig: Path | None
-    pids: dict[str, int | None]
 
 
 def status(name: str, root: Path | None = None) -> Status:
@@ -74,6 +66,14 @@ def status(name: str, root: Path | None = None) -> Status:
         return Status(name, False, None, None, pids)
     ready = None not in pids.values() and cluster.api.ready()
     return Status(name, ready, cluster.server, cluster.kubeconfig, pids)
+
+
+def _require_control_plane() -> None:
+    """Raises an error if this machine lacks a tool, or is not one that can run them."""
+    for component in COMPONENTS:
+        tool(component)
+    if not Path("/proc/self/stat").exists():
+        raise LocalClusterError("the local cluster needs Linux, because it identifies its processes by /proc")
 
 
 def require_real_node(folder: Path | None = None) -> None:
@@ -112,10 +112,23 @@ class Cluster:
         self._ports = ports
         self._token = token
 
-    def hub_network(self) -> dict[str, str]:
-        """The `network` section of stacks on this cluster, which fetch from its hub; it has a real node."""
-        assert self.node is not None
-        return hub_network(self.folder, self._ports[HUB], self.node)
+    def network(self) -> dict[str, str] | None:
+        """The `network` section of stacks that fetch from this cluster's hub, which only one with a real node has."""
+        return None if self.node is None else hub_network(self.folder, self._ports[HUB], self.node)
+
+    @property
+    def how(self) -> str:
+        """Where its pods are, after the stack's name."""
+        real = [node.record.name for node in self.nodes]
+        return f"running on {' and '.join(real)}" if real else "scheduled on simulated nodes"
+
+    def servers(self, stack: str) -> list[dict[str, Any]]:
+        """The servers of a stack."""
+        return self.api.list_all("v1", "Node", selector={STACK_LABEL: stack})
+
+    def pods(self, namespace: str) -> list[dict[str, Any]]:
+        """The pods of a namespace."""
+        return self.api.list_all("v1", "Pod", namespace=namespace)
 
     @classmethod
     def up(
@@ -127,24 +140,21 @@ class Cluster:
         Raises LocalClusterError with the log of the component that did not start; nothing is left behind.
         """
         folder = cluster_folder(name, root)
-        for component in COMPONENTS:
-            tool(component)  # report a missing tool before creating anything
-        if not Path("/proc/self/stat").exists():
-            raise LocalClusterError(
-                "the local cluster needs Linux, because it identifies its processes by /proc"
-            )
+        _require_control_plane()
         if real_nodes:
             require_real_node(folder)
         with lock(folder, echo):
+            if existing_record(folder).exists():
+                raise LocalClusterError(
+                    f"local cluster {name}: the stack is on a cluster of yours - add its `--kubeconfig`, or "
+                    f"`tierup local down --stack {name}` first"
+                )
             running = cls._running(name, root)
             if running is not None:
                 if len(running.nodes) != len(real_nodes):
-                    count = len(running.nodes)
-                    kind = (
-                        f"{count} real nodes" if count > 1 else "a real node" if count else "simulated nodes"
-                    )
                     raise LocalClusterError(
-                        f"local cluster {name}: it runs with {kind} - `tierup local down --stack {name}` first"
+                        f"local cluster {name}: it runs with {_kind(len(running.nodes))} - "
+                        f"`tierup local down --stack {name}` first"
                     )
                 return running
             if remove_cluster(folder):
@@ -307,6 +317,10 @@ class Cluster:
         raise LocalClusterError(
             f"local cluster {self.name}: {component} ended; from {file}:\n{root_cause(log)}"
         )
+
+
+def _kind(nodes: int) -> str:
+    return f"{nodes} real nodes" if nodes > 1 else "a real node" if nodes else "simulated nodes"
 
 
 def _components(nodes: Sequence[Node]) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from tierup.findings.model import TierError
@@ -18,6 +19,17 @@ from tierup.local.machine import processes
 Echo = Callable[[str], None]
 LOCK_TIMEOUT_S = 120.0
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
+
+
+@dataclass(frozen=True)
+class Status:
+    """The current state of a cluster; a component that does not run has no pid, and the user's has no components."""
+
+    name: str
+    ready: bool
+    server: str | None
+    kubeconfig: Path | None
+    pids: dict[str, int | None]
 
 
 class LocalClusterError(TierError):
@@ -47,6 +59,11 @@ def cluster_folder(name: str, root: Path | None) -> Path:
             f"cluster name: not valid (got {name!r}; allowed: up to 40 of a-z, 0-9, inner '-') - choose another name"
         )
     return state_root(root) / name
+
+
+def existing_record(folder: Path) -> Path:
+    """The file that says that the stack of this folder is on a cluster of the user's."""
+    return folder / "existing.json"
 
 
 def remove_cluster(folder: Path) -> bool:

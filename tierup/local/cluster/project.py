@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
 import psutil
 import yaml
@@ -23,7 +23,6 @@ import yaml
 from tierup.io.stack.attached import file_names
 from tierup.io.stack.read import PROJECT, load_yaml, stack_path
 from tierup.local.cluster.certs import self_signed
-from tierup.local.cluster.cluster import Cluster
 from tierup.local.cluster.folders import LocalClusterError
 from tierup.local.cluster.progress import Progress
 from tierup.local.toolchain import toolchain_dir
@@ -35,6 +34,28 @@ _LINKED = ("__main__.py", "components", "tierup", "templates", "monitoring", "po
 _CLOCK_MARGIN_S = 5  # the boot time is in whole seconds, and clocks are adjusted
 _SECRET = f"{PROJECT}:{SECRET_PREFIX}"
 _ENCRYPTION = ("encryptionsalt", "secretsprovider", "encryptedkey")
+
+
+class Target(Protocol):
+    """The cluster that a stack is brought up on."""
+
+    @property
+    def folder(self) -> Path:
+        """Where the stack's scratch copy, state and logs may lie."""
+
+    @property
+    def kubeconfig(self) -> Path:
+        """The file that leads to it."""
+
+    @property
+    def context(self) -> str:
+        """Its context in the kubeconfig."""
+
+    def network(self) -> dict[str, str] | None:
+        """The `network` section of the stacks on it; None: they keep their own."""
+
+
+AnyTarget = TypeVar("AnyTarget", bound=Target)
 
 
 class PulumiFailed(LocalClusterError):
@@ -50,12 +71,12 @@ def _stand_ins(keys: Iterable[str]) -> dict[str, str]:
 
 
 @dataclass(frozen=True)
-class LocalProject:
+class LocalProject(Generic[AnyTarget]):
     """One stack of a project, run against a local cluster."""
 
     source: Path
     stack: str
-    cluster: Cluster
+    cluster: AnyTarget
     own_folder: Path | None = None  # for stacks that share a cluster and no files; it exists
     stack_source: Path | None = None  # the user's stack file, if it is not that of the project
     secrets: frozenset[str] = frozenset()  # names of those that the stack needs, in its file or not
@@ -73,6 +94,12 @@ class LocalProject:
     @property
     def stack_file(self) -> Path:
         return stack_path(self.folder, self.stack)
+
+    @property
+    def initialised(self) -> bool:
+        """Whether Pulumi has a state of this stack."""
+        stacks = self.work_folder / "pulumi" / ".pulumi" / "stacks" / PROJECT
+        return (stacks / f"{self.stack}.json").exists()
 
     def environment(self) -> dict[str, str]:
         """The environment of pulumi, without the user's login, plugins and kubeconfig."""
@@ -109,7 +136,7 @@ class LocalProject:
             if target.exists():
                 link.symlink_to(target)
         missing_secrets = self._write_stack_file()
-        if not (home / ".pulumi" / "stacks" / PROJECT / f"{self.stack}.json").exists():
+        if not self.initialised:
             self.pulumi("stack", "init", self.stack, quiet=True)
         for key, value in _stand_ins(missing_secrets).items():
             self.pulumi("config", "set", "--secret", key, "--", value, quiet=True)
@@ -130,8 +157,8 @@ class LocalProject:
         config = {key: value for key, value in config.items() if key not in missing}
         local_cluster = {"kubeconfig": str(self.cluster.kubeconfig), "context": self.cluster.context}
         config[f"{PROJECT}:cluster"] = {**config.get(f"{PROJECT}:cluster", {}), **local_cluster}
-        if self.cluster.node is not None:
-            config[f"{PROJECT}:network"] = self.cluster.hub_network()
+        if (network := self.cluster.network()) is not None:
+            config[f"{PROJECT}:network"] = network
         self.stack_file.parent.mkdir(exist_ok=True)
         for name in file_names(config.get(f"{PROJECT}:models")):
             copy = self.stack_file.parent / name

@@ -60,7 +60,7 @@ class DevPrometheus:
         port = int(self.address.rpartition(":")[2])
         draft = self.folder / "draft.yml"
         draft.write_text(
-            prometheus_yml(plan, rules=str(RULES / "recording.yml"), port=port, engines=self.engines)
+            prometheus_yml(plan, rules=[str(RULES / "recording.yml")], port=port, engines=self.engines)
         )
         command = [str(tool("promtool")), "check", "config", str(draft)]
         result = subprocess.run(command, capture_output=True, text=True, check=False)

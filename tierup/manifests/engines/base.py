@@ -3,7 +3,9 @@
 from dataclasses import dataclass, field
 
 from tierup.manifests.common import Manifest
+from tierup.manifests.weights import files_path
 from tierup.plan.model import ModelPlan
+from tierup.plan.vocabulary import VARIABLE, vocabulary_of
 
 SCRATCH = "/scratch"
 OPTIONS_FOLDER = "/etc/engine"
@@ -37,6 +39,8 @@ def common_env(model: ModelPlan) -> dict[str, str]:
         "TORCHINDUCTOR_CACHE_DIR": f"{SCRATCH}/inductor",
         "DO_NOT_TRACK": "1",
     }
+    if vocabulary_of(model.spec) is not None and model.weights.fetched:
+        env[VARIABLE] = files_path(model)  # the fetch writes it there
     if without_p2p(model):
         env["NCCL_P2P_DISABLE"] = "1"
     return env
