@@ -18,7 +18,7 @@ BOTH = ("gateway", "model-server")  # the components with a pod on each node
 STEADY_SECONDS = 5.0  # of chats before or after a change, some of each client
 PROXY_SECONDS = 3.0  # after which kube-proxy has taken a change of a Service's pods
 IDLE_SECONDS = 5.0  # after which no gateway has an idle connection to an engine
-SILENCE_SECONDS = 20.0  # between two answers, on a machine that is busy with other tests
+SILENCE_SECONDS = 30.0  # between two answers, on a machine that is busy with other tests
 
 
 @pytest.fixture(scope="module")

@@ -85,7 +85,8 @@ def local_tier(
         traces = Traces.of(cluster)
     finally:
         cluster.down()
-    assert traces.left() == []
+    left = traces.left()
+    assert left == [], left
 
 
 class ServedTier(Tier):

@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import re
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ import psutil
 from tierup.local.cluster.cluster import Cluster
 from tierup.local.machine import processes
 from tierup.local.node import cgroups
-from tierup.local.node.namespaces import HOLDER, SYSCTLS
+from tierup.local.node.namespaces import SYSCTLS
 from tierup.local.node.node import Record
 from tierup.local.toolchain import tool, toolchain_dir
 
@@ -65,24 +64,6 @@ def _namespaces(pid: int) -> set[str]:
     for kind in _KINDS:
         with contextlib.suppress(OSError):  # it has ended, or is not for us to see
             found.add(str(Path(f"/proc/{pid}/ns/{kind}").readlink()))
-    return found
-
-
-def on_nodes(cluster: Cluster, words: set[str]) -> list[str]:
-    """What a cluster's nodes still have of pods and Services: lines and paths with one of these UIDs and addresses."""
-    wanted = re.compile(rf"(?<![\w.])(pod)?({'|'.join(map(re.escape, words))})(?![\w.])")
-    found = []
-    for node in cluster.nodes:
-        holder = processes.recorded(cluster.folder)[node.places.own(HOLDER)].pid
-        lines = Path(f"/proc/{holder}/mountinfo").read_text().splitlines()
-        for command in ((str(tool("nft")), "list", "ruleset"), ("ip", "route"), ("ip", "link")):
-            lines += _output(*node.network(), *command).splitlines()
-        for root in (
-            *(root / node.record.cgroup for root in cgroups.hierarchies()),
-            node.places.data / "kubelet",
-        ):
-            lines += [folder for folder, _, _ in os.walk(root)]
-        found += [line for line in lines if wanted.search(line)]
     return found
 
 
