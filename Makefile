@@ -45,6 +45,8 @@ lock: setup ## renew requirements/*.txt from pyproject.toml
 	compile="$(BIN)/uv pip compile $$common --universal --python-version 3.11 --custom-compile-command"; \
 	$$compile "$$CUSTOM_COMPILE_COMMAND" --override requirements/engine-cpu-overrides.in \
 		-o requirements/engine-cpu.txt requirements/engine-cpu.in >/dev/null; \
+	$$compile "$$CUSTOM_COMPILE_COMMAND" --override requirements/clients-overrides.in \
+		-o requirements/clients.txt requirements/clients.in >/dev/null; \
 	$$compile "$$CUSTOM_COMPILE_COMMAND" -o requirements/vllm-router.txt requirements/vllm-router.in >/dev/null
 
 .PHONY: toolchain
@@ -54,6 +56,10 @@ toolchain: setup ## install the pinned tools (PATH, else download, else built fr
 .PHONY: engine-env
 engine-env: setup ## install vLLM's CPU build into the cache folder (about 6 GB)
 	@$(BIN)/python -m tierup.local.toolchain.engine_env
+
+.PHONY: clients-env
+clients-env: setup ## install LangChain, LiteLLM and GuideLLM into the cache folder (about 700 MB)
+	@$(BIN)/python -m tierup.local.toolchain.clients_env
 
 .PHONY: browser-env
 browser-env: setup ## take a headless browser from PATH, or unpack one into the cache folder (about 300 MB)

@@ -48,14 +48,15 @@ class GatewayFigures:
 Round = Mapping[str, GatewayFigures]
 
 
-def measure(rounds: int, seconds: float) -> dict[str, object]:
+def measure(rounds: int, seconds: float, current: bool) -> dict[str, object]:
     """Measure all gateways `rounds` times, print the table and the goals, return the figures."""
     gateways.install()
     plan = gateways.plan_of(SLOTS, QUEUE)
     (model,) = plan.models
     with new_workspace() as workspace:
         backends = start_backends(workspace, model.name, gap_ms=GAP_MS)
-        targets = [make(workspace, backends) for make in gateways.all_gateways(plan)]
+        program = gateways.nginx_of(workspace, current=current)
+        targets = [make(workspace, backends) for make in gateways.all_gateways(plan, program)]
         done: list[Round] = []
         for number in range(rounds):
             first = number % len(targets)
@@ -175,8 +176,14 @@ def main() -> int:
     )
     parser.add_argument("--rounds", type=int, default=3, help="rounds, all counted (default: 3)")
     parser.add_argument("--seconds", type=float, default=5.0, help="length of each load (default: 5)")
+    parser.add_argument(
+        "--current-nginx", action="store_true", help="Nginx of Debian 13, which pods of a real node run"
+    )
     options = parser.parse_args()
-    return run(partial(measure, options.rounds, options.seconds), (CommandFailed, ToolchainError))
+    return run(
+        partial(measure, options.rounds, options.seconds, options.current_nginx),
+        (CommandFailed, ToolchainError),
+    )
 
 
 if __name__ == "__main__":

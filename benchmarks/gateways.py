@@ -17,6 +17,7 @@ from tierup.local.dev.gateway_of_plan import PlanGateway
 from tierup.local.machine.ports import free_port
 from tierup.local.toolchain import ToolchainError, cache_root, ensure, tool, toolchain_dir
 from tierup.local.toolchain.engine_env import EngineEnv
+from tierup.local.toolchain.nginx import CURRENT, NginxProgram, current_nginx, toolchain_nginx
 from tierup.plan.model import Plan
 from tierup.plan.resolve import resolve
 from tierup.stack.parse import API_KEY_PREFIX, RawStack, parse
@@ -121,12 +122,21 @@ def direct(_workspace: Workspace, backends: Backends) -> Target:
     return Target("direct", backends.addresses, backends.pids)
 
 
-def ours(workspace: Workspace, backends: Backends, plan: Plan, name: str = "ours") -> Target:
+def nginx_of(workspace: Workspace, *, current: bool) -> NginxProgram:
+    """The Nginx of both gateways that are one: the toolchain's, or the current one. Raises ToolchainError."""
+    if not current:
+        return toolchain_nginx()
+    ensure((CURRENT,), progress)
+    return current_nginx(workspace.subfolder("current-nginx"))
+
+
+def ours(
+    workspace: Workspace, backends: Backends, plan: Plan, program: NginxProgram, name: str = "ours"
+) -> Target:
     """The gateway of `plan`, Nginx and the reloader, as in its pod."""
     (model,) = plan.models
-    gateway = PlanGateway(
-        plan, workspace.subfolder(name), {model.slug: backends.addresses}, {_CALLER: [_KEY]}
-    )
+    folder, engines = workspace.subfolder(name), {model.slug: backends.addresses}
+    gateway = PlanGateway(plan, folder, engines, {_CALLER: [_KEY]}, nginx=program)
     with uninterrupted():
         workspace.at_end(partial(gateway.end, END_S))
         processes = (gateway.start_nginx(), gateway.start_reloader())
@@ -136,13 +146,13 @@ def ours(workspace: Workspace, backends: Backends, plan: Plan, name: str = "ours
     return target
 
 
-def nginx(workspace: Workspace, backends: Backends, model: str) -> Target:
+def nginx(workspace: Workspace, backends: Backends, model: str, program: NginxProgram) -> Target:
     """Nginx as a plain balancing proxy."""
     folder, address = workspace.subfolder("nginx"), f"127.0.0.1:{free_port()}"
     servers = " ".join(f"server {backend};" for backend in backends.addresses)
     config = folder / "nginx.conf"
     config.write_text(_NGINX.substitute(folder=folder, address=address, servers=servers))
-    return _served(workspace, Target("nginx", (address,), ()), _nginx_command(str(config)), model)
+    return _served(workspace, Target("nginx", (address,), ()), _nginx_command(program, str(config)), model)
 
 
 def haproxy(workspace: Workspace, backends: Backends, model: str, *, slots: int | None = None) -> Target:
@@ -168,10 +178,14 @@ def vllm_router(workspace: Workspace, backends: Backends, model: str) -> Target:
     return _served(workspace, Target("vllm-router", (address,), ()), command, model)
 
 
-def all_gateways(plan: Plan) -> list[Maker]:
+def all_gateways(plan: Plan, program: NginxProgram) -> list[Maker]:
     """All gateways; one that cannot be installed is left out and reported."""
     (model,) = plan.models
-    makers: list[Maker] = [direct, partial(ours, plan=plan), partial(nginx, model=model.name)]
+    makers: list[Maker] = [
+        direct,
+        partial(ours, plan=plan, program=program),
+        partial(nginx, model=model.name, program=program),
+    ]
     if has_haproxy():
         makers.append(partial(haproxy, model=model.name))
     if _installed("vllm-router", lambda: _router_env().ensure(progress)):
@@ -204,10 +218,10 @@ def _router_env() -> EngineEnv:
     )
 
 
-def _nginx_command(config: str) -> list[str]:
+def _nginx_command(program: NginxProgram, config: str) -> list[str]:
     """Nginx in the foreground. Without `user root`, workers of root's Nginx could not enter the folder."""
     user = " user root;" if os.geteuid() == 0 else ""
-    return [str(tool("nginx")), "-e", "/dev/stderr", "-c", config, "-g", f"daemon off;{user}"]
+    return [str(program.path), "-e", "/dev/stderr", "-c", config, "-g", f"daemon off;{user}"]
 
 
 def _served(workspace: Workspace, target: Target, command: list[str], model: str) -> Target:

@@ -105,11 +105,12 @@ def start_engine() -> str:
     return f"127.0.0.1:{started.result().sockets[0].getsockname()[1]}"
 
 
-def costs_of(workspace: Workspace, rounds: int, requests: int) -> dict[str, list[float]]:
+def costs_of(workspace: Workspace, rounds: int, requests: int, current: bool) -> dict[str, list[float]]:
     """The costs of each round by gateway and kind of answer."""
     backends = Backends((start_engine(),), ())
     plans = {name: gateways.plan_of(64, 64, metered=name == "metered") for name in ("plain", "metered")}
-    targets = [gateways.ours(workspace, backends, plan, name) for name, plan in plans.items()]
+    program = gateways.nginx_of(workspace, current=current)
+    targets = [gateways.ours(workspace, backends, plan, program, name) for name, plan in plans.items()]
     model = plans["plain"].models[0].name
     costs: dict[str, list[float]] = {}
     for number in range(rounds):
@@ -120,11 +121,11 @@ def costs_of(workspace: Workspace, rounds: int, requests: int) -> dict[str, list
     return costs
 
 
-def measure(rounds: int, requests: int) -> dict[str, object]:
+def measure(rounds: int, requests: int, current: bool) -> dict[str, object]:
     """Measure, print the medians and the ratios, return the figures."""
     gateways.install()
     with new_workspace() as workspace:
-        costs = costs_of(workspace, rounds, requests)
+        costs = costs_of(workspace, rounds, requests, current)
     ratios = {}
     for kind in ("stream", "one piece"):
         pairs = list(zip(costs[f"metered {kind}"], costs[f"plain {kind}"], strict=True))
@@ -141,8 +142,14 @@ def main() -> int:
     )
     parser.add_argument("--rounds", type=int, default=3, help="rounds, all counted (default: 3)")
     parser.add_argument("--requests", type=int, default=400, help="of each kind and round (default: 400)")
+    parser.add_argument(
+        "--current-nginx", action="store_true", help="Nginx of Debian 13, which pods of a real node run"
+    )
     options = parser.parse_args()
-    return run(partial(measure, options.rounds, options.requests), (CommandFailed, ToolchainError))
+    return run(
+        partial(measure, options.rounds, options.requests, options.current_nginx),
+        (CommandFailed, ToolchainError),
+    )
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from benchmarks.processes import new_workspace
 from benchmarks.report import goal, progress, rounded, run
 from benchmarks.traffic import Body, chat, jobs, start_backends
 from tierup.local.toolchain import ToolchainError
+from tierup.local.toolchain.nginx import toolchain_nginx
 from tierup.plan.model import Plan
 
 SLOTS, QUEUE = 8, 100  # slots per model server; all requests may wait
@@ -59,13 +60,14 @@ Round = Mapping[str, Outcome]
 def queue_policies(plan: Plan) -> dict[str, QueuePolicy]:
     """The policies to compare, ours last."""
     (model,) = plan.models
-    nginx = partial(gateways.nginx, model=model.name)
+    program = toolchain_nginx()
+    nginx = partial(gateways.nginx, model=model.name, program=program)
     policies = {"nginx, FIFO": QueuePolicy("fifo", nginx)}
     if gateways.has_haproxy():
         classed = partial(gateways.haproxy, model=model.name, slots=SLOTS)
         policies["haproxy, priority class"] = QueuePolicy("fifo", classed)
     policies["nginx, engine priority"] = QueuePolicy("priority", nginx, client_priority=True)
-    policies["ours"] = QueuePolicy("priority", partial(gateways.ours, plan=plan))
+    policies["ours"] = QueuePolicy("priority", partial(gateways.ours, plan=plan, program=program))
     return policies
 
 

@@ -1,5 +1,7 @@
 """The blocks of docs/clients.md, as a user copies them: address, key and model's name are all that is replaced."""
 
+import json
+import re
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -8,7 +10,9 @@ from typing import Any
 import anthropic
 import openai
 import pytest
+from client_programs import ask, shell
 from documented import Block, blocks
+from engine_pair import EnginePair
 from fake_backend import FakeBackend
 from gateway_stack import GatewayStack, running
 
@@ -25,6 +29,10 @@ PYTHON, SHELL = (
     for language in ("python", "sh")
 )
 
+CURL = [block for block in SHELL if block.body.startswith("curl")]
+PACKAGES = ("agents", "anthropic", "langchain_openai", "litellm", "openai")
+ELSEWHERE = ("langchain_openai", "litellm")  # not in the development environment
+
 
 def filled(block: Block, gateway: GatewayStack) -> str:
     """The block for this gateway; it must name its address and key as the page says."""
@@ -33,11 +41,14 @@ def filled(block: Block, gateway: GatewayStack) -> str:
     return block.body.replace(ADDRESS, gateway.url).replace(KEY, "key-of-web")
 
 
-def imported(block: Block) -> str:
-    return block.body.split("from ")[1].split()[0]
+def client_of(block: Block) -> str:
+    """The package that the block is for."""
+    return next(name for name in PACKAGES if re.search(rf"^(from|import) {name}\b", block.body, re.MULTILINE))
 
 
-@pytest.mark.parametrize("block", PYTHON, ids=imported)
+@pytest.mark.parametrize(
+    "block", [block for block in PYTHON if client_of(block) not in ELSEWHERE], ids=client_of
+)
 def test_a_python_block_prints_an_answer(
     served: GatewayStack, block: Block, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -48,7 +59,38 @@ def test_a_python_block_prints_an_answer(
     assert printed
 
 
-@pytest.mark.parametrize("block", SHELL, ids=["one answer", "stream"])
+@pytest.mark.parametrize("block", [block for block in PYTHON if client_of(block) in ELSEWHERE], ids=client_of)
+def test_a_python_block_of_another_environment_prints_an_answer(
+    served: GatewayStack, block: Block, tmp_path: Path
+) -> None:
+    printed = ask(filled(block, served), tmp_path).strip()
+    assert printed
+    if client_of(block) == "langchain_openai":
+        assert "'name': 'weather'" in printed
+        assert re.search(r"color='(blue|grey)'", printed)
+
+
+def test_guidellm_s_block_writes_a_report_without_errors(
+    served: GatewayStack, engines: EnginePair, tmp_path: Path
+) -> None:
+    """Its time is shortened, and the tokenizer is that of the tiny model: nothing is taken from a hub."""
+    (block,) = (block for block in SHELL if block.body.startswith("guidellm"))
+    text = filled(block, served)
+    for written, here in {
+        "Qwen/Qwen2.5-7B-Instruct": str(engines.servers[0].model),
+        "seconds=60": "seconds=5",
+    }.items():
+        assert written in text
+        text = text.replace(written, here)
+    shell(text, tmp_path)
+    (benchmark,) = json.loads((tmp_path / "report.json").read_text())["benchmarks"]
+    totals = benchmark["metrics"]["request_totals"]
+    assert totals["errored"] == 0
+    assert totals["successful"] > 4
+    assert {item["output_tokens"] for item in benchmark["requests"]["successful"]} == {64}
+
+
+@pytest.mark.parametrize("block", CURL, ids=["one answer", "stream"])
 def test_a_curl_block_prints_an_answer(served: GatewayStack, block: Block) -> None:
     command = ["bash", "-euo", "pipefail", "-c", filled(block, served)]
     ended = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
@@ -58,8 +100,9 @@ def test_a_curl_block_prints_an_answer(served: GatewayStack, block: Block) -> No
 
 
 def test_the_page_has_blocks_of_each_kind() -> None:
-    assert {imported(block) for block in PYTHON} == {"openai", "agents", "anthropic"}
-    assert len(SHELL) == 2
+    assert {client_of(block) for block in PYTHON} == set(PACKAGES)
+    assert len(CURL) == 2
+    assert len(SHELL) == 3
 
 
 @pytest.fixture

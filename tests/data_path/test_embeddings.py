@@ -3,6 +3,7 @@
 import math
 import subprocess
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import openai
 import pytest
@@ -25,13 +26,21 @@ MODEL, KEY = "qwen2.5-7b", "key-of-web"
 TEA, PRICE = "The price of tea", "What does tea cost?"
 
 
+@dataclass(frozen=True)
+class Embedder:
+    """The gateway of one model that embeds text, and its engine."""
+
+    gateway: GatewayStack
+    engine: EngineServer
+
+
 @pytest.fixture(scope="module")
-def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayStack]:
-    """The gateway of one model that embeds text: a tiny decoder with random weights."""
+def embedder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedder]:
+    """A tiny decoder with random weights that embeds."""
     find_nginx()
     stack = small_stack(
         models=[{"id": MODEL, "replicas": 1, "maxNumSeqs": 4, "toolCallParser": "none"}],
-        gateway={"replicas": 1, "keys": {"web": {}}},
+        gateway={"replicas": 1, "meterTokens": True, "keys": {"web": {}}},
         secrets=frozenset({"key-web"}),
     )
     plan = resolve(parse(stack).config(), with_task("embed"))
@@ -44,9 +53,14 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayStack]:
         server.wait_healthy()
         engines = {plan.models[0].slug: [server.address]}
         with running(GatewayStack(plan, folder / "gateway", engines, {"web": [KEY]})) as gateway:
-            yield gateway
+            yield Embedder(gateway, server)
     finally:
         stop_all([server])
+
+
+@pytest.fixture(scope="module")
+def gateway(embedder: Embedder) -> GatewayStack:
+    return embedder.gateway
 
 
 def test_openai_s_client_gets_a_vector_for_each_text(gateway: GatewayStack) -> None:
@@ -69,6 +83,26 @@ def test_documents_are_ranked_by_their_likeness_to_the_query(gateway: GatewaySta
     assert [item["score"] for item in scored.json["data"]] == pytest.approx(
         [second["relevance_score"], best["relevance_score"]], abs=0.01
     )
+
+
+BODIES: dict[str, dict[str, object]] = {
+    "/v1/embeddings": {"input": [TEA, PRICE]},
+    "/v1/rerank": {"query": TEA, "documents": [PRICE, TEA]},
+    "/v1/score": {"text_1": TEA, "text_2": [PRICE, TEA]},
+}
+
+
+@pytest.mark.parametrize("path", list(BODIES))
+def test_a_caller_pays_for_the_tokens_that_the_engine_has_read(embedder: Embedder, path: str) -> None:
+    """The tiny model has a token for each letter; the query is read once, however many documents there are."""
+    before = embedder.engine.counts("vllm:prompt_tokens_total")
+    answer = embedder.gateway.ask(path, {"model": MODEL, **BODIES[path]}, KEY)
+    assert answer.status == 200, answer
+    line = embedder.gateway.logged(answer)
+    read = embedder.engine.counts("vllm:prompt_tokens_total") - before
+    assert (line["key"], line["tokens_from"], line["answer_tokens"]) == ("web", "usage", "0")
+    assert int(line["prompt_tokens"]) == answer.json["usage"]["total_tokens"] == read
+    assert read == len(TEA) + len(PRICE) + (len(TEA) if path != "/v1/embeddings" else 0)
 
 
 def test_it_writes_no_answers_and_the_gateway_says_what_it_does(gateway: GatewayStack) -> None:

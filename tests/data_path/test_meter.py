@@ -312,3 +312,33 @@ def test_a_caller_over_its_budget_waits_and_another_does_not(
     assert spend(gateway, engine, "web", 900).status == 200
     if key == "twice":
         assert seconds > 60, "the longer of both"
+
+
+def test_two_gateways_have_half_of_a_budget_each_and_together_all_of_it(
+    engine: Piecewise, make_tier: Callable[..., Plan], tmp_path: Path
+) -> None:
+    """What a caller of two gateways gets: the whole budget if its requests go to both, half if they all go to one."""
+    keys = {"web": {"tokensPerDay": DAY}}
+    plan = make_tier(
+        gateway={"meterTokens": True, "replicas": 2, "keys": keys}, secrets=frozenset({"key-web"})
+    )
+    engines, values = {plan.models[0].slug: [engine.address]}, {"web": ["key-of-web"]}
+    assert time.gmtime(time.time() + 120).tm_yday == time.gmtime().tm_yday, "a new day is about to begin"
+
+    def used_up(gateway: GatewayStack) -> int:
+        """Tokens that a gateway gives, in requests of 150, each sent when the one before is counted."""
+        given = 0
+        while spend(gateway, engine, "web", 150).status == 200:
+            given += 150
+            time.sleep(1.2)
+        return given
+
+    with (
+        running(GatewayStack(plan, tmp_path / "first", engines, values)) as first,
+        running(GatewayStack(plan, tmp_path / "second", engines, values)) as second,
+    ):
+        assert used_up(first) == DAY // 2
+        assert spend(second, engine, "web", 150).status == 200, "the other gateway has its own half"
+        time.sleep(1.2)
+        assert 150 + used_up(second) == DAY // 2
+        assert spend(first, engine, "web", 1).status == 429

@@ -51,6 +51,7 @@ class Suite:
 
 TOOLCHAIN = Step("toolchain", "tierup.local.toolchain", ("install",))
 ENGINE = Step("engine-env", "tierup.local.toolchain.engine_env")
+CLIENTS = Step("clients-env", "tierup.local.toolchain.clients_env", optional=True)
 NODE = Step("node-tools", "tierup.local.toolchain", ("install", "--group", "node"), optional=True)
 CURRENT_NGINX = Step(
     "current-nginx", "tierup.local.toolchain", ("install", "--group", "current-nginx"), optional=True
@@ -60,7 +61,7 @@ SUITES = (
     Suite("unit", "tests/unit", ("-n", "2"), covers=("tierup", "components")),
     Suite("browser", "tests/browser", needs=(BROWSER,)),
     Suite("engine", "tests/engine", needs=(ENGINE,)),
-    Suite("data-path", "tests/data_path", ("-n", "2", "--dist", "loadgroup"), (TOOLCHAIN, ENGINE)),
+    Suite("data-path", "tests/data_path", ("-n", "2", "--dist", "loadgroup"), (TOOLCHAIN, ENGINE, CLIENTS)),
     Suite("control-plane", "tests/control_plane", ("-n", "3", "--dist", "worksteal"), (TOOLCHAIN,)),
     Suite(
         "local-cluster",

@@ -146,6 +146,7 @@ ALL_VALUES: dict[str, Any] = {
             "chatTemplate": "c.jinja",
             "adapters": [{"name": "z", "repo": "acme/z", "revision": "0" * 40, "rank": 8}],
             "kvOffloadGib": 4,
+            "speculative": {"method": "ngram", "tokens": 3, "promptLookupMin": 2, "promptLookupMax": 4},
             "cpu": 5,
             "memoryGib": 13,
             "engineArgs": {"seed": 1},

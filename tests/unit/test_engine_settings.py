@@ -1,11 +1,12 @@
 """What an engine is told besides sizes: its parsers by the model's family, and a chat template from a file."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 from listed_findings import PATHS
-from small_stack import MODEL, findings, small_plan
+from small_stack import MODEL, findings, small_plan, small_stack, with_task
 from tier_plans import stack_text, with_model_key
 
 from tierup.catalog import load_catalog
@@ -16,15 +17,21 @@ from tierup.io.stack.attached import MOST_OF_A_TEMPLATE
 from tierup.io.stack.read import read_stack
 from tierup.local.machine.vllm_on_cpu import parse_options
 from tierup.manifests.model_server import objects
+from tierup.plan.capacity import sizing_input
 from tierup.plan.model import Plan
+from tierup.plan.resolve import resolve
 from tierup.rules.preflight import examine, make_plan
+from tierup.rules.speculative import speculative
 from tierup.rules.tier import system_size
+from tierup.sizing.coefficients import load_calibration
+from tierup.sizing.memory import GIB, memory
 from tierup.stack.parse import parse
 
 TEMPLATE = (
     "{% for m in messages %}{% generation %}{{ m.content }}{% endgeneration %}"
     "{% if m.last %}{% break %}{% endif %}{% endfor %}"
 )
+NGRAM: dict[str, Any] = {"method": "ngram", "tokens": 5}
 HUB: dict[str, Any] = {"secrets": frozenset({"hub-token"})}
 
 
@@ -304,6 +311,62 @@ def test_a_value_with_the_form_of_a_token_is_found_wherever_it_stands(tmp_path: 
 )
 def test_a_size_is_read_as_the_engine_reads_it(text: object, number: int | None) -> None:
     assert size_of(text) == number
+
+
+# --- speculative decoding
+
+
+@pytest.mark.parametrize(
+    ("bounds", "low", "high"),
+    [
+        ({}, 5, 5),
+        ({"promptLookupMin": 2}, 2, 2),
+        ({"promptLookupMax": 4}, 4, 4),
+        ({"promptLookupMin": 2, "promptLookupMax": 4}, 2, 4),
+    ],
+)
+def test_guesses_are_passed_with_the_engine_s_own_defaults(
+    bounds: dict[str, int], low: int, high: int
+) -> None:
+    plan = small_plan(models=[MODEL | {"speculative": NGRAM | bounds}])
+    (config,) = args_of(plan)["--speculative-config"]
+    assert json.loads(config) == {
+        "method": "ngram",
+        "num_speculative_tokens": 5,
+        "prompt_lookup_min": low,
+        "prompt_lookup_max": high,
+    }
+
+
+def test_guesses_take_memory_and_places_of_a_step() -> None:
+    """Scores of six tokens instead of one for each of 128 slots; five more tokens of the KV cache for each request."""
+    slots = MODEL | {"maxNumSeqs": 128}
+    plain, guessing = (
+        sizing_input(plan, plan.models[0])
+        for plan in (small_plan(models=[slots]), small_plan(models=[slots | {"speculative": NGRAM}]))
+    )
+    values = load_calibration().values
+    more = memory(guessing, values).reserve - memory(plain, values).reserve
+    shape, peak = plain.model, plain.batched_tokens * plain.model.activation_width(1) * 2
+    scores = 128 * shape.vocab * 4 * values["memory.sampler"]
+    assert more == pytest.approx((6 * scores - max(scores, peak)) / GIB)
+    assert memory(guessing, values).kv_tokens < memory(plain, values).kv_tokens
+    assert small_plan(models=[MODEL | {"speculative": NGRAM | {"tokens": 64}}]).models[0].slots <= 2048 // 65
+
+
+def test_the_option_is_refused_with_the_key_to_use() -> None:
+    option = {"speculative-config": {"method": "ngram", "num_speculative_tokens": 5}}
+    (found,) = [
+        item for item in findings(models=[MODEL | {"engineArgs": option}]) if "engineArgs" in item.path
+    ]
+    assert (found.code, found.fix) == (Code.OWNED_OPTION, "use models[].speculative")
+
+
+def test_a_model_that_embeds_writes_nothing_to_guess() -> None:
+    stack = small_stack(models=[MODEL | {"toolCallParser": "none", "speculative": NGRAM}])
+    plan = resolve(parse(stack).config(), with_task("embed"))
+    (found,) = speculative(plan, plan.models[0], "models[0]")
+    assert (found.code, found.path) == (Code.SPECULATIVE, "models[0].speculative")
 
 
 # --- the KV cache on the host

@@ -53,6 +53,9 @@ def chat(**more: object) -> dict[str, Any]:
     return {"workload": {"users": 8, "classes": {"chat": item | more}}}
 
 
+CACHED_PROMPTS = chat(sharedPrefix=0.5)
+
+
 def priced(servers: int) -> float:
     return load_catalog().servers[TWO].capex_usd.value * servers
 
@@ -85,6 +88,7 @@ INGRESS: dict[str, Any] = {"className": "nginx", "host": "llm.example.com"}
 WEB_KEY: dict[str, Any] = {"secrets": frozenset({"key-web"})}
 OTHER_VLLM: dict[str, Any] = {"images": {"vllm": "vllm/vllm-openai:v0.33.0"}}
 TEMPLATE: dict[str, Any] = {"files": {"c.jinja": "{{ messages[-1].content }}"}}
+NGRAM: dict[str, Any] = {"method": "ngram", "tokens": 5}
 LORA: dict[str, Any] = {"name": "support", "repo": "acme/support", "revision": COMMIT, "rank": 16}
 CLAIM: dict[str, Any] = {"from": "claim", "claim": "models"}
 S3: dict[str, Any] = {"url": "s3://models", "sha256": "0" * 64}
@@ -482,8 +486,30 @@ BOUNDARIES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
         model(adapters=[LORA]) | alias("support", weights={"support": 1}),
     ),
     ("ENGINE_TAKES_NOT", model(kvOffloadGib=8), model(**TRT, kvOffloadGib=8)),
+    ("ENGINE_TAKES_NOT", model(speculative=NGRAM), model(**TRT, speculative=NGRAM)),
+    ("OWNED_OPTION", model(speculative=NGRAM), option("speculative-config", {"method": "ngram"})),
+    (
+        "SPECULATIVE",
+        model(speculative=NGRAM | {"promptLookupMin": 4, "promptLookupMax": 4}),
+        model(speculative=NGRAM | {"promptLookupMin": 5, "promptLookupMax": 4}),
+    ),
+    (
+        "SPECULATIVE",
+        model(speculative=NGRAM | {"tokens": 7}, maxNumSeqs=256),
+        model(speculative=NGRAM | {"tokens": 8}, maxNumSeqs=256),
+    ),
     ("ENGINE_TAKES_NOT", model(engineArgs={"seed": 1}), model(**TRT, engineArgs={"seed": 1})),
     ("UNKNOWN_OPTION", option("stream-interval", 4), option("stream-intervals", 4)),
+    (
+        "NO_PREFIX_CACHE",
+        option("enable-prefix-caching", True) | CACHED_PROMPTS,
+        option("enable-prefix-caching", False) | CACHED_PROMPTS,
+    ),
+    (
+        "NO_PREFIX_CACHE",
+        option("enable-prefix-caching", False),
+        option("enable-prefix-caching", False) | CACHED_PROMPTS,
+    ),
     ("UNKNOWN_OPTION", option("stream-interval", 4), option("new-in-033", 4) | OTHER_VLLM),
     ("UNKNOWN_OPTION", variable("VLLM_LOGGING_LEVEL"), variable("VLLM_LOGGING_LEVELS")),
     ("UNKNOWN_OPTION", variable("MY_LEVEL"), variable("VLLM_MY_LEVEL")),

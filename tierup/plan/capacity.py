@@ -12,6 +12,7 @@ from tierup.plan.load import (
     fits,
     mean_request,
     mean_running_tokens,
+    mean_shared_prefix,
     require,
     users_per_request,
 )
@@ -52,6 +53,7 @@ def engine_input(
         precision=precision,
         prompt=prompt,
         answer=answer,
+        prefix_hit=mean_shared_prefix(traffic.classes.values()) if settings.caches_prefixes else 0.0,
         context=context,
         gpu_memory_utilization=gpu_memory_utilization,
         kv_dtype=kv_cache_dtype.value,
@@ -59,6 +61,7 @@ def engine_input(
         enforce_eager=settings.eager,
         adapters=settings.adapters_at_once,
         adapter_rank=rendered_rank(engine_facts(engine).options, settings.adapter_rank),
+        draft_tokens=0 if settings.speculative is None else settings.speculative.tokens,
         engine=engine.value,
         # An empty version means the current one.
         engine_version=images.engine_tag(engine) if engine_facts(engine).versions_differ else "",
@@ -169,7 +172,7 @@ def _limit(load: Load, queue: int) -> tuple[float, str, Bottleneck, str]:
     bottleneck = load.at(max(most, 1.0)).bottleneck
     if bottleneck is Bottleneck.SLOTS:
         room = memory(inputs, load_calibration().values)
-        held = int(room.kv_tokens / mean_running_tokens(item for _, item in load.mix))
+        held = int(room.kv_tokens / (mean_running_tokens(item for _, item in load.mix) + inputs.draft_tokens))
         slots = min(2 * inputs.slots, held)
         if slots < _WORTH_RAISING * inputs.slots:
             return most, factor, Bottleneck.KV_SPACE, _REMEDIES[Bottleneck.KV_SPACE]

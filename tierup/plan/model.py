@@ -14,6 +14,7 @@ from tierup.catalog import Gpu, ModelSpec, Precision, Server, Variant, WeightFor
 from tierup.catalog.engine import engine_facts
 from tierup.catalog.options import size_of
 from tierup.findings.model import Finding
+from tierup.plan.speculative import SpeculativePlan
 from tierup.plan.weights import WeightsPlan, port_of
 from tierup.sizing import Bottleneck, Range, Sizing
 from tierup.sizing.memory import Memory
@@ -126,7 +127,8 @@ class Rollout:
 class ClassCapacity:
     """The predicted and the promised times of one class of requests, in milliseconds.
 
-    `in_flight` is how many of its requests run or wait, over all replicas.
+    `in_flight` is how many of its requests run or wait, over all replicas. `shared_prefix` is the part (0..1) of its
+    prompt that is counted as cached.
     """
 
     name: str
@@ -136,6 +138,7 @@ class ClassCapacity:
     e2e_ms: Range
     ttft_target_ms: float
     tpot_target_ms: float
+    shared_prefix: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +209,9 @@ def _path(repo: str, revision: str) -> str:
     return f"{repo.replace('/', '--')}/{revision}"
 
 
+PREFIX_CACHING = "enable-prefix-caching"  # vLLM's option, which is on by default
+
+
 @dataclass(frozen=True, slots=True)
 class EngineSettings:
     """What a model's engine is told besides sizes; None: the engine's own.
@@ -221,6 +227,7 @@ class EngineSettings:
     env: Mapping[str, str | SecretKey] = field(default_factory=dict)
     adapters: tuple[AdapterPlan, ...] = ()
     kv_offload_gib: float | None = None
+    speculative: SpeculativePlan | None = None
 
     @property
     def adapters_at_once(self) -> int:
@@ -242,6 +249,11 @@ class EngineSettings:
     def eager(self) -> bool:
         """Whether the engine runs without CUDA graphs, which take memory."""
         return self.args.get("enforce-eager") is True
+
+    @property
+    def caches_prefixes(self) -> bool:
+        """Whether the engine keeps prompts for later ones with the same beginning, as it does by default."""
+        return self.args.get(PREFIX_CACHING) is not False
 
 
 @dataclass(frozen=True, slots=True)

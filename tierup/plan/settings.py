@@ -7,10 +7,11 @@ from tierup.catalog import ModelSpec, Sourced
 from tierup.catalog.engine import EngineFacts, engine_facts
 from tierup.plan.chooser import Chooser
 from tierup.plan.model import AdapterPlan, EngineSettings
+from tierup.plan.speculative import SpeculativePlan, speculative_plan
 from tierup.sizing.memory import GIB
 from tierup.sizing.shapes import spec_shape
 from tierup.stack.parse import Attached
-from tierup.stack.sections import OFF, Model
+from tierup.stack.sections import OFF, Model, Speculative
 
 DEFAULT_RANK = 16  # vLLM's --max-lora-rank
 _V = TypeVar("_V")
@@ -39,8 +40,22 @@ def resolve_settings(
         ),
         adapters=_adapters(at, entry, facts, choose),
         kv_offload_gib=entry.kv_offload_gib,
+        speculative=_speculative(f"{at}.speculative", entry.speculative, choose),
         env=_own(f"{at}.env", entry.env, "only the variables that tierup sets", choose),
     )
+
+
+def _speculative(path: str, section: Speculative | None, choose: Chooser) -> SpeculativePlan | None:
+    if section is None:
+        choose.note(path, OFF, "what it gains depends on the texts, so it must be measured")
+        return None
+    plan, why = (
+        speculative_plan(section),
+        "as the other bound, which the engine sets to 5 if neither is given",
+    )
+    choose.pick(f"{path}.promptLookupMin", section.prompt_lookup_min, plan.lookup_min, why)
+    choose.pick(f"{path}.promptLookupMax", section.prompt_lookup_max, plan.lookup_max, why)
+    return plan
 
 
 def _own(path: str, given: Mapping[str, _V] | None, why: str, choose: Chooser) -> dict[str, _V]:

@@ -21,7 +21,7 @@ def default_slots(inputs: SizingInput, classes: Classes) -> tuple[int, str]:
     the engine's own bound. Rounded down by less than a tenth, so that a change of the calibration is rarely one of
     the tier.
     """
-    bound = inputs.slots
+    bound = max(FEWEST, min(inputs.slots, inputs.batched_tokens // inputs.step_tokens))
     if not fits(replace(inputs, max_num_seqs=FEWEST)):
         return FEWEST, "the model does not fit these GPUs"
     in_memory = _most(bound, lambda slots: _in_memory(inputs, classes, slots))
@@ -43,7 +43,8 @@ def default_slots(inputs: SizingInput, classes: Classes) -> tuple[int, str]:
 
 def _in_memory(inputs: SizingInput, classes: Classes, slots: int) -> bool:
     room = memory(replace(inputs, max_num_seqs=slots), load_calibration().values)
-    return room.fits and slots * mean_running_tokens(item for _, item in classes) <= room.kv_tokens
+    tokens = mean_running_tokens(item for _, item in classes) + inputs.draft_tokens
+    return room.fits and slots * tokens <= room.kv_tokens
 
 
 def _missed(inputs: SizingInput, classes: Classes, slots: int) -> str:

@@ -42,6 +42,7 @@ from tierup.rules import model as model_rules
 from tierup.rules import own_models as own_model_rules
 from tierup.rules import server as server_rules
 from tierup.rules import settings as settings_rules
+from tierup.rules import speculative as speculative_rules
 from tierup.rules import tier as tier_rules
 from tierup.rules import weights as weights_rules
 from tierup.rules.secrets import missing
@@ -65,8 +66,10 @@ _MODEL_RULES: tuple[tuple[Callable[[Plan, ModelPlan, str], Iterator[Finding]], s
     (weights_rules.image, set()),
     (weights_rules.vocabulary, set()),
     (settings_rules.takes, set()),
+    (settings_rules.prefix_cache, {"workload"}),
     (settings_rules.parsers, {"images"}),
     (settings_rules.adapters, set()),
+    (speculative_rules.speculative, {"images", "nodes", "workload"}),
     (engine_args_rules.options, {"images"}),
     (engine_args_rules.variables, {"images", "workload", "gateway"}),
     (capacity_rules.capacity_rules, _CAPACITY),

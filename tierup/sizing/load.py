@@ -51,7 +51,7 @@ class Replica:
     @property
     def mean_kv_tokens(self) -> float:
         """KV tokens that a running sequence holds on average."""
-        return self.inputs.prompt + self.inputs.answer / 2
+        return self.inputs.prompt + self.inputs.answer / 2 + self.inputs.draft_tokens
 
     @property
     def kv_limit(self) -> float:

@@ -231,6 +231,16 @@ class WorkloadClass(Strict):
             le=100,
         ),
     ]
+    shared_prefix: Annotated[
+        Number,
+        key(
+            "Part of the prompt that the engine finds in its prefix cache: system prompts, earlier turns",
+            0.6,
+            "share, 0 to 1",
+            ge=0,
+            le=1,
+        ),
+    ] = 0.0
     match: Annotated[
         ClassMatch | None,
         key("How the gateway recognises requests of this class; by default from their answer tokens"),
@@ -509,6 +519,28 @@ class Adapter(Strict):
     ] = None
 
 
+class SpeculativeMethod(StrEnum):
+    """What guesses the next tokens."""
+
+    NGRAM = "ngram"
+
+
+class Speculative(Strict):
+    """Speculative decoding: the engine guesses the next tokens, and checks all guesses in one step."""
+
+    method: Annotated[
+        SpeculativeMethod,
+        key("What guesses: `ngram` looks up what followed the same tokens earlier in the request", "ngram"),
+    ]
+    tokens: Annotated[int, key("Tokens that are guessed at once", 5, "tokens", ge=1, le=64)]
+    prompt_lookup_min: Annotated[
+        int | None, key("The fewest last tokens that must have occurred before", 2, "tokens", ge=1, le=1024)
+    ] = None
+    prompt_lookup_max: Annotated[
+        int | None, key("The most last tokens that are looked up", 5, "tokens", ge=1, le=1024)
+    ] = None
+
+
 _NO_MODEL = "add `id:`, or `source:` for a model of your own"
 
 
@@ -621,6 +653,12 @@ class Model(Strict):
             "GiB",
             gt=0,
             le=10_000,
+        ),
+    ] = None
+    speculative: Annotated[
+        Speculative | None,
+        key(
+            "Guesses of the next tokens, which raise the speed of texts that repeat themselves; none by default"
         ),
     ] = None
     adapters: Annotated[

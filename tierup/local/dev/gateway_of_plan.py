@@ -10,7 +10,7 @@ from pathlib import Path
 from tierup.local.dev.gateway_processes import LocalGateway, write_atomically
 from tierup.local.machine.logs import root_cause
 from tierup.local.machine.ports import free_port
-from tierup.local.toolchain import tool
+from tierup.local.toolchain.nginx import NginxProgram, toolchain_nginx
 from tierup.manifests.gateway_files import Environment, nginx_conf, reloader_config, scripts
 from tierup.plan.model import Plan
 
@@ -29,8 +29,13 @@ class PlanGateway(LocalGateway):
         *,
         port: int | None = None,
         gateways: Path | None = None,
+        nginx: NginxProgram | None = None,
     ) -> None:
-        """Write its files; the file `gateways` lists the ready gateways (default: this one). Raises `ToolMissing`."""
+        """Write its files; the file `gateways` lists the ready gateways (default: this one).
+
+        `nginx` is the toolchain's by default. Raises `ToolMissing`.
+        """
+        program = nginx if nginx is not None else toolchain_nginx()
         self.plan = plan
         self.port = port if port is not None else free_port()
         self.status_port = free_port()
@@ -46,12 +51,12 @@ class PlanGateway(LocalGateway):
             listen=f"127.0.0.1:{self.port}",
             status_listen=f"127.0.0.1:{self.status_port}",
             access_log=str(folder / "access.log"),
-            js_module=str(tool("ngx_http_js_module.so")),
-            http2_directive=False,  # the toolchain has the distribution's Nginx 1.22 with njs 0.7.9
+            js_module=str(program.module),
+            http2_directive=program.http2_directive,
             engines={slug: f"file:{folder}/engines-{slug}.json" for slug in engines},
             gateways=f"file:{gateways if gateways is not None else own_list}",
         )
-        command = [str(tool("nginx")), "-e", "/dev/stderr"]
+        command = [str(program.path), "-e", "/dev/stderr"]
         super().__init__(folder, nginx_conf(plan, environment), reloader_config(plan, environment), command)
         for name, text in scripts(plan).items():
             (folder / name).write_text(text, encoding="utf-8")

@@ -9,26 +9,25 @@ from tierup.local.images.elf import libraries
 from tierup.local.images.oci import Files, Folder, Link
 from tierup.local.images.store import Layer, stamp
 from tierup.local.toolchain import ToolMissing, tool
+from tierup.local.toolchain.nginx import CURRENT, MODULE
 
-_MODULE = "ngx_http_js_module.so"
 _MODULES = "etc/nginx/modules"  # as in the image that it stands in for
-_CURRENT = "nginx-root.tar"
 _PREFIX_OF_CURRENT = "usr/share/nginx"
 
 
 def nginx() -> Layer:
     """The current Nginx, which knows all directives of a gateway; without it, this machine's. Raises ToolMissing."""
     if has_current_nginx():
-        archive = tool(_CURRENT)
+        archive = tool(CURRENT)
         return Layer("nginx", stamp(archive.resolve()), lambda scratch: _unpacked(archive, scratch))
-    program, module = tool("nginx"), tool(_MODULE)
+    program, module = tool("nginx"), tool(MODULE)
     return Layer("nginx", stamp(program.resolve(), module.resolve()), lambda _: _files(program, module))
 
 
 def has_current_nginx() -> bool:
     """Whether pods get an Nginx that knows `http2 on;`, which the rendered gateway with TLS uses."""
     try:
-        tool(_CURRENT)
+        tool(CURRENT)
     except ToolMissing:
         return False
     return True
@@ -44,7 +43,7 @@ def _unpacked(archive: Path, scratch: Path) -> Files:
         if path.is_symlink() or path.is_file()
     }
     files |= {name: Link(f"usr/{name}") for name in ("lib", "lib64")}
-    files[f"{_MODULES}/{_MODULE}"] = files.pop(f"usr/lib/nginx/modules/{_MODULE}")
+    files[f"{_MODULES}/{MODULE}"] = files.pop(f"usr/lib/nginx/modules/{MODULE}")
     # A relative path in `load_module` starts at the prefix that Nginx was built with.
     files[f"{_PREFIX_OF_CURRENT}/modules"] = Link(f"/{_MODULES}")
     return files
@@ -53,7 +52,7 @@ def _unpacked(archive: Path, scratch: Path) -> Files:
 def _files(program: Path, module: Path) -> Files:
     files: dict[str, Path | bytes | Link | Folder] = {
         "usr/sbin/nginx": program,
-        f"{_MODULES}/{_MODULE}": module,
+        f"{_MODULES}/{MODULE}": module,
         **libraries([program, module]),
     }
     prefix = re.search(r"--prefix=(\S+)", _build_options())

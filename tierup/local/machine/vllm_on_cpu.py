@@ -26,7 +26,7 @@ _RUN_ON_CPU = frozenset(
         *("--kv-cache-dtype", "--disable-fastapi-docs", "--enable-request-id-headers", "--trust-remote-code"),
         *("--enable-lora", "--lora-modules", "--max-lora-rank", "--max-loras", "--max-cpu-loras"),
         *("--enable-auto-tool-choice", "--tool-call-parser", "--reasoning-parser", "--chat-template"),
-        *("--runner", "--enable-prompt-tokens-details"),
+        *("--runner", "--enable-prompt-tokens-details", "--speculative-config"),
     )
 )
 # nobind: otherwise each engine would bind its thread to the same first core.

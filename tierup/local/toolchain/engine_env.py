@@ -31,7 +31,7 @@ HINT = "vLLM needs libnuma (sudo apt-get install libnuma1) and, on x86, a proces
 
 
 class EngineMissing(ToolchainError):
-    """vLLM's CPU build is not installed."""
+    """An environment is not installed, as that of vLLM's CPU build."""
 
 
 def unsupported_reason() -> str | None:
@@ -61,7 +61,8 @@ def _processor_problem(flags: Collection[str]) -> str | None:
 class EngineEnv:
     """A lock file of packages and the cache folder for its environment; `check` is Python code that proves it works.
 
-    Messages use the other fields: the environment's name, the cost of installing it, a hint when the check fails.
+    Messages use the other fields: the environment's name, the cost of installing it, a hint when the check fails, the
+    target of make that installs it.
     """
 
     lock: Path
@@ -70,6 +71,7 @@ class EngineEnv:
     name: str = "vLLM's CPU build"
     install_cost: str = "about 5 GB and 3 minutes"
     hint: str = HINT
+    target: str = "engine-env"
 
     @cached_property
     def folder(self) -> Path:
@@ -81,7 +83,7 @@ class EngineEnv:
         """The environment's interpreter; raises EngineMissing."""
         file = self.folder / "bin" / "python"
         if not file.exists():
-            raise EngineMissing(f"vLLM's CPU build is not in {self.folder}: run `make engine-env`")
+            raise EngineMissing(f"{self.name} is not in {self.folder}: run `make {self.target}`")
         return file
 
     def ensure(self, echo: Callable[[str], None]) -> Path:
@@ -148,13 +150,18 @@ def default() -> EngineEnv:
 
 
 def main() -> int:
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     if reason := unsupported_reason():
         print(f"NOT INSTALLED: {reason}", file=sys.stderr)
         return 0
+    return install(default(), "engine")
+
+
+def install(env: EngineEnv, what: str) -> int:
+    """Install an environment for a program's user: prints the steps and the result, and returns the exit code."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        folder = default().ensure(lambda line: print(line, flush=True))
-        print(f"engine ready: {folder}")
+        folder = env.ensure(lambda line: print(line, flush=True))
+        print(f"{what} ready: {folder}")
     except ToolchainError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -92,7 +92,16 @@ def engine_args(plan: Plan, model: ModelPlan) -> list[str]:
     if without_p2p(model):
         flags.append("--disable-custom-all-reduce")
     words = (part for pair in args.items() for part in pair)
-    return [path, *words, *flags, *_metered(plan), *_task(model), *_adapters(settings), *own_args(model)]
+    return [
+        path,
+        *words,
+        *flags,
+        *_metered(plan),
+        *_task(model),
+        *_guesses(settings),
+        *_adapters(settings),
+        *own_args(model),
+    ]
 
 
 def _quantization(model: ModelPlan) -> str | None:
@@ -112,6 +121,12 @@ def _task(model: ModelPlan) -> Iterator[str]:
     """The option of a model that writes no answers; without it, vLLM would serve a decoder as one that does."""
     if model.spec.serves != "generate":
         yield from ("--runner", "pooling")
+
+
+def _guesses(settings: EngineSettings) -> Iterator[str]:
+    """The option of speculative decoding."""
+    if settings.speculative is not None:
+        yield from ("--speculative-config", json.dumps(settings.speculative.config))
 
 
 def _adapters(settings: EngineSettings) -> Iterator[str]:
