@@ -7,6 +7,7 @@ import pytest
 from pods import NAMESPACE, Pods
 from polling import until
 from served_tier import ServedTier, local_tier
+from two_nodes import on_two_servers
 
 from tierup.local.cluster.cluster import Cluster
 from tierup.local.node import Claims, NodeSpec, problems
@@ -50,4 +51,12 @@ def pods(cluster: Cluster) -> Iterator[Pods]:
 def served(real_node_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedTier]:
     """The local stack, brought up by the real engine, its pods run by a real node."""
     with local_tier("local", real_node_root, tmp_path_factory.mktemp("served")) as tier:
+        yield tier
+
+
+@pytest.fixture(scope="session")
+def wide(real_node_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedTier]:
+    """The entry tier on two real nodes, brought up by the real engine."""
+    folder = tmp_path_factory.mktemp("wide")
+    with local_tier("entry", real_node_root / "wide", folder, on_two_servers, nodes=2) as tier:
         yield tier

@@ -1,66 +1,17 @@
 """A local cluster's real node runs pods as any Kubernetes node does, and leaves nothing on the machine."""
 
-import contextlib
 import os
 import signal
-import subprocess
-from dataclasses import dataclass
-from pathlib import Path
 
 import psutil
 import pytest
 from pods import NAMESPACE, WEB, Pods, claim
 from polling import until
+from traces import Traces, machine_state
 
 from tierup.local.cluster.cluster import Cluster, LocalClusterError, down, status
 from tierup.local.machine import processes
-from tierup.local.node import COMPONENTS, Node, NodeSpec, cgroups
-from tierup.local.node.namespaces import HOLDER, SYSCTLS
-from tierup.local.node.node import Record
-from tierup.local.toolchain import tool, toolchain_dir
-
-
-@dataclass(frozen=True)
-class Traces:
-    """What one node makes on this machine; other clusters may come and go meanwhile."""
-
-    folder: Path
-    record: Record
-    networks: set[str]  # network namespaces of the node and its pods
-
-    @classmethod
-    def of(cls, cluster: Cluster) -> "Traces":
-        assert cluster.node is not None
-        holder = processes.recorded(cluster.folder)[HOLDER].pid
-        pods = cgroups.processes_of(cluster.node.record.cgroup)
-        networks = {str(Path(f"/proc/{pid}/ns/net").readlink()) for pid in (holder, *pods)}
-        return cls(cluster.folder, cluster.node.record, networks)
-
-    def left(self) -> list[str]:
-        """What of it is still there."""
-        found = [
-            line for line in Path("/proc/self/mounts").read_text().splitlines() if str(self.folder) in line
-        ]
-        found += [str(root) for root in cgroups.hierarchies() if (root / self.record.cgroup).exists()]
-        found += [
-            str(path) for path in (self.folder, Path("/sys/class/net", self.record.link)) if path.exists()
-        ]
-        for process in psutil.process_iter():
-            with contextlib.suppress(psutil.NoSuchProcess, OSError):  # it has ended, or is not for us to see
-                if str(Path(f"/proc/{process.pid}/ns/net").readlink()) in self.networks:
-                    found.append(str(process))
-        return found
-
-
-def machine_state() -> dict[str, str]:
-    """What a node must not change for all of this machine: settings, rules of the firewall, queues of packets."""
-    rules = [str(tool("nft")), "list", "ruleset"]
-    libraries = {**os.environ, "LD_LIBRARY_PATH": str(toolchain_dir())}
-    return {
-        **{name: Path("/proc/sys", name).read_text() for name in SYSCTLS},
-        "rules": subprocess.run(rules, env=libraries, capture_output=True, text=True, check=True).stdout,
-        "queues": Path("/proc/net/netfilter/nfnetlink_queue").read_text(),
-    }
+from tierup.local.node import COMPONENTS, Node, NodeSpec
 
 
 def test_a_pod_runs_without_privileges_and_its_log_can_be_read(cluster: Cluster, pods: Pods) -> None:
@@ -157,7 +108,7 @@ def test_two_clusters_run_side_by_side_and_nothing_is_left(
     pods.create("web", WEB, claim="data")
     pods.wait_ready("web")
     traces = Traces.of(other)
-    assert len(traces.networks) == 3, "of the node, its DNS and the pod"
+    assert len(traces.networks()) == 3, "of the node, its DNS and the pod"
     assert other.down()
     assert traces.left() == []
     assert list(folder.iterdir()) == []

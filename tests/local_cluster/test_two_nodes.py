@@ -2,39 +2,15 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import pytest
 from pods import NAMESPACE, WEB, Pods, claim
 from polling import until
-from served_tier import ServedTier, local_tier
-
-from tierup.local.cluster.cluster import Cluster
+from served_tier import ServedTier
+from two_nodes import node_names, nodes_of
 
 POLICY = "networking.k8s.io/v1"
-AUTOSCALING = "  tierup:autoscaling: {enabled: false}\n"
-
-
-def on_two_servers(stack_file: str) -> str:
-    """The text of the entry tier's file with an engine on each of two servers."""
-    for before, after in (
-        ("    count: 1\n", "    count: 2\n"),
-        ("      precision: bf16\n", "      precision: bf16\n      replicas: 2\n"),
-        ("capexUsd: 20000", "capexUsd: 40000"),
-        ("  tierup:accept:", f"{AUTOSCALING}  tierup:unused:"),
-    ):
-        assert before in stack_file
-        stack_file = stack_file.replace(before, after, 1)
-    return stack_file.partition("  tierup:unused:")[0]
-
-
-@pytest.fixture(scope="module")
-def wide(real_node_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedTier]:
-    """The entry tier on two real nodes, brought up by the real engine."""
-    folder = tmp_path_factory.mktemp("wide")
-    with local_tier("entry", real_node_root / "wide", folder, on_two_servers, nodes=2) as tier:
-        yield tier
 
 
 @pytest.fixture
@@ -45,15 +21,6 @@ def pods(wide: ServedTier) -> Iterator[Pods]:
     api.request("DELETE", f"/apis/{POLICY}/namespaces/{NAMESPACE}/networkpolicies")
     api.request("DELETE", f"/api/v1/namespaces/{NAMESPACE}/pods", {"gracePeriodSeconds": 0})
     until(lambda: not api.list_all("v1", "Pod", NAMESPACE), "no pods")
-
-
-def node_names(cluster: Cluster) -> list[str]:
-    return [node.record.name for node in cluster.nodes]
-
-
-def nodes_of(tier: ServedTier, component: str) -> set[str]:
-    """Names of the nodes that run pods of a component."""
-    return {str(pod["spec"]["nodeName"]) for pod in tier.pods(component)}
 
 
 def test_the_tier_s_engines_and_gateways_are_on_both_nodes(wide: ServedTier) -> None:

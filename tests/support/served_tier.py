@@ -16,6 +16,7 @@ from typing import Any
 
 from polling import until
 from tiers import ROOT, Tier, own_checkout
+from traces import Traces
 
 from tierup.catalog import load_catalog
 from tierup.io.stack.read import read_stack, stack_path
@@ -68,7 +69,7 @@ def local_tier(
 ) -> Iterator["ServedTier"]:
     """A tier of this repository on a cluster of its own in `root`, whose `nodes` are real, until the block ends.
 
-    `change` edits the text of its stack file; `folder` gets the files of the project.
+    `change` edits the text of its stack file; `folder` gets the files of the project. Nothing is left on the machine.
     """
     checkout, work = own_checkout(folder / "checkout"), folder / "work"
     work.mkdir()
@@ -81,8 +82,11 @@ def local_tier(
         tier.up()
         tier.first_chat()
         yield tier
+        traces = Traces.of(cluster)
     finally:
         cluster.down()
+    left = traces.left()
+    assert left == [], left
 
 
 class ServedTier(Tier):
@@ -118,12 +122,13 @@ class ServedTier(Tier):
         return base64.b64decode(secret["data"][caller]).decode().split()[0]
 
     def pods(self, component: str) -> list[dict[str, Any]]:
-        """The pods of a component that are not on their way out, by name."""
+        """The pods of a component that are not on their way out nor evicted, by name."""
         found = [
             pod
             for pod in self.objects("v1", "Pod")
             if pod["metadata"]["labels"]["app.kubernetes.io/name"] == component
             and "deletionTimestamp" not in pod["metadata"]
+            and pod["status"].get("phase") != "Failed"
         ]
         return sorted(found, key=lambda pod: str(pod["metadata"]["name"]))
 
@@ -146,6 +151,10 @@ class ServedTier(Tier):
             # The fetch into a shared volume is a Job, whose pod has ended.
             if component != "model-fetch" or self.plan.models[0].cache_kind is CacheKind.NODE:
                 self.wait_ready(component, count)
+        self.engines_known()
+
+    def engines_known(self) -> None:
+        """Wait until each gateway sends to exactly the engines that there are."""
         engines = {str(pod["status"]["podIP"]) for pod in self.pods("model-server")}
         until(
             lambda: all(self.engines_of(pod) == engines for pod in self.pods("gateway")),
@@ -249,22 +258,36 @@ class ServedTier(Tier):
         assert self.cluster.node is not None
         return [*self.cluster.node.network(), *command]
 
+    def in_pod(self, pod: dict[str, Any]) -> list[str]:
+        """The command that starts another one in the network of a pod with a container `main`."""
+        return ["nsenter", f"--net=/proc/{min(self.processes(pod, 'main'))}/ns/net"]
+
     @contextlib.contextmanager
     def load(
-        self, *, key: str | None = None, clients: int = 2, tokens: int = 30, trusted: str = ""
+        self,
+        *,
+        key: str | None = None,
+        clients: int = 2,
+        tokens: int = 30,
+        trusted: str = "",
+        pod: dict[str, Any] | None = None,
+        url: str | None = None,
     ) -> Iterator[Load]:
-        """Send chats to the gateway's Service during the block; the result is complete after it.
+        """Send chats to the gateway's Service, or another `url`, during the block; the result is complete after it.
 
-        `key` is by default that of the caller `web`, if there is one; `trusted` has certificates, PEM.
+        `key` is by default that of the caller `web`, if there is one; `trusted` has certificates, PEM. The clients are
+        in the network of the first node, which policies let through to its own pods only, or in that of a `pod`.
         """
         if key is None:
             key = self.key("web") if self.plan.gateway.keys else ""
         authorities = self.project.work_folder / "trusted.pem"
         authorities.write_text(trusted)
-        command = self.in_network(
-            *(sys.executable, str(LOAD), self.gateway, self.model, "--key", key, "--ca", str(authorities)),
+        target = self.gateway if url is None else url
+        command = [
+            *(self.in_network() if pod is None else self.in_pod(pod)),
+            *(sys.executable, str(LOAD), target, self.model, "--key", key, "--ca", str(authorities)),
             *("--clients", str(clients), "--tokens", str(tokens)),
-        )
+        ]
         load = Load()
         with tempfile.TemporaryFile("w+") as output:
             process = subprocess.Popen(command, stdout=output, text=True)

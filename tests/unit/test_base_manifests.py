@@ -300,6 +300,15 @@ def test_pods_run_on_nodes_that_are_up_and_prefer_those_in_service(make_plan: Ma
 
 
 @every_variant
+def test_a_rollout_spreads_its_new_pods_over_servers_whatever_old_ones_there_are(plan: Plan) -> None:
+    for deployment in (item for item in render(plan) if item["kind"] == "Deployment"):
+        template = deployment["spec"]["template"]
+        (constraint,) = template["spec"]["topologySpreadConstraints"]
+        assert constraint["labelSelector"] == deployment["spec"]["selector"]
+        assert constraint["matchLabelKeys"] == ["pod-template-hash"], "the label that tells revisions apart"
+
+
+@every_variant
 def test_every_pod_tolerates_the_taint_of_gpu_nodes(plan: Plan) -> None:
     wanted = {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}
     for pod in pods(render(plan)):

@@ -101,6 +101,16 @@ def test_a_pod_outlives_its_longest_stream(make_plan: MakePlan) -> None:
     assert pod["terminationGracePeriodSeconds"] > prestop + plan.gateway.read_timeout_seconds
 
 
+def test_a_gateway_knows_of_a_lost_server_long_before_its_read_timeout(make_plan: MakePlan) -> None:
+    plan = make_plan()
+    pod = of_kind(gateway.objects(plan), "Deployment")["spec"]["template"]["spec"]
+    kernel = {item["name"]: int(item["value"]) for item in pod["securityContext"]["sysctls"]}
+    time, interval, probes = (
+        kernel[f"net.ipv4.tcp_keepalive_{name}"] for name in ("time", "intvl", "probes")
+    )
+    assert time + interval * probes == gateway.LOST_PEER_SECONDS < plan.gateway.read_timeout_seconds / 10
+
+
 def test_a_rollout_never_lowers_the_number_of_gateways(make_plan: MakePlan) -> None:
     spec = of_kind(gateway.objects(make_plan()), "Deployment")["spec"]
     assert spec["strategy"]["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}

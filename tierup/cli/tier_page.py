@@ -27,8 +27,8 @@ _PLAIN: dict[str, Any] = {"highlight": False, "markup": False, "soft_wrap": True
 
 
 def gpus_of_pod(pod: dict[str, Any]) -> int:
-    """GPUs that a pod holds."""
-    return pod_gpus(pod["spec"])
+    """GPUs that a pod holds; one that has ended, such as an evicted one, holds none."""
+    return 0 if pod["status"].get("phase") in ("Succeeded", "Failed") else pod_gpus(pod["spec"])
 
 
 def settled_pods(cluster: AnyCluster, plan: Plan) -> list[Object]:
@@ -78,7 +78,7 @@ def _show_servers(out: Console, plan: Plan, cluster: AnyCluster) -> None:
         on_node[pod["spec"].get("nodeName", "not scheduled")].append(pod)
     for node in cluster.servers(plan.stack):
         name, labels = node["metadata"]["name"], node["metadata"]["labels"]
-        used = sum(gpus_of_pod(pod) for pod in on_node[name] if pod["status"].get("phase") != "Succeeded")
+        used = sum(map(gpus_of_pod, on_node[name]))
         total = node["status"]["capacity"].get(plan.cluster.gpu_resource, "0")
         product = labels["nvidia.com/gpu.product"]
         out.print(f"  {name}  {labels[ROLE_LABEL]}  {used} of {total} GPUs used ({product})", **_PLAIN)

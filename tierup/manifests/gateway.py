@@ -35,6 +35,10 @@ from tierup.stack.parse import API_KEY_PREFIX
 
 NGINX_USER = 101  # of the image
 EXIT_SECONDS = 15  # Nginx's own exit after its last stream
+# A server that lost its power closes no connection: without these its streams would hold their places until the read
+# timeout. Safe sysctls of Kubernetes 1.29, so they are the pod's own and need no permission.
+_KEEPALIVE = {"time": 10, "intvl": 5, "probes": 3}
+LOST_PEER_SECONDS = _KEEPALIVE["time"] + _KEEPALIVE["intvl"] * _KEEPALIVE["probes"]
 
 
 def objects(plan: Plan) -> list[Manifest]:
@@ -79,6 +83,9 @@ def _deployment(plan: Plan, config: str) -> Manifest:
         terminationGracePeriodSeconds=grace,
         **system_placement(plan, GATEWAY),
     )
+    pod["securityContext"]["sysctls"] = [
+        {"name": f"net.ipv4.tcp_keepalive_{name}", "value": str(value)} for name, value in _KEEPALIVE.items()
+    ]
     spec = {
         "replicas": plan.gateway.replicas,
         "progressDeadlineSeconds": 300,

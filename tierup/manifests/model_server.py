@@ -25,7 +25,7 @@ from tierup.manifests.common import (
 from tierup.manifests.engines import serving
 from tierup.manifests.engines.base import OPTIONS_FOLDER, SCRATCH, Serving
 from tierup.manifests.model_cache import cache_claim
-from tierup.manifests.placement import node_affinity, up_roles
+from tierup.manifests.placement import SERVERS, node_affinity, spread, up_roles
 from tierup.manifests.weights import VOLUME, mounts, own_volumes, wait_script
 from tierup.plan.model import ModelPlan, Plan
 from tierup.plan.times import FAILED_GRACE_SECONDS
@@ -124,12 +124,7 @@ def _spread(plan: Plan, model: ModelPlan) -> Manifest:
     weighs as much as the preference for servers in service and would put replicas on the spare.
     """
     warm = plan.nodes.standby_mode is StandbyMode.WARM
-    return {
-        "maxSkew": 1,
-        "topologyKey": STACK_LABEL if warm else "kubernetes.io/hostname",
-        "whenUnsatisfiable": "ScheduleAnyway",
-        "labelSelector": {"matchLabels": selector(plan, MODEL_SERVER, model.slug)},
-    }
+    return spread(plan, MODEL_SERVER, model.slug, STACK_LABEL if warm else SERVERS)
 
 
 def _planned_gpu(plan: Plan) -> Manifest:

@@ -8,6 +8,7 @@ from tierup.resources.identity import ROLE_LABEL, STACK_LABEL
 from tierup.stack.parse import StandbyMode
 
 SERVING = "serving"
+SERVERS = "kubernetes.io/hostname"  # a value of this label for each node
 
 
 def standby_role(mode: StandbyMode) -> str:
@@ -44,16 +45,23 @@ def node_affinity(plan: Plan, roles: list[str], *more: Manifest) -> Manifest:
     return affinity
 
 
+def spread(plan: Plan, component: str, instance: str | None = None, over: str = SERVERS) -> Manifest:
+    """A soft spread of a component's pods, or of one instance's, over servers or another label of nodes.
+
+    It counts pods of one revision: with those that a rollout removes, all new ones could end on one server.
+    """
+    return {
+        "maxSkew": 1,
+        "topologyKey": over,
+        "whenUnsatisfiable": "ScheduleAnyway",
+        "labelSelector": {"matchLabels": selector(plan, component, instance)},
+        "matchLabelKeys": ["pod-template-hash"],
+    }
+
+
 def system_placement(plan: Plan, component: str) -> dict[str, Any]:
     """Where gateway and monitoring pods go: the tier's servers, spread softly (it may be one server)."""
     return {
         "affinity": {"nodeAffinity": node_affinity(plan, up_roles(plan))},
-        "topologySpreadConstraints": [
-            {
-                "maxSkew": 1,
-                "topologyKey": "kubernetes.io/hostname",
-                "whenUnsatisfiable": "ScheduleAnyway",
-                "labelSelector": {"matchLabels": selector(plan, component)},
-            }
-        ],
+        "topologySpreadConstraints": [spread(plan, component)],
     }

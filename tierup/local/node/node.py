@@ -111,9 +111,13 @@ class Node:
             # Pods of a node that is away: callers learn it at once, as from the last router of any network.
             namespaces.refuse(POD_NETWORK, self.network())
             return
-        first = namespaces.enter(self.folder, namespaces.HOLDER, "net")
+        first = self._first()
         namespaces.connect(self.folder, self._holder, self.record.link, self.record.network, first)
         namespaces.route(self.places.pods, self.address, first)
+
+    def _first(self) -> list[str]:
+        """The command that starts another one in the first node's network."""
+        return namespaces.enter(self.folder, namespaces.HOLDER, "net")
 
     def folder_of(self, path: str) -> Path:
         """Where the content of a folder of the node, such as /var/lib/models, is on this machine."""
@@ -136,6 +140,20 @@ class Node:
             image_store.fill(self.places.data / "containerd", [*own, *images], echo)
         self._start_components()
         self.import_images(own, lambda _: None)
+
+    def power_off(self) -> None:
+        """End every process of the node at once and with them its namespaces, as a power cut does; its disk stays."""
+        if self.record.number == 1:
+            raise ValueError("the first node's network holds the control plane")
+        # First the link: the kernel closes the connections of a killed process, and a power cut closes none.
+        namespaces.remove_link(self.record.link, self._first())
+        cgroups.kill_all(self.record.cgroup)
+        processes.kill(processes.recorded(self.folder)[self._holder])
+
+    def power_on(self) -> None:
+        """Start the node again with the disk that it had. Raises OSError with what cannot be made."""
+        self._make_namespaces()
+        self._start_components()
 
     def _start_components(self) -> None:
         for component, program in self.components.items():
