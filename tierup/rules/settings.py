@@ -56,7 +56,7 @@ def takes(_plan: Plan, model: ModelPlan, at: str) -> Iterator[Finding]:
         "chatTemplate": settings.chat_template and "a file",
         "engineArgs": ", ".join(settings.args) or None,
         "kvOffloadGib": None if settings.kv_offload_gib is None else f"{settings.kv_offload_gib:g}",
-        "speculative": settings.speculative and settings.speculative.method.value,
+        "speculative": None if settings.speculative is None else settings.speculative.method.value,
         "adapters": ", ".join(item.name for item in settings.adapters) or None,
     }
     for key, value in given.items():
