@@ -12,12 +12,13 @@ FEWEST_WARMUP_SECONDS = 5.0  # for connections and the first steps of the server
 
 @dataclass(frozen=True, slots=True)
 class RequestClass:
-    """The requests of one workload class, in tokens."""
+    """The requests of one workload class, in tokens; all its prompts begin alike for `shared_prefix` (0..1) of them."""
 
     name: str
     prompt_tokens: int
     answer_tokens: int
     share: float
+    shared_prefix: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,7 @@ def read(line: str) -> Profile:
 def request_classes(model: ModelPlan) -> tuple[RequestClass, ...]:
     """The requests of the workload classes that the model serves."""
     return tuple(
-        RequestClass(name, item.prompt_tokens, item.answer_tokens, item.share)
+        RequestClass(name, item.prompt_tokens, item.answer_tokens, item.share, item.shared_prefix)
         for name, item in model.traffic.classes.items()
     )
 

@@ -17,7 +17,7 @@ def request_body(profile: Profile, request_class: RequestClass, rng: random.Rand
     return {
         **chat_request(
             profile.model,
-            random_prompt(profile.token_ratio.words_for(request_class.prompt_tokens), rng),
+            prompt_of(request_class, profile.token_ratio.words_for(request_class.prompt_tokens), rng),
             request_class.answer_tokens,
         ),
         **({"ignore_eos": True} if profile.ignore_eos else {}),
@@ -33,6 +33,13 @@ def chat_request(model: str, text: str, answer_tokens: int) -> dict[str, object]
         "messages": [{"role": "user", "content": text}],
         "max_tokens": answer_tokens,
     }
+
+
+def prompt_of(request_class: RequestClass, words: int, rng: random.Random) -> str:
+    """A prompt that begins as every other of its class does, as far as the stack says, and goes on at random."""
+    shared = round(words * request_class.shared_prefix)
+    same = random_prompt(shared, random.Random(request_class.name))
+    return f"{same} {random_prompt(words - shared, rng)}".strip()
 
 
 def random_prompt(words: int, rng: random.Random) -> str:

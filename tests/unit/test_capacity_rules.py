@@ -16,12 +16,15 @@ from small_stack import MODEL, small_stack
 from tierup.catalog import Catalog, load_catalog
 from tierup.findings.explanations import EXPLAINED
 from tierup.findings.model import Code, Finding, Severity, open_warnings
+from tierup.plan.capacity import sizing_input
 from tierup.plan.load import require
 from tierup.plan.model import ModelCapacity, Plan
 from tierup.plan.read_timeout import covered_tokens, slowest_token_seconds
 from tierup.plan.resolve import resolve
 from tierup.rules.preflight import check, examine
 from tierup.rules.server import BUSY_NETWORK, PROMPT_BYTES, STREAM_BYTES
+from tierup.sizing.coefficients import load_calibration
+from tierup.sizing.memory import memory
 from tierup.stack.parse import parse
 
 TWO, ENTRY, PREMIUM = "standard-2x-a100-80g-pcie", "entry-2x-rtx-4090", "premium-4x-h100-80g-sxm"
@@ -441,11 +444,18 @@ def test_the_longest_context_that_fits_is_named() -> None:
         small["parallelism"] = {"tensor": 1}
         return plan_of(nodes={"server": ENTRY}, models=[small])
 
-    right, wrong = boundary("CONTEXT_DOES_NOT_FIT", make, 8192, 131072)
-    assert right.models[0].context <= first(right).memory.kv_tokens
-    assert right.models[0].context > first(right).memory.kv_tokens - 16
-    (finding,) = findings_of(wrong, "CONTEXT_DOES_NOT_FIT")
-    assert f"at most {right.models[0].context // 16 * 16}: " in (finding.allowed or "")
+    right, near = boundary("CONTEXT_DOES_NOT_FIT", make, 8192, 131072)
+    room = first(right).memory
+    assert room.kv_tokens_low - 16 < right.models[0].context <= room.kv_tokens_low
+    (finding,) = findings_of(near, "CONTEXT_DOES_NOT_FIT")
+    assert finding.severity is Severity.WARNING
+    assert f"may not fit: {room.kv_tokens_low} to {room.kv_tokens_high} tokens" in finding.problem
+    assert f"at most {room.kv_tokens_low} is safe" in (finding.allowed or "")
+    (last,) = findings_of(make(room.kv_tokens), "CONTEXT_DOES_NOT_FIT")
+    assert last.severity is Severity.WARNING
+    (wrong,) = findings_of(make(room.kv_tokens + 16), "CONTEXT_DOES_NOT_FIT")
+    assert wrong.severity is Severity.ERROR
+    assert f"at most {room.kv_tokens}: " in (wrong.allowed or "")
     doubled = {"id": "deepseek-r1-distill-qwen-7b", "gpuMemoryUtilization": 0.85, "kvCacheDtype": "fp8"}
     doubled["parallelism"] = {"tensor": 1}
     twice = right.models[0].context // 16 * 16 * 2
@@ -466,7 +476,7 @@ def test_weights_fit_until_the_engine_has_no_room_beside_them(tensor: int) -> No
         return plan_of(nodes={"server": ENTRY}, models=[model], workload={"users": 1, "classes": TINY})
 
     right, wrong = boundary("WEIGHTS_DO_NOT_FIT", make, 98, 10)
-    assert first(right).memory.kv > 0
+    assert memory(sizing_input(right, right.models[0]), load_calibration().values).kv > 0
     weights = right.models[0].variant.weight_gib.value / tensor
     assert wrong.models[0].gpu_memory_utilization * 23.99 < weights + 2.5  # and hardly more than needed
 

@@ -62,6 +62,43 @@ def test_an_api_is_compared_only_if_its_price_is_given(tierup: Command) -> None:
     assert "never, not even at full use" in text
 
 
+def cached_stack(folder: Path, part: float) -> str:
+    """The entry stack, whose chat prompts are cached for this part."""
+    text = (ROOT / "stacks/Pulumi.entry.yaml").read_text(encoding="utf-8")
+    file = folder / f"Pulumi.cached{part}.yaml"
+    key = f"        promptTokens: 512\n        sharedPrefix: {part}\n"
+    file.write_text(text.replace("        promptTokens: 512\n", key), encoding="utf-8")
+    return str(file)
+
+
+def test_an_api_with_a_price_for_cached_prompts_is_paid_it_for_the_cached_part(
+    tierup: Command, tmp_path: Path
+) -> None:
+    stack = cached_stack(tmp_path, 0.8)
+    three = json_of(tierup, "--stack", stack, "--api", "0.10/0.02/0.40")["outlook"]["api"]
+    two = json_of(tierup, "--stack", stack, "--api", "0.10/0.40")["outlook"]["api"]
+    assert (three["usdCached"], two["usdCached"]) == ("0.02", None)
+    (cheap,), (dear,) = three["breakEven"], two["breakEven"]
+    assert 0 < dec(cheap["sharedPrefix"]) < dec("0.8")  # the other class caches nothing
+    assert dec(cheap["apiUsdPerFullDay"]) < dec(dear["apiUsdPerFullDay"])
+    assert cheap["usdPerDay"] == dear["usdPerDay"]
+    for item in (cheap, dear):
+        even = dec(item["tokensPerDay"]) / dec(item["fullTokensPerDay"])
+        assert abs(even - dec(item["utilisation"])) < dec("0.0001")
+    text = tierup("cost", "--stack", stack, "--api", "0.10/0.02/0.40").out
+    assert "$0.100 in, $0.020 cached, $0.400 out" in text
+    assert "million tokens a day" in text
+
+
+def test_what_a_stack_caches_lowers_the_price_of_its_own_prompts(tierup: Command, tmp_path: Path) -> None:
+    cold, warm = (
+        json_of(tierup, "--stack", cached_stack(tmp_path, part))["outlook"]["tokens"][0] for part in (0, 0.8)
+    )
+    assert (cold["sharedPrefix"], dec(warm["sharedPrefix"]) > 0) == ("0.0000", True)
+    price_in = [dec(item["usageBased"]["tokensIn"]["value"]) for item in (cold, warm)]
+    assert price_in[1] < price_in[0]
+
+
 def test_three_years_are_the_sum_of_their_parts_and_of_their_hours(tierup: Command) -> None:
     for stack in ("entry", "standard", "premium"):
         report = json_of(tierup, "--stack", stack)
@@ -81,7 +118,11 @@ def test_text_has_the_figures_of_the_json(tierup: Command) -> None:
         for basis in ("allocationBased", "usageBased"):
             shown += [usd(dec(item[basis][kind]["value"]), 3) for kind in ("tokensIn", "tokensOut")]
     for item in outlook["rented"]:
-        shown.append(f"after {item['monthsUntilOwningIsCheaper']} months")
+        wait = item["monthsUntilOwningIsCheaper"]
+        shown.append("not within ten years" if wait is None else f"after {wait} months")
+        (model,) = item["tokens"]
+        pair = (model["allocationBased"][kind]["value"] for kind in ("tokensIn", "tokensOut"))
+        shown.append(", ".join(usd(dec(value), 3) for value in pair))
     for figure in shown:
         assert figure in text
 
@@ -93,7 +134,14 @@ def test_text_has_the_figures_of_the_json(tierup: Command) -> None:
         (("--utilisation", "1.5"), "--utilisation: utilisation is above 0 and at most 1 (got 1.5)"),
         (("--utilisation", "half"), "--utilisation: a number of 0 or more (got half) - such as 0.5 or 50%"),
         (("--utilisation", "NaN"), "--utilisation: a number of 0 or more (got NaN) - such as 0.5 or 50%"),
-        (("--api", "0.4"), "--api: two prices with a slash between them (got 0.4) - such as 0.10/0.40"),
+        (
+            ("--api", "0.4"),
+            (
+                "--api: two or three prices with a slash between them (got 0.4)"
+                " - such as 0.10/0.40 or 0.10/0.025/0.40"
+            ),
+        ),
+        (("--api", "1/x/2"), "--api: a number of 0 or more (got x) - such as 0.10/0.025/0.40"),
         (("--api", "0.1/-1"), "--api: a number of 0 or more (got -1) - such as 0.10/0.40"),
         (("--beside", "premium"), "--beside adds to --report - give its file too"),
         (

@@ -25,6 +25,8 @@ FIGURES: dict[str, Any] = {
     "fits": {"type": "boolean"},
     "weightsGibPerGpu": {"type": "number", "exclusiveMinimum": 0},
     "kvTokens": {"type": "integer", "minimum": 0},
+    "kvTokensLow": {"type": "integer", "minimum": 0},
+    "kvTokensHigh": {"type": "integer", "minimum": 0},
     "fullLengthSequences": {"type": "integer", "minimum": 0},
     "largestContext": {"type": "integer", "minimum": 0},
     **dict.fromkeys(("ttftMs", "tpotMs", "e2eMs", "outputTokensPerSecond", "requestsPerSecond"), SPAN),

@@ -133,24 +133,37 @@ def test_the_column_list_detects_a_wrong_cell(column: str, text: str) -> None:
 # OpenCost
 
 
-def opencost_hour(
-    pricing: dict[str, str], nodes: list[tuple[int, int, int]], gib: int, balancers: int
-) -> float:
-    """The cost of an hour by OpenCost's custom provider: nodes are (cores, GiB of memory, GPUs).
+NODE = {"nvidia.com/gpu.present": "true"}  # as GPU feature discovery labels a server with GPUs
 
-    pkg/costmodel: cores x CPU + GiB x RAM + GPUs x GPU for each node, GiB x storage for each volume;
-    customprovider.go: one forwarding rule, under the first five, for each load balancer.
+
+def opencost_hour(
+    pricing: dict[str, str],
+    nodes: list[tuple[int, int, int]],
+    gib: int,
+    balancers: int,
+    *,
+    labels: dict[str, str] = NODE,
+    finds_gpus_itself: bool = True,
+) -> float:
+    """The cost of an hour by the documented arithmetic of OpenCost's custom provider, not by OpenCost itself.
+
+    Nodes are (cores, GiB of memory, GPUs) with `labels`. pkg/costmodel: cores x CPU + GiB x RAM + GPUs x GPU for each
+    node, GiB x storage for each volume; customprovider.go: one forwarding rule, under the first five, for each load
+    balancer. Since pull request 3830 the provider `finds_gpus_itself` in a node's capacity. Before, a node without the
+    label that `gpuLabel` names has no price for its GPUs.
     """
     usd = {name: float(pricing[name]) for name in ("CPU", "RAM", "GPU", "storage")}
-    machines = sum(
-        cores * usd["CPU"] + memory * usd["RAM"] + gpus * usd["GPU"] for cores, memory, gpus in nodes
-    )
+    gpu = usd["GPU"] if finds_gpus_itself or pricing.get("gpuLabel") in labels else 0.0
+    machines = sum(cores * usd["CPU"] + memory * usd["RAM"] + gpus * gpu for cores, memory, gpus in nodes)
     return machines + gib * usd["storage"] + balancers * float(pricing["firstFiveForwardingRulesCost"])
 
 
 @every_variant
+@pytest.mark.parametrize("finds_gpus_itself", [True, False], ids=["current-opencost", "before-pr-3830"])
 @pytest.mark.parametrize("warm", [False, True], ids=["as-it-is", "warm-spares"])
-def test_opencost_computes_the_cost_that_the_preview_shows(plan: Plan, warm: bool) -> None:
+def test_opencost_s_documented_arithmetic_gives_the_cost_that_the_preview_shows(
+    plan: Plan, warm: bool, finds_gpus_itself: bool
+) -> None:
     if warm:
         plan = replace(plan, nodes=replace(plan.nodes, standby_mode=StandbyMode.WARM))
     server, nodes = plan.nodes.server, plan.nodes.schedulable
@@ -158,9 +171,16 @@ def test_opencost_computes_the_cost_that_the_preview_shows(plan: Plan, warm: boo
     gib = claimed_gib(plan)
     pricing = custom_pricing(cost, plan.stack, plan.nodes.gpus_schedulable, gib)
     each = (server.cpu.threads.value, server.memory.gb.value, server.gpus.value)
-    counted = opencost_hour(pricing, [each] * len(nodes), gib, balancers=1)
+    counted = opencost_hour(pricing, [each] * len(nodes), gib, 1, finds_gpus_itself=finds_gpus_itself)
     assert cost.usd_per_hour > 0
     assert Decimal(counted * 730).quantize(CENT) == (cost.usd_per_hour * HOURS_PER_MONTH).quantize(CENT)
+
+
+def test_old_releases_of_opencost_price_no_gpu_of_a_node_without_the_label() -> None:
+    pricing = custom_pricing(H100, "premium", gpus=8, gib=0)
+    old = opencost_hour(pricing, [(128, 1024, 8)], 0, 0, labels={}, finds_gpus_itself=False)
+    assert old == 0
+    assert opencost_hour(pricing, [(128, 1024, 8)], 0, 0, finds_gpus_itself=False) > 10
 
 
 def test_a_model_is_charged_for_the_gpus_of_its_pods() -> None:

@@ -136,8 +136,8 @@ def test_the_break_even_line_is_drawn_only_if_owning_breaks_even(page: str) -> N
     expected = {
         f"{name}, {model}"
         for name in TIERS
-        for model, even in tier(name)[1].break_even.items()
-        if even is not None
+        for model, against in tier(name)[1].against_api.items()
+        if against.utilisation is not None
     }
     assert shown == expected
     assert expected  # at this price some tier does, and some does not

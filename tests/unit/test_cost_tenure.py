@@ -45,9 +45,9 @@ def report(plan: Plan) -> StackReport:
 def test_the_bill_of_a_rented_tier_is_its_rent() -> None:
     cost = price(bill_of(rented()), PRICES)
     (line,) = [line for line in cost.lines if line.component != "storage"]
-    # RunPod's A100 PCIe in the catalogue: 1.64 USD an hour, two GPUs.
-    assert (line.component, line.kind, line.usd_per_month) == ("rent", Kind.OPEX, dec("1.64") * 2 * 730)
-    assert (line.quantity, line.unit, line.prices) == (dec(2), "machine", ("rent-a100-80g-pcie-runpod",))
+    # Hyperstack's A100 PCIe in the catalogue: 1.35 USD an hour, two GPUs.
+    assert (line.component, line.kind, line.usd_per_month) == ("rent", Kind.OPEX, dec("1.35") * 2 * 730)
+    assert (line.quantity, line.unit, line.prices) == (dec(2), "machine", ("rent-a100-80g-pcie-hyperstack",))
     assert cost.purchase_usd == cost.capex.usd_per_hour == 0
     assert "electricity" not in cost.prices
     assert "life" not in cost.prices
@@ -58,14 +58,15 @@ def test_a_spare_that_is_off_is_not_rented_and_a_warm_one_is() -> None:
         mode: price(bill_of(rented(standby={"mode": mode, "count": 1})), PRICES).usd_per_hour
         for mode in ("cold", "warm")
     }
-    assert month == {"cold": dec("3.28"), "warm": dec("6.56")}
+    assert month == {"cold": dec("2.70"), "warm": dec("5.40")}
 
 
 @pytest.mark.parametrize(
     ("asked", "server", "pays"),
     [
-        # 4 single cards at 4.29 are cheaper than a whole machine of 8 at 31.92.
-        (Rental(), "premium-4x-h100-80g-sxm", "rent-h100-80g-sxm-lambda"),
+        # 4 single cards at 2.95 are cheaper than a whole machine of 8, and than Lambda's.
+        (Rental(), "premium-4x-h100-80g-sxm", "rent-h100-80g-sxm-nebius"),
+        (Rental(term_months=12), "premium-4x-h100-80g-sxm", "rent-h100-80g-sxm-year"),
         (Rental("LAMBDA"), "premium-4x-h100-80g-sxm", "rent-h100-80g-sxm-lambda"),
         (Rental("Lambda", "us-east"), "premium-4x-h100-80g-sxm", None),
         (Rental("Lambda", None, 12), "premium-4x-h100-80g-sxm", None),
@@ -83,7 +84,7 @@ def test_whole_machines_are_rented() -> None:
     wanted = bill(server="premium-4x-h100-80g-sxm", in_service=3, rental=Rental())
     offer = chosen(wanted, PRICES)
     assert offer is not None
-    assert price(wanted, PRICES).usd_per_hour == min(12 * dec("4.29"), 2 * dec("31.92"))
+    assert price(wanted, PRICES).usd_per_hour == min(12 * dec("2.95"), 2 * dec("19.20"))
 
 
 def test_an_offer_of_ones_own_comes_first_and_is_named_as_the_stack_file_says() -> None:
@@ -114,7 +115,7 @@ def test_a_rented_tier_shows_what_owning_would_cost_and_when_it_is_cheaper() -> 
     assert (node.role, node.count, node.purchase_usd) == ("rented machine", 2, dec(0))
     years = shown.outlook.three_years
     assert years is not None
-    assert (years.purchase_usd, years.total_usd) == (dec(0), (dec("3.28") * 730 * 36).quantize(dec("0.01")))
+    assert (years.purchase_usd, years.total_usd) == (dec(0), (dec("2.70") * 730 * 36).quantize(dec("0.01")))
     assert [case.what for case in shown.outlook.sensitivity] == ["utilisation"] * 4
     # Tokens cost as much less as the hour does.
     mine, theirs = shown.outlook.tokens[0], owned.outlook.tokens[0]
@@ -125,7 +126,7 @@ def test_a_rented_tier_shows_what_owning_would_cost_and_when_it_is_cheaper() -> 
 
 
 def test_a_monthly_budget_holds_for_a_rent_and_one_of_a_purchase_has_nothing_to_refuse() -> None:
-    month = dec("1.64") * 2 * 730
+    month = dec("1.35") * 2 * 730
     for limit, over in ((month, False), (month - dec("0.01"), True)):
         nodes, limits = NODES | {"tenure": "rented"}, {"monthlyUsd": str(limit), "capexUsd": 1}
         assert ("OVER_MONTHLY_BUDGET" in codes(nodes=nodes, budget=limits)) is over
@@ -242,5 +243,5 @@ def test_the_cost_of_a_change_is_shown_in_the_stacks_currency_and_reported_in_us
     assert "in EUR at 0.86 EUR per USD (our bank, 2026-11-02)" in text
     # Rent goes, a purchase comes.
     row = {item.component: item.difference.usd_per_month for item in shown.components}
-    assert row["rent"] == -dec("2394.40")
+    assert row["rent"] == -dec("1971.00")
     assert row["nodes"] == dec("1250.00")

@@ -12,8 +12,8 @@ from tier_plans import every_tier, every_variant, plan_of
 
 from tierup.catalog.prices import load_prices
 from tierup.cost import bill_of, price
-from tierup.cost.analysis.break_even import utilisation_against
-from tierup.cost.analysis.outlook import ApiPrice, Outlook, outlook
+from tierup.cost.analysis.api import AgainstApi, ApiPrice
+from tierup.cost.analysis.outlook import Outlook, outlook
 from tierup.cost.analysis.sensitivity import sensitivity
 from tierup.cost.analysis.span import Span
 from tierup.cost.analysis.tokens import TokenCost, token_costs
@@ -86,8 +86,36 @@ def test_the_range_pairs_dear_hours_with_few_tokens() -> None:
 def test_owning_breaks_even_with_an_api_where_the_api_takes_as_much(
     usd_in: str, usd_out: str, even: str | None
 ) -> None:
-    utilisation = utilisation_against(BY_HAND, dec(usd_in), dec(usd_out))
-    assert utilisation == (None if even is None else dec(even))
+    against = AgainstApi.of(BY_HAND, ApiPrice(dec(usd_in), dec(usd_out)))
+    # A day at full use: 86.4 million tokens in and 43.2 million out, 864 USD.
+    assert (against.full_tokens_per_day, against.usd_per_day) == (dec(129_600_000), dec(864))
+    if even is None:
+        assert (against.utilisation, against.tokens_per_day) == (None, None)
+        assert against.api_usd_per_full_day < against.usd_per_day
+        return
+    assert against.utilisation is not None
+    assert against.tokens_per_day is not None
+    assert against.utilisation.quantize(dec("1e-9")) == dec(even)
+    assert against.tokens_per_day.quantize(dec("1e-3")) == dec(even) * 129_600_000
+
+
+@pytest.mark.parametrize(
+    ("cached", "price", "asked"),
+    [
+        ("0.75", "1", "1533.6"),  # 86.4 for 21.6 million at 4, 64.8 at 1, 1382.4 for 43.2 at 32
+        ("0.75", "4", "1728"),  # a cached token at the full price
+        ("0.75", None, "1728"),  # without a price of its own
+        ("0", "1", "1728"),  # nothing is cached
+        ("1", "0", "1382.4"),  # only answers are paid
+    ],
+)
+def test_an_api_takes_less_for_prompts_that_its_cache_has(cached: str, price: str | None, asked: str) -> None:
+    api = ApiPrice(dec(4), dec(32), None if price is None else dec(price))
+    against = AgainstApi.of(replace(BY_HAND, shared_prefix=dec(cached)), api)
+    assert against.api_usd_per_full_day.quantize(CENT) == dec(asked).quantize(CENT)
+    assert against.api_usd_per_day.quantize(CENT) == (dec(asked) / 2).quantize(CENT)  # at half of full use
+    assert against.utilisation is not None
+    assert abs(against.utilisation * dec(asked) - 864) < dec("1e-9")
 
 
 # Laws

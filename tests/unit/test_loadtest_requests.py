@@ -6,6 +6,7 @@ import math
 import random
 from collections import Counter
 from collections.abc import Iterable
+from typing import Any
 
 import pytest
 from tier_plans import every_tier, plan_of
@@ -68,6 +69,20 @@ def test_with_several_models_one_must_be_named_and_gets_its_share_of_users() -> 
     assert users_of(plan, plan.models[1]) == pytest.approx(25, abs=1)
     single = plan_of("standard")
     assert model_of(single, "stand-in") is single.models[0]
+
+
+@pytest.mark.parametrize(("shared", "same"), [(0.0, 0), (0.75, 288), (1.0, 384)])
+def test_prompts_of_a_class_begin_alike_for_the_part_that_is_cached(shared: float, same: int) -> None:
+    agent = RequestClass("agent", 512, 200, 1, shared)
+    first, second = (_words(request_body(PROFILE, agent, random.Random(seed))) for seed in (1, 2))
+    assert len(first) == len(second) == 384  # 512 tokens
+    assert first[:same] == second[:same]
+    assert same == 384 or first[same : same + 20] != second[same : same + 20]
+
+
+def _words(body: Any) -> list[str]:
+    text: str = body["messages"][0]["content"]
+    return text.split()
 
 
 def test_a_profile_survives_the_pipe_between_the_processes() -> None:

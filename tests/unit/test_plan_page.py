@@ -29,7 +29,9 @@ def test_a_page_has_hardware_memory_load_headroom_findings_and_defaults(plan: Pl
         capacity = model.capacity
         assert capacity is not None
         assert f"model {model.name}: {model.spec.title}, {model.precision}" in page
-        assert f"{capacity.memory.kv_tokens:,} tokens of KV cache per replica" in page
+        room = capacity.memory
+        held = f"{room.kv_tokens:,} ({room.kv_tokens_low:,} to {room.kv_tokens_high:,}) tokens of KV cache"
+        assert f"{held} per replica" in page
         assert f"headroom  {capacity.headroom:.1f}x: up to {int(capacity.most_users)} users" in page
         for line in capacity.sizing.basis:
             assert f"basis     {line}" in page

@@ -53,6 +53,9 @@ def chat(**more: object) -> dict[str, Any]:
     return {"workload": {"users": 8, "classes": {"chat": item | more}}}
 
 
+CACHED_PROMPTS = chat(sharedPrefix=0.5)
+
+
 def priced(servers: int) -> float:
     return load_catalog().servers[TWO].capex_usd.value * servers
 
@@ -497,6 +500,16 @@ BOUNDARIES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ),
     ("ENGINE_TAKES_NOT", model(engineArgs={"seed": 1}), model(**TRT, engineArgs={"seed": 1})),
     ("UNKNOWN_OPTION", option("stream-interval", 4), option("stream-intervals", 4)),
+    (
+        "NO_PREFIX_CACHE",
+        option("enable-prefix-caching", True) | CACHED_PROMPTS,
+        option("enable-prefix-caching", False) | CACHED_PROMPTS,
+    ),
+    (
+        "NO_PREFIX_CACHE",
+        option("enable-prefix-caching", False),
+        option("enable-prefix-caching", False) | CACHED_PROMPTS,
+    ),
     ("UNKNOWN_OPTION", option("stream-interval", 4), option("new-in-033", 4) | OTHER_VLLM),
     ("UNKNOWN_OPTION", variable("VLLM_LOGGING_LEVEL"), variable("VLLM_LOGGING_LEVELS")),
     ("UNKNOWN_OPTION", variable("MY_LEVEL"), variable("VLLM_MY_LEVEL")),

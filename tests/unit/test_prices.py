@@ -23,7 +23,7 @@ def test_every_price_is_exact_dated_and_sourced() -> None:
             assert figure is None or (type(figure) is Decimal and figure.is_finite()), name
         assert item.id == name
         assert len(item.source) > 10, name
-        assert datetime.date(2022, 1, 1) < item.as_of <= datetime.date(2026, 11, 25), name
+        assert datetime.date(2022, 1, 1) < item.as_of <= datetime.date(2026, 11, 28), name
         assert PRICES.what[name], name
 
 

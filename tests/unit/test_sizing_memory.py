@@ -73,7 +73,7 @@ def test_kv_capacity_is_within_12_percent_of_every_published_start_up_log() -> N
         elif log.kv_gib is not None:
             errors.append(abs(predicted.kv / log.kv_gib - 1))
     assert max(errors) <= 0.12
-    assert statistics.median(errors) <= 0.05
+    assert statistics.median(errors) <= 0.025
 
 
 # Does one sequence of 4096 tokens fit? A + of the A40, A6000, 3090 x 2 and 72B on two H100: published runs.
@@ -138,11 +138,53 @@ def test_tensor_parallelism_beyond_the_kv_heads_does_not_split_the_cache_further
 
 
 def test_cuda_graphs_are_deducted_only_where_the_engine_does_so() -> None:
-    new, old, eager = (
-        memory(sizing_input("qwen2.5-7b", "l4", engine_version=version, enforce_eager=flag), COEFFICIENTS).kv
-        for version, flag in (("0.32.0", False), ("0.10.1", False), ("0.32.0", True))
-    )
-    assert new < old == eager
+    for version, deducted in (("0.32.0", True), ("0.21.0", True), ("0.20.2", False), ("0.10.1", False)):
+        graphs, eager = (
+            memory(sizing_input("qwen2.5-7b", "l4", engine_version=version, enforce_eager=flag), COEFFICIENTS)
+            for flag in (False, True)
+        )
+        assert (graphs.kv < eager.kv) == deducted, version
+
+
+def test_the_sampler_takes_gigabytes_from_a_large_card_with_many_slots_while_the_engine_sorts_logits() -> (
+    None
+):
+    """llm-d's logs of 1,024 slots: 4.76 GiB at the peak for Llama 3.1, 5.56 GiB for Qwen 3; with 256 a quarter."""
+    for model, peak in (("llama-3.1-8b", 4.76), ("qwen3-0.6b", 5.56)):
+        many, few, now, said = (
+            memory(sizing_input(model, "h100-80g-sxm", **more), COEFFICIENTS).reserve
+            for more in (
+                {"engine_version": "0.11"},
+                {"engine_version": "0.11", "max_num_seqs": 256},
+                {},
+                {"engine_version": "0.11", "sampler": "fused"},
+            )
+        )
+        assert many == pytest.approx(peak + 0.13, abs=0.1)
+        assert few < 0.4 * many
+        assert now < 0.5 * many
+        assert said < 0.5 * many
+
+
+def test_engines_before_0_8_profile_a_prompt_of_full_length_and_256_slots() -> None:
+    old = sizing_input("llama-3.1-8b", "h100-80g-sxm", engine_version="0.6", context=20_000)
+    assert (old.batched_tokens, old.slots) == (20_000, 256)
+    chunked = replace(old, context=131_072)
+    assert chunked.batched_tokens == 2048
+    now = replace(old, engine_version="0.32.0")
+    assert (now.batched_tokens, now.slots) == (8192, 1024)
+
+
+def test_the_range_of_the_kv_cache_holds_nine_of_ten_published_logs_and_is_not_wide() -> None:
+    logs = [log for log in load_startup_logs() if log.grade in "AB"]
+    inside = 0
+    for log in logs:
+        room = memory(log.inputs, COEFFICIENTS)
+        published = log.kv_gib if log.kv_gib is not None else room.kv * (log.kv_tokens or 0) / room.kv_tokens
+        inside += room.kv_low <= published <= room.kv_high
+        assert room.kv_tokens_low <= room.kv_tokens <= room.kv_tokens_high
+        assert room.kv_high - room.kv_low < 2.6
+    assert inside >= 0.9 * len(logs)
 
 
 def test_a_config_json_gives_the_same_shape_as_the_catalogue(tmp_path: Path) -> None:

@@ -81,11 +81,12 @@ class _Strict(BaseModel):
 
 
 class Source(_Strict):
-    """A document; `as_of` is its date, or the day it was read if it has none."""
+    """A document; `as_of` is its date, or the day it was read if it has none; then `looked_up` is the same day."""
 
     title: Text
     url: Text | None = None
     as_of: datetime.date
+    looked_up: datetime.date | None = None
 
     def __str__(self) -> str:
         return self.title

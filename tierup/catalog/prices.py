@@ -59,7 +59,21 @@ class Offer(_Strict):
     gpus: Annotated[Decimal, Field(ge=1, multiple_of=1)]
     provider: Text
     region: Text | None = None
-    term_months: Annotated[Decimal | None, Field(ge=1)] = None  # None: on demand
+    term_months: Annotated[Decimal | None, Field(ge=1)] = None  # None: without commitment
+    spot: bool = False  # the provider may take the machine back at any time
+
+    @model_validator(mode="after")
+    def _spot_has_no_term(self) -> Self:
+        if self.spot and self.term_months is not None:
+            raise ValueError("a spot price has no term")
+        return self
+
+    @property
+    def terms(self) -> str:
+        """How it is rented, for people."""
+        if self.spot:
+            return "spot"
+        return "on demand" if self.term_months is None else f"{self.term_months:f} months"
 
 
 class PriceEntry(_Strict):
@@ -176,6 +190,7 @@ def with_servers(entries: Mapping[str, PriceEntry], servers: Mapping[str, Server
             row.confidence,
             row.low,
             row.high,
+            looked_up=row.source.looked_up,
         )
         for name, row in entries.items()
     }

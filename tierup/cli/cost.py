@@ -150,7 +150,10 @@ def priced_stack(plan: Plan, day: datetime.date, utilisation: str | None, api: s
     except ValueError as error:
         raise UsageError(f"--utilisation: {error}") from error
     over_budget = (item for item in plan.findings if item.code in BUDGET_CODES)
-    findings = (*over_budget, *acceptance.marked(cost.stale_prices(), plan.accept))
+    findings = (
+        *over_budget,
+        *acceptance.marked((*cost.stale_prices(), *cost.doubtful_prices()), plan.accept),
+    )
     return PricedStack(cost, outlook, findings, StackReport.of(cost, outlook, findings))
 
 

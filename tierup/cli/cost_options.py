@@ -15,6 +15,7 @@ from tierup.cost.report.cost import StackReport
 from tierup.findings.model import Finding, errors
 from tierup.io.files import write_text
 
+_TWO_PRICES, _THREE_PRICES = "0.10/0.40", "0.10/0.025/0.40"
 Utilisation = Annotated[
     str | None,
     typer.Option(
@@ -25,7 +26,12 @@ Utilisation = Annotated[
 ]
 Api = Annotated[
     str | None,
-    typer.Option("--api", help="An API's price to compare with, USD per million tokens IN/OUT: 0.10/0.40"),
+    typer.Option(
+        "--api",
+        metavar="IN[/CACHED]/OUT",
+        help=f"An API's price to compare with, USD per million tokens: {_TWO_PRICES}, or with the price of cached "
+        f"prompt tokens {_THREE_PRICES}",
+    ),
 ]
 Page = Annotated[
     Path | None, typer.Option("--report", help="Also write a page with charts to this HTML file")
@@ -55,13 +61,16 @@ def fraction(text: str | None) -> Decimal | None:
 
 
 def api_price(text: str | None) -> ApiPrice | None:
-    """The API's price for prompts and for answers; None if none is given."""
+    """The API's price for prompts, cached prompts (if it has one) and answers; None if none is given."""
     if text is None:
         return None
-    usd_in, slash, usd_out = text.partition("/")
-    if not slash:
-        raise UsageError(f"--api: two prices with a slash between them (got {text}) - such as 0.10/0.40")
-    return ApiPrice(_number(usd_in, "--api", "0.10/0.40"), _number(usd_out, "--api", "0.10/0.40"))
+    prices = text.split("/")
+    if len(prices) not in (2, 3):
+        problem = f"two or three prices with a slash between them (got {text})"
+        raise UsageError(f"--api: {problem} - such as {_TWO_PRICES} or {_THREE_PRICES}")
+    example = _TWO_PRICES if len(prices) == 2 else _THREE_PRICES
+    usd_in, *cached, usd_out = (_number(price, "--api", example) for price in prices)
+    return ApiPrice(usd_in, usd_out, *cached)
 
 
 def _number(text: str, option: str, example: str) -> Decimal:

@@ -105,6 +105,9 @@ def _model(tier: Plan, model: ModelPlan) -> Iterator[str]:
             yield f"    {item.name:<9} {spec.prompt_tokens} in, {first}"
             continue
         yield f"    {item.name:<9} {tokens:<18} {first}, {each}, {total}"
+        if item.shared_prefix:
+            cached = f"{item.shared_prefix * spec.prompt_tokens:.0f} of {spec.prompt_tokens} prompt tokens"
+            yield f"    {'':<9} counted as cached: {cached}, as the stack file says (sharedPrefix)"
     yield (
         f"  headroom  {capacity.headroom:.1f}x: up to {int(capacity.most_users)} users; "
         f"first limit: {capacity.limiting_factor} (bottleneck: {capacity.bottleneck})"
@@ -157,8 +160,9 @@ def _memory(model: ModelPlan, capacity: ModelCapacity) -> Iterator[str]:
         f"░ {memory.kv - used:.1f} more KV cache"
     )
     yield (
-        f"            {memory.kv_tokens:,} tokens of KV cache per replica: {memory.max_concurrent_sequences} "
-        f"full-length sequences; largest context {memory.max_context:,}"
+        f"            {memory.kv_tokens:,} ({memory.kv_tokens_low:,} to {memory.kv_tokens_high:,}) tokens of KV cache "
+        f"per replica: {memory.max_concurrent_sequences} full-length sequences; largest context "
+        f"{memory.max_context:,}"
     )
 
 

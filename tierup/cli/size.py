@@ -58,7 +58,10 @@ def size(  # noqa: PLR0917 - the options of a command are its arguments
         bool, typer.Option("--burst", help="All requests arrive at the same time, once")
     ] = False,
     prefix_hit: Annotated[
-        float, typer.Option(min=0, max=1, help="Share of prompt tokens in the prefix cache")
+        float,
+        typer.Option(
+            "--shared-prefix", "--prefix-hit", min=0, max=1, help="Share of prompt tokens in the prefix cache"
+        ),
     ] = 0.0,
     context: Annotated[
         int | None, typer.Option(min=1, help="max_model_len", show_default="prompt + answer")
@@ -190,9 +193,8 @@ def _page(inputs: SizingInput, sizing: Sizing, out: Console) -> None:
     print_line(title, out, "bold")
     fits = "fits" if sizing.fits else "DOES NOT FIT"
     out.print(f"  {fits}: {sizing.weights_gib_per_gpu:.2f} GiB of weights per GPU", **_PLAIN)
-    capacity = (
-        f"{sizing.kv_tokens:,} KV tokens per replica: {sizing.max_concurrent_sequences} full-length sequences"
-    )
+    held = f"{sizing.kv_tokens:,} ({sizing.kv_tokens_low:,} to {sizing.kv_tokens_high:,})"
+    capacity = f"{held} KV tokens per replica: {sizing.max_concurrent_sequences} full-length sequences"
     out.print(f"  {capacity}, largest context {sizing.max_context:,}", **_PLAIN)
     of_tokens = (
         ("time to the first token", sizing.ttft_ms, "ms"),

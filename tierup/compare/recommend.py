@@ -141,6 +141,7 @@ def _stack(inputs: SizingInput, spec: ModelSpec, target: Target, users: int) -> 
         "tpotMs": target.tpot_ms,
         "share": 1,
         "priority": _PRIORITY,
+        **({"sharedPrefix": inputs.prefix_hit} if inputs.prefix_hit else {}),
     }
     model: dict[str, Any] = {"id": inputs.model.name, "precision": str(inputs.precision)}
     needed = inputs.prompt + inputs.answer

@@ -3,7 +3,8 @@
 The other packages use these names and `tierup.cost.report`, nothing else in this package.
 """
 
-from tierup.cost.analysis.outlook import ApiPrice, Outlook
+from tierup.cost.analysis.api import ApiPrice
+from tierup.cost.analysis.outlook import Outlook
 from tierup.cost.analysis.tokens import TokenCost
 from tierup.cost.bill.of_plan import bill_of, quotes_of
 from tierup.cost.bill.of_resources import bill_of_resources

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from tierup.catalog.price import Price
+from tierup.cost.parts import MOST_REST, ServerParts
 from tierup.cost.pricing import STALE_DAYS, is_stale
 from tierup.cost.types import TierCost
 from tierup.findings.model import Code, Finding, Severity, warning
@@ -49,6 +50,20 @@ class Limits:
             fix = f"raise it to {math.ceil(needed)}, or {finding.fix}"
             got, allowed = f"${limit:,f}", f"at least ${math.ceil(needed):,}"
             yield Finding(finding.code, finding.path, finding.problem, fix, got, allowed, severity)
+
+
+def implausible(parts: ServerParts | None) -> Iterator[Finding]:
+    """A server's price of which the cards are a part that can hardly be right."""
+    if parts is None or not parts.implausible() or parts.rest_share is None or parts.rest_usd is None:
+        return
+    cards = f"{parts.cards} cards at {parts.card_usd:,f} USD"
+    if parts.rest_share <= 0:
+        problem = f"leaves nothing for the server beside its {cards}"
+    else:
+        problem = f"leaves {parts.rest_usd:,f} USD, {parts.rest_share:.0%} of it, beside its {cards}"
+    fix = "quote what you pay for the server, and for a card if that is wrong; docs/cost.md has the rule"
+    got = f"{parts.price_usd:,f} USD; plausible is up to {MOST_REST:.0%} beside the cards"
+    yield warning(Code.SERVER_PRICE, "cost.quotes", f"the price of {parts.server.id} {problem}", fix, got)
 
 
 def stale(prices: Iterable[Price], today: datetime.date) -> Iterator[Finding]:

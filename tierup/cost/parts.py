@@ -8,6 +8,9 @@ from tierup.catalog.prices import Prices
 from tierup.cost.types import RENT, Amount, Bill, HourlyCost, Line, TierCost
 
 IDLE = "idle GPUs"
+MOST_REST = Decimal(
+    "0.5"
+)  # of a GPU server's price, at most, that is not its cards; see `ServerParts.implausible`
 _SERVER = "server"  # the unit of lines that every server has its part of
 
 
@@ -64,6 +67,20 @@ class ServerParts:
         if self.card_usd is None or self.price_usd is None:
             return None
         return self.price_usd - self.cards * self.card_usd
+
+    @property
+    def rest_share(self) -> Decimal | None:
+        """The part (0..1) of the price that is not cards; below 0 the cards alone cost more than the server."""
+        return None if self.rest_usd is None or not self.price_usd else self.rest_usd / self.price_usd
+
+    def implausible(self) -> bool:
+        """Whether the parts of the price cannot both be right: the rest costs nothing, or more than the cards.
+
+        One complete server has both figures from sources: eight H100 with NVLink for 310,000 USD (a sheet after a
+        Thinkmate quote, 2024-08-22) with cards of 25,000 to 30,000 USD. 23 to 35 % of it is not cards. Our rule adds
+        room for smaller servers: up to half.
+        """
+        return self.rest_share is not None and not 0 < self.rest_share <= MOST_REST
 
 
 def gpus_in_service(bill: Bill, prices: Prices) -> int:

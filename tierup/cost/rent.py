@@ -86,10 +86,13 @@ def chosen(bill: Bill, prices: Prices) -> Rent | None:
 
 
 def _fits(offer: Offer, asked: Rental) -> bool:
-    """Whether it is an offer of what the stack file asks for; names are compared without their case."""
+    """Whether it is an offer of what the stack file asks for; names are compared without their case.
+
+    A spot machine may be taken back at any time, and a service must stay up: no bill rests on one.
+    """
     wanted = ((asked.provider, offer.provider), (asked.region, offer.region))
     same = all(want is None or (has or "").casefold() == want.casefold() for want, has in wanted)
-    return same and offer.term_months == asked.term_months
+    return same and not offer.spot and offer.term_months == asked.term_months
 
 
 def servers_up(bill: Bill) -> int:

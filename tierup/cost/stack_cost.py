@@ -8,9 +8,10 @@ from typing import Self
 
 from tierup.catalog.price import Price
 from tierup.catalog.prices import Prices
-from tierup.cost.analysis.outlook import ApiPrice, Outlook, outlook
+from tierup.cost.analysis.api import ApiPrice
+from tierup.cost.analysis.outlook import Outlook, outlook
 from tierup.cost.bill.of_plan import bill_of
-from tierup.cost.budget import stale
+from tierup.cost.budget import implausible, stale
 from tierup.cost.export.focus import Account, focus_table
 from tierup.cost.export.opencost import opencost_document
 from tierup.cost.parts import server_parts
@@ -81,6 +82,10 @@ class StackCost:
         """All used prices that are too old, and the rate of the currency, in one warning."""
         rates = () if (rate := self._rate()) is None else (rate,)
         return stale((*self.used_prices.values(), *rates), self.today)
+
+    def doubtful_prices(self) -> Iterator[Finding]:
+        """A server's price that its cards contradict."""
+        return implausible(server_parts(self.bill, self.prices))
 
     def _rate(self) -> Price | None:
         """The exchange rate, as dated as a price is; None for USD."""

@@ -167,8 +167,10 @@ EXPLAINED: dict[Code, Explanation] = {
     Code.CONTEXT_DOES_NOT_FIT: Explanation(
         "The context does not fit next to the weights",
         "The weights leave too little memory for the KV cache of one request of full length. The engine refuses to "
-        "start.",
+        "start. What it needs besides the weights is known to about half a GiB: a warning says that the context is so "
+        "near the edge that only a start will tell.",
         "`context: 8192`, or `kvCacheDtype: fp8`.",
+        (ERROR, WARNING),
     ),
     Code.FP8_WEIGHT_ONLY: Explanation(
         "FP8 saves memory only",
@@ -746,6 +748,13 @@ EXPLAINED: dict[Code, Explanation] = {
         "the budget would never be used up.",
         "`meterTokens: true` under `tierup:gateway`, or no `tokensPerMinute` and `tokensPerDay`.",
     ),
+    Code.NO_PREFIX_CACHE: Explanation(
+        "A part of the prompts is cached, and the cache is off",
+        "`sharedPrefix` says that the engine finds a part of the prompts in its prefix cache, but its options turn the "
+        "cache off. The plan and the cost count nothing as cached.",
+        "Leave out `enable-prefix-caching: false` under `engineArgs`, or `sharedPrefix` of the classes.",
+        (WARNING,),
+    ),
     Code.WEIGHTS: Explanation(
         "A source of weights that is incomplete, or has keys of another",
         "Each source of `weights` has keys of its own; what belongs to another one would have no effect, and without a "
@@ -771,6 +780,13 @@ EXPLAINED: dict[Code, Explanation] = {
         "`nodes.rent` says at which offer servers are rented, `nodes.purchased` when owned ones were bought. With "
         "the other `nodes.tenure` it would have no effect.",
         "`nodes: {tenure: rented, rent: {provider: Lambda}}`, or `nodes: {tenure: owned, purchased: 2026-10-02}`.",
+    ),
+    Code.SERVER_PRICE: Explanation(
+        "A server's price does not fit that of its cards",
+        "What a server costs beside its cards is negative, or more than the cards. One of the two prices is then "
+        "hardly what you would pay; the cost of the whole tier follows from the server's.",
+        "`cost: {quotes: {entry-2x-rtx-4090: {value: 9800, source: our dealer, asOf: 2026-11-02}}}`.",
+        (WARNING,),
     ),
     Code.OWN_COPIES: Explanation(
         "Each server fetches its own model files",
@@ -809,6 +825,7 @@ NOT_IN_PLANS = frozenset(
         Code.NO_CUSTOM_METRICS,
         Code.MISSING_KIND,
         Code.STALE_PRICE,
+        Code.SERVER_PRICE,
         Code.OVER_INCREASE,
         Code.NO_CLASS,
         Code.NO_IMAGE_VOLUMES,

@@ -101,6 +101,7 @@ REPORTED_AT: dict[Code, tuple[str, ...]] = {
     Code.TOKEN_IN_CLEAR: ("network.hubUrl", "models[].weights.endpoint"),
     Code.TENURE: ("nodes.rent", "nodes.purchased"),
     Code.STALE_PRICE: ("cost.quotes",),
+    Code.SERVER_PRICE: ("cost.quotes",),
     Code.ENGINE_TAKES_NOT: (
         "models[].toolCallParser",
         "models[].reasoningParser",
@@ -119,6 +120,7 @@ REPORTED_AT: dict[Code, tuple[str, ...]] = {
     Code.OWNED_OPTION: ("models[].engineArgs", "models[].env"),
     Code.ADAPTER: ("models[].adapters[].rank", "models[].adapters"),
     Code.BUDGET_NOT_METERED: ("gateway.keys.NAME.tokensPerMinute", "gateway.keys.NAME.tokensPerDay"),
+    Code.NO_PREFIX_CACHE: ("models[].engineArgs",),
     Code.WEIGHTS: ("models[].weights", "models[].revision", "models[].cache"),
     Code.NO_IMAGE_VOLUMES: ("models[].weights",),
     Code.NO_CLAIM: ("models[].weights.claim",),

@@ -12,6 +12,7 @@ from tierup.plan.load import (
     fits,
     mean_request,
     mean_running_tokens,
+    mean_shared_prefix,
     require,
     users_per_request,
 )
@@ -52,6 +53,7 @@ def engine_input(
         precision=precision,
         prompt=prompt,
         answer=answer,
+        prefix_hit=mean_shared_prefix(traffic.classes.values()) if settings.caches_prefixes else 0.0,
         context=context,
         gpu_memory_utilization=gpu_memory_utilization,
         kv_dtype=kv_cache_dtype.value,

@@ -38,6 +38,12 @@ def mean_request(classes: Iterable[WorkloadClass]) -> tuple[int, int]:
     return max(1, round(prompt)), max(1, round(answer))
 
 
+def mean_shared_prefix(classes: Iterable[WorkloadClass]) -> float:
+    """The part (0..1) of all prompt tokens that is cached, by share and prompt length: long prompts count more."""
+    mix = [(item, item.share * item.prompt_tokens) for item in classes]
+    return sum(tokens * item.shared_prefix for item, tokens in mix) / sum(tokens for _, tokens in mix)
+
+
 def mean_running_tokens(classes: Iterable[WorkloadClass]) -> float:
     """Tokens in the KV cache of the mean running request: its prompt and half of its answer.
 
@@ -103,6 +109,7 @@ class Load:
                 e2e_ms=e2e[name],
                 ttft_target_ms=item.ttft_ms,
                 tpot_target_ms=item.tpot_ms,
+                shared_prefix=self._cached(item),
             )
             for name, item in self.mix
         )
@@ -111,11 +118,16 @@ class Load:
     def _prompt_offset_ms(self) -> dict[str, float]:
         """By class, how much later its first token is than for the mean request, on an idle replica."""
 
-        def alone(prompt: int) -> float:
-            return require(size(replace(self.inputs, prompt=prompt, concurrency=1)).ttft_ms).p50
+        def alone(prompt: int, cached: float) -> float:
+            asked = replace(self.inputs, prompt=prompt, prefix_hit=cached, concurrency=1)
+            return require(size(asked).ttft_ms).p50
 
-        mean = alone(self.inputs.prompt)
-        return {name: alone(item.prompt_tokens) - mean for name, item in self.mix}
+        mean = alone(self.inputs.prompt, self.inputs.prefix_hit)
+        return {name: alone(item.prompt_tokens, self._cached(item)) - mean for name, item in self.mix}
+
+    def _cached(self, item: WorkloadClass) -> float:
+        """The cached part (0..1) of a class's prompt; without prefix caching the mean request has none either."""
+        return item.shared_prefix if self.inputs.prefix_hit else 0.0
 
 
 def users_per_request(sizing: Sizing, think: float) -> float:

@@ -127,7 +127,8 @@ class Rollout:
 class ClassCapacity:
     """The predicted and the promised times of one class of requests, in milliseconds.
 
-    `in_flight` is how many of its requests run or wait, over all replicas.
+    `in_flight` is how many of its requests run or wait, over all replicas. `shared_prefix` is the part (0..1) of its
+    prompt that is counted as cached.
     """
 
     name: str
@@ -137,6 +138,7 @@ class ClassCapacity:
     e2e_ms: Range
     ttft_target_ms: float
     tpot_target_ms: float
+    shared_prefix: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +209,9 @@ def _path(repo: str, revision: str) -> str:
     return f"{repo.replace('/', '--')}/{revision}"
 
 
+PREFIX_CACHING = "enable-prefix-caching"  # vLLM's option, which is on by default
+
+
 @dataclass(frozen=True, slots=True)
 class EngineSettings:
     """What a model's engine is told besides sizes; None: the engine's own.
@@ -244,6 +249,11 @@ class EngineSettings:
     def eager(self) -> bool:
         """Whether the engine runs without CUDA graphs, which take memory."""
         return self.args.get("enforce-eager") is True
+
+    @property
+    def caches_prefixes(self) -> bool:
+        """Whether the engine keeps prompts for later ones with the same beginning, as it does by default."""
+        return self.args.get(PREFIX_CACHING) is not False
 
 
 @dataclass(frozen=True, slots=True)

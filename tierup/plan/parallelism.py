@@ -67,9 +67,9 @@ def default_tensor(inputs: SizingInput, spec: ModelSpec, classes: Classes, gpus:
 
 
 def _holds(ask: SizingInput) -> bool:
-    """Whether the GPUs hold the weights and a conversation of full length, with few slots."""
+    """Whether the GPUs surely hold the weights and a conversation of full length, with few slots."""
     few = _few(ask)
-    return fits(few) and memory(few, load_calibration().values).kv_tokens >= (ask.context or 0)
+    return fits(few) and memory(few, load_calibration().values).kv_tokens_low >= (ask.context or 0)
 
 
 def _few(ask: SizingInput) -> SizingInput:

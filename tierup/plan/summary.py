@@ -85,6 +85,7 @@ def _capacity(capacity: ModelCapacity) -> dict[str, object]:
                 "tpotMs": item.tpot_ms.rounded(),
                 "tpotPromisedMs": item.tpot_target_ms,
                 "e2eMs": item.e2e_ms.rounded(),
+                "sharedPrefix": item.shared_prefix,
             }
             for item in capacity.classes
         },
@@ -97,6 +98,8 @@ def _capacity(capacity: ModelCapacity) -> dict[str, object]:
             "kvCache": round(room.kv, 2),
         },
         "kvTokens": room.kv_tokens,
+        "kvTokensLow": room.kv_tokens_low,
+        "kvTokensHigh": room.kv_tokens_high,
         "fullLengthSequences": room.max_concurrent_sequences,
         "largestContext": room.max_context,
         "basis": list(capacity.sizing.basis),

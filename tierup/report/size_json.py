@@ -84,6 +84,8 @@ def _figures(sizing: Sizing) -> dict[str, object]:
         "fits": sizing.fits,
         "weightsGibPerGpu": rounded(sizing.weights_gib_per_gpu),
         "kvTokens": sizing.kv_tokens,
+        "kvTokensLow": sizing.kv_tokens_low,
+        "kvTokensHigh": sizing.kv_tokens_high,
         "fullLengthSequences": sizing.max_concurrent_sequences,
         "largestContext": sizing.max_context,
         "ttftMs": _span(sizing.ttft_ms),

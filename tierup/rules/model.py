@@ -4,13 +4,13 @@ from collections.abc import Iterator
 
 from tierup.catalog import Architecture, Precision
 from tierup.catalog.engine import engine_facts
-from tierup.findings.model import Code, Finding, warning
+from tierup.findings.model import Code, Finding, Severity, warning
 from tierup.plan.capacity import sizing_input
 from tierup.plan.model import ModelPlan, Plan
 from tierup.plan.parallelism import GROUP, divides, splits_group, tensor_sizes
 from tierup.rules.secrets import needs_token
 from tierup.sizing.coefficients import load_calibration
-from tierup.sizing.memory import memory
+from tierup.sizing.memory import Memory, memory
 from tierup.stack.parse import HUB_TOKEN, set_secret
 from tierup.stack.sections import CacheKind, KvCacheDtype
 
@@ -82,19 +82,35 @@ def memory_rules(plan: Plan, model: ModelPlan, at: str) -> Iterator[Finding]:
         )
         fix = "use a smaller precision, or more GPUs per replica"
         yield Finding(Code.WEIGHTS_DO_NOT_FIT, at, problem, fix, got, allowed)
-    elif room.kv_tokens < model.context:
-        problem = "one conversation of full length does not fit a GPU beside the weights"
-        fix = "shorten it, use a smaller precision, kvCacheDtype fp8, or more GPUs per replica"
-        allowed = (
-            f"at most {room.kv_tokens}: {room.kv:.1f} GiB beside {room.weights:.1f} GiB of weights, {share}"
-        )
-        yield Finding(Code.CONTEXT_DOES_NOT_FIT, f"{at}.context", problem, fix, f"{model.context}", allowed)
+    elif room.kv_tokens_low < model.context:
+        yield _full_length(model, room, at, share)
     fp8 = engine_facts(model.engine).fp8_kv_cache if model.kv_cache_dtype is KvCacheDtype.FP8 else None
     if fp8 is not None and plan.nodes.gpu.architecture.value not in fp8.keeps_on:
         label = plan.nodes.gpu.product_label.value
         problem = f"turns off {fp8.attention} on {label}: {fp8.otherwise} is used instead"
         fix = "measure both; the cache holds twice the tokens, an answer may be slower"
         yield warning(Code.KV_FP8_BACKEND, f"{at}.kvCacheDtype", problem, fix, "fp8")
+
+
+def _full_length(model: ModelPlan, room: Memory, at: str, share: str) -> Finding:
+    """An error if one conversation of full length does not fit; a warning if it may not, near the edge."""
+    fix = "shorten it, use a smaller precision, kvCacheDtype fp8, or more GPUs per replica"
+    beside = f"beside {room.weights:.1f} GiB of weights, {share}"
+    if room.kv_tokens < model.context:
+        problem = "one conversation of full length does not fit a GPU beside the weights"
+        allowed, severity = f"at most {room.kv_tokens}: {room.kv:.1f} GiB {beside}", Severity.ERROR
+    else:
+        problem = (
+            f"one conversation of full length may not fit: {room.kv_tokens_low} to {room.kv_tokens_high} tokens, and "
+            "below it the engine does not start"
+        )
+        allowed = (
+            f"at most {room.kv_tokens_low} is safe: {room.kv_low:.1f} to {room.kv_high:.1f} GiB {beside}"
+        )
+        severity = Severity.WARNING
+    return Finding(
+        Code.CONTEXT_DOES_NOT_FIT, f"{at}.context", problem, fix, f"{model.context}", allowed, severity
+    )
 
 
 def context_rules(_plan: Plan, model: ModelPlan, at: str) -> Iterator[Finding]:

@@ -66,6 +66,7 @@ _MODEL_RULES: tuple[tuple[Callable[[Plan, ModelPlan, str], Iterator[Finding]], s
     (weights_rules.image, set()),
     (weights_rules.vocabulary, set()),
     (settings_rules.takes, set()),
+    (settings_rules.prefix_cache, {"workload"}),
     (settings_rules.parsers, {"images"}),
     (settings_rules.adapters, set()),
     (speculative_rules.speculative, {"images", "nodes", "workload"}),

@@ -7,8 +7,8 @@ from jinja2 import Environment, TemplateSyntaxError
 
 from tierup.catalog import WeightFormat
 from tierup.catalog.engine import DEFAULT_ENGINE, engine_facts
-from tierup.findings.model import Code, Finding, Severity, did_you_mean
-from tierup.plan.model import ModelPlan, Plan
+from tierup.findings.model import Code, Finding, Severity, did_you_mean, warning
+from tierup.plan.model import PREFIX_CACHING, ModelPlan, Plan
 from tierup.rules.engine import version_numbers
 from tierup.stack.parse import Attached
 from tierup.stack.sections import OFF, Model
@@ -43,6 +43,16 @@ def _syntax(text: str) -> str:
     except RecursionError:
         return "is not a Jinja template: it is nested too deeply"
     return ""
+
+
+def prefix_cache(_plan: Plan, model: ModelPlan, at: str) -> Iterator[Finding]:
+    """Prompts that are cached need the engine's prefix cache."""
+    cached = [name for name, item in model.traffic.classes.items() if item.shared_prefix]
+    if cached and not model.settings.caches_prefixes:
+        problem = f"turns the prefix cache off, so nothing of the prompts of {', '.join(cached)} is cached"
+        fix = "leave it out, or sharedPrefix of the workload classes"
+        path = f"{at}.engineArgs.{PREFIX_CACHING}"
+        yield warning(Code.NO_PREFIX_CACHE, path, problem, fix, "false")
 
 
 def takes(_plan: Plan, model: ModelPlan, at: str) -> Iterator[Finding]:

@@ -62,23 +62,34 @@ TABLE = {
     "ttft.bunching": Coefficient(
         0.7, True, "closed-loop users that send together: share of the way to a burst per share of prefill"
     ),
-    "memory.visible": Coefficient(
-        0.99, False, "share of nvidia-smi's total that a CUDA process sees; start-up logs"
+    "memory.driver": Coefficient(
+        0.5,
+        False,
+        "GiB of nvidia-smi's total that a CUDA process does not see: 0.42 to 0.85 in start-up logs",
     ),
     "memory.non_torch": Coefficient(
-        0.1, False, "GiB outside PyTorch; start-up logs, some of them unattributed"
+        0.28, False, "GiB outside PyTorch before vLLM 0.8 and since 0.20; start-up logs"
     ),
-    "memory.non_torch_v0": Coefficient(0.28, False, "the same before vLLM 0.8; start-up logs of 0.6 and 0.7"),
-    "memory.sampler": Coefficient(
-        2.5,
+    "memory.non_torch_v1": Coefficient(0.12, False, "the same from vLLM 0.8 to 0.19; start-up logs"),
+    "memory.nccl": Coefficient(
+        0.3, False, "GiB more with tensor parallelism; start-up logs of 2 GPUs: 0.15 by PCIe, 0.42 by NVLink"
+    ),
+    "memory.sampler.pytorch": Coefficient(
+        9.7,
         False,
-        "copies of seqs x vocab in float32 at the profiling peak; start-up logs, some of them unattributed",
+        "copies of slots x vocabulary in float32 while PyTorch sorts the logits; start-up logs of six models",
     ),
-    "memory.sampler_v0": Coefficient(
-        9.66, False, "the same before vLLM 0.8; start-up logs, some of them unattributed"
+    "memory.sampler.fused": Coefficient(
+        3.5,
+        False,
+        "the same without sorting: 16-bit logits, 32-bit logits, probabilities, noise; vLLM's source",
     ),
     "memory.cuda_graph_per_layer": Coefficient(
-        0.026, False, "GiB a layer, deducted since vLLM 0.19; unattributed start-up logs"
+        0.022, False, "GiB a layer, deducted since vLLM 0.21; start-up logs: 0.010 to 0.035"
+    ),
+    "memory.error": Coefficient(0.4, False, "GiB by which nine of ten start-up logs differ at most, ..."),
+    "memory.error_share": Coefficient(
+        0.15, False, "... with this share of what is computed beside the weights"
     ),
 }
 PRIOR: Coefficients = {name: coefficient.prior for name, coefficient in TABLE.items()}

@@ -8,7 +8,7 @@ from tierup.catalog import Precision, load_catalog
 from tierup.catalog.engine import DEFAULT_ENGINE
 from tierup.sizing.shape import MEASUREMENTS
 from tierup.sizing.shapes import load_shapes
-from tierup.sizing.types import SizingInput
+from tierup.sizing.types import Sampler, SizingInput
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,8 @@ class StartupLog:
 
 # Assumed for runs that state no share: the default of most of the engine versions that were measured.
 _OLDER_UTILIZATION = 0.9
+# What a log says about the sampler; one that says nothing has that of its version.
+_SAMPLERS: dict[str, Sampler | None] = {"": None, "fused": "fused", "pytorch": "pytorch"}
 
 
 def _inputs(row: dict[str, str], utilization: float) -> SizingInput:
@@ -68,10 +70,12 @@ def _inputs(row: dict[str, str], utilization: float) -> SizingInput:
         concurrency=float(row.get("concurrency") or 1),
         burst=row.get("arrival") == "burst",
         prefix_hit=float(row.get("prefix_hit") or 0),
+        context=int(row.get("context") or 0) or None,
         gpu_memory_utilization=utilization,
         max_num_batched_tokens=int(row.get("max_num_batched_tokens") or 0) or None,
         engine=row.get("engine") or DEFAULT_ENGINE,
         engine_version=row["version"] or "0.10",
+        sampler=_SAMPLERS[row.get("sampler") or ""],
     )
 
 

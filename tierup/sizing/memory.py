@@ -4,16 +4,24 @@ import math
 from dataclasses import dataclass
 
 from tierup.sizing.coefficients import Coefficients
-from tierup.sizing.types import SizingInput
+from tierup.sizing.types import SizingInput, version
 
 GIB = 2**30
 GB_PER_GIB = GIB / 1e9
 BLOCK = 16  # tokens of a block of vLLM's KV cache, which is allocated in whole blocks
 
+# vLLM's versions, as far as its accounting of memory depends on them.
+_V1 = (0, 8)  # the engine V1 is the default
+_FUSED_SAMPLER = (0, 17)  # no sorted copies of the logits any more: Triton's, later FlashInfer's kernels
+_CONSUMED = (0, 20)  # what the process took outside of PyTorch is read from the driver
+_GRAPHS_COUNT = (0, 21)  # CUDA graphs are taken from the KV cache, as the engine logs
+
 
 @dataclass(frozen=True)
 class Memory:
-    """Memory of one GPU in GiB, and the size of a replica's KV cache in tokens."""
+    """Memory of one GPU in GiB, and the size of a replica's KV cache in tokens; of nine in ten start-up logs the KV
+    cache lies between its low and its high end.
+    """
 
     visible: float
     budget: float
@@ -22,7 +30,11 @@ class Memory:
     cuda_graphs: float
     adapters: float
     kv: float
+    kv_low: float
+    kv_high: float
     kv_tokens: int
+    kv_tokens_low: int
+    kv_tokens_high: int
     max_concurrent_sequences: int
     max_context: int
 
@@ -36,15 +48,6 @@ class Memory:
         return self.max_concurrent_sequences >= 1
 
 
-def version(text: str) -> tuple[int, int]:
-    """Major and minor number of an engine version; text that is no version counts as current."""
-    parts = text.lstrip("v").split(".")
-    try:
-        return int(parts[0]), int(parts[1])
-    except (ValueError, IndexError):
-        return (99, 0)
-
-
 def memory(inputs: SizingInput, coefficients: Coefficients) -> Memory:
     """The memory of one GPU of a replica, and what its KV cache holds.
 
@@ -53,25 +56,19 @@ def memory(inputs: SizingInput, coefficients: Coefficients) -> Memory:
     part of the layers, and the embedding or the head.
     """
     model, stages = inputs.model, inputs.pipeline
-    visible = inputs.gpu.memory_mib.value / 1024 * coefficients["memory.visible"]
+    visible = inputs.gpu.memory_mib.value / 1024 - coefficients["memory.driver"]
     total = model.weight_bytes(inputs.precision)
     ends = total - model.linear / (model.linear + 2 * model.head) * total if stages > 1 else 0.0
     weights = ((total - ends) / stages + ends / 2) / inputs.tensor if stages > 1 else total / inputs.tensor
-    v0 = version(inputs.engine_version) < (0, 8)
-    rows = inputs.slots * inputs.step_tokens  # the guesses are scored, too
-    sampler = rows * model.vocab * 4 * coefficients["memory.sampler_v0" if v0 else "memory.sampler"]
-    layer = inputs.batched_tokens * model.activation_width(inputs.tensor) * 2
-    if model.tower is not None:
-        layer = max(layer, model.tower.peak)
-    reserve = max(sampler, layer) / GIB + coefficients["memory.non_torch_v0" if v0 else "memory.non_torch"]
-    deducted = not inputs.enforce_eager and version(inputs.engine_version) >= (0, 19)
+    reserve = _peak(inputs, coefficients) / GIB + _outside(inputs, coefficients)
+    deducted = not inputs.enforce_eager and version(inputs.engine_version) >= _GRAPHS_COUNT
     graphs = (
         coefficients["memory.cuda_graph_per_layer"] * math.ceil(model.layers / stages) if deducted else 0.0
     )
     adapters = inputs.adapters * model.adapter_bytes(inputs.adapter_rank, inputs.tensor) / stages / GIB
     kv = inputs.gpu_memory_utilization * visible - weights / GIB - reserve - graphs - adapters
-    context = inputs.context if inputs.context is not None else inputs.prompt + inputs.answer
-    room = max(0.0, kv) * GIB
+    error = coefficients["memory.error"] + coefficients["memory.error_share"] * (reserve + graphs)
+    room, least, most = (max(0.0, space) * GIB for space in (kv, kv - error, kv + error))
     return Memory(
         visible=visible,
         budget=inputs.gpu_memory_utilization * visible,
@@ -79,11 +76,36 @@ def memory(inputs: SizingInput, coefficients: Coefficients) -> Memory:
         reserve=reserve,
         cuda_graphs=graphs,
         adapters=adapters,
-        kv=max(0.0, kv),
-        kv_tokens=_tokens(inputs, room, context),
-        max_concurrent_sequences=int(sequences(inputs, room, context)),
+        kv=room / GIB,
+        kv_low=least / GIB,
+        kv_high=most / GIB,
+        kv_tokens=_tokens(inputs, room),
+        kv_tokens_low=_tokens(inputs, least),
+        kv_tokens_high=_tokens(inputs, most),
+        max_concurrent_sequences=int(sequences(inputs, room, inputs.length)),
         max_context=_longest(inputs, room),
     )
+
+
+def _peak(inputs: SizingInput, coefficients: Coefficients) -> float:
+    """Bytes that the engine's profile run needs at its peak: the sampler's buffers, or the values of a layer."""
+    model = inputs.model
+    sampler = inputs.sampler or ("fused" if version(inputs.engine_version) >= _FUSED_SAMPLER else "pytorch")
+    rows = inputs.slots * inputs.step_tokens  # the guesses are scored, too
+    logits = rows * model.vocab * 4 * coefficients[f"memory.sampler.{sampler}"]
+    layer = inputs.batched_tokens * model.activation_width(inputs.tensor) * 2
+    if model.tower is not None:
+        layer = max(layer, model.tower.peak)
+    return max(logits, layer)
+
+
+def _outside(inputs: SizingInput, coefficients: Coefficients) -> float:
+    """GiB outside of PyTorch's allocator: libraries, and the buffers of NCCL."""
+    nccl = coefficients["memory.nccl"] if inputs.tensor > 1 else 0.0
+    known = version(inputs.engine_version)
+    if known < _V1 or known >= _CONSUMED:
+        return coefficients["memory.non_torch"] + nccl
+    return coefficients["memory.non_torch_v1"] + nccl
 
 
 def sequence_bytes(inputs: SizingInput, tokens: float) -> float:
@@ -107,11 +129,11 @@ def _uniform_tokens(inputs: SizingInput, room: float) -> int:
     return int(room / (per_token / inputs.pipeline * BLOCK)) * BLOCK
 
 
-def _tokens(inputs: SizingInput, room: float, context: int) -> int:
+def _tokens(inputs: SizingInput, room: float) -> int:
     """KV tokens as the engine logs them: since 0.21 those of sequences of full length, within their windows."""
     if inputs.model.uniform or version(inputs.engine_version) < (0, 21):
         return _uniform_tokens(inputs, room)
-    return int(sequences(inputs, room, context) * context)
+    return int(sequences(inputs, room, inputs.length) * inputs.length)
 
 
 def _longest(inputs: SizingInput, room: float) -> int:

@@ -100,6 +100,8 @@ def _sizing(
         fits=speed is not None,
         weights_gib_per_gpu=gpu_memory.weights,
         kv_tokens=gpu_memory.kv_tokens,
+        kv_tokens_low=gpu_memory.kv_tokens_low,
+        kv_tokens_high=gpu_memory.kv_tokens_high,
         max_concurrent_sequences=gpu_memory.max_concurrent_sequences,
         max_context=gpu_memory.max_context,
         ttft_ms=span(speed.ttft, "ttft_ms") if speed else None,

@@ -8,9 +8,22 @@ from tierup.catalog import DEFAULT_PRECISION, Gpu, Precision
 from tierup.catalog.engine import DEFAULT_ENGINE, engine_facts
 from tierup.sizing.shape import ModelShape
 
-# The default of vLLM 0.32.0 (config/cache.py). CUDA graphs are part of it since 0.19, and the memory model
+# The default of vLLM 0.32.0 (config/cache.py). CUDA graphs are part of it since 0.21, and the memory model
 # deducts them. The start-up logs that it is checked against ran with 0.25 to 0.98 (docs/accuracy.md).
 GPU_MEMORY_UTILIZATION = 0.92
+
+_UNCHUNKED = 32768  # the longest context whose prompts vLLM 0.6 and 0.7 computed in one piece
+
+Sampler = Literal["pytorch", "fused"]  # sorts copies of the logits, or does not
+
+
+def version(text: str) -> tuple[int, int]:
+    """Major and minor number of an engine version; text that is no version counts as current."""
+    parts = text.lstrip("v").split(".")
+    try:
+        return int(parts[0]), int(parts[1])
+    except (ValueError, IndexError):
+        return (99, 0)
 
 
 class Bottleneck(StrEnum):
@@ -36,6 +49,8 @@ class SizingInput:
     `prompt` and `answer` are tokens; `prefix_hit` is the share of prompt tokens in the prefix cache (0..1). With
     `burst` all users send once, at the same moment. `context` is the engine's max_model_len. `max_num_seqs` and
     `max_num_batched_tokens` default to the engine's values for the GPU. `engine` is a name of the engine facts.
+    `adapters` is how many LoRA adapters of `adapter_rank` have a place on the GPU. `sampler` defaults to that of the
+    engine's version.
     `adapters` is how many LoRA adapters of `adapter_rank` have a place on the GPU. `draft_tokens` are guessed for each
     sequence in a step by speculative decoding; what that gains in speed depends on the texts, and is not computed.
     """
@@ -64,6 +79,12 @@ class SizingInput:
     draft_tokens: int = 0
     engine: str = DEFAULT_ENGINE
     engine_version: str = engine_facts(DEFAULT_ENGINE).version.value
+    sampler: Sampler | None = None
+
+    @property
+    def length(self) -> int:
+        """The engine's max_model_len: `context`, else that of one request."""
+        return self.context if self.context is not None else self.prompt + self.answer
 
     @property
     def slots(self) -> int:
@@ -72,9 +93,19 @@ class SizingInput:
 
     @property
     def batched_tokens(self) -> int:
-        """The most tokens of one step (vLLM: 8192 on Hopper with 80 GB or more, else 2048)."""
-        limit = self.max_num_batched_tokens
-        return limit if limit is not None else (8192 if self._large else 2048)
+        """The most tokens of one step (vLLM: 8192 on Hopper with 80 GB or more, else 2048; before 0.8 the context, up
+        to 32,768 tokens).
+        """
+        if self.max_num_batched_tokens is not None:
+            return self.max_num_batched_tokens
+        if self._old and self.length <= _UNCHUNKED:
+            return max(self.length, 2048)
+        return 8192 if self._large else 2048
+
+    @property
+    def _old(self) -> bool:
+        """Whether it is vLLM before 0.8, which computed a prompt in one piece and had 256 slots on any GPU."""
+        return engine_facts(self.engine).versions_differ and version(self.engine_version) < (0, 8)
 
     @property
     def step_tokens(self) -> int:
@@ -83,7 +114,8 @@ class SizingInput:
 
     @property
     def _large(self) -> bool:
-        return self.gpu.architecture.value == "hopper" and self.gpu.memory_mib.value >= 70 * 1024
+        card = self.gpu.architecture.value == "hopper" and self.gpu.memory_mib.value >= 70 * 1024
+        return card and not self._old
 
 
 @dataclass(frozen=True)
@@ -106,7 +138,8 @@ def rounded(value: float) -> float:
 
 @dataclass(frozen=True)
 class Sizing:
-    """The result. Memory is GiB per GPU; `kv_tokens`, sequences and context are per replica.
+    """The result. Memory is GiB per GPU; `kv_tokens`, sequences and context are per replica. The engine's KV cache
+    lies between `kv_tokens_low` and `kv_tokens_high` in nine of ten start-up logs.
 
     Latencies are milliseconds per request; `output_tok_s` and `req_s` are over all replicas. All of them are None
     if the model does not fit. `ttft_ms` and `e2e_ms` are also None if requests arrive faster than they are answered.
@@ -117,6 +150,8 @@ class Sizing:
     fits: bool
     weights_gib_per_gpu: float
     kv_tokens: int
+    kv_tokens_low: int
+    kv_tokens_high: int
     max_concurrent_sequences: int
     max_context: int
     ttft_ms: Range | None

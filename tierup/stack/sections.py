@@ -231,6 +231,16 @@ class WorkloadClass(Strict):
             le=100,
         ),
     ]
+    shared_prefix: Annotated[
+        Number,
+        key(
+            "Part of the prompt that the engine finds in its prefix cache: system prompts, earlier turns",
+            0.6,
+            "share, 0 to 1",
+            ge=0,
+            le=1,
+        ),
+    ] = 0.0
     match: Annotated[
         ClassMatch | None,
         key("How the gateway recognises requests of this class; by default from their answer tokens"),

@@ -1,10 +1,9 @@
-"""When owning is cheaper: after how many months of rent, and from which utilisation on against an API."""
+"""When owning is cheaper than renting: after how many months of rent."""
 
 from collections.abc import Iterable
 from decimal import Decimal
 
 from tierup.cost.analysis.tco import Bought
-from tierup.cost.analysis.tokens import MILLION, SECONDS_PER_HOUR, TokenCost
 from tierup.cost.types import HOURS_PER_MONTH
 
 LONGEST = Decimal(120)  # months; nobody plans GPUs beyond ten years
@@ -38,15 +37,3 @@ def _replacements(items: tuple[Bought, ...]) -> list[tuple[Decimal, Decimal]]:
         for item in items
         for count in range(1, item.replacements(LONGEST) + 1)
     )
-
-
-def utilisation_against(cost: TokenCost, usd_in: Decimal, usd_out: Decimal) -> Decimal | None:
-    """The utilisation (0..1] from which owning costs no more than an API; None: not even at full use.
-
-    The prices are USD per million tokens. The API takes nothing for an hour without requests, owning does.
-    """
-    tokens_in, tokens_out = cost.full_tokens_in_per_second.value, cost.full_tokens_out_per_second.value
-    full_hour = (tokens_in * usd_in + tokens_out * usd_out) * SECONDS_PER_HOUR / MILLION
-    if full_hour < cost.usd_per_hour.value or not full_hour:
-        return None
-    return cost.usd_per_hour.value / full_hour

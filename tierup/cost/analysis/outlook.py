@@ -1,13 +1,15 @@
 """A tier's cost beyond its lines: tokens, three years, rent, an API's price, what-ifs."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from tierup.catalog.prices import Prices
-from tierup.cost.analysis.break_even import months_until_owned, utilisation_against
+from tierup.cost.analysis.api import AgainstApi, ApiPrice
+from tierup.cost.analysis.break_even import months_until_owned
 from tierup.cost.analysis.sensitivity import Case, sensitivity
 from tierup.cost.analysis.tco import THREE_YEARS, TotalCost, purchases, running, total_cost
-from tierup.cost.analysis.tokens import TokenCost, token_costs
+from tierup.cost.analysis.tokens import Pair, TokenCost, token_costs
 from tierup.cost.pricing import price
 from tierup.cost.rent import Rent, rented
 from tierup.cost.types import Bill, TierCost
@@ -16,19 +18,15 @@ from tierup.stack.sections import Tenure
 
 
 @dataclass(frozen=True, slots=True)
-class ApiPrice:
-    """What an API asks: USD per million tokens of prompts and of answers."""
-
-    usd_in: Decimal
-    usd_out: Decimal
-
-
-@dataclass(frozen=True, slots=True)
 class RentBreakEven:
-    """An offer that has a price, and the months until owning is cheaper than renting it; None: never."""
+    """An offer that has a price, and the months until owning is cheaper than renting it; None: never.
+
+    `tokens` by model: what a million cost at the model's utilisation if this rent were all that is paid; None: unknown.
+    """
 
     rent: Rent
     months_until_owning_is_cheaper: Decimal | None
+    tokens: Mapping[str, Pair | None]
 
     @property
     def id(self) -> str:
@@ -41,7 +39,7 @@ class Outlook:
     """One tier, and the same hardware `owned` (equal to `cost` unless the tier is rented).
 
     `tokens` by model, None: unknown. Without a known life there is no `rented`, and no `three_years` of what is owned.
-    `break_even` is the utilisation by model from which owning costs no more than `api`; None: not even at full use.
+    `against_api` compares each model whose cost is known with `api`; it is empty without one.
     """
 
     stack: str
@@ -52,7 +50,7 @@ class Outlook:
     three_years: TotalCost | None
     rented: tuple[RentBreakEven, ...]
     api: ApiPrice | None
-    break_even: dict[str, Decimal | None]
+    against_api: dict[str, AgainstApi]
     sensitivity: tuple[Case, ...]
 
 
@@ -81,11 +79,9 @@ def outlook(
         owned=owned,
         tokens=tokens,
         three_years=None if lasts is None else total_cost(cost, lasts),
-        rented=() if life is None else _rents(owned, bill, prices, life),
+        rented=() if life is None else _rents(owned, rented(bill, prices), life, cost, tokens),
         api=api,
-        break_even={}
-        if api is None
-        else {model: utilisation_against(item, api.usd_in, api.usd_out) for model, item in known.items()},
+        against_api={} if api is None else {model: AgainstApi.of(item, api) for model, item in known.items()},
         sensitivity=sensitivity(
             plan,
             cost,
@@ -95,11 +91,22 @@ def outlook(
     )
 
 
-def _rents(owned: TierCost, bill: Bill, prices: Prices, life: Decimal) -> tuple[RentBreakEven, ...]:
-    """The cheapest first."""
+def _rents(
+    owned: TierCost,
+    offers: Iterable[Rent],
+    life: Decimal,
+    cost: TierCost,
+    tokens: Mapping[str, TokenCost | None],
+) -> tuple[RentBreakEven, ...]:
+    """The cheapest first. `tokens` are those of `cost`, of which each model has its part of the rent too."""
     bought, run = purchases(owned, life), running(owned)
-    return tuple(
-        RentBreakEven(rent, months_until_owned(bought, run, rent.usd_per_hour))
-        for rent in rented(bill, prices)
-        if rent.usd_per_hour is not None
-    )
+    found: list[RentBreakEven] = []
+    for rent in offers:
+        usd = rent.usd_per_hour
+        if usd is not None:
+            paid = {
+                name: None if item is None else item.paying(cost.usd_per_hour, usd)
+                for name, item in tokens.items()
+            }
+            found.append(RentBreakEven(rent, months_until_owned(bought, run, usd), paid))
+    return tuple(found)

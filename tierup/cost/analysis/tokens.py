@@ -7,13 +7,14 @@ paid by those in use. Input and output share it by the engine's time for prompts
 what the money buys, and prompt tokens are many and cheap where answer tokens are few and slow.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Literal
 
 from tierup.cost.analysis.span import Span, exact, hourly, of_range
 from tierup.cost.types import TierCost
 from tierup.plan.capacity import sizing_input
+from tierup.plan.load import mean_shared_prefix
 from tierup.plan.model import ModelPlan, Plan
 from tierup.sizing.share import prefill_share
 
@@ -34,7 +35,8 @@ class TokenCost:
     """One model. `full_tokens_*` are the sizing model's, over all its replicas with every slot taken.
 
     `utilisation` (0..1] is the part of them that is served: stated by the user, or what the plan's users send.
-    `prefill_share` (0..1) is the prompts' part of the cost. `unpriced` names what the money leaves out.
+    `prefill_share` (0..1) is the prompts' part of the cost, `shared_prefix` (0..1) the cached part of the prompts, as
+    the stack file says, whether its own engine keeps a cache or not. `unpriced` names what the money leaves out.
     """
 
     model: str
@@ -47,6 +49,7 @@ class TokenCost:
     extrapolated: bool
     not_validated: str | None
     unpriced: tuple[str, ...]
+    shared_prefix: Decimal = Decimal(0)
 
     def at(self, utilisation: Decimal) -> Pair:
         """What a million tokens cost when this part of full use is served."""
@@ -62,6 +65,11 @@ class TokenCost:
         """The same for a million tokens of both kinds, as many of each as the model's requests have."""
         both = self.full_tokens_in_per_second.plus(self.full_tokens_out_per_second)
         return _per_million(self.usd_per_hour, both.times(utilisation))
+
+    def paying(self, whole: Decimal, other: Decimal) -> Pair:
+        """What a million tokens cost if the tier's hour cost `other` USD, exactly, and not `whole`."""
+        mine = self.usd_per_hour.value / whole * other
+        return replace(self, usd_per_hour=Span(mine, mine, mine)).allocation_based
 
     @property
     def allocation_based(self) -> Pair:
@@ -106,6 +114,7 @@ def _token_cost(plan: Plan, model: ModelPlan, cost: TierCost, stated: Decimal | 
         extrapolated=capacity.full.extrapolated,
         not_validated=ask.model.unproven or None,
         unpriced=cost.unpriced,
+        shared_prefix=exact(mean_shared_prefix(model.traffic.classes.values())),
     )
 
 

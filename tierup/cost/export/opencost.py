@@ -15,6 +15,7 @@ from tierup.plan.model import DOLLARS, CurrencyPlan, Plan
 
 _PLACES = Decimal("1e-12")  # of the currency; OpenCost reads 64-bit floats, of 15 to 17 digits
 _ZERO = "0"
+GPU_LABEL = "nvidia.com/gpu.present"  # of GPU feature discovery, which a tier's nodes have
 LOAD_BALANCER = "load-balancer"  # the price's id
 
 
@@ -46,6 +47,9 @@ def custom_pricing(
         "spotRAM": _ZERO,
         "GPU": (gpu := _each(rest * rate, Decimal(gpus), "GPUs")),
         "spotGPU": gpu,
+        # Releases before OpenCost's pull request 3830 (June 2026) price GPUs only on nodes with the label named here.
+        "gpuLabel": GPU_LABEL,
+        "gpuLabelValue": "true",
         "storage": _each(stored * rate, Decimal(gib), "GiB of volumes"),
         "firstFiveForwardingRulesCost": _each(balanced * rate, rules, "load balancers"),
         # OpenCost refuses to start counting without these; the preview prices no traffic.

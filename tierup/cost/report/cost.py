@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from tierup.catalog.price import dated
 from tierup.cost.analysis.outlook import Outlook
 from tierup.cost.parts import by_component, by_model, by_node, server_parts
 from tierup.cost.rent import Rent, rented
@@ -99,7 +100,7 @@ class RentOut(Out):
     id: str
     provider: str
     region: str | None
-    term_months: Annotated[Decimal | None, Field(description="That are committed; null: on demand")]
+    term_months: Annotated[Decimal | None, Field(description="That are committed; null: none")]
     machines: int
     gpus: int
     usd_per_gpu_hour: HourlyUsd | None
@@ -107,6 +108,12 @@ class RentOut(Out):
     usd_per_month: Cents | None
     source: Redacted
     as_of: datetime.date
+    terms: Annotated[str, Field(description="spot, on demand, or the months of the commitment")]
+    spot: Annotated[bool, Field(description="The provider may take the machines back at any time")]
+    own_date: Annotated[datetime.date | None, Field(description="Null: the source gives the price no date")]
+    looked_up: Annotated[
+        datetime.date | None, Field(description="Day on which the source was read, if known")
+    ]
 
     @classmethod
     def of(cls, rent: Rent) -> "RentOut":
@@ -123,6 +130,10 @@ class RentOut(Out):
             usd_per_month=rent.usd_per_month,
             source=rent.price.source,
             as_of=rent.price.as_of,
+            terms=rent.offer.terms,
+            spot=rent.offer.spot,
+            own_date=rent.price.own_date,
+            looked_up=rent.price.looked_up,
         )
 
 
@@ -299,11 +310,11 @@ def _models(money: CurrencyOut) -> Mapping[str, Callable[[ModelOut], str]]:
 def _rents(money: CurrencyOut) -> Mapping[str, Callable[[RentOut], str]]:
     return {
         "provider": lambda rent: rent.provider if rent.region is None else f"{rent.provider} {rent.region}",
-        "term": lambda rent: "on demand" if rent.term_months is None else f"{rent.term_months:f} months",
+        "term": lambda rent: rent.terms,
         "machines": lambda rent: str(rent.machines),
         "GPUs": lambda rent: str(rent.gpus),
         f"{money.code}/GPU-hour": lambda rent: money.text(rent.usd_per_gpu_hour),
         f"{money.code}/month": lambda rent: money.text(rent.usd_per_month),
-        "as of": lambda rent: rent.as_of.isoformat(),
+        "as of": lambda rent: dated(rent.own_date, rent.looked_up),
         "price": lambda rent: rent.id,
     }

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from tierup.catalog.price import Price
+from tierup.catalog.price import Price, dated
 from tierup.catalog.prices import Prices
 from tierup.cost.pricing import is_stale
 from tierup.findings.model import Finding, Severity
@@ -109,11 +109,16 @@ class PriceOut(Out):
     confidence: Literal["high", "medium", "low"]
     quoted: Annotated[bool, Field(description="The stack's own, not the catalogue's")]
     stale: bool
+    own_date: Annotated[datetime.date | None, Field(description="Null: the source gives the price no date")]
+    looked_up: Annotated[
+        datetime.date | None, Field(description="Day on which the source was read, if known")
+    ]
 
     @classmethod
     def of(cls, item: Price, prices: Prices, today: datetime.date) -> "PriceOut":
         """The price as it is reported on a day."""
-        return cls(**asdict(item), what=prices.what.get(item.id, ""), stale=is_stale(item, today))
+        what, stale = prices.what.get(item.id, ""), is_stale(item, today)
+        return cls(**asdict(item), what=what, stale=stale, own_date=item.own_date)
 
 
 class FindingOut(Out):
@@ -173,7 +178,9 @@ _PRICE_COLUMNS: Mapping[str, Callable[[PriceOut], str]] = {
     "unit": lambda item: item.unit,
     "range": lambda item: between(item.low, item.high),
     "as of": lambda item: (
-        "" if item.as_of == datetime.date.min else item.as_of.isoformat() + (" (old)" if item.stale else "")
+        ""
+        if item.as_of == datetime.date.min
+        else dated(item.own_date, item.looked_up) + (" (old)" if item.stale else "")
     ),
     "confidence": lambda item: "quoted" if item.quoted else "" if item.value is None else item.confidence,
     "source": lambda item: item.source,

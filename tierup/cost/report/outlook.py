@@ -1,14 +1,16 @@
 """The outlook of a stack's cost as JSON: tokens, three years, rent, APIs and what-ifs; and its tables."""
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
 from decimal import Decimal
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field
 
-from tierup.cost.analysis.outlook import ApiPrice, Outlook
+from tierup.cost.analysis.api import AgainstApi, ApiPrice
+from tierup.cost.analysis.outlook import Outlook, RentBreakEven
 from tierup.cost.analysis.sensitivity import Case
-from tierup.cost.analysis.tokens import TokenCost
+from tierup.cost.analysis.tokens import Pair, TokenCost
 from tierup.cost.report.figures import (
     HOUR,
     RATE,
@@ -42,6 +44,7 @@ class SpanOut(Out):
 HourlySpan = Annotated[SpanOut, AfterValidator(lambda span: span.rounded(HOUR))]
 RateSpan = Annotated[SpanOut, AfterValidator(lambda span: span.rounded(RATE))]
 TokenSpan = Annotated[SpanOut, AfterValidator(lambda span: span.rounded(TOKEN))]
+Tokens = Annotated[Decimal, AfterValidator(lambda count: rounded(count, Decimal(1)))]
 Rate = Annotated[Decimal, AfterValidator(lambda rate: rounded(rate, RATE))]
 
 
@@ -67,6 +70,9 @@ class TokensOut(Out):
     utilisation_from: Literal["stated", "plan"] | None
     prefill_share: Annotated[
         Part | None, Field(description="The prompts' part of the engine's time, and so of the cost")
+    ]
+    shared_prefix: Annotated[
+        Part | None, Field(description="Part of the prompts that is cached, as the stack file says")
     ]
     extrapolated: Annotated[bool | None, Field(description="No measurement covers this model on this GPU")]
     not_validated: Annotated[
@@ -94,39 +100,80 @@ class ThreeYearsOut(Out):
     total_usd: Cents
 
 
+class CaseTokensOut(Out):
+    """One model in a case, or at a rent; null: unknown."""
+
+    model: str
+    allocation_based: PairOut | None
+
+    @classmethod
+    def each(cls, tokens: Mapping[str, Pair | None]) -> list[Self]:
+        """All models, as a list."""
+        return [
+            cls(model=model, allocation_based=None if pair is None else PairOut.model_validate(pair))
+            for model, pair in tokens.items()
+        ]
+
+
 class RentBreakEvenOut(Out):
     """One rent price; null: owning is not cheaper within ten years."""
 
     id: str
     months_until_owning_is_cheaper: Rate | None
+    terms: Annotated[str, Field(description="spot, on demand, or the months of the commitment")]
+    tokens: Annotated[list[CaseTokensOut], Field(description="If the rent were all that is paid")]
+
+    @classmethod
+    def of(cls, item: RentBreakEven) -> Self:
+        """An offer beside owning."""
+        return cls(
+            id=item.id,
+            months_until_owning_is_cheaper=item.months_until_owning_is_cheaper,
+            terms=item.rent.offer.terms,
+            tokens=CaseTokensOut.each(item.tokens),
+        )
 
 
 class ApiBreakEvenOut(Out):
-    """One model against the API; null: owning is not cheaper even at full use."""
+    """One model against the API, prompts and answers together; null: the stack is not cheaper even at full use."""
 
     model: str
     utilisation: Part | None
+    tokens_per_day: Annotated[Tokens | None, Field(description="Served at that utilisation")]
+    full_tokens_per_day: Annotated[Tokens, Field(description="Served with every slot taken")]
+    usd_per_day: Annotated[Cents, Field(description="Of the model's part of the stack, at any utilisation")]
+    api_usd_per_day: Annotated[
+        Cents, Field(description="Of the API for what the stack serves at its utilisation")
+    ]
+    api_usd_per_full_day: Annotated[
+        Cents, Field(description="Of the API for what the stack serves at full use")
+    ]
+    shared_prefix: Annotated[
+        Part, Field(description="Part of the prompts that is cached, as the stack file says")
+    ]
 
 
 class ApiOut(Out):
-    """An API's price as the user stated it, USD per million tokens, and where owning costs as much."""
+    """An API's price as the user stated it, USD per million tokens, and where the stack costs as much."""
 
     usd_in: Decimal
     usd_out: Decimal
+    usd_cached: Annotated[
+        Decimal | None, Field(description="Of cached prompt tokens; null: as every other of a prompt")
+    ]
     break_even: list[ApiBreakEvenOut]
 
     @classmethod
-    def of(cls, api: ApiPrice, break_even: Mapping[str, Decimal | None]) -> "ApiOut":
-        """The price, and the utilisation by model from which owning costs as much."""
-        models = [ApiBreakEvenOut(model=name, utilisation=part) for name, part in break_even.items()]
-        return cls(usd_in=api.usd_in, usd_out=api.usd_out, break_even=models)
+    def of(cls, outlook: Outlook, api: ApiPrice) -> "ApiOut":
+        """The price, and each model of known cost beside it."""
+        models = [_beside_api(outlook, name, item) for name, item in outlook.against_api.items()]
+        return cls(usd_in=api.usd_in, usd_out=api.usd_out, usd_cached=api.usd_cached, break_even=models)
 
 
-class CaseTokensOut(Out):
-    """One model in a case; null: unknown."""
-
-    model: str
-    allocation_based: PairOut | None
+def _beside_api(outlook: Outlook, model: str, against: AgainstApi) -> ApiBreakEvenOut:
+    cost = outlook.tokens[model]
+    assert cost is not None  # only such models are compared
+    return ApiBreakEvenOut(**asdict(against), model=model, shared_prefix=cost.shared_prefix)
 
 
 class CaseOut(Out):
@@ -141,14 +188,12 @@ class CaseOut(Out):
     @classmethod
     def of(cls, case: Case) -> "CaseOut":
         """The case, its models as a list."""
-        tokens = [
-            CaseTokensOut(
-                model=model, allocation_based=None if pair is None else PairOut.model_validate(pair)
-            )
-            for model, pair in case.tokens.items()
-        ]
         return cls(
-            what=case.what, value=case.value, unit=case.unit, usd_per_hour=case.usd_per_hour, tokens=tokens
+            what=case.what,
+            value=case.value,
+            unit=case.unit,
+            usd_per_hour=case.usd_per_hour,
+            tokens=CaseTokensOut.each(case.tokens),
         )
 
 
@@ -170,8 +215,8 @@ class OutlookOut(Out):
         return cls(
             tokens=[TokensOut.of(model, cost) for model, cost in outlook.tokens.items()],
             three_years=None if years is None else ThreeYearsOut.model_validate(years),
-            rented=[RentBreakEvenOut.model_validate(item) for item in outlook.rented],
-            api=None if outlook.api is None else ApiOut.of(outlook.api, outlook.break_even),
+            rented=[RentBreakEvenOut.of(item) for item in outlook.rented],
+            api=None if outlook.api is None else ApiOut.of(outlook, outlook.api),
             sensitivity=[CaseOut.of(case) for case in outlook.sensitivity],
         )
 
@@ -181,7 +226,7 @@ def outlook_tables(outlook: OutlookOut, tenure: Tenure, money: CurrencyOut) -> I
     rows = tuple(row for item in outlook.tokens for row in _token_rows(item, money))
     yield Table(f"{money.code} per million tokens", ("model", "", "in", "out", "at"), rows)
     yield _three_years(outlook.three_years, money)
-    yield Table.of("owning against renting", outlook.rented, _RENT_BREAK_EVENS)
+    yield _rents(outlook, money)
     if outlook.api is not None:
         yield _api(outlook.api, having(tenure), money)
     yield _what_if(outlook, money)
@@ -220,10 +265,21 @@ def _three_years(years: ThreeYearsOut | None, money: CurrencyOut) -> Table:
     return Table("three years, what is not priced left out", ("", money.code), rows)
 
 
-_RENT_BREAK_EVENS: Mapping[str, Callable[[RentBreakEvenOut], str]] = {
-    "price": lambda item: item.id,
-    "owning is cheaper": lambda item: months(item.months_until_owning_is_cheaper),
-}
+def _rents(outlook: OutlookOut, money: CurrencyOut) -> Table:
+    models = (f"{item.model}: {money.code} per million in, out" for item in outlook.tokens)
+    rows = tuple(_rent(item, money) for item in outlook.rented)
+    return Table("owning against renting", ("price", "terms", "owning is cheaper", *models), rows)
+
+
+def _rent(item: RentBreakEvenOut, money: CurrencyOut) -> tuple[str, ...]:
+    pairs = (entry.allocation_based for entry in item.tokens)
+    costs = (
+        UNKNOWN
+        if pair is None
+        else f"{money.text(pair.tokens_in.value, _DIGITS)}, {money.text(pair.tokens_out.value, _DIGITS)}"
+        for pair in pairs
+    )
+    return item.id, item.terms, months(item.months_until_owning_is_cheaper), *costs
 
 
 def having(tenure: Tenure) -> str:
@@ -232,13 +288,35 @@ def having(tenure: Tenure) -> str:
 
 
 def _api(api: ApiOut, have: str, money: CurrencyOut) -> Table:
-    asked = f"{money.text(api.usd_in, _DIGITS)} in, {money.text(api.usd_out, _DIGITS)} out"
+    cached = "" if api.usd_cached is None else f"{money.text(api.usd_cached, _DIGITS)} cached, "
+    asked = f"{money.text(api.usd_in, _DIGITS)} in, {cached}{money.text(api.usd_out, _DIGITS)} out"
     columns: Mapping[str, Callable[[ApiBreakEvenOut], str]] = {
         "model": lambda item: item.model,
         "API, a million": lambda _: asked,
-        f"{have} is cheaper": lambda item: from_utilisation(item.utilisation),
+        "cached prompts": lambda item: percent(item.shared_prefix),
+        "a day now": lambda item: _days(item, money),
+        f"{have} is cheaper": lambda item: _from_tokens(item, money),
     }
     return Table.of(f"{have} against an API", api.break_even, columns)
+
+
+def _days(item: ApiBreakEvenOut, money: CurrencyOut) -> str:
+    """What is paid a day for what is served now, here and at the API."""
+    return f"{money.text(item.usd_per_day)}, API {money.text(item.api_usd_per_day)}"
+
+
+def _from_tokens(item: ApiBreakEvenOut, money: CurrencyOut) -> str:
+    """From where on the stack is cheaper, in tokens a day, or that it never is, with a full day of both."""
+    even = from_utilisation(item.utilisation)
+    if item.tokens_per_day is None:
+        here, there = money.text(item.usd_per_day), money.text(item.api_usd_per_full_day)
+        return f"{even}: a day costs {here}, the API {there}"
+    return f"{even}: {millions(item.tokens_per_day)} of {millions(item.full_tokens_per_day)} tokens a day"
+
+
+def millions(tokens: Decimal) -> str:
+    """A number of tokens, in millions."""
+    return f"{tokens / 1_000_000:,.1f} million"
 
 
 def _what_if(outlook: OutlookOut, money: CurrencyOut) -> Table:

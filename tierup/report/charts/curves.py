@@ -135,7 +135,8 @@ def _curve(item: ModelCost, colour: str, y: LogAxis, money: CurrencyOut) -> Curv
     spans = [(_x(use), cost.mixed(use)) for use in _USES]
     upper = [(x, y.at(float(span.high))) for x, span in spans]
     lower = [(x, y.at(float(span.low))) for x, span in spans]
-    part, api, break_even = _rent_part(tier), _api(tier, cost), tier.break_even.get(item.name)
+    part, api, against = _rent_part(tier), _api(tier, cost), tier.against_api.get(item.name)
+    break_even = None if against is None else against.utilisation
     here = cost.mixed(cost.utilisation).value
     name = f"{tier.stack}, {item.name}"
     usd = f"{rounded(here, TOKEN):f}"
@@ -158,15 +159,13 @@ def _curve(item: ModelCost, colour: str, y: LogAxis, money: CurrencyOut) -> Curv
 
 def _api(tier: Outlook, cost: TokenCost) -> Decimal | None:
     """An API's price for a million of the same tokens, USD."""
-    if tier.api is None:
-        return None
-    prompts, answers = cost.full_tokens_in_per_second.value, cost.full_tokens_out_per_second.value
-    return (prompts * tier.api.usd_in + answers * tier.api.usd_out) / (prompts + answers)
+    return None if tier.api is None else tier.api.per_million(cost)
 
 
 def _rent_part(tier: Outlook) -> Decimal | None:
-    """The cheapest rent divided by the cost of owning."""
-    rent = tier.rented[0].rent.usd_per_hour if tier.rented else None
+    """The cheapest rent, of machines that stay, divided by the cost of owning."""
+    rents = (item.rent for item in tier.rented if not item.rent.offer.spot)
+    rent = next((item.usd_per_hour for item in rents), None)
     return None if rent is None else rent / tier.cost.usd_per_hour
 
 
