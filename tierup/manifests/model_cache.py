@@ -158,7 +158,7 @@ def _fetch_configs(model: ModelPlan) -> list[_Wanted]:
         for item in model.settings.adapters
     ]
     needed = vocabulary_of(model.spec)
-    vocabulary = {} if needed is None else {"vocabulary": needed}
+    vocabulary: _Wanted = {} if needed is None else {"vocabulary": needed}
     return [*([_fetch_config(model) | vocabulary] if model.weights.fetched else []), *adapters]
 
 
