@@ -339,8 +339,8 @@ def test_guesses_are_passed_with_the_engine_s_own_defaults(
 
 
 def test_guesses_take_memory_and_places_of_a_step() -> None:
-    """Scores of six tokens instead of one for each of 128 slots; five more tokens of the KV cache for each request."""
-    slots = MODEL | {"maxNumSeqs": 128}
+    """Scores of six tokens instead of one for each of 256 slots; five more tokens of the KV cache for each request."""
+    slots = MODEL | {"maxNumSeqs": 256}
     plain, guessing = (
         sizing_input(plan, plan.models[0])
         for plan in (small_plan(models=[slots]), small_plan(models=[slots | {"speculative": NGRAM}]))
@@ -348,8 +348,9 @@ def test_guesses_take_memory_and_places_of_a_step() -> None:
     values = load_calibration().values
     more = memory(guessing, values).reserve - memory(plain, values).reserve
     shape, peak = plain.model, plain.batched_tokens * plain.model.activation_width(1) * 2
-    scores = 128 * shape.vocab * 4 * values["memory.sampler"]
-    assert more == pytest.approx((6 * scores - max(scores, peak)) / GIB)
+    scores = 256 * shape.vocab * 4 * values["memory.sampler.fused"]
+    assert more == pytest.approx((max(6 * scores, peak) - max(scores, peak)) / GIB)
+    assert more > 0
     assert memory(guessing, values).kv_tokens < memory(plain, values).kv_tokens
     assert small_plan(models=[MODEL | {"speculative": NGRAM | {"tokens": 64}}]).models[0].slots <= 2048 // 65
 
