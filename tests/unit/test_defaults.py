@@ -54,11 +54,11 @@ def open_fields(model: type[Strict], path: str) -> list[str]:
     return paths
 
 
-# An acceptance is no value of the tier, so its optional keys have no default.
+# An acceptance and an entry of the catalogue are no values of the tier, so their optional keys have no default.
 OPEN = [
     path
     for name, kind in SECTIONS.items()
-    if name != "accept"
+    if name not in ("accept", "catalog")
     for path in open_fields(kind, "models[0]" if name == "models" else name)
 ]
 
@@ -192,6 +192,7 @@ ALL_VALUES: dict[str, Any] = {
         "scrapeIntervalSeconds": 30,
         "gpuExporter": "gpu:1",
         "nodeExporter": "node:1",
+        "alertmanager": "am.monitoring.svc:9093",
     },
     "budget": {
         "capexUsd": 10**6,

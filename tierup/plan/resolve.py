@@ -192,6 +192,10 @@ def _monitoring(section: Monitoring, choose: Chooser) -> MonitoringPlan:
         choose.note(
             "monitoring.storageClass", "the cluster's default", "every storage class supports one writer"
         )
+    if section.alertmanager is None:
+        choose.note(
+            "monitoring.alertmanager", "none", "the alerts are on Prometheus's page, and none is sent"
+        )
     scrape_why, disk_why = "four points a minute", "five times what 15 days of a tier's metrics need"
     exporter_why = "where NVIDIA's GPU Operator puts it"
     return MonitoringPlan(
