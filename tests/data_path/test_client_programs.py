@@ -46,7 +46,7 @@ def several(ask):
 short = llm.bind(max_tokens=9, extra_body={"ignore_eos": True})
 answer = short.invoke("Hello")
 chunks = list(short.stream("Hello"))
-bound = llm.bind_tools([weather], tool_choice="weather")
+bound = llm.bind_tools([weather], tool_choice="weather", strict=True)
 called = bound.invoke("What is the weather in Rome?")
 (call,) = called.tool_calls
 result = ToolMessage(weather.invoke(call["args"]), tool_call_id=call["id"])
