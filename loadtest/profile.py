@@ -72,7 +72,7 @@ def read(line: str) -> Profile:
 def request_classes(model: ModelPlan) -> tuple[RequestClass, ...]:
     """The requests of the workload classes that the model serves."""
     return tuple(
-        RequestClass(name, item.prompt_tokens, item.answer_tokens, item.share, item.shared_prefix)
+        RequestClass(name, item.prompt_tokens, item.answer_tokens, item.share, item.cached_part)
         for name, item in model.traffic.classes.items()
     )
 

@@ -139,7 +139,7 @@ def test_the_prediction_is_beside_the_measurement_with_their_ratio() -> None:
     assert measured is not None
     expected = RUN.prediction.classes["chat"].ttft_ms
     assert number(rows[0][2]) == pytest.approx(expected.p50, rel=0.01)
-    assert rows[0][3] == "43.9-156"
+    assert rows[0][3] == "44.6-159"
     assert rows[0][5] == f"{measured.p50 / expected.p50:.2f}x"
 
 

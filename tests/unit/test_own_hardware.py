@@ -56,12 +56,13 @@ def test_a_stack_on_its_own_server_is_planned_priced_and_rendered() -> None:
 
 
 def test_it_is_sized_as_the_card_that_it_is_a_copy_of() -> None:
-    own = small_plan(**with_box()).models[0].capacity
+    slots = [MODEL | {"maxNumSeqs": 64}]  # by default fewer for a card that was never measured
+    own = small_plan(**with_box(), models=slots).models[0].capacity
     server = load_catalog().servers[str(NODES["server"])]
     catalog = load_catalog().model_copy(
         update={"servers": {str(NODES["server"]): server.model_copy(update={"gpu": "l40s"})}}
     )
-    known = small_plan(catalog=catalog).models[0].capacity
+    known = small_plan(catalog=catalog, models=slots).models[0].capacity
     assert own is not None
     assert known is not None
     assert own.memory == known.memory

@@ -157,7 +157,7 @@ def test_a_model_whose_commits_are_not_pinned_is_answered_in_words(monkeypatch: 
     spec = CATALOG.models["qwen2.5-72b"]
     variants = {key: item.model_copy(update={"revision": None}) for key, item in spec.variants.items()}
     models = CATALOG.models | {"qwen2.5-72b": spec.model_copy(update={"variants": variants})}
-    monkeypatch.setattr(command, "load_catalog", lambda: CATALOG.model_copy(update={"models": models}))
+    monkeypatch.setattr(command, "catalog_of", lambda stack: CATALOG.model_copy(update={"models": models}))
     result = CliRunner(env={"COLUMNS": "200"}).invoke(app, ["--model", "qwen2.5-72b", "--recommend"])
     assert result.exit_code == 1
     assert "pins no commit of qwen2.5-72b" in result.output

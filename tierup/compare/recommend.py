@@ -84,11 +84,12 @@ def _options(
     inputs: SizingInput, server: str, servers: int, catalog: Catalog, target: Target
 ) -> Iterator[Option]:
     spec, gpu = catalog.models[inputs.model.name], catalog.gpus[catalog.servers[server].gpu]
+    slow = {precision for precision in spec.variants if gpu.abilities.saves_memory_only(precision)}
     for precision, variant in spec.variants.items():
         if variant.revision is None:
             continue  # the plan would refuse it; this is only quicker
-        if gpu.abilities.saves_memory_only(precision):
-            continue  # without the speed
+        if precision in slow and len(slow) < len(spec.variants):
+            continue  # another one has the speed, too
         wanted = replace(inputs, precision=precision)
         found = _offer(wanted, server, servers, catalog=catalog, target=target)
         if found is not None:

@@ -64,7 +64,7 @@ REPORTED_AT: dict[Code, tuple[str, ...]] = {
     Code.ABOVE_CLAIM: ("workload.users",),
     Code.KV_SLOTS: ("models[].maxNumSeqs",),
     Code.LONGFORM_DEMAND: ("gateway.longformCap", "workload.users"),
-    Code.BURST_REFUSED: ("gateway.queueLength",),
+    Code.BURST_REFUSED: ("gateway.queueLength", "workload.users"),
     Code.AUTOSCALER_TARGET: ("autoscaling.maxReplicas", "autoscaling.inFlightTarget"),
     Code.SCALE_DOWN_WINDOW: ("autoscaling.scaleDownWindowSeconds",),
     Code.COLD_START: ("models",),

@@ -41,7 +41,7 @@ def mean_request(classes: Iterable[WorkloadClass]) -> tuple[int, int]:
 def mean_shared_prefix(classes: Iterable[WorkloadClass]) -> float:
     """The part (0..1) of all prompt tokens that is cached, by share and prompt length: long prompts count more."""
     mix = [(item, item.share * item.prompt_tokens) for item in classes]
-    return sum(tokens * item.shared_prefix for item, tokens in mix) / sum(tokens for _, tokens in mix)
+    return sum(tokens * item.cached_part for item, tokens in mix) / sum(tokens for _, tokens in mix)
 
 
 def mean_running_tokens(classes: Iterable[WorkloadClass]) -> float:
@@ -127,7 +127,7 @@ class Load:
 
     def _cached(self, item: WorkloadClass) -> float:
         """The cached part (0..1) of a class's prompt; without prefix caching the mean request has none either."""
-        return item.shared_prefix if self.inputs.prefix_hit else 0.0
+        return item.cached_part if self.inputs.prefix_hit else 0.0
 
 
 def users_per_request(sizing: Sizing, think: float) -> float:

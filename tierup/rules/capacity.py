@@ -98,8 +98,13 @@ def _all_at_once(plan: Plan, model: ModelPlan, capacity: ModelCapacity) -> Itera
     room = model.slots * model.replicas + plan.gateway.queue_length
     if capacity.users > room:
         problem = f"if all users send at once, {capacity.users - room:.0f} of them get 429 from {model.name}"
-        fix = f"use {capacity.users - room + plan.gateway.queue_length:.0f}, or more slots"
-        yield warning(Code.BURST_REFUSED, "gateway.queueLength", problem, fix, str(plan.gateway.queue_length))
+        enough, key = f"{capacity.users - room + plan.gateway.queue_length:.0f}", "gateway.queueLength"
+        if any(default.path == key for default in plan.defaults):
+            fix = f"set {key} to {enough}, or use more slots"
+            yield warning(Code.BURST_REFUSED, "workload.users", problem, fix, str(plan.users))
+            return
+        fix = f"use {enough}, or more slots"
+        yield warning(Code.BURST_REFUSED, key, problem, fix, str(plan.gateway.queue_length))
 
 
 def claim(plan: Plan) -> Iterator[Finding]:

@@ -47,7 +47,7 @@ def _syntax(text: str) -> str:
 
 def prefix_cache(_plan: Plan, model: ModelPlan, at: str) -> Iterator[Finding]:
     """Prompts that are cached need the engine's prefix cache."""
-    cached = [name for name, item in model.traffic.classes.items() if item.shared_prefix]
+    cached = [name for name, item in model.traffic.classes.items() if item.cached_part]
     if cached and not model.settings.caches_prefixes:
         problem = f"turns the prefix cache off, so nothing of the prompts of {', '.join(cached)} is cached"
         fix = "leave it out, or sharedPrefix of the workload classes"

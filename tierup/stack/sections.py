@@ -232,7 +232,7 @@ class WorkloadClass(Strict):
         ),
     ]
     shared_prefix: Annotated[
-        Number,
+        Number | None,
         key(
             "Part of the prompt that the engine finds in its prefix cache: system prompts, earlier turns",
             0.6,
@@ -240,11 +240,16 @@ class WorkloadClass(Strict):
             ge=0,
             le=1,
         ),
-    ] = 0.0
+    ] = None
     match: Annotated[
         ClassMatch | None,
         key("How the gateway recognises requests of this class; by default from their answer tokens"),
     ] = None
+
+    @property
+    def cached_part(self) -> float:
+        """The part (0..1) of the prompt that is cached; nothing is where the file says nothing."""
+        return 0.0 if self.shared_prefix is None else self.shared_prefix
 
     @property
     def answer_seconds(self) -> float:
