@@ -124,6 +124,10 @@ data-path: setup ## tests of requests on their way through a real Nginx
 local-cluster: setup ## tests on a real node that runs pods on this machine; needs root
 	$(suites) local-cluster
 
+.PHONY: node-outages
+node-outages: setup ## 15 minutes more: two real nodes, one of them drained and without power, under load; needs root
+	$(suites) node-outages
+
 .PHONY: control-plane
 control-plane: setup ## tests against a real API server, scheduled on simulated nodes
 	$(suites) control-plane

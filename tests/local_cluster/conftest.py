@@ -54,7 +54,7 @@ def served(real_node_root: Path, tmp_path_factory: pytest.TempPathFactory) -> It
         yield tier
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # its engines are ended before the next tier starts
 def wide(real_node_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedTier]:
     """The entry tier on two real nodes, brought up by the real engine."""
     folder = tmp_path_factory.mktemp("wide")

@@ -2,8 +2,9 @@
 
     python tests/support/suites.py [--only PYTEST_ARGUMENTS] [SUITE ...]
 
-Without names it runs every suite; `all` adds lint. The exit code is 0 if nothing failed, 1 if something did, 2 for
-a wrong argument, 130 after an interrupt; the table is printed then too. A suite that ran no test has failed.
+Without names it runs every suite but those that run only by name; `all` adds lint. The exit code is 0 if nothing failed,
+1 if something did, 2 for a wrong argument, 130 after an interrupt; the table is printed then too. A suite that ran no
+test has failed.
 """
 
 import argparse
@@ -47,6 +48,7 @@ class Suite:
     arguments: tuple[str, ...] = ()
     needs: tuple[Step, ...] = ()
     covers: tuple[str, ...] = ()  # the packages whose coverage is printed
+    by_name: bool = False  # too long for every run
 
 
 TOOLCHAIN = Step("toolchain", "tierup.local.toolchain", ("install",))
@@ -57,6 +59,7 @@ CURRENT_NGINX = Step(
     "current-nginx", "tierup.local.toolchain", ("install", "--group", "current-nginx"), optional=True
 )
 BROWSER = Step("browser-env", "tierup.local.toolchain.browser", optional=True)
+_REAL_NODE = (TOOLCHAIN, NODE, CURRENT_NGINX, ENGINE)
 SUITES = (
     Suite("unit", "tests/unit", ("-n", "2"), covers=("tierup", "components")),
     Suite("browser", "tests/browser", needs=(BROWSER,)),
@@ -66,9 +69,10 @@ SUITES = (
     Suite(
         "local-cluster",
         "tests/local_cluster",
-        ("-n", "2", "--dist", "loadgroup"),
-        (TOOLCHAIN, NODE, CURRENT_NGINX, ENGINE),
+        ("-n", "2", "--dist", "loadgroup", "--ignore=tests/local_cluster/outages"),
+        _REAL_NODE,
     ),
+    Suite("node-outages", "tests/local_cluster/outages", needs=_REAL_NODE, by_name=True),
 )
 LINT = (
     "ruff check .",
@@ -196,8 +200,8 @@ def run(names: Sequence[str], only: Sequence[str], rows: list[Row]) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    tests = [suite.name for suite in SUITES]
-    known = ["all", "lint", *tests]
+    tests = [suite.name for suite in SUITES if not suite.by_name]
+    known = ["all", "lint", *(suite.name for suite in SUITES)]
     parser = argparse.ArgumentParser(prog="tests/support/suites.py", description=__doc__.splitlines()[0])
     parser.add_argument("suites", nargs="*", metavar="SUITE", choices=[*known, []], help=", ".join(known))
     parser.add_argument("--only", default="", help="pytest's arguments instead of the suite's folder")
