@@ -2,7 +2,7 @@
 
     python tests/support/suites.py [--only PYTEST_ARGUMENTS] [SUITE ...]
 
-Without names it runs every suite but those that run only by name; `all` adds lint. The exit code is 0 if nothing failed,
+Without names it runs every suite but those run by name alone; `all` adds lint. The exit code is 0 if nothing failed,
 1 if something did, 2 for a wrong argument, 130 after an interrupt; the table is printed then too. A suite that ran no
 test has failed.
 """
