@@ -211,7 +211,8 @@ def test_a_probe_that_is_stopped_leaves_nothing(tier_of: Callable[..., Tier], nu
     node = tier.cluster.api.path("v1", "Node", name=tier.plan.nodes.in_service[0])
     tier.cluster.api.merge(node, {"spec": {"unschedulable": True}})  # its pods wait
     with subprocess.Popen(
-        [*COMMAND, "--stack", tier.stack, "--probe"],
+        # A shell that starts the tests in the background ignores SIGINT for all of them; a terminal does not.
+        ["env", "--default-signal=INT", *COMMAND, "--stack", tier.stack, "--probe"],
         cwd=tier.project.source,
         env=environment(tier),
         stdout=subprocess.DEVNULL,
