@@ -45,7 +45,7 @@ def settled_pods(cluster: AnyCluster, plan: Plan) -> list[Object]:
 def show(plan: Plan, project: LocalProject[Cluster] | LocalProject[ExistingCluster]) -> None:
     """Print the servers, pods and outputs of a tier that is up, and how to inspect it."""
     cluster, out = project.cluster, console()
-    out.print(f"[bold]{plan.stack}[/bold], {cluster.how}", highlight=False)
+    out.print(f"[bold]{plan.stack}[/bold], {cluster.how}", highlight=False, soft_wrap=True)
     _show_servers(out, plan, cluster)
     out.print("outputs")
     for key, value in project.outputs().items():
