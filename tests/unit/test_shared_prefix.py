@@ -115,6 +115,7 @@ def test_the_plan_shows_what_is_counted_as_cached_and_who_says_so(
         encoding="utf-8",
     )
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")  # a narrow terminal breaks the line
     tierup = Command(monkeypatch, capsys)
     shown = tierup("plan", "--stack", str(file)).out
     assert "counted as cached: 384 of 512 prompt tokens, as the stack file says (sharedPrefix)" in shown
