@@ -178,9 +178,7 @@ class _ModelFigures:
 
 def price(plan: Plan, servers: int) -> Range:
     """The price of `servers` servers of the plan, USD; by the stack's quote if it has one."""
-    quote = quotes_of(plan.quotes, own_servers(plan.nodes.server_id, plan.nodes.server)).get(
-        plan.nodes.server_id
-    )
+    quote = quotes_of(plan.quotes, own_servers(plan.nodes)).get(plan.nodes.server_id)
     if quote is not None and quote.value is not None:
         usd = float(quote.value) * servers
         return Range(usd, usd, usd)

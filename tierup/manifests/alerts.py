@@ -4,7 +4,6 @@ A promise is kept if 95 % of the requests keep it, as `tierup loadtest` judges i
 a request is late when it takes longer than the slowest promise among the model's classes: then it broke its own.
 """
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,8 +24,6 @@ _BURNS = (
 )
 # Faults that a restart of the engine does not mend (NVIDIA, "XID Errors", r570: the table's causes HW and driver).
 _XIDS = (46, 48, 62, 64, 74, 79, 95, 119, 120)
-_TTFT: Promise = "ttftMs"
-_TPOT: Promise = "tpotMs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +77,8 @@ def _model(plan: Plan, model: ModelPlan) -> dict[str, Any]:
 def _promises(model: ModelPlan, classes: dict[str, WorkloadClass]) -> list[_Promised]:
     metrics = engine_facts(model.engine).metrics
     asked: tuple[tuple[Promise, float, str, str], ...] = (
-        (_TTFT, max(item.ttft_ms for item in classes.values()), "Ttft", "the first token comes"),
-        (_TPOT, max(item.tpot_ms for item in classes.values()), "Tpot", "further tokens come"),
+        ("ttftMs", max(item.ttft_ms for item in classes.values()), "Ttft", "the first token comes"),
+        ("tpotMs", max(item.tpot_ms for item in classes.values()), "Tpot", "further tokens come"),
     )
     found = []
     for promise, most_ms, name, what in asked:
@@ -90,8 +87,8 @@ def _promises(model: ModelPlan, classes: dict[str, WorkloadClass]) -> list[_Prom
             continue
         metric, bounds = histogram
         # TIER079 names a promise between two bounds; the next one is what can be measured.
-        bound = next((bound for bound in bounds if bound * 1000 >= most_ms), math.inf)
-        if math.isinf(bound):
+        bound = next((bound for bound in bounds if bound * 1000 >= most_ms), None)
+        if bound is None:
             continue
         summary = f"{what} too late for {model.name}: after more than {bound:g} s"
         found.append(

@@ -182,9 +182,8 @@ def _network_policy(plan: Plan) -> Manifest:
         egress=[
             {"to": peers(plan, MODEL_SERVER), "ports": tcp(ENGINE_PORT)},
             {"to": peers(plan, GATEWAY), "ports": tcp(GATEWAY_STATUS_PORT)},
-            {
-                "ports": tcp(*sorted(others))
-            },  # any address: exporters use their node's network, which no label selects
+            # At any address: exporters use their node's network, which no label selects.
+            {"ports": tcp(*sorted(others))},
             DNS_EGRESS,
         ],
     )

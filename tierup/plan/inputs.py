@@ -9,7 +9,7 @@ from tierup.stack.sections import Quote
 
 def node_inputs(nodes: NodePlan) -> dict[str, object]:
     """The inputs of `GpuNodes`; `rental` and `ownServer` only of servers that are rented, or that the stack brings."""
-    brought = own_servers(nodes.server_id, nodes.server).get(nodes.server_id)
+    brought = own_servers(nodes).get(nodes.server_id)
     own = {} if brought is None else {"ownServer": brought.model_dump(mode="json")}
     rental = nodes.rental
     rent = {} if rental is None else {"rental": _rental(rental.provider, rental.region, rental.term_months)}

@@ -7,6 +7,7 @@ from typing import Any
 from tierup.catalog import Catalog, EntryProblem, Server
 from tierup.catalog.own import TABLES, read_text_of_own, with_entries
 from tierup.catalog.prices import load_prices
+from tierup.plan.model import NodePlan
 from tierup.stack.parse import Attached
 from tierup.stack.sections import OwnCatalog
 
@@ -32,9 +33,9 @@ def may_declare(section: OwnCatalog | None, files: Mapping[str, Attached], serve
     return bool(problems) or (isinstance(servers, dict) and server in servers)
 
 
-def own_servers(server_id: str, server: Server) -> dict[str, Server]:
-    """The server by its name, if it is not one of the catalogue."""
-    return {} if server_id in load_prices().servers else {server_id: server}
+def own_servers(nodes: NodePlan) -> dict[str, Server]:
+    """The stack's kind of server by its name, if it is not one of the catalogue."""
+    return {} if nodes.server_id in load_prices().servers else {nodes.server_id: nodes.server}
 
 
 def _document(

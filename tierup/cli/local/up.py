@@ -20,6 +20,9 @@ EXAMPLES = examples(
 )
 
 if TYPE_CHECKING:
+    from tierup.local.cluster.cluster import Cluster
+    from tierup.local.cluster.existing import ExistingCluster
+    from tierup.local.cluster.project import LocalProject
     from tierup.plan.model import Plan
 
 
@@ -66,14 +69,22 @@ def up(
     plan = local_plan(stack)
     for finding in plan.findings:
         typer.echo(f"{finding.severity}: {finding}")
+    from tierup.cli.tier_page import show  # only now: a wrong option is refused at once
+
+    project: LocalProject[Cluster] | LocalProject[ExistingCluster]
     if kubeconfig is not None:
-        _on_existing(stack, plan, kubeconfig, context)
+        project = _on_existing(stack, plan, kubeconfig, context)
     else:
-        _on_this_machine(stack, plan, (nodes or 1) if node is NodeKind.REAL else 0)
+        project = _on_this_machine(stack, plan, (nodes or 1) if node is NodeKind.REAL else 0)
+    project.prepare()
+    project.up(typer.echo)
+    show(plan, project)
 
 
-def _on_existing(stack: str, plan: Plan, kubeconfig: Path, context: str | None) -> None:
-    from tierup.cli.tier_page import show
+def _on_existing(
+    stack: str, plan: Plan, kubeconfig: Path, context: str | None
+) -> LocalProject[ExistingCluster]:
+    """The stack's project for a cluster of the user's."""
     from tierup.local.cluster.existing import ExistingCluster
     from tierup.local.cluster.project import LocalProject
     from tierup.rules.secrets import of_other_services
@@ -87,13 +98,11 @@ def _on_existing(stack: str, plan: Plan, kubeconfig: Path, context: str | None) 
     cluster = ExistingCluster.join(name, kubeconfig, context, source, typer.echo)
     project = LocalProject(source, name, cluster, stack_source=stack_file(stack), secrets=plan.secrets)
     project.clear_dead_lock(typer.echo)
-    project.prepare()
-    project.up(typer.echo)
-    show(plan, project)
+    return project
 
 
-def _on_this_machine(stack: str, plan: Plan, nodes: int) -> None:
-    from tierup.cli.tier_page import show
+def _on_this_machine(stack: str, plan: Plan, nodes: int) -> LocalProject[Cluster]:
+    """The stack's project for a cluster of this machine, which runs and has the stack's servers."""
     from tierup.local.cluster.cluster import Cluster
     from tierup.local.cluster.data_centre import provide, real_servers, with_images
     from tierup.local.cluster.project import LocalProject
@@ -113,6 +122,4 @@ def _on_this_machine(stack: str, plan: Plan, nodes: int) -> None:
         typer.echo(f"server: {server.name} (real; it claims the hardware of {plan.nodes.server_id})")
     if simulated := (*plan.nodes.in_service, *plan.nodes.standby)[len(real) :]:
         typer.echo(f"servers: {', '.join(simulated)} (simulated)")
-    project.prepare()
-    project.up(typer.echo)
-    show(plan, project)
+    return project

@@ -37,7 +37,7 @@ def bill_of(plan: Plan, servers_only: bool = False) -> Bill:
 
 
 def _servers(plan: Plan) -> Bill:
-    own = own_servers(plan.nodes.server_id, plan.nodes.server)
+    own = own_servers(plan.nodes)
     return Bill(
         server=plan.nodes.server_id,
         in_service=len(plan.nodes.in_service),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlencode
@@ -20,7 +21,6 @@ from tierup.local.cluster.folders import (
     lock,
 )
 from tierup.local.cluster.project import LocalProject
-from tierup.plan.model import Plan
 from tierup.resources.identity import STACK_LABEL
 
 _STATUS_SECONDS = 5.0
@@ -76,11 +76,6 @@ class ExistingCluster:
     def network(self) -> None:
         """The stack's own `network` section holds: models come from where it says."""
 
-    def plan(self, plan: Plan) -> Plan:
-        """The plan of a stack for this cluster, whatever cluster its file names."""
-        cluster = replace(plan.cluster, kubeconfig=str(self.kubeconfig), context=self.context)
-        return replace(plan, cluster=cluster)
-
     def status(self) -> Status:
         """Whether the cluster answers now."""
         return Status(self.name, self.problem() is None, self.server, self.kubeconfig, {})
@@ -110,9 +105,14 @@ class ExistingCluster:
         return self._items(f"/api/v1/namespaces/{namespace}/pods", {})
 
     def _items(self, path: str, query: dict[str, str]) -> list[dict[str, Any]]:
-        found = Reader(str(self.kubeconfig), self.context).get(f"{path}?{urlencode(query)}")
+        found = self._reader.get(f"{path}?{urlencode(query)}")
         items: list[dict[str, Any]] = found["items"] if found is not None else []
         return items
+
+    @cached_property
+    def _reader(self) -> Reader:
+        """One login for all requests."""
+        return Reader(str(self.kubeconfig), self.context)
 
     def down(self, echo: Echo, forget: bool = False) -> None:
         """Destroy the stack and remove our files, or with `forget` only these; the cluster stays.
