@@ -26,6 +26,7 @@ from xml.etree import ElementTree
 ROOT = Path(__file__).parents[2]
 NO_TESTS_RAN = 5  # pytest's exit code
 INTERRUPTED = 130
+STOPPING_SECONDS = 60.0  # for pytest to end what its tests have started
 _COUNTED = ("passed", "failed", "skipped")
 
 
@@ -49,6 +50,7 @@ class Suite:
     needs: tuple[Step, ...] = ()
     covers: tuple[str, ...] = ()  # the packages whose coverage is printed
     by_name: bool = False  # too long for every run
+    minutes: float = 30  # a run that takes longer hangs; it is stopped and has failed
 
 
 TOOLCHAIN = Step("toolchain", "tierup.local.toolchain", ("install",))
@@ -116,15 +118,18 @@ def run_suite(suite: Suite, only: Sequence[str]) -> Row:
         report = Path(folder) / "report.xml"
         where, covers = (only, ()) if only else ((suite.folder,), suite.covers)
         coverage = [f"--cov={package}" for package in covers]
-        args = [*where, "-q", *suite.arguments, f"--junitxml={report}", *coverage]
+        args = [*where, "-q", "-p", "failures_at_once", *suite.arguments, f"--junitxml={report}", *coverage]
         if covers:
             args.append(f"--cov-report=json:{folder}/coverage.json")
-        code = _run([sys.executable, "-m", "pytest", *args], {"COVERAGE_FILE": f"{folder}/coverage"})
+        environment = {"COVERAGE_FILE": f"{folder}/coverage", "PYTHONPATH": _with_support()}
+        code = _run([sys.executable, "-m", "pytest", *args], environment, suite.minutes * 60)
         counts, reasons = read_report(report)
         notes = [f"{times} skipped: {reason}" for reason, times in reasons.items()]
         notes += read_coverage(Path(folder) / "coverage.json", covers)
     if code == NO_TESTS_RAN:
         notes.append("no test ran")
+    if code is None:
+        notes.append(f"stopped, because it had not ended after {suite.minutes:g} minutes")
     return Row(suite.name, code == 0, time.monotonic() - started, counts, notes)
 
 
@@ -166,13 +171,30 @@ def table(rows: Sequence[Row]) -> Iterator[str]:
     yield f"tests: {total['passed']} passed, {total['failed']} failed, {total['skipped']} skipped"
 
 
-def _run(command: Sequence[str], environment: Mapping[str, str] | None = None) -> int:
-    """Run a command on this terminal, whose Ctrl-C also reaches the command; wait while it cleans up."""
+def _with_support() -> str:
+    """The search path of Python with this folder, for pytest's plugins of ours."""
+    return os.pathsep.join([str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])])
+
+
+def _run(
+    command: Sequence[str], environment: Mapping[str, str] | None = None, limit: float | None = None
+) -> int | None:
+    """Run a command on this terminal, whose Ctrl-C also reaches the command; wait while it cleans up.
+
+    Returns its exit code, or None if it was stopped because it took longer than `limit` seconds.
+    """
     print(f"== {shlex.join([Path(command[0]).name, *command[1:]])}", flush=True)
     env = os.environ | dict(environment if environment is not None else {})
     with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, env=env) as child:
         try:
-            return child.wait()
+            return child.wait(limit)
+        except subprocess.TimeoutExpired:
+            child.send_signal(signal.SIGINT)
+            try:
+                child.wait(STOPPING_SECONDS)
+            except subprocess.TimeoutExpired:
+                child.kill()
+            return None
         except KeyboardInterrupt as reason:
             if isinstance(reason, Terminated):
                 child.send_signal(signal.SIGINT)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -104,6 +105,33 @@ def test_an_interrupted_run_prints_what_it_has(tmp_path: Path) -> None:
     assert child.wait(60) == 130
     assert time.monotonic() - began < 30
     assert rows(out.read_text()).keys() == {"good", "tests:"}
+
+
+def test_a_suite_that_hangs_is_stopped_and_has_printed_its_failures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Also if it takes no notice of the interrupt."""
+    hangs = """
+import signal, sys, time
+def test_bad():
+    print("what the server printed")
+    assert 1 + 1 == 3, "a wrong sum"
+def test_hangs():
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    time.sleep(60)
+"""
+    made = suite(tmp_path, "hangs", hangs)
+    monkeypatch.setattr(suites, "STOPPING_SECONDS", 0.5)
+    monkeypatch.setattr(suites, "SUITES", (replace(made, minutes=0.25), suite(tmp_path, "good", GOOD)))
+    began = time.monotonic()
+    assert main([]) == 1
+    assert time.monotonic() - began < 50
+    out = capfd.readouterr().out
+    assert rows(out)["hangs"][-1] == "FAILED"
+    assert "hangs: stopped, because it had not ended after 0.25 minutes" in out
+    assert "a wrong sum" in out, "although pytest never came to its own report"
+    assert "what the server printed" in out
+    assert rows(out)["good"][-1] == "ok"
 
 
 def test_the_table_lines_up() -> None:
