@@ -12,13 +12,14 @@ from two_nodes import on_two_servers
 from tierup.local.cluster.cluster import Cluster
 from tierup.local.node import Claims, NodeSpec, problems
 
-CLUSTERS = ("served", "standard", "wide", "cluster")  # the fixtures that start one and keep it
+CLUSTERS = ("served", "wide", "cluster")  # the fixtures that start one and keep it
 NODE = NodeSpec("real-node", Claims(cpu=64, memory_gib=512), ("/var/lib/tierup/models",))
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that share a cluster run on one worker, so that each cluster is started once."""
+    """Tests that share a cluster run on one worker, so that each cluster is started once; what ends it comes last."""
+    items.sort(key=lambda item: item.get_closest_marker("ends_server") is not None)
     for item in items:
         if isinstance(item, pytest.Function) and item.path.parent == Path(__file__).parent:
             shared = [name for name in CLUSTERS if name in item.fixturenames]
@@ -54,9 +55,22 @@ def served(real_node_root: Path, tmp_path_factory: pytest.TempPathFactory) -> It
         yield tier
 
 
-@pytest.fixture(scope="module")  # its engines are ended before the next tier starts
+@pytest.fixture
+def all_ready(served: ServedTier) -> None:
+    """The test begins with every pod ready; once that has failed, no later test waits for it again."""
+    if served.broken:
+        pytest.fail(f"an earlier test has left the tier so: {served.broken[0]}")
+    try:
+        served.all_ready()
+    except AssertionError as error:
+        served.broken.append(str(error))
+        error.add_note(served.account())
+        raise
+
+
+@pytest.fixture(scope="session")
 def wide(real_node_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedTier]:
-    """The entry tier on two real nodes, brought up by the real engine."""
+    """The standard tier on two real nodes, brought up by the real engine."""
     folder = tmp_path_factory.mktemp("wide")
-    with local_tier("entry", real_node_root / "wide", folder, on_two_servers, nodes=2) as tier:
+    with local_tier("standard", real_node_root / "wide", folder, on_two_servers, nodes=2) as tier:
         yield tier

@@ -6,11 +6,7 @@ import pytest
 from polling import until
 from served_tier import PODS, ServedTier
 
-
-@pytest.fixture(autouse=True)
-def all_ready(served: ServedTier) -> None:
-    """Each test begins with every pod ready."""
-    served.all_ready()
+pytestmark = pytest.mark.usefixtures("all_ready")
 
 
 def test_every_container_starts_within_its_probes_and_none_is_restarted(served: ServedTier) -> None:

@@ -19,10 +19,7 @@ ONE = FIXED.replace("replicas: 2", "replicas: 1")
 NEW_KEY = "a-new-key-of-the-caller-web"
 
 
-@pytest.fixture(autouse=True)
-def all_ready(served: ServedTier) -> None:
-    """Each test begins with every pod ready."""
-    served.all_ready()
+pytestmark = pytest.mark.usefixtures("all_ready")
 
 
 def test_a_key_is_rotated_without_a_failed_chat(served: ServedTier) -> None:

@@ -29,10 +29,7 @@ print(answer.usage.completion_tokens)
 """
 
 
-@pytest.fixture(autouse=True)
-def all_ready(served: ServedTier) -> None:
-    """Each test begins with every pod ready."""
-    served.all_ready()
+pytestmark = pytest.mark.usefixtures("all_ready")
 
 
 @pytest.fixture(params=["a port of the node", "a forwarded port"])

@@ -10,10 +10,7 @@ from served_tier import ServedTier
 AWAY_SECONDS = 15.0  # longer than each interval at which gateways look for engines and probes are made
 
 
-@pytest.fixture(autouse=True)
-def all_ready(served: ServedTier) -> None:
-    """Each test begins with every pod ready."""
-    served.all_ready()
+pytestmark = pytest.mark.usefixtures("all_ready")
 
 
 def all_restarts(served: ServedTier) -> dict[str, int]:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pods import Pods
 from polling import until
 from tiers import ROOT, Tier, own_checkout
 from traces import Traces
@@ -46,6 +47,7 @@ _CONFIGURATION = (
     'test -e "$1/next/nginx.conf" || cat "$1/nginx.conf"'  # an offer stays until the reload is done
 )
 _CERTIFICATE = "import ssl, sys; print(ssl.get_server_certificate((sys.argv[1], int(sys.argv[2]))), end='')"
+CLIENT = "client"  # the name of a namespace and of its only pod
 ROLLOUT_SECONDS = 600.0  # an engine takes half a minute to start on an idle machine
 
 
@@ -79,6 +81,7 @@ def local_tier(
     cluster = Cluster.up(stack, root=root, real_nodes=with_images(real_servers(plan, nodes), plan, print))
     try:
         tier = ServedTier(LocalProject(checkout, stack, cluster, work, secrets=plan.secrets))
+        tier.start_client()
         tier.up()
         tier.first_chat()
         yield tier
@@ -89,8 +92,14 @@ def local_tier(
     assert left == [], left
 
 
+@dataclass(frozen=True)
 class ServedTier(Tier):
-    """The tier `up` has brought up; `kubectl` and the API see the pods that this machine runs."""
+    """The tier `up` has brought up; `kubectl` and the API see the pods that this machine runs.
+
+    `broken` says why it is of no use to further tests; empty while it is.
+    """
+
+    broken: list[str] = field(default_factory=list)
 
     @property
     def model(self) -> str:
@@ -104,6 +113,21 @@ class ServedTier(Tier):
         assert service is not None
         return f"{self.plan.gateway.scheme}://{service['spec']['clusterIP']}:{GATEWAY_PORT}"
 
+    def start_client(self) -> None:
+        """Create a pod of another namespace on the first node, from whose network chats are sent."""
+        metadata = {"name": CLIENT}
+        self.cluster.api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
+        self.cluster.api.wait("v1", "ServiceAccount", "default", CLIENT, until=lambda made: made is not None)
+        pods = Pods(self.cluster, CLIENT)
+        pods.create(CLIENT, ["sleep", "100000"], node=self.cluster.nodes[0].record.name)
+        pods.wait_ready(CLIENT)
+
+    def from_client(self, *command: str) -> list[str]:
+        """The command, run in the network of the client's pod."""
+        pod = self.cluster.api.get("v1", "Pod", CLIENT, CLIENT)
+        assert pod is not None
+        return ["nsenter", f"--net=/proc/{min(self.processes(pod, 'main'))}/ns/net", *command]
+
     def first_chat(self) -> None:
         """Chat once, as `tierup local up` does; if it fails, the error shows the logs of the gateways."""
         try:
@@ -114,6 +138,15 @@ class ServedTier(Tier):
                 logs = self.kubectl("-n", self.plan.namespace, "logs", name, "--all-containers", "--tail=15")
                 error.add_note(f"{name}:\n{logs}")
             raise
+
+    def account(self) -> str:
+        """What there is to know of the cluster's state after a failure."""
+        lines = [
+            self.kubectl("get", "nodes,pods", "-A", "-o", "wide"),
+            self.kubectl("get", "events", "-A", "--sort-by=.lastTimestamp")[-5000:],
+            *(ended for node in self.cluster.nodes if (ended := node.ended()) is not None),
+        ]
+        return "\n".join(lines)
 
     def key(self, caller: str) -> str:
         """The first key of a caller."""
@@ -189,7 +222,7 @@ class ServedTier(Tier):
         """The certificate with which each gateway answers, PEM."""
         addresses = [pod["status"]["podIP"] for pod in self.pods("gateway")]
         commands = [
-            self.in_network(sys.executable, "-c", _CERTIFICATE, ip, str(GATEWAY_PORT)) for ip in addresses
+            self.from_client(sys.executable, "-c", _CERTIFICATE, ip, str(GATEWAY_PORT)) for ip in addresses
         ]
         return {
             subprocess.run(command, capture_output=True, text=True, check=True).stdout for command in commands
@@ -201,7 +234,7 @@ class ServedTier(Tier):
             f"{self.plan.gateway.scheme}://{pod['status']['podIP']}:{GATEWAY_PORT}"
             for pod in self.pods("gateway")
         ]
-        commands = [self.in_network(sys.executable, "-c", _STATUS, f"{url}/v1/models", key) for url in urls]
+        commands = [self.from_client(sys.executable, "-c", _STATUS, f"{url}/v1/models", key) for url in urls]
         return {
             subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
             for command in commands
@@ -253,15 +286,6 @@ class ServedTier(Tier):
         (status,) = (item for item in now["status"]["containerStatuses"] if item["name"] == container)
         return dict(status)
 
-    def in_network(self, *command: str) -> list[str]:
-        """The command, run in the node's network, where Services have their addresses."""
-        assert self.cluster.node is not None
-        return [*self.cluster.node.network(), *command]
-
-    def in_pod(self, pod: dict[str, Any]) -> list[str]:
-        """The command that starts another one in the network of a pod with a container `main`."""
-        return ["nsenter", f"--net=/proc/{min(self.processes(pod, 'main'))}/ns/net"]
-
     @contextlib.contextmanager
     def load(
         self,
@@ -269,23 +293,24 @@ class ServedTier(Tier):
         key: str | None = None,
         clients: int = 2,
         tokens: int = 30,
-        trusted: str = "",
-        pod: dict[str, Any] | None = None,
+        trusted: str | None = None,
         url: str | None = None,
     ) -> Iterator[Load]:
         """Send chats to the gateway's Service, or another `url`, during the block; the result is complete after it.
 
-        `key` is by default that of the caller `web`, if there is one; `trusted` has certificates, PEM. The clients are
-        in the network of the first node, which policies let through to its own pods only, or in that of a `pod`.
+        `key` is by default that of the caller `web`, if there is one; `trusted` has certificates, PEM, by
+        default the tier's own.
         """
         if key is None:
             key = self.key("web") if self.plan.gateway.keys else ""
+        if trusted is None:
+            trusted = self.certificate if self.plan.gateway.scheme == "https" else ""
         authorities = self.project.work_folder / "trusted.pem"
         authorities.write_text(trusted)
         target = self.gateway if url is None else url
         command = [
-            *(self.in_network() if pod is None else self.in_pod(pod)),
-            *(sys.executable, str(LOAD), target, self.model, "--key", key, "--ca", str(authorities)),
+            *self.from_client(sys.executable, str(LOAD)),
+            *(target, self.model, "--key", key, "--ca", str(authorities)),
             *("--clients", str(clients), "--tokens", str(tokens)),
         ]
         load = Load()

@@ -2,11 +2,8 @@
 
 import itertools
 import time
-from collections.abc import Iterator
 from typing import Any
 
-import pytest
-from pods import NAMESPACE, Pods
 from polling import until
 from served_tier import ROLLOUT_SECONDS, Load, ServedTier
 from two_nodes import node_names, nodes_of
@@ -19,18 +16,6 @@ STEADY_SECONDS = 5.0  # of chats before or after a change, some of each client
 PROXY_SECONDS = 3.0  # after which kube-proxy has taken a change of a Service's pods
 IDLE_SECONDS = 5.0  # after which no gateway has an idle connection to an engine
 SILENCE_SECONDS = 30.0  # between two answers, on a machine that is busy with other tests
-
-
-@pytest.fixture(scope="module")
-def client(wide: ServedTier) -> Iterator[dict[str, Any]]:
-    """A pod of another namespace on the first node, from whose network chats are sent."""
-    pods = Pods(wide.cluster)
-    pods.create("client", ["sleep", "10000"], node=node_names(wide.cluster)[0])
-    pods.wait_ready("client")
-    made = wide.cluster.api.get("v1", "Pod", "client", NAMESPACE)
-    assert made is not None
-    yield made
-    wide.cluster.api.delete("v1", "Pod", "client", NAMESPACE)
 
 
 def both_ready(tier: ServedTier) -> None:
@@ -59,18 +44,18 @@ def longest_silence(load: Load, begin: float, end: float) -> float:
 
 
 def test_chats_go_on_after_a_node_s_power_cut_and_its_pods_serve_again(
-    wide: ServedTier, client: dict[str, Any]
+    wide: ServedTier,
 ) -> None:
     both_ready(wide)
     before, (first, second) = names(wide), wide.cluster.nodes
     assert nodes_of(wide, "gateway") == nodes_of(wide, "model-server") == set(node_names(wide.cluster))
     left = on_node(wide, "gateway", first.record.name)
-    direct = f"http://{left['status']['podIP']}:{GATEWAY_PORT}"
-    with wide.load(pod=client, url=direct, tokens=300) as long:
+    direct = f"{wide.plan.gateway.scheme}://{left['status']['podIP']}:{GATEWAY_PORT}"
+    with wide.load(url=direct, tokens=300) as long:
         second.power_off()
         off = time.monotonic()
         time.sleep(IDLE_SECONDS)
-        with wide.load(pod=client) as load:
+        with wide.load() as load:
             lost = until(
                 lambda: wide.ready("gateway") == wide.ready("model-server") == 1, "its pods lost", 120
             )
@@ -100,12 +85,12 @@ def test_chats_go_on_after_a_node_s_power_cut_and_its_pods_serve_again(
 
 
 def test_a_node_is_drained_without_a_failed_chat_and_a_rollout_spreads_the_pods_again(
-    wide: ServedTier, client: dict[str, Any]
+    wide: ServedTier,
 ) -> None:
     both_ready(wide)
     first, second = node_names(wide.cluster)
     options = ("--ignore-daemonsets", "--delete-emptydir-data", f"--timeout={ROLLOUT_SECONDS:.0f}s")
-    with wide.load(pod=client) as load:
+    with wide.load() as load:
         wide.kubectl("drain", second, *options)
         assert nodes_of(wide, "model-server") == nodes_of(wide, "gateway") == {first}
         both_ready(wide)

@@ -33,7 +33,7 @@ FOOTPRINT = (
     "rules and other interfaces"
 )
 _RECORDS = "node*.json"
-_KUBELET_TIMEOUT_S = 60.0
+_KUBELET_TIMEOUT_S = 120.0
 _RUNTIME_FOUND, _RUNTIME_NOT_YET = (
     "Container runtime initialized",
     "server is not initialized yet",
@@ -156,20 +156,27 @@ class Node:
         self._start_components()
 
     def _start_components(self) -> None:
-        for component, program in self.components.items():
+        for component in self.components:
             self.start_component(component)
-            if program == "containerd":
-                wait_for_containerd(self.folder, self.places)
 
     def import_images(self, images: Iterable[LocalImage], echo: Callable[[str], None]) -> None:
         """Import images into the node's containerd, so that its pods need no registry; raises OSError."""
         import_into(self.folder, self.places, images, echo)
 
     def start_component(self, component: str) -> None:
-        """Start one component in the node's namespaces and control groups; kubelet, until it has found containerd."""
-        if self.components[component] != "kubelet":
-            self._start(component)
+        """Start one component in the node's namespaces and control groups; raises OSError.
+
+        Waits until containerd responds, and until kubelet has found it.
+        """
+        program = self.components[component]
+        if program == "kubelet":
+            self._start_kubelet(component)
             return
+        self._start(component)
+        if program == "containerd":
+            wait_for_containerd(self.folder, self.places)
+
+    def _start_kubelet(self, component: str) -> None:
         deadline = time.monotonic() + _KUBELET_TIMEOUT_S
         while time.monotonic() < deadline:
             before = len(processes.log_text(self.folder, component))
@@ -179,8 +186,10 @@ class Node:
                     return
                 time.sleep(0.05)
             # It ends at once if containerd has not finished its start; elsewhere systemd would start it again.
-            if _RUNTIME_NOT_YET not in processes.log_text(self.folder, component)[before:]:
-                return
+            log = processes.log_text(self.folder, component)[before:]
+            if _RUNTIME_NOT_YET not in log:
+                break
+        raise OSError(f"{component} does not start: {root_cause(log)}")
 
     def _start(self, component: str) -> processes.Process:
         group = str(cgroups.members_file(self.record.cgroup))
