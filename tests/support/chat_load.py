@@ -2,8 +2,9 @@
 
     python chat_load.py URL MODEL [--key KEY] [--ca FILE] [--clients N] [--tokens N]
 
-Each client sends one chat after the other until SIGTERM, and finishes the one in progress. It prints one JSON line for
-each chat: `started`, `first` and `ended` in seconds of the monotonic clock, `status`, `complete` and `error`.
+Each client sends one chat after the other, with a short pause, until SIGTERM; the one in progress is finished. For each
+chat it prints one JSON line: `started`, `first` and `ended` in seconds of the monotonic clock, `status`, `complete`
+and `error`.
 """
 
 import argparse
@@ -18,6 +19,9 @@ import urllib.parse
 
 END = "data: [DONE]"
 TIMEOUT = 120
+PAUSE_SECONDS = (
+    0.5  # so that what starts beside the load gets processors; a refused client does not retry at once
+)
 
 
 def chat(url: urllib.parse.SplitResult, args: argparse.Namespace) -> dict[str, object]:
@@ -86,8 +90,7 @@ def main() -> None:
             with lock:
                 sys.stdout.write(json.dumps(result) + "\n")
                 sys.stdout.flush()
-            if not result["complete"]:
-                time.sleep(0.2)  # a refused client does not retry at once
+            over.wait(PAUSE_SECONDS)
 
     threads = [threading.Thread(target=client) for _ in range(args.clients)]
     for thread in threads:
