@@ -108,6 +108,10 @@ ci: setup ## all tests, style and types
 unit: setup ## tests that need only Python
 	$(suites) unit
 
+.PHONY: coverage
+coverage: setup ## the unit tests again, slower, with the share of the statements that they run
+	$(suites) coverage
+
 .PHONY: browser
 browser: setup ## tests of pages in a headless browser; skipped with a message without one
 	$(suites) browser

@@ -49,7 +49,7 @@ class Suite:
     arguments: tuple[str, ...] = ()
     needs: tuple[Step, ...] = ()
     covers: tuple[str, ...] = ()  # the packages whose coverage is printed
-    by_name: bool = False  # too long for every run
+    by_name: bool = False  # not in every run: it takes too long, or repeats another
     minutes: float = 30  # a run that takes longer hangs; it is stopped and has failed
 
 
@@ -62,8 +62,10 @@ CURRENT_NGINX = Step(
 )
 BROWSER = Step("browser-env", "tierup.local.toolchain.browser", optional=True)
 _REAL_NODE = (TOOLCHAIN, NODE, CURRENT_NGINX, ENGINE)
+_UNIT = ("-n", "2")
 SUITES = (
-    Suite("unit", "tests/unit", ("-n", "2"), covers=("tierup", "components")),
+    Suite("unit", "tests/unit", _UNIT),
+    Suite("coverage", "tests/unit", _UNIT, covers=("tierup", "components"), by_name=True),
     Suite("browser", "tests/browser", needs=(BROWSER,)),
     Suite("engine", "tests/engine", needs=(ENGINE,)),
     Suite("data-path", "tests/data_path", ("-n", "2", "--dist", "loadgroup"), (TOOLCHAIN, ENGINE, CLIENTS)),
@@ -121,7 +123,12 @@ def run_suite(suite: Suite, only: Sequence[str]) -> Row:
         args = [*where, "-q", "-p", "failures_at_once", *suite.arguments, f"--junitxml={report}", *coverage]
         if covers:
             args.append(f"--cov-report=json:{folder}/coverage.json")
-        environment = {"COVERAGE_FILE": f"{folder}/coverage", "PYTHONPATH": _with_support()}
+        environment = {
+            "COVERAGE_FILE": f"{folder}/coverage",
+            "PYTHONPATH": _with_support(),
+            # Tests start hundreds of Pythons. Images for CI often forbid bytecode; then each compiles all it imports.
+            "PYTHONDONTWRITEBYTECODE": "",
+        }
         code = _run([sys.executable, "-m", "pytest", *args], environment, suite.minutes * 60)
         counts, reasons = read_report(report)
         notes = [f"{times} skipped: {reason}" for reason, times in reasons.items()]

@@ -7,9 +7,12 @@ from typing import Any
 
 import pytest
 from fake_api import FakeApi, kubeconfig
+from warm_python import WarmPython, warm_python
 
+from tierup.cli import app
 from tierup.io.cluster.client import Cluster
 from tierup.manifests.common import Manifest
+from tierup.templates import ROOT
 
 RESTRICTED_VOLUMES = {"configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "persistentVolumeClaim"} | {
     "projected",
@@ -113,6 +116,14 @@ def well_formed() -> Callable[[list[Manifest]], None]:
         check_selectors(manifests)
 
     return check
+
+
+@pytest.fixture(scope="session")
+def warm() -> Iterator[WarmPython]:
+    """Runs the commands of this checkout, each in a process of its own."""
+    modules = ("tierup.cli", *(f"tierup.cli.{name}" for name in app.commands))
+    with warm_python(modules, ROOT) as python:
+        yield python
 
 
 @pytest.fixture

@@ -5,9 +5,9 @@ import itertools
 import json
 from pathlib import Path
 
-import jsonschema
 import pytest
 from command import Command, make_project
+from stack_schema import stack_validator
 
 from tierup.catalog import load_catalog
 from tierup.io.stack.read import read_stack
@@ -15,7 +15,6 @@ from tierup.io.stack.starter import MOST_SERVERS, Answers, NoStarter, offered_mo
 from tierup.io.stack.yaml import read_yaml
 from tierup.rules.preflight import make_plan
 from tierup.stack.parse import parse
-from tierup.stack.schema import json_schema
 
 OFFERED = [(server, model) for server in load_catalog().servers for model in offered_models(server)]
 USERS = (1, 2, 20, 55, 130, 400, 900)
@@ -55,7 +54,7 @@ def test_every_offered_combination_plans_without_a_finding_or_says_why_not(serve
             refusals.append(str(error))
             continue
         written[users] = text
-        assert not list(jsonschema.Draft7Validator(json_schema()).iter_errors(read_yaml(text)[0]))
+        assert not list(stack_validator().iter_errors(read_yaml(text)[0]))
     for refusal in refusals:
         assert f"up to {MOST_SERVERS} servers" in refusal
         assert "  - TIER" in refusal

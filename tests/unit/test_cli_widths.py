@@ -2,11 +2,10 @@
 
 import os
 import pty
-import subprocess
-import sys
 from collections import Counter
 
 import pytest
+from warm_python import TIERUP, WarmPython
 
 from tierup.templates import ROOT
 
@@ -23,52 +22,56 @@ COMMANDS = (
 )
 
 
-def piped(command: str) -> str:
+def piped(warm: WarmPython, command: str) -> str:
     """The output in a pipe, which has no width."""
     environment = {key: value for key, value in os.environ.items() if key != "COLUMNS"}
-    run = [sys.executable, "-c", "from tierup.cli import main; main()", *command.split()]
-    return subprocess.run(run, cwd=ROOT, env=environment, capture_output=True, text=True, check=True).stdout
+    ended = warm.run(TIERUP, *command.split(), cwd=ROOT, env=environment)
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout
 
 
-def on_a_terminal(command: str, columns: int) -> str:
+def on_a_terminal(warm: WarmPython, command: str, columns: int) -> str:
     """The output on a terminal of so many columns."""
     ours, theirs = pty.openpty()
     environment = {**os.environ, "COLUMNS": str(columns), "NO_COLOR": "1", "TERM": "xterm"}
-    run = [sys.executable, "-c", "from tierup.cli import main; main()", *command.split()]
-    with subprocess.Popen(run, cwd=ROOT, env=environment, stdout=theirs, stderr=theirs) as process:
-        os.close(theirs)
-        text = bytearray()
-        while True:
-            try:
-                chunk = os.read(ours, 65_536)
-            except OSError:  # the other side is closed
-                break
-            if not chunk:
-                break
-            text += chunk
-        assert process.wait() == 0, text.decode()
+    started = warm.start(
+        TIERUP, *command.split(), streams=(theirs, theirs, theirs), cwd=ROOT, env=environment
+    )
+    os.close(theirs)
+    text = bytearray()
+    while True:
+        try:
+            chunk = os.read(ours, 65_536)
+        except OSError:  # the other side is closed
+            break
+        if not chunk:
+            break
+        text += chunk
+    assert started.wait() == 0, text.decode()
     os.close(ours)
     return text.decode()
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_no_word_is_broken_at_any_width(command: str) -> None:
-    words = Counter(piped(command).split())
+def test_no_word_is_broken_at_any_width(warm: WarmPython, command: str) -> None:
+    words = Counter(piped(warm, command).split())
     assert len(words) > 20
     for columns in (60, 80, 120):
-        shown = Counter(on_a_terminal(command, columns).split())
+        shown = Counter(on_a_terminal(warm, command, columns).split())
         assert (words - shown, shown - words) == (Counter(), Counter()), columns
 
 
 @pytest.mark.parametrize("columns", [60, 80, 120])
-def test_no_line_of_a_plan_reaches_the_edge_of_the_terminal(columns: int) -> None:
+def test_no_line_of_a_plan_reaches_the_edge_of_the_terminal(warm: WarmPython, columns: int) -> None:
     """There the terminal itself would go on in the next line, in the middle of a number."""
-    for line in on_a_terminal("plan --stack standard", columns).splitlines():
+    for line in on_a_terminal(warm, "plan --stack standard", columns).splitlines():
         assert len(line) <= columns or len(line.split()) == 1, line
 
 
-def test_a_line_of_a_table_in_a_pipe_is_one_record() -> None:
+def test_a_line_of_a_table_in_a_pipe_is_one_record(warm: WarmPython) -> None:
     """As `tierup cost | grep electricity` expects."""
-    (line,) = [line for line in piped("cost --stack standard").splitlines() if line.startswith("power ")]
+    (line,) = [
+        line for line in piped(warm, "cost --stack standard").splitlines() if line.startswith("power ")
+    ]
     assert "electricity" in line
     assert line.count("$") >= 3

@@ -4,17 +4,16 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import pytest
 from documented import PROGRAMS, Block, blocks
+from stack_schema import stack_validator
+from warm_python import TIERUP, WarmPython
 
 from tierup.io.stack.yaml import read_yaml
-from tierup.stack.schema import json_schema
 from tierup.templates import ROOT
 
 # What a block may need, after `needs=`. Only the first can be had here, where the machine has it.
@@ -72,7 +71,7 @@ def test_no_block_is_skipped_silently() -> None:
 
 
 @pytest.fixture
-def checkout(tmp_path: Path) -> Path:
+def checkout(tmp_path: Path, warm: WarmPython) -> Path:
     """A copy of what the commands read, with `.venv` as `make setup` makes it."""
     for name in ("Pulumi.yaml", "stacks", "ci"):
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy2
@@ -81,8 +80,7 @@ def checkout(tmp_path: Path) -> Path:
     programs.mkdir(parents=True)
     (programs / "activate").write_text(f'PATH="{programs}:$PATH"\n')
     command = programs / "tierup"
-    code = "import sys; sys.argv[0] = 'tierup'; from tierup.cli import main; main()"
-    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -c "{code}" "$@"\n')
+    command.write_text(warm.script(f"import sys; sys.argv[0] = 'tierup'; {TIERUP}"))
     command.chmod(0o755)
     return tmp_path
 
@@ -110,9 +108,8 @@ def test_a_yaml_example_is_valid(block: Block) -> None:
         "tierup:nodes": {"server": "entry-2x-rtx-4090"},
         "tierup:models": [{"id": "qwen2.5-7b"}],
     }
-    schema = jsonschema.Draft7Validator(json_schema())
     whole = {"config": _merged(required, sections)}
-    assert [error.message for error in schema.iter_errors(whole)] == []
+    assert [error.message for error in stack_validator().iter_errors(whole)] == []
 
 
 def _merged(required: dict[str, Any], sections: dict[str, Any]) -> dict[str, Any]:

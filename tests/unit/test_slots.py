@@ -1,5 +1,6 @@
 """The default batch and the default split over GPUs: as large as promises and memory allow, and no larger."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -175,7 +176,7 @@ def test_a_replica_takes_the_fewest_gpus_that_hold_it(
     assert one(plan)[0].tensor == tensor
     if tensor > 1:
         fewer = sizing_input(plan, plan.models[0])
-        room = memory(SizingInput(**{**vars(fewer), "tensor": tensor // 2}), load_calibration().values)
+        room = memory(replace(fewer, tensor=tensor // 2), load_calibration().values)
         assert room.kv_tokens < plan.models[0].context
 
 

@@ -77,6 +77,23 @@ def test_the_share_of_statements_that_ran_is_printed(
     assert 0 < int(share[1]) < 100
 
 
+def test_what_a_suite_compiles_is_kept_for_its_next_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the environment forbids it, as images for CI do."""
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    text = """
+import subprocess, sys
+from pathlib import Path
+def test_kept(tmp_path):
+    (tmp_path / "part.py").write_text("")
+    subprocess.run([sys.executable, "-c", "import part"], cwd=tmp_path, check=True)
+    assert list(tmp_path.rglob("part.*.pyc"))
+"""
+    monkeypatch.setattr(suites, "SUITES", (suite(tmp_path, "good", text),))
+    assert main([]) == 0
+
+
 def test_one_suite_runs_alone_and_an_unknown_name_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -103,7 +103,7 @@ class _Form:
         if key == "server":
             return f"server, one of {', '.join(catalog.servers)}", next(iter(catalog.servers))
         if key == "model":
-            models = tuple(offered_models(self.server))
+            models = offered_models(self.server)
             return f"model, one of {', '.join(models)}", "qwen2.5-7b" if "qwen2.5-7b" in models else models[0]
         return "users at the same time", "20"
 
@@ -129,7 +129,7 @@ class _Form:
         known = load_catalog().models
         if text not in known or not self.server:
             return _not_one_of(text, known)
-        offered = tuple(offered_models(self.server))
+        offered = offered_models(self.server)
         if text in offered:
             return ""
         return (

@@ -12,7 +12,7 @@ from tierup.catalog.engine import load_engines
 from tierup.sizing.coefficients import Coefficients, engine_overhead
 from tierup.sizing.load import Replica
 from tierup.sizing.measurements import Measurement
-from tierup.sizing.memory import memory
+from tierup.sizing.memory import Memory, memory
 from tierup.sizing.step import Terms
 
 # Relative to 1 for every group of measurements. Of 0.03, 0.06 and 0.1, the best on left-out groups.
@@ -140,15 +140,16 @@ def token_equations(rows: Sequence[Measurement]) -> list[Equation]:
 def _fit_first_token(rows: Sequence[Measurement], values: Coefficients) -> dict[str, float]:
     """The coefficients of the time to the first token: Gauss-Newton on the logarithms of both."""
     rows = [row for row in rows if row.metric == "ttft_ms"]
+    held = [(row, memory(row.inputs, values)) for row in rows]  # no coefficient that is fitted here moves it
     sizes = collections.Counter(row.group for row in rows)
     names = [name for name, entry in TABLE.items() if entry.fitted and name.startswith("ttft.")]
     fitted = {name: PRIOR[name] for name in names}
     for _ in range(_ROUNDS):
         matrix = [[0.0] * (len(names) + 1) for _ in names]
-        for row in rows:
-            before = _first_token(row, {**values, **fitted})
+        for row, room in held:
+            before = _first_token(row, room, {**values, **fitted})
             slope = [
-                math.log(_first_token(row, {**values, **fitted, name: fitted[name] * 1.01}) / before)
+                math.log(_first_token(row, room, {**values, **fitted, name: fitted[name] * 1.01}) / before)
                 / math.log(1.01)
                 for name in names
             ]
@@ -161,8 +162,8 @@ def _fit_first_token(rows: Sequence[Measurement], values: Coefficients) -> dict[
     return fitted
 
 
-def _first_token(row: Measurement, values: Coefficients) -> float:
-    return Replica(row.inputs, memory(row.inputs, values), values).speed().ttft
+def _first_token(row: Measurement, room: Memory, values: Coefficients) -> float:
+    return Replica(row.inputs, room, values).speed().ttft
 
 
 def _add(matrix: list[list[float]], row: Sequence[float], aim: float, weight: float) -> None:

@@ -7,6 +7,7 @@ max_num_seqs and by the KV cache. A running sequence holds its prompt and on ave
 
 import math
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from tierup.sizing.coefficients import Coefficients
 from tierup.sizing.memory import GIB, Memory, sequence_bytes
@@ -38,13 +39,16 @@ class Speed:
 
 @dataclass(frozen=True)
 class Replica:
-    """One replica of a sizing input, with its memory and the coefficients of the model."""
+    """One replica of a sizing input, with its memory and the coefficients of the model.
+
+    What no number of requests changes is computed once: a search for the most users asks for it hundreds of times.
+    """
 
     inputs: SizingInput
     memory: Memory
     coefficients: Coefficients
 
-    @property
+    @cached_property
     def steps(self) -> Steps:
         return Steps(self.inputs)
 
@@ -53,7 +57,7 @@ class Replica:
         """KV tokens that a running sequence holds on average."""
         return self.inputs.prompt + self.inputs.answer / 2 + self.inputs.draft_tokens
 
-    @property
+    @cached_property
     def kv_limit(self) -> float:
         """Sequences that fit in the KV cache."""
         if self.inputs.model.uniform:
@@ -73,7 +77,7 @@ class Replica:
         """The most sequences that the engine admits at once."""
         return max(1.0, min(float(self.inputs.slots), self.kv_limit))
 
-    @property
+    @cached_property
     def limit(self) -> float:
         """The most sequences that run at once in a steady state."""
         return max(1.0, min(self.admission_limit, self.prefill_limit))
@@ -84,7 +88,7 @@ class Replica:
         `demand` is the number of sequences that run or want to run.
         """
         decode = self.steps.decode(running, self.mean_kv_tokens)
-        prefill = self.steps.prefill()
+        prefill = self._prefill
         if preemptions := self._preemptions(demand):
             uncached = Steps(replace(self.inputs, prefix_hit=0.0)).prefill()
             prefill = add(prefill, scale(uncached, preemptions * self.mean_kv_tokens / self.inputs.prompt))
@@ -98,10 +102,19 @@ class Replica:
         crowded = min(1.0, max(0.0, 4 * (wanted - 1)))
         return crowded * min(1.0, self.inputs.answer / 2 / self.inputs.prompt)
 
+    @cached_property
+    def _prefill(self) -> Terms:
+        return self.steps.prefill()
+
+    @cached_property
+    def _prefill_work(self) -> float:
+        """Milliseconds of the matrix work of a prompt."""
+        return total(self._prefill, self.coefficients)
+
+    @cached_property
     def prefill_ms(self) -> float:
         """Milliseconds of a prompt alone: its matrix work, or one read of the weights per chunk if longer."""
-        work = total(self.steps.prefill(), self.coefficients)
-        return max(work, self._chunks * total(self.steps.decode(1, 1), self.coefficients))
+        return max(self._prefill_work, self._chunks * total(self.steps.decode(1, 1), self.coefficients))
 
     @property
     def _chunks(self) -> int:
@@ -118,12 +131,12 @@ class Replica:
         that arrive at random (`by_chance`) wait only in a queue of prompts with one server (M/D/1).
         """
         terms = self.token_terms(running, max(0.0, running - 1), demand)
-        tpot, prefill = total(terms, self.coefficients), self.prefill_ms()
+        tpot, prefill = total(terms, self.coefficients), self.prefill_ms
         busy = 1 - 1 / max(1.0, running)
         step = total(self.steps.decode(running, self.mean_kv_tokens), self.coefficients)
         alone = self.coefficients["ttft.base"] + self.coefficients["ttft.per_user"] * (running - 1) + prefill
         alone += busy * (tpot / 2 + self._chunks * step)
-        work = total(self.steps.prefill(), self.coefficients)
+        work = self._prefill_work
         share = min(0.99, running * work / (self.inputs.answer * tpot + work))
         bunched = min(1.0, self.coefficients["ttft.bunching"] * share)
         uncertainty = bunched * math.log(max(1.0, self._burst_ttft(running) / alone))
@@ -178,11 +191,11 @@ class Replica:
             1.0, self.inputs.batched_tokens / max(1.0, self.inputs.prompt * (1 - self.inputs.prefix_hit))
         )
         turns = (users + min(users, together)) / 2
-        work = total(self.steps.prefill(), self.coefficients)
+        work = self._prefill_work
         if users > 1:
             work += total(self.steps.decode(users / 2, self.inputs.prompt), self.coefficients) / together
         base = self.coefficients["ttft.base"] + self.coefficients["ttft.per_user"] * (users - 1)
-        return base + max(self.prefill_ms(), turns * work)
+        return base + max(self.prefill_ms, turns * work)
 
     def arriving(self, rate: float) -> Speed:
         """Speed for `rate` requests per second at random; the wait for a slot is that of a queue with as many

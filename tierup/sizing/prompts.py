@@ -40,7 +40,7 @@ def _each_ms(replica: Replica) -> float:
 
 
 def _alone_ms(replica: Replica) -> float:
-    return replica.coefficients["ttft.base"] + replica.prefill_ms()
+    return replica.coefficients["ttft.base"] + replica.prefill_ms
 
 
 def _arriving(replica: Replica, rate: float) -> Speed:

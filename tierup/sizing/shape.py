@@ -1,6 +1,7 @@
 """The shape of a model and what follows from it: bytes of weights, bytes of KV cache, operations per token."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from tierup.catalog import Precision
@@ -59,7 +60,7 @@ class ModelShape:
     writes: bool = True
     notes: tuple[str, ...] = ()
 
-    @property
+    @cached_property
     def _fixed(self) -> int:
         """Weights of the layers' matrices that every token is multiplied with, whatever its experts."""
         if self.matrices is not None:
@@ -82,7 +83,7 @@ class ModelShape:
         """Weights of the output head."""
         return self.vocab * self.hidden
 
-    @property
+    @cached_property
     def kv_layers(self) -> tuple[Attention, ...]:
         """The layers that keep keys and values."""
         if self.attention:
@@ -90,7 +91,7 @@ class ModelShape:
         values, width = 2 * self.kv_heads * self.head_dim, self.q_heads * self.head_dim
         return (Attention(self.layers, values, self.kv_heads, width),)
 
-    @property
+    @cached_property
     def uniform(self) -> bool:
         """Whether each token of a sequence takes the same space, however many there are."""
         return not self.state_bytes and all(item.window is None for item in self.kv_layers)

@@ -7,6 +7,7 @@ inverse efficiency.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from tierup.catalog import Gpu, Precision
 from tierup.catalog.capability import Computes
@@ -80,11 +81,11 @@ class Steps:
 
     inputs: SizingInput
 
-    @property
+    @cached_property
     def _chip(self) -> ChipClass:
         return GPU_CLASSES[self.inputs.gpu.abilities.chip_class]
 
-    @property
+    @cached_property
     def _rate(self) -> float:
         """Operations of matrix work per millisecond, before the coefficient."""
         inputs = self.inputs

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 from typing import Literal
 
 from tierup.catalog import DEFAULT_PRECISION, Gpu, Precision
@@ -105,7 +106,7 @@ class SizingInput:
         limit = self.max_num_batched_tokens
         return limit if limit is not None else self._defaults[1]
 
-    @property
+    @cached_property
     def _defaults(self) -> tuple[int, int]:
         """Sequences and tokens of a step in vLLM 0.32.0 (`get_batch_defaults`): by memory, but not on an A100.
 

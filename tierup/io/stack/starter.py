@@ -1,7 +1,7 @@
 """A first stack file from four answers: commented, and with as many servers as its users need."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 
 from tierup.catalog import load_catalog
 from tierup.findings.model import Finding, TierError, errors, open_warnings
@@ -46,11 +46,14 @@ def starter(answers: Answers) -> str:
     )
 
 
-def offered_models(server: str) -> Iterator[str]:
+@cache
+def offered_models(server: str) -> tuple[str, ...]:
     """Models that a server can serve without a further decision, such as a licence, a commit or a precision."""
-    for model in load_catalog().models:
-        if not _findings(_render(Answers("offer", server, model, 1), 1), "offer"):
-            yield model
+    return tuple(
+        model
+        for model in load_catalog().models
+        if not _findings(_render(Answers("offer", server, model, 1), 1), "offer")
+    )
 
 
 def _render(answers: Answers, count: int) -> str:
