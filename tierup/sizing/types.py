@@ -67,7 +67,6 @@ class SizingInput:
     model: ModelShape
     gpu_id: str
     gpu: Gpu
-    shared: bool = False
     precision: Precision = DEFAULT_PRECISION
     tensor: int = 1
     pipeline: int = 1
@@ -90,6 +89,7 @@ class SizingInput:
     engine: str = DEFAULT_ENGINE
     engine_version: str = engine_facts(DEFAULT_ENGINE).version.value
     sampler: Sampler | None = None
+    shared: bool = False
 
     @property
     def length(self) -> int:
