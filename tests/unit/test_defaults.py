@@ -54,12 +54,14 @@ def open_fields(model: type[Strict], path: str) -> list[str]:
     return paths
 
 
+# Cards are not shared unless a stack file says how: a choice that adds a line to its plan, with no value to default.
 # An acceptance and an entry of the catalogue are no values of the tier, so their optional keys have no default.
 OPEN = [
     path
     for name, kind in SECTIONS.items()
     if name not in ("accept", "catalog")
     for path in open_fields(kind, "models[0]" if name == "models" else name)
+    if not path.startswith("nodes.sharing.")
 ]
 
 

@@ -206,6 +206,12 @@ BOUNDARIES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("GPU_LACKS", own_card("h200-141g"), own_card("mi300x")),
     ("UNUSED_MEMORY", model(gpuMemoryUtilization=0.73), model(gpuMemoryUtilization=0.71)),
     ("UNUSED_MEMORY", own_card("gb10", gpuMemoryUtilization=0.3), own_card("l20", gpuMemoryUtilization=0.3)),
+    ("SHARING", nodes(sharing={"mig": "3g.40gb"}), nodes(sharing={"mig": "3g.20gb"})),
+    (
+        "SHARING",
+        nodes(sharing={"timeSlices": 2}) | model(gpuMemoryUtilization=0.5),
+        nodes(sharing={"timeSlices": 2}) | model(gpuMemoryUtilization=0.51),
+    ),
     ("OWN_ENTRY", with_box(), with_box(hardware() | {"gpus": {"l40": {}}})),
     ("TP_WITHOUT_P2P", nodes(TWO) | model(**tensor(2)), nodes(ENTRY) | model(**tensor(2))),
     ("TP_WITHOUT_P2P", nodes(ENTRY) | model(**tensor(1, 2)), nodes(ENTRY) | model(**tensor(2))),

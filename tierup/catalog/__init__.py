@@ -127,6 +127,14 @@ class Link(_Strict):
     p2p: Sourced[bool]
 
 
+class MigProfile(_Strict):
+    """One way to cut a card: memory slices of one instance, and how many instances a card has."""
+
+    name: Annotated[str, Field(pattern=r"^[1-7]g\.[1-9][0-9]*gb$")]
+    memory_slices: Count
+    instances: Count
+
+
 class Gpu(_Strict):
     """One GPU. Memory is the total of `nvidia-smi` in MiB (a CUDA process sees about 1 % less).
 
@@ -140,6 +148,12 @@ class Gpu(_Strict):
     dense_tflops: DenseTflops
     link: Link
     tdp_w: Sourced[Count]
+    mig: Sourced[Annotated[tuple[MigProfile, ...], Field(strict=False, min_length=1)]] | None = None
+
+    @property
+    def mig_profiles(self) -> dict[str, MigProfile]:
+        """The MIG profiles by name; none where the catalogue knows none."""
+        return {item.name: item for item in self.mig.value} if self.mig is not None else {}
 
     @property
     def abilities(self) -> Abilities:

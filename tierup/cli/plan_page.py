@@ -68,6 +68,11 @@ def lines(tier: Plan) -> Iterator[str]:
     label = nodes.gpu.product_label.value
     used = f"{tier.gpus_used} of {nodes.gpus_in_service} x {label} allocated at minimum replicas"
     yield f"  GPUs      {used}; {paid}: {sum_paid}"
+    if nodes.sharing is not None:
+        each = money.text(usd / nodes.gpus_in_service, 0) + (" a month" if rented else "")
+        priced = "" if sum_paid == NOT_PRICED else f", {each} a share, idle ones too"
+        how = f"{nodes.sharing.title}, {nodes.sharing.per_card} shares a card, {tier.cluster.gpu_resource}"
+        yield f"  shared    {how}{priced}; speed not validated"
     for model in tier.models:
         yield from _model(tier, model)
 

@@ -354,6 +354,12 @@ EXPLAINED: dict[Code, Explanation] = {
         "`standby: {mode: cold, count: 1}`, or one more server.",
         (WARNING,),
     ),
+    Code.SHARING: Explanation(
+        "Cards cannot be shared like this",
+        "The card has no MIG or no such profile, the resource is not one that NVIDIA's device plugin gives to shares "
+        "of a card, a replica would span several shares, or the engines of one card ask for more than its memory.",
+        "`sharing: {mig: 3g.40gb}` on an 80 GB card, or `sharing: {timeSlices: 2}`, with one share per replica.",
+    ),
     Code.RAID_LEVEL: Explanation(
         "RAID level not supported by metal3",
         "NVMe drives have no RAID controller, and metal3's software RAID must start with RAID-1. Its webhook "

@@ -48,6 +48,13 @@ REPORTED_AT: dict[Code, tuple[str, ...]] = {
     Code.STANDBY: ("nodes.standby.count", "nodes.standby.mode"),
     Code.STANDBY_SHORT: ("nodes.standby.mode",),
     Code.RAID_LEVEL: ("nodes.server",),
+    Code.SHARING: (
+        "nodes.sharing",
+        "nodes.sharing.mig",
+        "cluster.gpuResource",
+        "models[].parallelism",
+        "models[].gpuMemoryUtilization",
+    ),
     Code.AUTOSCALER_RANGE: ("autoscaling.maxReplicas",),
     Code.LONGFORM_CAP: ("gateway.longformCap",),
     Code.CACHE_KIND: ("models[].cache.kind",),

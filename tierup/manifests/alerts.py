@@ -50,7 +50,7 @@ def alerts_yml(plan: Plan) -> str:
         objective=f"{1 - OBJECTIVE:.0%}",
         least_late=LEAST_LATE,
         servers="|".join(plan.nodes.schedulable),
-        gpus_per_server=plan.nodes.gpus_per_server,
+        gpus_per_server=plan.nodes.gpus_reported,
         xids=_XIDS,
         gpu_exporter=plan.monitoring.gpu_exporter,
         node_exporter=plan.monitoring.node_exporter,

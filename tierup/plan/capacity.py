@@ -50,6 +50,7 @@ def engine_input(
         model=spec_shape(spec_id, spec),
         gpu_id=nodes.server.gpu,
         gpu=nodes.gpu,
+        shared=nodes.sharing is not None,
         precision=precision,
         prompt=prompt,
         answer=answer,

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from tierup.plan.chooser import Chooser
-from tierup.plan.model import ClusterPlan, PodPlan
+from tierup.plan.model import ClusterPlan, PodPlan, SharingPlan
 from tierup.stack.cluster import GPU_RESOURCE, Cluster, Components, SizedPodSettings, toleration
 
 GATEWAY = "gateway"
@@ -17,7 +17,7 @@ SIZES: Mapping[str, tuple[str, str, str]] = {
 }
 
 
-def resolve_cluster(section: Cluster, choose: Chooser) -> ClusterPlan:
+def resolve_cluster(section: Cluster, sharing: SharingPlan | None, choose: Chooser) -> ClusterPlan:
     """The plan of the section; its namespace and registry are parts of the plan of their own."""
     _note_defaults(section, choose)
     given = section.components if section.components is not None else Components()
@@ -30,7 +30,7 @@ def resolve_cluster(section: Cluster, choose: Chooser) -> ClusterPlan:
         gpu_resource=choose.pick(
             "cluster.gpuResource",
             section.gpu_resource,
-            GPU_RESOURCE,
+            GPU_RESOURCE if sharing is None else sharing.resource,
             "the name that NVIDIA's device plugin gives",
         ),
         tolerations=tuple(toleration(item) for item in section.tolerations or ()),

@@ -69,9 +69,23 @@ class Rental:
 
 
 @dataclass(frozen=True, slots=True)
+class SharingPlan:
+    """How a card is shared: `profile` of MIG, else time slices; engines per card; the resource by default."""
+
+    profile: str | None
+    per_card: int
+    resource: str
+
+    @property
+    def title(self) -> str:
+        return f"MIG {self.profile}" if self.profile is not None else f"{self.per_card} time slices"
+
+
+@dataclass(frozen=True, slots=True)
 class NodePlan:
     """The GPU servers: the names of the nodes and their hardware.
 
+    Where cards are shared, `gpu` is one share of a card, and every count of GPUs is one of shares.
     `rental` is None where the servers are owned; `purchased` is the day on which they were bought, None: unknown.
     """
 
@@ -84,6 +98,7 @@ class NodePlan:
     standby_mode: StandbyMode
     rental: Rental | None = None
     purchased: datetime.date | None = None
+    sharing: SharingPlan | None = None
 
     @property
     def tenure(self) -> Tenure:
@@ -91,7 +106,13 @@ class NodePlan:
 
     @property
     def gpus_per_server(self) -> int:
-        return self.server.gpus.value
+        return self.server.gpus.value * (1 if self.sharing is None else self.sharing.per_card)
+
+    @property
+    def gpus_reported(self) -> int:
+        """GPUs of a server in the metrics of its exporter, which sees MIG instances but no time slices."""
+        sliced = self.sharing is not None and self.sharing.profile is None
+        return self.server.gpus.value if sliced else self.gpus_per_server
 
     @property
     def gpus_in_service(self) -> int:

@@ -13,6 +13,7 @@ from tierup.plan.own_models import described
 from tierup.plan.parallelism import default_tensor
 from tierup.plan.replicas import base_replicas, replica_limits, rollout_of, spare_replicas
 from tierup.plan.settings import adapters_gib, resolve_settings
+from tierup.plan.sharing import usual_utilization
 from tierup.plan.slots import default_slots
 from tierup.plan.sources import resolve_revision, resolve_weights
 from tierup.plan.split import of_bases, split
@@ -146,9 +147,11 @@ def _one_replica(tier: _Tier, index: int, traffic: Traffic) -> tuple[SizingInput
     utilization = choose.pick(
         f"{at}.gpuMemoryUtilization",
         entry.gpu_memory_utilization,
-        default_utilization(nodes.gpu),
+        usual_utilization(nodes),
         "GPU and CPUs share the memory: the rest is for the pods and the system"
         if nodes.gpu.abilities.unified_memory
+        else "the time slices of a card divide its memory, which nothing else isolates"
+        if usual_utilization(nodes) != default_utilization(nodes.gpu)
         else "the engine's own; the rest is for the driver",
     )
     kv_cache = choose.pick(
@@ -265,6 +268,8 @@ def _parallel(tier: _Tier, index: int, one: SizingInput, traffic: Traffic) -> Si
     """The sizing input with the parallel sizes of the stack file, or their defaults."""
     entry, at, choose = tier.config.models[index], f"models[{index}]", tier.choose
     spec, gpus = tier.catalog.models[entry.spec_id], tier.nodes.gpus_per_server
+    if tier.nodes.sharing is not None:
+        gpus = 1  # a replica cannot span shares of cards
     section = entry.parallelism if entry.parallelism is not None else Parallelism()
     pipeline = choose.pick(
         f"{at}.parallelism.pipeline", section.pipeline, 1, "only for models that no tensor size can split"

@@ -7,6 +7,7 @@ from tierup.catalog import Catalog
 from tierup.plan.chooser import Chooser
 from tierup.plan.model import NodePlan, Rental
 from tierup.plan.models import slug_of
+from tierup.plan.sharing import share_of
 from tierup.stack.parse import TierConfig
 from tierup.stack.sections import Cost, Nodes, Provider, Rent, Standby, StandbyMode, Tenure
 
@@ -49,16 +50,18 @@ def resolve_nodes(config: TierConfig, catalog: Catalog, choose: Chooser) -> Node
         )
     why_existing = "adopts existing nodes and owns none"
     rental = _rental(section, choose)
+    gpu, sharing = share_of(section.sharing, catalog.gpus[server.gpu], config.cluster.gpu_resource)
     return NodePlan(
         provider=choose.pick("nodes.provider", section.provider, Provider.EXISTING, why_existing),
         server_id=section.server,
         server=server,
-        gpu=catalog.gpus[server.gpu],
+        gpu=gpu,
         in_service=tuple(names[: counts.in_service]),
         standby=tuple(names[counts.in_service : total]),
         standby_mode=counts.standby_mode,
         rental=rental,
         purchased=None if rental is not None else _purchased(section, config.cost, choose),
+        sharing=sharing,
     )
 
 

@@ -85,7 +85,7 @@ def resolve(config: TierConfig, catalog: Catalog) -> Plan:
     plan = Plan(
         stack=config.stack,
         namespace=namespace,
-        cluster=resolve_cluster(config.cluster, choose),
+        cluster=resolve_cluster(config.cluster, nodes.sharing, choose),
         users=config.workload.users,
         think_seconds=_think_seconds(config, choose),
         classes=classes,

@@ -17,6 +17,7 @@ def summary(tier: Plan) -> dict[str, Any]:
         "nodes": {
             "server": nodes.server_id,
             "gpu": nodes.gpu.product_label.value,
+            **({} if nodes.sharing is None else {"sharing": nodes.sharing.title}),
             "inService": list(nodes.in_service),
             "standby": list(nodes.standby),
             "standbyMode": str(nodes.standby_mode),

@@ -7,13 +7,14 @@ on the same GPUs.
 import re
 
 from tierup.resources.reading import Tree, checked_list, checked_mapping, whole_number
-from tierup.stack.cluster import GPU_RESOURCE_FORM
+from tierup.stack.cluster import GPU_RESOURCE_FORM, MIG_RESOURCE_FORM
 
 
 def container_gpus(container: Tree) -> int:
     """GPUs of one container."""
     limits = checked_mapping(container, "resources", "limits")
-    counts = {name: count for name, count in limits.items() if re.fullmatch(GPU_RESOURCE_FORM, name)}
+    form = f"{GPU_RESOURCE_FORM}|{MIG_RESOURCE_FORM}"
+    counts = {name: count for name, count in limits.items() if re.fullmatch(form, name)}
     return sum(whole_number(count) for count in counts.values() if count is not None)
 
 

@@ -7,6 +7,7 @@ from tierup.catalog.capability import Computes, numbers
 from tierup.catalog.engine import engine_facts
 from tierup.findings.model import Code, Finding, warning
 from tierup.plan.model import ModelPlan, Plan
+from tierup.plan.sharing import usual_utilization
 from tierup.sizing.types import default_utilization
 from tierup.stack.sections import KvCacheDtype
 
@@ -61,8 +62,8 @@ def image(plan: Plan, model: ModelPlan, at: str) -> Iterator[Finding]:
 def memory_share(plan: Plan, model: ModelPlan, at: str) -> Iterator[Finding]:
     """A GPU belongs to one pod, so what the engine does not take of its memory is of no use to others."""
     gpu, share = plan.nodes.gpu, model.gpu_memory_utilization
-    usual = default_utilization(gpu)
-    if gpu.abilities.unified_memory or share >= usual - UNUSED_SHARE:
+    usual = usual_utilization(plan.nodes)
+    if gpu.abilities.unified_memory or share >= usual * (1 - UNUSED_SHARE / default_utilization(gpu)):
         return
     lost = (usual - share) * gpu.memory_mib.value / 1024
     problem = f"{lost:.0f} GiB of each {gpu.product_label.value} are never used: a GPU belongs to one pod"

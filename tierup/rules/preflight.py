@@ -45,6 +45,7 @@ from tierup.rules import own_hardware as own_hardware_rules
 from tierup.rules import own_models as own_model_rules
 from tierup.rules import server as server_rules
 from tierup.rules import settings as settings_rules
+from tierup.rules import sharing as sharing_rules
 from tierup.rules import speculative as speculative_rules
 from tierup.rules import tier as tier_rules
 from tierup.rules import weights as weights_rules
@@ -61,6 +62,7 @@ _MODEL_RULES: tuple[tuple[Callable[[Plan, ModelPlan, str], Iterator[Finding]], s
     (gpu_rules.image, {"nodes", "images"}),
     (model_rules.memory_rules, {"nodes", "workload", "images"}),
     (gpu_rules.memory_share, {"nodes"}),
+    (sharing_rules.one_share, {"nodes"}),
     (gpu_rules.kv_cache, {"nodes"}),
     (model_rules.context_rules, set()),
     (model_rules.class_rules, {"workload"}),
@@ -87,6 +89,7 @@ _TIER_RULES: tuple[tuple[Callable[[Plan], Iterator[Finding]], set[str]], ...] = 
     (tier_rules.disk, {"models", "nodes"}),
     (tier_rules.nodes, {"nodes"}),
     (gpu_rules.vendor, {"nodes"}),
+    (sharing_rules.resource, {"nodes", "cluster"}),
     (cost_rules.capex, {"nodes", "budget", "cost"}),
     (cost_rules.monthly, {"models", "nodes", "gateway", "monitoring", "budget", "cost"}),
     (tier_rules.shares, {"workload"}),
@@ -237,7 +240,12 @@ def _check_rest(parsed: Parsed, catalog: Catalog) -> tuple[Finding, ...]:
     broken = set(parsed.broken)
     if len(readable) < len(parsed.models):
         broken.add("models")
-    if nodes is None or nodes.server not in catalog.servers or _node_names(nodes):
+    if (
+        nodes is None
+        or nodes.server not in catalog.servers
+        or _node_names(nodes)
+        or any(sharing_rules.declared(nodes, catalog))
+    ):
         broken.add("nodes")
         nodes = Nodes(server=next(iter(catalog.servers)))
     if any(
@@ -303,6 +311,8 @@ def _hardware_references(parsed: Parsed, catalog: Catalog) -> Iterator[Finding]:
                 bad_server = nodes.server
             else:
                 yield _unknown(Code.UNKNOWN_SERVER, "nodes.server", "server", nodes.server, catalog.servers)
+        else:
+            yield from sharing_rules.declared(nodes, catalog)
         yield from _node_names(nodes)
         yield from cost_rules.tenure(nodes)
     for item in cost_rules.quotes(parsed.sections.get("cost", Cost()), catalog.servers):

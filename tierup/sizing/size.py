@@ -136,7 +136,7 @@ def half_width(inputs: SizingInput, metric: str, calibration: Calibration, uncer
     The range of a class is never narrower than that of all classes: the few rows of a class share authors.
     """
     spread = calibration.spreads.get((metric, inputs.gpu.abilities.chip_class))
-    validated = spread is not None and len(spread.groups) > 1
+    validated = spread is not None and len(spread.groups) > 1 and not inputs.shared
     if metric == "ttft_ms":
         error = max(_NARROWEST_FIRST, calibration.anywhere[metric])
         return math.hypot(error, uncertainty, 0.0 if validated else _UNVALIDATED_FIRST)
@@ -180,6 +180,8 @@ def _extrapolations(inputs: SizingInput, chip: str, gpus: set[str]) -> list[str]
         reasons.append("no current measurement of tensor parallelism over this link")
     if inputs.model.unproven:
         reasons.append(f"not validated: no measurement of {inputs.model.unproven}")
+    if inputs.shared:
+        reasons.append("not validated: no measurement of a shared GPU")
     if inputs.prompt > 131072 or inputs.model.params > 80e9:
         reasons.append("prompt or model beyond those measured")
     return reasons

@@ -59,6 +59,7 @@ class SizingInput:
     `prompt` and `answer` are tokens; `prefix_hit` is the share of prompt tokens in the prefix cache (0..1). With
     `burst` all users send once, at the same moment. `context` is the engine's max_model_len. `max_num_seqs` and
     `max_num_batched_tokens` default to the engine's values for the GPU. `engine` is a name of the engine facts.
+    `shared`: the GPU is a share of a card, of which nothing was measured.
     `adapters` is how many LoRA adapters of `adapter_rank` have a place on the GPU. `sampler` defaults to that of the
     engine's version. `draft_tokens` are guessed for each sequence in a step by speculative decoding; what that gains in
     speed depends on the texts, and is not computed.
@@ -89,6 +90,7 @@ class SizingInput:
     engine: str = DEFAULT_ENGINE
     engine_version: str = engine_facts(DEFAULT_ENGINE).version.value
     sampler: Sampler | None = None
+    shared: bool = False
 
     @property
     def length(self) -> int:

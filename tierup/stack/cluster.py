@@ -38,6 +38,7 @@ Memory = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,5}(Mi|Gi)$")]
 # Whole GPUs, by the names of their device plugins: nvidia.com/gpu, nvidia.com/gpu.shared, amd.com/gpu.
 GPU_RESOURCE = "nvidia.com/gpu"  # the default
 GPU_RESOURCE_FORM = r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?/[a-z]{0,20}gpu(\.shared)?"
+MIG_RESOURCE_FORM = r"nvidia\.com/mig-[a-z0-9.]+"  # of MIG strategy `mixed`: derived from nodes.sharing
 GpuResource = Annotated[str, Field(pattern=f"^{GPU_RESOURCE_FORM}$", max_length=300)]
 Registry = Annotated[
     str,

@@ -317,6 +317,18 @@ class Rent(Strict):
     ] = None
 
 
+class Sharing(Strict):
+    """How every card is shared by engines; exactly one of the two."""
+
+    mig: Annotated[str | None, key("MIG profile into which every card is cut", "3g.40gb", max_length=40)] = (
+        None
+    )
+    time_slices: Annotated[
+        int | None,
+        key("Engines that take turns on every card; its memory is not isolated", 2, "engines", ge=2, le=16),
+    ] = None
+
+
 class Nodes(Strict):
     """The GPU servers."""
 
@@ -339,6 +351,7 @@ class Nodes(Strict):
     count: Annotated[
         int | None, key("GPU servers in service, without spares", 2, "servers", ge=1, le=1000)
     ] = None
+    sharing: Annotated[Sharing | None, key("How engines share the cards; by default each has its own")] = None
     standby: Annotated[
         Standby | None, key("Spare servers that take over when one fails or the load grows")
     ] = None

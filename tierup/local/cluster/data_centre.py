@@ -31,15 +31,33 @@ def fake_servers(plan: Plan) -> list[FakeNode]:
             name=name,
             cpu=server.cpu.threads.value,
             memory_gib=int(server.memory.gb.value / 1.073741824),
-            gpus=server.gpus.value,
+            gpus=plan.nodes.gpus_per_server,
             gpu_product=plan.nodes.gpu.product_label.value,
             gpu_memory_mib=plan.nodes.gpu.memory_mib.value,
             gpu_resource=plan.cluster.gpu_resource,
             ephemeral_gib=int(server.disk.tb.value * 931),
-            extra_labels=plan.cluster.node_selector,
+            extra_labels={**_sharing_labels(plan), **plan.cluster.node_selector},
         )
         for name in (*plan.nodes.in_service, *plan.nodes.standby)
     ]
+
+
+def _sharing_labels(plan: Plan) -> dict[str, str]:
+    """What GPU feature discovery says of shared cards, in MIG strategy `mixed` or with time slices."""
+    sharing = plan.nodes.sharing
+    if sharing is None:
+        return {}
+    cards = plan.nodes.server.gpus.value
+    resource = plan.cluster.gpu_resource
+    if sharing.profile is None:
+        return {"nvidia.com/gpu.count": str(cards), "nvidia.com/gpu.replicas": str(sharing.per_card)}
+    if resource != sharing.resource:  # strategy `single`: the labels of whole GPUs describe the instances
+        return {}
+    return {
+        "nvidia.com/gpu.count": str(cards),
+        "nvidia.com/mig.strategy": "mixed",
+        f"{resource}.count": str(plan.nodes.gpus_per_server),
+    }
 
 
 def real_servers(plan: Plan, count: int) -> list[NodeSpec]:
