@@ -9,8 +9,8 @@ from tierup.sizing.types import default_utilization
 from tierup.stack.cluster import GPU_RESOURCE
 from tierup.stack.sections import Sharing
 
-# Of a slice's part of the memory, after what the driver keeps: 16.00 of 17.55 GiB of an H200's 1g.18gb, the least in
-# published tables of `nvidia-smi mig -lgip`.
+# Of a slice's part of the memory, after what the driver keeps: 16.00 of 17.55 GiB of an H200's 1g.18gb, by its
+# `nvidia-smi mig -lgip`. Other cards are assumed to be alike.
 _USABLE = 0.91
 
 
