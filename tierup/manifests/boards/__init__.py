@@ -10,15 +10,17 @@ from tierup.manifests.boards.board import as_json, built
 from tierup.manifests.boards.scope import Scope
 from tierup.plan.model import Plan
 
-_BOARDS = (overview, models, gpus, nodes, capacity, autoscaling, alerts, runbooks)
+_BOARDS = (overview, models, gpus, nodes, capacity, autoscaling, alerts, runbooks)  # as they are best read
+_NAMES = tuple(module.__name__.rpartition(".")[2] for module in _BOARDS)
+BOARDS = tuple(f"{name}.json" for name in _NAMES)  # their files
 HOME = "overview.json"
 
 
 def boards(plan: Plan) -> dict[str, model.Dashboard]:
-    """Every board of a stack by the name of its file, in the order in which they are best read."""
+    """Every board of a stack by the name of its file."""
     scope = Scope.of(plan)
-    made = [module.board(scope) for module in _BOARDS]
-    return {f"{board.name}.json": built(board, scope) for board in made}
+    made = zip(_NAMES, (module.board(scope) for module in _BOARDS), strict=True)
+    return {f"{name}.json": built(name, board, scope) for name, board in made}
 
 
 def boards_json(plan: Plan, *, indent: int | None = None) -> dict[str, str]:

@@ -18,6 +18,7 @@ from tierup.manifests.boards.panels import (
 )
 from tierup.manifests.boards.scope import RUNBOOKS, Scope
 
+_TARGETS = 'up{job=~"model-server/.+|gpu|node|prometheus"}'
 _SILENT = "Prometheus does not answer"
 # Labels of alerts and their headings.
 _COLUMNS = (
@@ -37,7 +38,7 @@ def board(scope: Scope) -> Board:
     """The alerts of the stack, and the monitoring's own health."""
     rows = (("Now", _now(scope)), ("Before", _before(scope)), ("The monitoring itself", _itself(scope)))
     about = "What fires now and what fired before, with what to do about it, and whether the monitoring itself is well."
-    return Board("alerts", "Alerts", about, rows, since="now-24h")
+    return Board("Alerts", about, rows, since="now-24h")
 
 
 def _now(scope: Scope) -> Sequence[Shown]:
@@ -57,7 +58,7 @@ def _now(scope: Scope) -> Sequence[Shown]:
         "Each alert with what it is about. A click on a value leads to the runbooks.",
         "nothing fires",
         24,
-        9,
+        7,
         links=(("What to do when an alert fires", scope.address(RUNBOOKS)),),
     )
     names = ", ".join(field for field, _ in _COLUMNS)
@@ -92,7 +93,7 @@ def _before(scope: Scope) -> Sequence[Shown]:
         "One line for each alert that fired in the chosen time.",
         "nothing fired",
         24,
-        9,
+        7,
     )
     fired = Query(f"max by (alertname, severity) ({scope.alerts()})", "{{alertname}} ({{severity}})")
     return [timeline(course, fired, (("1", "fires", YELLOW),))]
@@ -143,7 +144,7 @@ def _itself(scope: Scope) -> Sequence[Shown]:
     )
     own = 'job="prometheus"'
     return [
-        stat(down, Query("count(up == 0) or vector(0)", "targets")),
+        stat(down, Query(f"count({_TARGETS} == 0) or vector(0)", "targets")),
         stat(rules, Query(f"sum(increase(prometheus_rule_evaluation_failures_total{{{own}}}[1h]))", "rules")),
         mapped(
             stat(

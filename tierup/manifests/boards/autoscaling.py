@@ -15,7 +15,7 @@ def board(scope: Scope) -> Board:
     """Replicas, the autoscaler's signals and the spares."""
     rows = (("Replicas", _replicas(scope)), _signals(scope), ("Standby", _standby(scope)))
     about = "Replicas between their bounds, the signals for which the autoscaler adds some, and the declared spares."
-    return Board("autoscaling", "Autoscaling and standby", about, rows, ("model",))
+    return Board("Autoscaling and standby", about, rows, ("model",))
 
 
 def _replicas(scope: Scope) -> Sequence[Shown]:

@@ -20,9 +20,8 @@ _ALL = model.VariableOption(selected=True, text=["All"], value=["$__all"])
 
 @dataclass(frozen=True, slots=True)
 class Board:
-    """One board; `name` is its file and the end of its identifier, `variables` are those of `_variable`."""
+    """One board; `variables` are those of `_variable` that its queries name."""
 
-    name: str
     title: str
     about: str
     rows: tuple[Row, ...]
@@ -30,11 +29,11 @@ class Board:
     since: str = "now-6h"
 
 
-def built(board: Board, scope: Scope) -> model.Dashboard:
-    """The board in Grafana's own types."""
+def built(name: str, board: Board, scope: Scope) -> model.Dashboard:
+    """The board in Grafana's own types; `name` is the end of its identifier."""
     made = (
         dashboard.Dashboard(f"{board.title} ({scope.plan.stack})")
-        .uid(scope.uid(board.name))
+        .uid(scope.uid(name))
         .description(board.about)
         .tags([TAG, scope.plan.namespace])
         .readonly()
@@ -45,8 +44,8 @@ def built(board: Board, scope: Scope) -> model.Dashboard:
         .link(_others(scope))
         .with_variable(_source())
     )
-    for name in board.variables:
-        made.with_variable(_variable(name, scope))
+    for variable in board.variables:
+        made.with_variable(_variable(variable, scope))
     for annotation in _events(scope):
         made.annotation(annotation)
     for title, panels in board.rows:

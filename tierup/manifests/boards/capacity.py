@@ -24,14 +24,14 @@ def board(scope: Scope) -> Board:
     about = (
         "The plan beside what is measured: how much is left, for how long at this growth, and is it right?"
     )
-    return Board("capacity", "Capacity", about, rows, ("model",), since="now-7d")
+    return Board("Capacity", about, rows, ("model",), since="now-7d")
 
 
 def _left(scope: Scope) -> Sequence[Shown]:
     models = scope.models
     now = in_flight(models)
-    peak = f"max_over_time({now}[1d:5m])"
-    growth = f"deriv(max_over_time({now}[1d:15m])[{_WEEK}d:6h])"
+    peak = f"max_over_time({now}[1d:1m])"
+    growth = f"deriv(max_over_time({now}[1d:5m])[{_WEEK}d:6h])"
     left = Frame(
         "Load now, of the most that keeps every promise",
         "percentunit",
@@ -45,7 +45,7 @@ def _left(scope: Scope) -> Sequence[Shown]:
     highest = Frame(
         "Highest load of the last day, of that most",
         "percentunit",
-        "The busiest five minutes of the last day (1d).",
+        "The highest of the last day (1d).",
         NO_REQUESTS,
         8,
         6,

@@ -22,7 +22,7 @@ def board(scope: Scope) -> Board:
         ("Power and heat", _power(scope)),
     )
     about = "Are all GPUs there and without faults, how full and how busy are they, and what do they draw?"
-    return Board("gpus", "GPUs", about, rows, ("server",))
+    return Board("GPUs", about, rows, ("server",))
 
 
 def _health(scope: Scope) -> Sequence[Shown]:

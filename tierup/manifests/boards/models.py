@@ -2,13 +2,12 @@
 
 from collections.abc import Sequence
 
-from tierup.manifests.alerts import OBJECTIVE, slowest_promise
+from tierup.manifests.alerts import OBJECTIVE
 from tierup.manifests.boards.board import Board, Shown
 from tierup.manifests.boards.overview import MODEL, NO_ENGINE, NO_REQUESTS
 from tierup.manifests.boards.panels import Frame, Query, Scale, graph
-from tierup.manifests.boards.queries import mean, quantile, rate
+from tierup.manifests.boards.queries import mean, promised, quantile, rate
 from tierup.manifests.boards.scope import Scope
-from tierup.plan.model import ModelPlan
 
 REPLICA = "{{model}} {{instance}}"
 _TTFT = "vllm:time_to_first_token_seconds"
@@ -26,7 +25,7 @@ def board(scope: Scope) -> Board:
     about = (
         "Latency beside its promise, what is asked for, and the engines' own limits, by model and replica."
     )
-    return Board("models", "Models", about, rows, ("model", "instance"))
+    return Board("Models", about, rows, ("model", "instance"))
 
 
 def _two(histogram: str, labels: str) -> tuple[Query, Query]:
@@ -38,23 +37,17 @@ def _two(histogram: str, labels: str) -> tuple[Query, Query]:
 def _latency(scope: Scope) -> Sequence[Shown]:
     engines = scope.engines
 
-    def promised(index: int) -> Query:
-        def seconds(model: ModelPlan) -> float:
-            return slowest_promise(scope.plan, model)[index]
-
-        return Query(scope.planned(seconds), "{{model}} promised", plan=True)
-
     first = Frame(
         "Time to the first token",
         "s",
-        "From the arrival at the engine, waiting included. Grey: the promise to the slowest class.",
+        "From the arrival at the engine, waiting included. Grey: what each class of requests is promised.",
         NO_REQUESTS,
         links=(scope.runbook("TierupTtftLate"),),
     )
     further = Frame(
         "Time per further token",
         "s",
-        "The mean pace of an answer: below 0.1 s it is faster than people read. Grey: the slowest promise.",
+        "The mean pace of an answer: below 0.1 s it is faster than people read. Grey: what is promised.",
         NO_REQUESTS,
         links=(scope.runbook("TierupTpotLate"),),
     )
@@ -71,7 +64,7 @@ def _latency(scope: Scope) -> Sequence[Shown]:
     waits = Frame(
         "Time in the queue, 9 of 10 requests",
         "s",
-        "What requests waited before the engine began with them, by replica. Grey: the slowest promised first token.",
+        "What requests waited before the engine began with them, by replica. Grey: the promised first tokens.",
         NO_REQUESTS,
         12,
         links=(scope.runbook("TierupQueueLong"),),
@@ -82,11 +75,16 @@ def _latency(scope: Scope) -> Sequence[Shown]:
         for span in ("1h", "3d")
     ]
     return [
-        graph(first, *_two(_TTFT, engines), promised(0), log=True),
-        graph(further, *_two(_TPOT, engines), promised(1)),
+        graph(first, *_two(_TTFT, engines), *promised(scope, "ttftMs"), log=True),
+        graph(further, *_two(_TPOT, engines), *promised(scope, "tpotMs")),
         graph(whole, *_two(_E2E, engines)),
         graph(late, *spans),
-        graph(waits, Query(f"tierup_queue_time_seconds{{{engines}}} >= 0", REPLICA), promised(0)),
+        graph(
+            waits,
+            Query(f"tierup_queue_time_seconds{{{engines}}} >= 0", REPLICA),
+            *promised(scope, "ttftMs"),
+            log=True,
+        ),
     ]
 
 
@@ -165,7 +163,8 @@ def _engine(scope: Scope) -> Sequence[Shown]:
         NO_ENGINE,
         links=(scope.runbook("TierupRequestsRefused"),),
     )
-    cached, asked = (rate(f"vllm:prefix_cache_{name}_total", engines) for name in ("hits", "queries"))
+    cached = rate("vllm:prefix_cache_hits_total", engines)
+    asked = rate("vllm:prefix_cache_queries_total", engines)
     return [
         graph(kv, Query(f"max by (model, instance) (vllm:kv_cache_usage_perc{{{engines}}})", REPLICA)),
         graph(thrown, Query(f"{by_replica} ({rate('vllm:num_preemptions_total', engines)})", REPLICA)),
@@ -178,8 +177,12 @@ def _engine(scope: Scope) -> Sequence[Shown]:
         graph(
             steps,
             *(
-                Query(mean(f"vllm:request_{stage}_time_seconds", engines), f"{{{{model}}}} {name}")
-                for stage, name in (("queue", "waits"), ("prefill", "reads"), ("decode", "writes"))
+                Query(mean(histogram, engines), f"{{{{model}}}} {name}")
+                for histogram, name in (
+                    ("vllm:request_queue_time_seconds", "waits"),
+                    ("vllm:request_prefill_time_seconds", "reads"),
+                    ("vllm:request_decode_time_seconds", "writes"),
+                )
             ),
         ),
         graph(hits, Query(f"sum by (model) ({cached}) / (sum by (model) ({asked}) > 0)", MODEL)),

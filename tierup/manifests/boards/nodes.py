@@ -22,7 +22,7 @@ def board(scope: Scope) -> Board:
     if any(nic.kind.value == "infiniband" for nic in scope.plan.nodes.server.nics):
         rows.append(("InfiniBand", _infiniband(scope)))
     about = "The GPU servers' processors, memory, disks and clocks, and the network's throughput, latency and faults."
-    return Board("nodes", "Nodes and network", about, tuple(rows), ("server",))
+    return Board("Nodes and network", about, tuple(rows), ("server",))
 
 
 def _servers(scope: Scope) -> Sequence[Shown]:

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from decimal import Decimal
 
-from tierup.manifests.alerts import LEAST_LATE, OBJECTIVE, slowest_promise
+from tierup.manifests.alerts import LEAST_LATE, OBJECTIVE
 from tierup.manifests.boards.board import Board, Shown
 from tierup.manifests.boards.panels import Frame, Query, Scale, bars, graph, stat
-from tierup.manifests.boards.queries import answering, in_flight, most_in_flight, part_of, quantile
+from tierup.manifests.boards.queries import answering, in_flight, most_in_flight, part_of, promised, quantile
 from tierup.manifests.boards.scope import NOTHING, Scope
 
 HOURS_PER_MONTH = Decimal(730)  # as every cost is counted
@@ -24,7 +24,7 @@ def board(scope: Scope) -> Board:
         ("What does it cost?", _cost(scope)),
     )
     about = "Is the service well, is it large enough for its callers, and what does it cost? Red asks for somebody."
-    return Board("overview", "Overview", about, rows)
+    return Board("Overview", about, rows)
 
 
 def _well(scope: Scope) -> Sequence[Shown]:
@@ -41,9 +41,9 @@ def _well(scope: Scope) -> Sequence[Shown]:
         links=(scope.runbook("TierupReplicasMissing"), scope.runbook("TierupModelDown")),
     )
     refused = Frame(
-        "Refused by engines, last hour",
+        "Refused by engines",
         "short",
-        "Requests that an engine refused because its own queue was full.",
+        "In the last hour: requests for which an engine's own queue had no room.",
         NO_ENGINE,
         4,
         4,
@@ -55,10 +55,10 @@ def _well(scope: Scope) -> Sequence[Shown]:
     )
     return [
         _firing(scope, "page", "Alerts to act on now", Scale.rising(None, 1)),
-        _firing(scope, "ticket", "Alerts for the working day", Scale.rising(1, None)),
+        _firing(scope, "ticket", "Alerts for today", Scale.rising(1, None)),
         stat(replicas, Query(f"({up} or on (model) 0 * {constants}) / on (model) {constants}", MODEL)),
-        _kept(scope, "First tokens in time, last hour", "tierup_ttft_late_ratio_1h", "TierupTtftLate"),
-        _kept(scope, "Further tokens in time, last hour", "tierup_tpot_late_ratio_1h", "TierupTpotLate"),
+        _kept(scope, "First tokens in time", "tierup_ttft_late_ratio_1h", "TierupTtftLate"),
+        _kept(scope, "Further tokens in time", "tierup_tpot_late_ratio_1h", "TierupTpotLate"),
         stat(refused, Query(refusals, MODEL)),
     ]
 
@@ -72,7 +72,7 @@ def _firing(scope: Scope, severity: str, title: str, scale: Scale) -> Shown:
 
 
 def _kept(scope: Scope, title: str, late: str, alert: str) -> Shown:
-    about = f"The part of the requests that kept the slowest promise of their model; {1 - OBJECTIVE:.0%} may miss it."
+    about = f"In the last hour: requests that kept the slowest promise of their model; {1 - OBJECTIVE:.0%} may miss it."
     links = (scope.runbook(alert), scope.more("models", "Models"))
     scale = Scale.falling(OBJECTIVE, (1 + OBJECTIVE) / 2)
     frame = Frame(title, "percentunit", about, NO_REQUESTS, 4, 4, scale, links=links)
@@ -114,14 +114,13 @@ def _enough(scope: Scope) -> Sequence[Shown]:
 
 def first_token(scope: Scope, labels: str, width: int, height: int) -> Shown:
     """The time to the first token beside its promise."""
-    about = "Of 95 of 100 requests, waiting included. Grey: the promise to the slowest class of requests."
+    about = "Of 95 of 100 requests, waiting included. Grey: what each class of requests is promised."
     links = (scope.runbook("TierupTtftLate"), scope.more("models", "Models"))
     frame = Frame("Time to the first token", "s", about, NO_REQUESTS, width, height, links=links)
-    promised = scope.constants(lambda model: slowest_promise(scope.plan, model)[0])
     return graph(
         frame,
         Query(quantile(0.95, "vllm:time_to_first_token_seconds", labels), MODEL),
-        Query(promised or NOTHING, "{{model}} promised", plan=True),
+        *promised(scope, "ttftMs", chosen=False),
         log=True,
     )
 

@@ -80,7 +80,6 @@ class Frame:
     scale: Scale = Scale()
     most: float | None = None  # the end of the axis
     links: tuple[tuple[str, str], ...] = ()  # title and address
-    scales: tuple[tuple[str, Scale], ...] = ()  # of single series, by legend
 
 
 def stat(frame: Frame, *queries: Query, spark: bool = True) -> stat_builder.Panel:
@@ -104,12 +103,12 @@ def bars(frame: Frame, *queries: Query) -> bargauge.Panel:
     return _framed(panel.display_mode(common_model.BarGaugeDisplayMode.BASIC).min(0), frame, queries)
 
 
-def graph(frame: Frame, *queries: Query, log: bool = False, bad: bool = True) -> timeseries.Panel:
+def graph(frame: Frame, *queries: Query, log: bool = False) -> timeseries.Panel:
     """Series over time; bounds of the scale are dashed lines, constants of the plan dashed grey ones.
 
-    `log`: a logarithmic axis. `bad` False: the bounds colour nothing.
+    `log`: a logarithmic axis.
     """
-    style = common_model.GraphThresholdsStyleMode.DASHED if bad else common_model.GraphThresholdsStyleMode.OFF
+    style = common_model.GraphThresholdsStyleMode.DASHED
     legend = common.VizLegendOptions().display_mode(common_model.LegendDisplayMode.LIST)
     panel = (
         timeseries.Panel()
@@ -182,9 +181,6 @@ def _framed(panel: _P, frame: Frame, queries: Sequence[Query], *, rows: bool = F
         panel.max(frame.most)
     if frame.links:
         panel.links([dashboard.DashboardLink(title).url(url) for title, url in frame.links])
-    for legend, scale in frame.scales:
-        value = scale.built().build().to_json()
-        panel.override_by_name(legend, [model.DynamicConfigValue(id_val="thresholds", value=value)])
     for letter, query in zip(ascii_uppercase, queries, strict=False):
         asked = prometheus.Dataquery().expr(query.expr).legend_format(query.legend).ref_id(letter)
         if rows:

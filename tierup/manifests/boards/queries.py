@@ -1,7 +1,10 @@
 """Expressions of PromQL that several boards share."""
 
+import functools
 from collections.abc import Callable
 
+from tierup.catalog.engine import Promise
+from tierup.manifests.boards.panels import Query
 from tierup.manifests.boards.scope import NOTHING, Scope
 from tierup.plan.model import ModelPlan
 
@@ -38,6 +41,25 @@ def in_flight(labels: str) -> str:
 def most_in_flight(model: ModelPlan) -> float | None:
     """The most requests of a model at once with which every promise is kept; None if nothing is known of it."""
     return None if model.capacity is None else model.capacity.most_in_flight
+
+
+def promised(scope: Scope, promise: Promise, chosen: bool = True) -> list[Query]:
+    """A line for what each class of requests is promised, in seconds; `chosen`: of the chosen models alone."""
+    plan = scope.plan
+    names = dict.fromkeys(name for model in plan.models for name in model.traffic.classes or plan.classes)
+
+    def seconds(model: ModelPlan, name: str) -> float | None:
+        promises = (model.traffic.classes or plan.classes).get(name)
+        if promises is None:
+            return None
+        return (promises.ttft_ms if promise == "ttftMs" else promises.tpot_ms) / 1000
+
+    lines = []
+    for name in names:
+        value = functools.partial(seconds, name=name)
+        expr = scope.planned(value) if chosen else scope.constants(value) or NOTHING
+        lines.append(Query(expr, f"{{{{model}}}} {name} promised", plan=True))
+    return lines
 
 
 def part_of(measured: str, scope: Scope, planned: Callable[[ModelPlan], float | None]) -> str:

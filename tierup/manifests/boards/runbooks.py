@@ -2,7 +2,7 @@
 
 from tierup.manifests.boards.board import Board
 from tierup.manifests.boards.panels import note
-from tierup.manifests.boards.scope import RUNBOOKS, Scope
+from tierup.manifests.boards.scope import Scope
 from tierup.manifests.boards.sections import of_stack, sections
 
 _INTRODUCTION = """Each panel is about one alert. `kubectl` and `tierup` are run where you deploy from.
@@ -19,4 +19,4 @@ def board(scope: Scope) -> Board:
     about = (
         "What each alert means, where to look first, what mends it, and who is next if that does not help."
     )
-    return Board(RUNBOOKS, "Runbooks", about, (("", panels),))
+    return Board("Runbooks", about, (("", panels),))
