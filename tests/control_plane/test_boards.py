@@ -18,7 +18,7 @@ from tierup.plan.model import Plan
 from tierup.templates import ROOT
 
 RECORDING = ROOT / "monitoring/rules/recording.yml"
-MINUTES = 150
+MINUTES = 70
 COUNTERS = ("_total", "_bucket", "_sum", "_count", "Segs")
 BUCKETS = engine_facts("vllm").metrics.buckets
 # By metric, where one value would not do: more free than there is, or a firing alert.

@@ -59,6 +59,7 @@ def _latency(scope: Scope) -> Sequence[Shown]:
         NO_REQUESTS,
         12,
         scale=Scale.rising(None, 1 - OBJECTIVE),
+        most=1,
         links=(scope.runbook("TierupTtftLate"), scope.runbook("TierupTpotLate")),
     )
     waits = Frame(
