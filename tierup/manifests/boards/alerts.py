@@ -82,7 +82,7 @@ def _now(scope: Scope) -> Sequence[Shown]:
     return [
         mapped(stat(watchdog, Query(fires, "watchdog"), spark=False), (("1", "yes", GREEN),)),
         *counts,
-        table(firing, [rows], _COLUMNS, link),
+        table(firing, rows, _COLUMNS, link),
     ]
 
 

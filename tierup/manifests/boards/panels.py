@@ -141,7 +141,7 @@ def timeline(frame: Frame, query: Query, texts: Sequence[tuple[str, str, str]]) 
 
 def table(
     frame: Frame,
-    queries: Sequence[Query],
+    query: Query,
     columns: Sequence[tuple[str, str]],
     link: tuple[str, str] | None = None,
 ) -> table_builder.Panel:
@@ -149,8 +149,6 @@ def table(
     panel = table_builder.Panel().filterable(False)
     names = dict(columns)
     order = {field: index for index, (field, _) in enumerate(columns)}
-    if len(queries) > 1:
-        panel.with_transformation(model.DataTransformerConfig(id_val="merge", options={}))
     only = {"include": {"names": list(names)}}
     panel.with_transformation(model.DataTransformerConfig(id_val="filterFieldsByName", options=only))
     renamed = {"indexByName": order, "renameByName": names, "excludeByName": {}}
@@ -158,7 +156,7 @@ def table(
     if link is not None:
         title, address = link
         panel.data_links([dashboard.DashboardLink(title).url(address)])
-    return _framed(panel, frame, queries, rows=True)
+    return _framed(panel, frame, (query,), rows=True)
 
 
 def note(title: str, about: str, markdown: str, width: int = 24, height: int = 4) -> text_builder.Panel:

@@ -4,7 +4,6 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tierup.catalog.engine import engine_facts
 from tierup.manifests.alerts import alerts_yml
 from tierup.manifests.boards.sections import sections
 from tierup.manifests.common import content_hash
@@ -83,13 +82,6 @@ class Scope:
     def on_servers(self) -> str:
         """Multiplies a series of the node exporter: keeps the chosen servers and gives the label `nodename`."""
         return '* on (instance) group_left (nodename) node_uname_info{nodename=~"$server"}'
-
-    @property
-    def recorded(self) -> tuple[ModelPlan, ...]:
-        """The models whose engine has the metrics that the boards read."""
-        return tuple(
-            model for model in self.plan.models if engine_facts(model.engine).autoscaling_problem is None
-        )
 
     def uid(self, board: str) -> str:
         """The identifier of a board; several stacks may share one Grafana."""
