@@ -59,8 +59,8 @@ def built(name: str, board: Board, scope: Scope) -> model.Dashboard:
     return result
 
 
-def as_json(board: model.Dashboard, *, indent: int | None = None) -> str:
-    """The board as JSON; `indent` None: as short as it can be."""
+def as_json(board: model.Dashboard | model.Panel, *, indent: int | None = None) -> str:
+    """A board, or a panel of it, as JSON; `indent` None: as short as it can be."""
     separators = (",", ":") if indent is None else (",", ": ")
     return json.dumps(board, cls=JSONEncoder, indent=indent, sort_keys=True, separators=separators) + "\n"
 
