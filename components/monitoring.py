@@ -19,7 +19,7 @@ class MonitoringArgs:
 
 
 class Monitoring(pulumi.ComponentResource):
-    """Prometheus and Grafana with their data source and dashboard."""
+    """Prometheus and Grafana with its data source and boards."""
 
     resources: dict[str, pulumi.CustomResource]
     addresses: dict[str, str]

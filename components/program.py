@@ -10,6 +10,7 @@ from pulumi.runtime import config as engine
 
 from components.tier import InferenceTier, TierArgs
 from tierup.catalog import load_catalog
+from tierup.cost import priced
 from tierup.findings.model import Finding, FindingsError, TierError, errors, open_warnings
 from tierup.io.cluster.checks import check
 from tierup.io.cluster.client import Cluster
@@ -30,7 +31,7 @@ State = Mapping[str, Mapping[str, Any]]
 def main() -> InferenceTier:
     """Plan the stack, check its cluster, build the tier; raises `pulumi.RunError` with every problem."""
     try:
-        plan = make_plan(parse(_raw()), load_catalog())
+        plan = priced(make_plan(parse(_raw()), load_catalog()))
         _log(plan.findings)
         state = _state()
         tier = build(plan, _checked_cluster(plan, state), state)

@@ -1,9 +1,10 @@
-"""The engine serves the metrics that rules, dashboards and autoscaling use."""
+"""The engine serves the metrics that rules, boards and autoscaling use."""
 
 import re
 from pathlib import Path
 
 import pytest
+from exposed import HISTOGRAMS, VLLM
 
 from tierup.catalog.engine import engine_facts
 
@@ -29,6 +30,18 @@ def test_every_metric_that_the_product_names_exists(metrics: str) -> None:
     names = used()
     assert {"vllm:num_requests_waiting", "vllm:request_queue_time_seconds_bucket"} <= names.keys()
     assert {name: files for name, files in names.items() if name not in series | families} == {}
+
+
+def test_every_label_that_rules_and_boards_may_read_exists(metrics: str) -> None:
+    scraped = {"job", "instance", "namespace", "model", "pod"}  # Prometheus adds them
+    labels = {
+        name: set(re.findall(r'(\w+)="', text))
+        for name, text in re.findall(r"^([\w:]+)\{(.*)\} ", metrics, re.MULTILINE)
+    }
+    missing = {
+        name: wanted - scraped - labels.get(name, set()) for name, wanted in (VLLM | HISTOGRAMS).items()
+    }
+    assert {name: wanted for name, wanted in missing.items() if wanted} == {}
 
 
 @pytest.mark.parametrize("metric", BUCKETS)

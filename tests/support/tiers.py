@@ -10,6 +10,7 @@ from typing import Any
 from uuid import uuid4
 
 from tierup.catalog import load_catalog
+from tierup.cost import priced
 from tierup.io.stack.read import read_stack, stack_path
 from tierup.local.cluster.cluster import Cluster
 from tierup.local.cluster.data_centre import provide
@@ -73,9 +74,8 @@ class Tier:
     @property
     def plan(self) -> Plan:
         """The plan of the stack file as it is now."""
-        return plan_with_secrets(
-            parse(read_stack(stack_path(self.project.source, self.project.stack))), load_catalog()
-        )
+        raw = read_stack(stack_path(self.project.source, self.project.stack))
+        return priced(plan_with_secrets(parse(raw), load_catalog()))
 
     def edit(self, change: Edit) -> None:
         """Change the stack file's text; fails if the text stays the same."""

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
+from exposed import EXPOSED
 from series import recorded, series_of
 
 from tierup.manifests.alerts import alerts_yml
@@ -16,32 +17,6 @@ from tierup.templates import ROOT
 MakePlan = Callable[..., Plan]
 RUNBOOKS = (ROOT / "docs/runbooks.md").read_text(encoding="utf-8")
 CHAT = {"promptTokens": 512, "answerTokens": 200, "ttftMs": 500, "tpotMs": 50, "share": 1.0, "priority": 50}
-# The series of the default collectors of node exporter 1.9, of the DCGM exporter's default counters
-# (etc/default-counters.csv) and of Prometheus 3 itself, as far as alerts use them.
-OTHERS = {
-    "up",
-    "DCGM_FI_DEV_FB_USED",
-    "DCGM_FI_DEV_FB_FREE",
-    "DCGM_FI_DEV_FB_RESERVED",
-    "DCGM_FI_DEV_XID_ERRORS",
-    "DCGM_FI_DEV_ROW_REMAP_FAILURE",
-    "node_uname_info",
-    "node_memory_MemAvailable_bytes",
-    "node_memory_MemTotal_bytes",
-    "node_filesystem_avail_bytes",
-    "node_filesystem_size_bytes",
-    "node_cpu_seconds_total",
-    "node_timex_offset_seconds",
-    "node_network_receive_errs_total",
-    "node_network_transmit_errs_total",
-    "node_netstat_Tcp_RetransSegs",
-    "node_netstat_Tcp_OutSegs",
-    "node_md_disks",
-    "prometheus_config_last_reload_successful",
-    "prometheus_rule_evaluation_failures_total",
-    "prometheus_tsdb_wal_corruptions_total",
-    "prometheus_tsdb_compactions_failed_total",
-}
 
 
 def rules(plan: Plan) -> list[dict[str, Any]]:
@@ -64,14 +39,19 @@ def test_every_alert_says_what_it_means_and_has_a_runbook(make_plan: MakePlan) -
     assert {rule["alert"].lower() for rule in alerts} == sections
 
 
+def test_every_recorded_series_reads_series_that_exist() -> None:
+    for name, expression in recorded().items():
+        assert series_of(expression), name
+        assert series_of(expression) <= EXPOSED.keys(), name
+
+
 def test_every_alert_reads_series_that_exist(make_plan: MakePlan) -> None:
     """tests/engine/test_metrics.py proves those of vLLM on a real server."""
     made = {rule["record"] for rule in rules(make_plan()) if "record" in rule} | recorded().keys()
     for rule in rules(make_plan()):
         expression = rule["expr"]
         named = series_of(expression)
-        engine = {name for name in named if name.startswith("vllm:")}
-        assert named - engine <= OTHERS | made, rule
+        assert named <= EXPOSED.keys() | made, rule
         assert named or expression == "vector(1)", rule
 
 

@@ -91,7 +91,7 @@ def test_text_shows_what_a_change_costs_and_what_is_unknown(project: Project) ->
     assert shown[0].startswith("entry: +$681.96 a month, and what is not priced: $681.97")
     assert "  servers: 1 x entry-2x-rtx-4090 -> 2 x entry-2x-rtx-4090" in shown
     assert "  GPUs that models hold: 2 -> 4" in shown
-    assert "  resources: 4 create, 4 delete, 35 same, 8 update" in shown
+    assert "  resources: 6 create, 6 delete, 31 same, 10 update" in shown
     assert re.search(r"^nodes +\$312.50 +\$625.00 +\+\$312.50 +\+\$15,000.00", result.out, re.MULTILINE)
     assert re.search(r"^labour +not priced +not priced +not priced", result.out, re.MULTILINE)
     assert "no change of the monthly cost" in project.tierup("cost", "--plan", golden("no_op")).out

@@ -37,7 +37,7 @@ COUNTS = {
     "embedder": 1,
     "client": 3,
     "jq": 1,
-    "cluster": 16,
+    "cluster": 17,
     "local": 2,
     "minutes": 5,
     "root": 2,

@@ -85,6 +85,8 @@ class Project:
         for name in ("tierup", "templates", "monitoring"):
             shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copy(ROOT / "Pulumi.yaml", folder)
+        (folder / "docs").mkdir()
+        shutil.copy(ROOT / "docs/runbooks.md", folder / "docs")  # a board of Grafana has them
         (folder / "stacks").mkdir()
         with (folder / "tierup/catalog/engine.yaml").open("a", encoding="utf-8") as facts:
             facts.write(ROW)

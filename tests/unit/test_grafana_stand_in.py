@@ -30,7 +30,7 @@ def test_it_reads_every_tier_s_files(tmp_path: Path, tier: str) -> None:
     ("file", "old", "new", "problem"),
     [
         ("grafana.ini", "[news]", "[newz]", "grafana.ini: [newz] news_feed_enabled is not known"),
-        ("grafana.ini", "tier.json", "other.json", "dashboards/other.json"),
+        ("grafana.ini", "overview.json", "other.json", "dashboards/other.json"),
         (
             "provisioning/datasources/prometheus.yml",
             "access:",
@@ -39,8 +39,9 @@ def test_it_reads_every_tier_s_files(tmp_path: Path, tier: str) -> None:
         ),
         ("provisioning/datasources/prometheus.yml", "type: prometheus", "type: loki", "is no Prometheus"),
         ("provisioning/dashboards/tierup.yml", "type: file", "type: api", "there are no files *.json"),
-        ("dashboards/tier.json", '"timeseries"', '"graph"', "panels of type graph are not known"),
-        ("dashboards/tier.json", '"uid": "prometheus"', '"uid": "other"', "there is no data source other"),
+        ("dashboards/models.json", '"timeseries"', '"graph"', "panels of type graph are not known"),
+        ("dashboards/gpus.json", '"value":"prometheus"', '"value":"other"', "there is no data source other"),
+        ("dashboards/gpus.json", "tierup-standard-gpus", "tierup-standard-nodes", "two boards are"),
     ],
 )
 def test_it_refuses_what_it_does_not_know(

@@ -6,7 +6,8 @@ from collections.abc import Callable
 import pytest
 import yaml
 
-from tierup.manifests import gateway, grafana, monitoring
+from tierup.manifests import gateway, monitoring
+from tierup.manifests.boards.board import DATASOURCE_UID
 from tierup.manifests.common import Manifest, SecretRef
 from tierup.plan.model import Plan
 
@@ -118,7 +119,7 @@ def test_the_datasource_is_prometheus_in_this_stack(make_plan: MakePlan) -> None
     manifests = monitoring.objects(make_plan())
     text = named(manifests, "ConfigMap", "grafana")["data"]["grafana-datasource.yml"]
     (source,) = yaml.safe_load(text)["datasources"]
-    assert source["uid"] == grafana.DATASOURCE_UID
+    assert source["uid"] == DATASOURCE_UID
     host, port = source["url"].removeprefix("http://").split(":")
     service = named(manifests, "Service", "prometheus")
     assert host == f"{service['metadata']['name']}.{service['metadata']['namespace']}.svc.cluster.local"

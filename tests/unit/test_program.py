@@ -15,6 +15,7 @@ from tier_plans import TIERS, VARIANTS, plan_of, stack_text
 from components import program
 from components.kube import resource_name
 from components.tier import InferenceTier, TierArgs
+from tierup.cost import priced
 from tierup.io.cluster.client import ClusterError, ClusterRef
 from tierup.io.stack.read import load_yaml
 from tierup.manifests import render
@@ -116,7 +117,9 @@ def test_every_stack_file_becomes_a_tier(monkeypatch: pytest.MonkeyPatch, case: 
     plan = plan_of(*case)
     secrets = {f"tierup:secret-{name}": "a-value" for name in plan.secrets}
     run = run_main({**engine_config(*case), **secrets}, stack=case[0], secrets=frozenset(secrets))
-    assert {item.name for item in run.objects} == {resource_name(manifest) for manifest in render(plan)}
+    assert {item.name for item in run.objects} == {
+        resource_name(manifest) for manifest in render(priced(plan))
+    }
     assert run.exports["gateway"] == f"{plan.gateway.scheme}://gateway.tierup-{case[0]}.svc:8080"
     assert run.exports["models"] == [model.name for model in plan.models]
     assert run.exports.keys() == {"gateway", "models", "dashboards", "retainedOnDestroy"}

@@ -2,7 +2,6 @@
 
 import functools
 import json
-import runpy
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,12 +9,15 @@ from tierup.catalog import load_catalog
 from tierup.catalog.claims import load_claims
 from tierup.cli import plan_page
 from tierup.compare import Comparison, compare
+from tierup.cost import priced
 from tierup.cost.report.cost import StackReport
 from tierup.cost.report.difference import DifferenceReport
 from tierup.io.stack.read import read_stack, stack_path
 from tierup.manifests.alerts import alerts_yml
+from tierup.manifests.boards import BOARDS, boards_json
 from tierup.plan.model import Plan
 from tierup.report import compare_markdown, stack_page, terminal
+from tierup.report.charts import board as board_chart
 from tierup.report.charts import compare as picture
 from tierup.report.findings_page import page
 from tierup.rules.preflight import make_plan
@@ -24,6 +26,9 @@ from tierup.stack.schema import json_schema
 
 ROOT = Path(__file__).parents[2]
 TIERS = ("entry", "standard", "premium")  # by name: stack files of your own change no committed file
+EXAMPLE = "standard"  # the tier whose boards are committed and drawn
+RECORDED = "docs/boards/recorded.json"
+DRAWN = tuple(name for name in BOARDS if name != "runbooks.json")  # that one is docs/runbooks.md
 
 
 def schema() -> str:
@@ -41,15 +46,26 @@ def cost_difference_schema() -> str:
     return json.dumps(DifferenceReport.model_json_schema(mode="serialization"), indent=2) + "\n"
 
 
-def dashboard() -> str:
-    """The Grafana dashboard as JSON."""
-    build: Callable[[], str] = runpy.run_path(str(ROOT / "monitoring/dashboards/tier.py"))["build"]
-    return build()
-
-
 def plan_of(tier: str) -> Plan:
     """The plan of a committed tier."""
     return make_plan(parse(read_stack(stack_path(ROOT, tier))), load_catalog())
+
+
+@functools.cache
+def board_texts() -> dict[str, str]:
+    """The boards of the standard tier as JSON, by file."""
+    return boards_json(priced(plan_of(EXAMPLE)), indent=1)
+
+
+def board_text(name: str) -> str:
+    """One of them."""
+    return board_texts()[name]
+
+
+def board_picture(name: str) -> str:
+    """A board of the standard tier with what a Prometheus answered, as recorded by tests/support/board_answers.py."""
+    recorded = json.loads((ROOT / RECORDED).read_text(encoding="utf-8"))
+    return board_chart.render(name, json.loads(board_texts()[name]), recorded["answers"])
 
 
 def alerts(tier: str) -> str:
@@ -93,7 +109,11 @@ def answer_picture() -> str:
 
 GENERATED: dict[str, Callable[[], str]] = {
     "stacks/tierup.schema.json": schema,
-    "monitoring/dashboards/tier.json": dashboard,
+    **{f"monitoring/dashboards/{EXAMPLE}/{name}": functools.partial(board_text, name) for name in BOARDS},
+    **{
+        f"docs/boards/{name.removesuffix('.json')}.svg": functools.partial(board_picture, name)
+        for name in DRAWN
+    },
     **{f"monitoring/rules/rendered/{tier}.yml": functools.partial(alerts, tier) for tier in TIERS},
     "docs/findings.md": page,
     "docs/stack-file.md": stack_page.page,

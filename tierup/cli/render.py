@@ -10,6 +10,7 @@ import yaml
 
 from tierup.cli.exits import examples
 from tierup.cli.project import Stack, load_plan
+from tierup.cost import priced
 from tierup.io.files import write_text
 from tierup.manifests import render as manifests_of
 from tierup.manifests.common import Manifest, SecretRef
@@ -63,7 +64,7 @@ def render(
     ${tierup:secret-NAME}, and nodes, which are patches of nodes that exist. docs/gitops.md says what takes their place.
     """
     included = set(include if include is not None else ())
-    manifests = manifests_of(load_plan(stack))
+    manifests = manifests_of(priced(load_plan(stack)))
     written = [item for item in manifests if _KINDS.get(item["kind"]) in (None, *included)]
     text = to_yaml(written)
     if out is None:

@@ -11,7 +11,7 @@ from tierup.cost.bill.of_resources import bill_of_resources
 from tierup.cost.budget import Limits
 from tierup.cost.plan_cost import PlanCost
 from tierup.cost.pricing import price
-from tierup.cost.stack_cost import StackCost
+from tierup.cost.stack_cost import StackCost, priced
 
 __all__ = [
     "ApiPrice",
@@ -23,5 +23,6 @@ __all__ = [
     "bill_of",
     "bill_of_resources",
     "price",
+    "priced",
     "quotes_of",
 ]

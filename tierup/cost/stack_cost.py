@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Self
 
 from tierup.catalog.price import Price
-from tierup.catalog.prices import Prices
+from tierup.catalog.prices import Prices, load_prices
 from tierup.cost.analysis.api import ApiPrice
 from tierup.cost.analysis.outlook import Outlook, outlook
 from tierup.cost.bill.of_plan import bill_of
@@ -20,6 +20,13 @@ from tierup.cost.rent import Rent, chosen, rented
 from tierup.cost.types import Bill, TierCost
 from tierup.findings.model import Finding
 from tierup.plan.model import Plan
+
+
+def priced(plan: Plan) -> Plan:
+    """The plan with what it costs an hour, for the boards of its Grafana; None where nothing of it has a price."""
+    cost = price(bill_of(plan), load_prices())
+    known = any(line.usd_per_hour is not None for line in cost.lines)
+    return replace(plan, usd_per_hour=cost.usd_per_hour if known else None)
 
 
 @dataclass(frozen=True, slots=True)

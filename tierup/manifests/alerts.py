@@ -9,7 +9,6 @@ from typing import Any
 
 from tierup.catalog.engine import Promise, engine_facts
 from tierup.plan.model import ModelPlan, Plan
-from tierup.stack.sections import WorkloadClass
 from tierup.templates import MONITORING
 
 OBJECTIVE = 0.95
@@ -57,10 +56,14 @@ def alerts_yml(plan: Plan) -> str:
     )
 
 
+def slowest_promise(plan: Plan, model: ModelPlan) -> tuple[float, float]:
+    """Seconds to the first and to each further token that even the slowest class of a model's requests promises."""
+    classes = (model.traffic.classes or plan.classes).values()
+    return max(item.ttft_ms for item in classes) / 1000, max(item.tpot_ms for item in classes) / 1000
+
+
 def _model(plan: Plan, model: ModelPlan) -> dict[str, Any]:
     facts = engine_facts(model.engine)
-    classes = model.traffic.classes or plan.classes
-    slowest = max(item.ttft_ms for item in classes.values()) / 1000
     return {
         "name": model.name,
         "slug": model.slug,
@@ -69,25 +72,26 @@ def _model(plan: Plan, model: ModelPlan) -> dict[str, Any]:
         "running": facts.metrics.running.value,
         "progress": facts.metrics.progress.value,
         "recorded": facts.autoscaling_problem is None,
-        "slowest_ttft_seconds": f"{slowest:g}",
-        "promises": _promises(model, classes),
+        "slowest_ttft_seconds": f"{slowest_promise(plan, model)[0]:g}",
+        "promises": _promises(plan, model),
     }
 
 
-def _promises(model: ModelPlan, classes: dict[str, WorkloadClass]) -> list[_Promised]:
+def _promises(plan: Plan, model: ModelPlan) -> list[_Promised]:
     metrics = engine_facts(model.engine).metrics
+    ttft, tpot = slowest_promise(plan, model)
     asked: tuple[tuple[Promise, float, str, str], ...] = (
-        ("ttftMs", max(item.ttft_ms for item in classes.values()), "Ttft", "the first token comes"),
-        ("tpotMs", max(item.tpot_ms for item in classes.values()), "Tpot", "further tokens come"),
+        ("ttftMs", ttft, "Ttft", "the first token comes"),
+        ("tpotMs", tpot, "Tpot", "further tokens come"),
     )
     found = []
-    for promise, most_ms, name, what in asked:
+    for promise, most, name, what in asked:
         histogram = metrics.bounds(promise)
         if histogram is None:
             continue
         metric, bounds = histogram
         # TIER079 names a promise between two bounds; the next one is what can be measured.
-        bound = next((bound for bound in bounds if bound * 1000 >= most_ms), None)
+        bound = next((bound for bound in bounds if bound >= most), None)
         if bound is None:
             continue
         summary = f"{what} too late for {model.name}: after more than {bound:g} s"

@@ -31,10 +31,15 @@ def objects(plan: Plan, model: ModelPlan) -> list[Manifest]:
     ]
 
 
+def in_flight_target(plan: Plan, model: ModelPlan) -> int:
+    """Requests of a replica, running and waiting, above which another one is added."""
+    return max(1, round(model.slots * plan.autoscaling.in_flight_target))
+
+
 def _metrics(plan: Plan, model: ModelPlan) -> list[Manifest]:
     targets = plan.autoscaling
     return [
-        _pods_metric("tierup_requests_in_flight", f"{max(1, round(model.slots * targets.in_flight_target))}"),
+        _pods_metric("tierup_requests_in_flight", f"{in_flight_target(plan, model)}"),
         _pods_metric("tierup_queue_time_seconds", f"{targets.queue_time_target_ms}m"),
         _pods_metric("tierup_gpu_utilization", f"{targets.gpu_target_percent}"),
         {

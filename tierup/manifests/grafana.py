@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from tierup.manifests.boards import HOME, boards_json
+from tierup.manifests.boards.board import DATASOURCE_UID
 from tierup.manifests.common import (
     DNS_EGRESS,
     GRAFANA,
@@ -25,11 +27,10 @@ from tierup.manifests.common import (
 )
 from tierup.manifests.placement import system_placement
 from tierup.plan.model import Plan
-from tierup.templates import ROOT, TEMPLATES
+from tierup.templates import TEMPLATES
 
 GRAFANA_USER = 472  # of the image
 ADMIN_SECRET = "grafana-admin"
-DATASOURCE_UID = "prometheus"  # the dashboard's queries name it
 DASHBOARDS = "/etc/grafana/dashboards"
 PROVISIONING = "/etc/grafana/provisioning"
 FILES = {
@@ -40,10 +41,9 @@ FILES = {
 
 
 def objects(plan: Plan) -> list[Manifest]:
-    """Grafana with its data source and dashboard."""
+    """Grafana with its data source and boards."""
     settings = config_map(plan, "grafana", GRAFANA, _settings(plan))
-    tier = (ROOT / "monitoring/dashboards/tier.json").read_text(encoding="utf-8")
-    dashboards = config_map(plan, "grafana-dashboards", GRAFANA, {"tier.json": tier})
+    dashboards = config_map(plan, "grafana-dashboards", GRAFANA, boards_json(plan))
     manifests = [service_account(plan, GRAFANA), settings, dashboards]
     if ADMIN_SECRET in plan.secrets:
         password = {"admin-password": SecretRef(ADMIN_SECRET)}
@@ -67,7 +67,7 @@ def _settings(plan: Plan) -> dict[str, str]:
     interval = plan.monitoring.scrape_interval_seconds
     admin = ADMIN_SECRET in plan.secrets
     values: dict[str, dict[str, Any]] = {
-        "grafana.ini": {"port": GRAFANA_PORT, "home": f"{DASHBOARDS}/tier.json", "admin": admin},
+        "grafana.ini": {"port": GRAFANA_PORT, "home": f"{DASHBOARDS}/{HOME}", "admin": admin},
         "grafana-datasource.yml": {"uid": DATASOURCE_UID, "url": url, "interval": interval},
         "grafana-dashboards.yml": {"path": DASHBOARDS},
     }

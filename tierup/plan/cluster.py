@@ -13,7 +13,7 @@ SIZES: Mapping[str, tuple[str, str, str]] = {
     "model_fetch": ("1", "2Gi", "one file at a time, checked while it is written"),
     "gateway": ("500m", "384Mi", "thousands of streams, as measured"),
     "prometheus": ("500m", "1Gi", "the series of one tier"),
-    "grafana": ("500m", "512Mi", "one board, a few readers"),
+    "grafana": ("500m", "512Mi", "a few boards and readers"),
 }
 
 

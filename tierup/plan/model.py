@@ -613,7 +613,8 @@ class Plan:
     """A resolved tier: `manifests` renders it into objects and `tierup plan` prints it.
 
     `users` is how many people use the service at the same time. `quotes` are the stack's own prices by id, `accept` the
-    warnings that it accepts. `secrets` holds the names of its secrets, never their values.
+    warnings that it accepts. `secrets` holds the names of its secrets, never their values. `usd_per_hour` is what it
+    costs as `tierup cost` counts it; None until `tierup.cost.priced` fills it in, before the plan is deployed.
     """
 
     stack: str
@@ -636,6 +637,7 @@ class Plan:
     findings: tuple[Finding, ...] = field(default=())
     currency: CurrencyPlan = DOLLARS
     network: NetworkPlan = field(default_factory=NetworkPlan)
+    usd_per_hour: Decimal | None = field(default=None, compare=False)
 
     @property
     def model_names(self) -> tuple[str, ...]:

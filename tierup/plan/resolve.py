@@ -65,7 +65,7 @@ IMAGES = {
     ),
     "grafana": (
         f"grafana/grafana:{_PINNED['grafana']}",
-        "the version the dashboards' typed builder is made for",
+        "the version the boards' typed builder is made for",
     ),
     "reloader": (
         f"python:{_PINNED['python']}-alpine",

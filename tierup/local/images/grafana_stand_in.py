@@ -83,6 +83,10 @@ def _dashboards(folder: Path, sources: set[str]) -> list[str]:
             problems.append(f"{file}: there are no files *.json in {path}")
         for dashboard in dashboards:
             problems += _panels(dashboard, sources)
+        uids = [json.loads(file.read_text(encoding="utf-8"))["uid"] for file in dashboards]
+        problems += [
+            f"{path}: two boards are {uid}" for uid in sorted({uid for uid in uids if uids.count(uid) > 1})
+        ]
     return problems
 
 
@@ -91,12 +95,17 @@ def _panels(file: Path, sources: set[str]) -> list[str]:
     problems = (
         [] if content["title"] and content["panels"] else [f"{file}: a title or the panels are missing"]
     )
+    chosen = {
+        f"${{{item['name']}}}": item["current"]["value"]
+        for item in content["templating"]["list"]
+        if item["type"] == "datasource"
+    }
     for panel in content["panels"]:
         if panel["type"] not in PANELS:
             problems.append(f"{file}: panels of type {panel['type']} are not known")
         uid = panel.get("datasource", {}).get("uid")
-        if uid is not None and uid not in sources and not uid.startswith("$"):
-            problems.append(f"{file}: there is no data source {uid}")
+        if uid is not None and chosen.get(uid, uid) not in sources:
+            problems.append(f"{file}: there is no data source {chosen.get(uid, uid)}")
     return problems
 
 
