@@ -1047,7 +1047,7 @@ class Autoscaling(Strict):
     ] = None
     queue_time_target_ms: Annotated[
         int | None,
-        key("Time in the engine's queue above which replicas are added", 500, "ms", ge=1, le=600_000),
+        key("Mean time in the engine's queue above which replicas are added", 500, "ms", ge=1, le=600_000),
     ] = None
     cpu_target_percent: Annotated[
         int | None, key("CPU utilisation above which replicas are added", 90, "%", ge=1, le=100)

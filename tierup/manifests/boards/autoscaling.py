@@ -63,7 +63,7 @@ def _signals(scope: Scope) -> tuple[str, Sequence[Shown]]:
     waits = Frame(
         "Time in the queue, per replica",
         "s",
-        f"Of 9 of 10 requests, mean of the replicas. {what}",
+        f"What a request waits, mean of the replicas. {what}",
         NO_REQUESTS,
     )
     gpu = Frame(
@@ -83,7 +83,7 @@ def _signals(scope: Scope) -> tuple[str, Sequence[Shown]]:
         ),
         graph(
             waits,
-            Query(f"avg by (model) (tierup_queue_time_seconds{{{models}}} >= 0)", MODEL),
+            Query(f"avg by (model) (tierup_queue_time_seconds{{{models}}})", MODEL),
             Query(f"vector({seconds:g})", "target", plan=True),
         ),
         graph(gpu, Query(held, "GPUs of {{namespace}}"), Query(f"vector({percent})", "target", plan=True)),

@@ -63,9 +63,9 @@ def _latency(scope: Scope) -> Sequence[Shown]:
         links=(scope.runbook("TierupTtftLate"), scope.runbook("TierupTpotLate")),
     )
     waits = Frame(
-        "Time in the queue, 9 of 10 requests",
+        "Time in the queue",
         "s",
-        "What requests waited before the engine began with them, by replica. Grey: the promised first tokens.",
+        "What a request waited on average before its engine began, by replica. Grey: the promised first tokens.",
         NO_REQUESTS,
         12,
         links=(scope.runbook("TierupQueueLong"),),
@@ -82,7 +82,7 @@ def _latency(scope: Scope) -> Sequence[Shown]:
         graph(late, *spans),
         graph(
             waits,
-            Query(f"tierup_queue_time_seconds{{{engines}}} >= 0", REPLICA),
+            Query(f"tierup_queue_time_seconds{{{engines}}}", REPLICA),
             *promised(scope, "ttftMs"),
             log=True,
         ),
