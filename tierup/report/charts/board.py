@@ -11,15 +11,10 @@ from tierup.report.charts.board_panels import KINDS, Json, Series, note
 from tierup.report.charts.drawn import QUIET, Area, Box, Drawn, Text
 from tierup.templates import TEMPLATES
 
-Answers = Mapping[
-    str, Sequence[Json]
-]  # series by `board/panel/letter`: `labels`, and `values` with None for no sample
-WIDTH, CELL, GAP, HEAD = (
-    1200,
-    30,
-    6,
-    44,
-)  # pixels: of the picture, the height of a grid cell, between panels, on top
+# Series by `board/panel/letter`: `labels`, and `values` with None for no sample.
+Answers = Mapping[str, Sequence[Json]]
+# In pixels: of the picture, the height of a cell of the grid, between panels, on top.
+WIDTH, CELL, GAP, HEAD = 1200, 30, 6, 44
 _COLUMNS = 24
 
 

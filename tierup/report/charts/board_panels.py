@@ -34,7 +34,7 @@ def hue(defaults: Json, value: float) -> str:
     return HUES[reached[-1]]
 
 
-def _said(defaults: Json, value: float) -> str:
+def _shown(defaults: Json, value: float) -> str:
     """A value as text: the one that is mapped to it, or the number with its unit."""
     for mapping in defaults.get("mappings", ()):
         if (text := mapping["options"].get(f"{value:g}")) is not None:
@@ -48,7 +48,7 @@ def _stat(drawn: Drawn, defaults: Json, area: Area, series: Sequence[Series]) ->
     for index, item in enumerate(series):
         x, y = area.x + wide * (index + 0.5), area.y + area.height / 2 + size / 3
         colour = hue(defaults, item.last)
-        drawn.texts.append(Text(x, y, _said(defaults, item.last), size, colour, "middle", bold=True))
+        drawn.texts.append(Text(x, y, _shown(defaults, item.last), size, colour, "middle", bold=True))
         name = Area(0, 0, wide, 0).cut(item.name)
         drawn.texts.append(Text(x, area.y + area.height, name, 10, QUIET, "middle"))
 
@@ -65,7 +65,7 @@ def _bars(drawn: Drawn, defaults: Json, area: Area, series: Sequence[Series]) ->
         end = Text(
             area.x + area.width,
             y + 21 + thick / 2,
-            _said(defaults, item.last),
+            _shown(defaults, item.last),
             14,
             hue(defaults, item.last),
         )
