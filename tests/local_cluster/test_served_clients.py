@@ -16,6 +16,7 @@ from served_tier import ServedTier
 
 from tierup.local.cluster.first_chat import forwarded, node_port_url
 from tierup.manifests.common import GATEWAY_PORT
+from tierup.tuning.production import questions
 
 # Series of exporters that a cluster brings, and a local one has not.
 NOT_HERE = re.compile(r"DCGM_|node_|tierup_gpu_utilization|job=\"node\"")
@@ -125,6 +126,13 @@ def test_each_query_of_the_boards_finds_data(served: ServedTier) -> None:
     assert len(here) > 60
     without = {item.key for item in here if not result(served, filled(item.expr, "2m"))}
     assert without - NOTHING_YET.keys() == set()
+
+
+def test_each_question_about_production_is_answered(served: ServedTier) -> None:
+    until(lambda: load_of(served) != [], "a load that was measured", 120)
+    asked_of = questions(served.plan, served.plan.models[0], "10m")
+    without = {key for key, query in asked_of.items() if not result(served, query)}
+    assert without == set()
 
 
 def boards_of(served: ServedTier) -> dict[str, Any]:

@@ -42,7 +42,7 @@ HERE = ("loadtest", "--stack", "standard", "--host", "http://127.0.0.1:1")
         (("loadtest", "--stack", "standard", "--host", "ftp://127.0.0.1"), "--host is a URL"),
         (("loadtest", "--stack", "standard", "--host", "http://127.0.0.1:none"), "--host is a URL"),
         (("tune", "--stack", "standard", "--from", "absent.json"), "absent.json cannot be read"),
-        (("tune", "--stack", "standard"), "Missing option '--from'"),
+        (("tune", "--stack", "standard"), "give results of load tests (--from), or a server"),
     ],
 )
 def test_a_usage_error_is_one_message_and_sends_nothing(

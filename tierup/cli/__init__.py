@@ -25,7 +25,7 @@ app = LazyGroup(
         "model": "Serve a model that is not in the catalogue.",
         "size": "Memory, latency and throughput of a model on GPUs.",
         "loadtest": "Send a stack's load to a service and check its promises.",
-        "tune": "Propose settings of a stack from load tests.",
+        "tune": "Propose settings from load tests or production.",
         "dev": "Run a stack as local processes.",
         "local": "Run a stack on a local cluster with simulated GPU nodes.",
     },
