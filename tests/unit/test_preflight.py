@@ -61,6 +61,7 @@ def chat(**more: object) -> dict[str, Any]:
 
 
 CACHED_PROMPTS = chat(sharedPrefix=0.5)
+BY_PREFIX = {"gateway": {"balance": "prefix"}}
 
 
 def priced(servers: int) -> float:
@@ -531,6 +532,11 @@ BOUNDARIES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
         "NO_PREFIX_CACHE",
         option("enable-prefix-caching", False),
         option("enable-prefix-caching", False) | CACHED_PROMPTS,
+    ),
+    (
+        "NOTHING_TO_BALANCE",
+        model(replicas=2) | BY_PREFIX,
+        model(replicas=1) | BY_PREFIX | {"autoscaling": {"enabled": False}},
     ),
     ("UNKNOWN_OPTION", option("stream-interval", 4), option("new-in-033", 4) | OTHER_VLLM),
     ("UNKNOWN_OPTION", variable("VLLM_LOGGING_LEVEL"), variable("VLLM_LOGGING_LEVELS")),

@@ -783,6 +783,13 @@ EXPLAINED: dict[Code, Explanation] = {
         "Leave out `enable-prefix-caching: false` under `engineArgs`, or `sharedPrefix` of the classes.",
         (WARNING,),
     ),
+    Code.NOTHING_TO_BALANCE: Explanation(
+        "Balancing by prefix changes nothing",
+        "It chooses among the replicas of a model that writes text. A model with one replica leaves nothing to choose, "
+        "and models that embed or score read each text once.",
+        "Leave `balance` out, or give a model more `replicas`.",
+        (WARNING,),
+    ),
     Code.WEIGHTS: Explanation(
         "A source of weights that is incomplete, or has keys of another",
         "Each source of `weights` has keys of its own; what belongs to another one would have no effect, and without a "

@@ -159,6 +159,7 @@ class Code(StrEnum):
     WEIGHTS = "TIER150"
     NO_IMAGE_VOLUMES = "TIER151"
     NO_CLAIM = "TIER152"
+    NOTHING_TO_BALANCE = "TIER153"
 
 
 # A limit of the stack's budget is exceeded. If there are no other errors, the exit code is a special one.

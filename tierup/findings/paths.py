@@ -131,6 +131,7 @@ REPORTED_AT: dict[Code, tuple[str, ...]] = {
     Code.ADAPTER: ("models[].adapters[].rank", "models[].adapters"),
     Code.BUDGET_NOT_METERED: ("gateway.keys.NAME.tokensPerMinute", "gateway.keys.NAME.tokensPerDay"),
     Code.NO_PREFIX_CACHE: ("models[].engineArgs",),
+    Code.NOTHING_TO_BALANCE: ("gateway.balance",),
     Code.WEIGHTS: ("models[].weights", "models[].revision", "models[].cache"),
     Code.NO_IMAGE_VOLUMES: ("models[].weights",),
     Code.NO_CLAIM: ("models[].weights.claim",),

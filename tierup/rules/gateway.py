@@ -4,9 +4,11 @@ from collections.abc import Iterator
 
 from tierup.catalog.engine import Promise, engine_facts
 from tierup.findings.model import Code, Finding, warning
+from tierup.plan.balance import BALANCE, balanced
 from tierup.plan.longform import slots_of_replica
 from tierup.plan.model import Plan
 from tierup.plan.read_timeout import READ_TIMEOUT, covered_tokens
+from tierup.stack.sections import Balance
 
 LONG_WAIT_SECONDS = 60  # the usual timeout of HTTP clients and proxies that receive no data
 LONG_DRAIN_SECONDS = 3600
@@ -60,6 +62,13 @@ def read_timeout(plan: Plan) -> Iterator[Finding]:
                 f"answers of {model.name} may have {model.context:,} tokens; longer ones must be streamed"
             )
             yield warning(Code.READ_TIMEOUT, path, problem, "wait longer, or set a smaller context", got)
+
+
+def balance(plan: Plan) -> Iterator[Finding]:
+    """A choice of how requests are balanced should choose something."""
+    if plan.gateway.balance is Balance.PREFIX and not balanced(plan):
+        problem = "changes nothing: no model that writes text has a second replica"
+        yield warning(Code.NOTHING_TO_BALANCE, BALANCE, problem, "leave it out, or add replicas", "prefix")
 
 
 def drain(plan: Plan) -> Iterator[Finding]:

@@ -112,6 +112,7 @@ _TIER_RULES: tuple[tuple[Callable[[Plan], Iterator[Finding]], set[str]], ...] = 
     (gateway_rules.longform, {"models", "workload", "gateway", "nodes"}),
     (gateway_rules.queue_wait, _CAPACITY),
     (gateway_rules.read_timeout, _CAPACITY),
+    (gateway_rules.balance, {"models", "gateway", "autoscaling", "nodes"}),
     (gateway_rules.drain, {"models", "workload"}),
     (gateway_rules.buckets, {"models", "workload"}),
     (exposure_rules.ways, {"gateway"}),
