@@ -35,6 +35,9 @@ from reloader_rules import (
 )
 
 POLL_SECONDS = 0.05  # between two checks whether an offer was handled
+FIRST_ANSWER_SECONDS = (
+    15.0  # a look-up of a pod that has just started may fail: policies let it out a moment later
+)
 OFFER_TIMEOUT_SECONDS = 10 * ANSWER_SECONDS  # then an offer that was not handled is reported
 KEY_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
@@ -109,6 +112,7 @@ class Source:
 
     def __init__(self, text: str, known: list[str]) -> None:
         self.text, self.known = text, known
+        self.answered = bool(known)
         self.lookup: asyncio.Task[list[str]] | None = None
 
     async def update(self, seconds: float, log: Log) -> None:
@@ -120,7 +124,7 @@ class Source:
             return log.report(self.text, "no answer in time, using the last good one")
         finished, self.lookup = self.lookup, None
         try:
-            self.known = finished.result()
+            self.known, self.answered = finished.result(), True
             log.report(self.text, None)
         except (OSError, ValueError) as error:
             log.report(self.text, f"{error}, using the last good answer")
@@ -263,12 +267,21 @@ class Reloader:
             nginx_error = read(self.folder / "refused.log")
             self.log.report("configuration", f"refused, changed {', '.join(changed)}: {nginx_error}")
 
+    def too_early(self, seconds: float) -> bool:
+        """Whether, so long after the start, Nginx should not start yet: engines that were not found answer with 503."""
+        if seconds >= FIRST_ANSWER_SECONDS or read(self.folder / "nginx.conf") is not None:
+            return False
+        return not all(self.sources[model.source].answered for model in self.config.models)
+
     async def run(self) -> None:
         """Run rounds for ever; a failed one is logged and the next tries again."""
+        began = time.monotonic()
         while True:
             started = time.monotonic()
             try:
-                await self.offer(await self.observe())
+                view = await self.observe()
+                if not self.too_early(time.monotonic() - began):
+                    await self.offer(view)
                 self.log.report("round", None)
             except (OSError, ValueError) as error:
                 self.log.report("round", f"{type(error).__name__}: {error}")

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import json
+import math
 import os
 import signal
 import subprocess
@@ -18,6 +19,7 @@ from reloader import Log, Reloader, read_keys, resolve
 from reloader_rules import (
     Model,
     Probe,
+    View,
     parse_config,
 )
 
@@ -316,6 +318,44 @@ def test_a_refused_text_is_not_offered_again_until_it_changes(
 def test_before_anything_serves_a_refused_text_is_offered_again(site: Site) -> None:
     one = site.reloader()
     assert offer(site, one, False) == offer(site, one, True)
+
+
+@pytest.mark.parametrize(
+    ("found_after", "engines"), [(14.0, [A, B]), (math.inf, [])], ids=["soon", "never within the bound"]
+)
+def test_nginx_starts_when_engines_were_looked_up_or_after_a_while(
+    site: Site, monkeypatch: pytest.MonkeyPatch, found_after: float, engines: list[str]
+) -> None:
+    """Otherwise a new gateway would be ready, and answer 503, before its first look-up is let out of its pod."""
+    site.raw["interval_seconds"] = 1.0
+    good, began = reloader.resolve, site.now
+    tried = []
+
+    def resolve(source: str) -> list[str]:
+        tried.append(site.now - began)
+        if source == f"file:{site.engines}" and site.now - began < found_after:
+            raise OSError("no answer")
+        return good(source)
+
+    async def sleep(_: float) -> None:
+        site.now += 1
+        await real_sleep(0)
+
+    real_sleep = asyncio.sleep
+    monkeypatch.setattr(reloader, "resolve", resolve)
+    one = site.reloader()
+    offered: list[tuple[float, list[str]]] = []
+
+    async def offer(view: View) -> None:
+        offered.append((site.now - began, view.engines["tiny"]))
+        raise asyncio.CancelledError
+
+    monkeypatch.setattr(one, "offer", offer)
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(one.run())
+    assert offered == [(min(found_after, reloader.FIRST_ANSWER_SECONDS), engines)]
+    assert len(set(tried)) > 10, "it tries again meanwhile"
 
 
 def test_a_failed_round_is_logged_once_and_the_next_one_tries_again(
