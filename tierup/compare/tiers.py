@@ -8,11 +8,10 @@ from dataclasses import dataclass
 
 from tierup.catalog import Sourced
 from tierup.compare.verdict import Verdict, at_least, at_most
-from tierup.cost import quotes_of
+from tierup.cost import bill_of
 from tierup.plan.capacity import load_of
 from tierup.plan.load import Load, RangeEnd, slow_end, users_per_request
 from tierup.plan.model import ClassCapacity, ModelCapacity, ModelPlan, Plan
-from tierup.plan.own_hardware import own_servers
 from tierup.sizing import Range
 
 _POINTS = 32  # of a curve, on either side of the point where all slots are in use
@@ -178,7 +177,7 @@ class _ModelFigures:
 
 def price(plan: Plan, servers: int) -> Range:
     """The price of `servers` servers of the plan, USD; by the stack's quote if it has one."""
-    quote = quotes_of(plan.quotes, own_servers(plan.nodes)).get(plan.nodes.server_id)
+    quote = bill_of(plan).quotes.get(plan.nodes.server_id)
     if quote is not None and quote.value is not None:
         usd = float(quote.value) * servers
         return Range(usd, usd, usd)

@@ -6,7 +6,7 @@ The other packages use these names and `tierup.cost.report`, nothing else in thi
 from tierup.cost.analysis.api import ApiPrice
 from tierup.cost.analysis.outlook import Outlook
 from tierup.cost.analysis.tokens import TokenCost
-from tierup.cost.bill.of_plan import bill_of, quotes_of
+from tierup.cost.bill.of_plan import bill_of
 from tierup.cost.bill.of_resources import bill_of_resources
 from tierup.cost.budget import Limits
 from tierup.cost.plan_cost import PlanCost
@@ -24,5 +24,4 @@ __all__ = [
     "bill_of_resources",
     "price",
     "priced",
-    "quotes_of",
 ]

@@ -24,7 +24,8 @@ from tierup.plan.model import Plan
 
 def priced(plan: Plan) -> Plan:
     """The plan with what it costs an hour, for the boards of its Grafana; None where nothing of it has a price."""
-    cost = price(bill_of(plan), load_prices())
+    bill = bill_of(plan)
+    cost = price(bill, load_prices().with_own(bill.own))
     known = any(line.usd_per_hour is not None for line in cost.lines)
     return replace(plan, usd_per_hour=cost.usd_per_hour if known else None)
 

@@ -232,6 +232,7 @@ class TierError(Exception):
      +- HubError                 the model hub does not give what is asked for
      +- NotAModel                a repository is not one of a model that can be served
      +- Incomparable             load tests of different stacks or loads
+     +- PrometheusError          a Prometheus cannot be asked
      +- LoadTestError            a load test cannot run
      +- ToolchainError           a pinned tool cannot be installed or used
      |   +- ToolMissing          a tool is not installed
