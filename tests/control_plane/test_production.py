@@ -14,8 +14,10 @@ from tier_plans import plan_of
 
 from tierup.catalog.engine import Promise, engine_facts
 from tierup.cli.tune import tune
+from tierup.io.prometheus import Prometheus
 from tierup.local.machine.ports import free_port
 from tierup.local.toolchain import tool
+from tierup.tuning.production import questions
 
 STEP, HOURS = 30, 2  # seconds between two samples
 REQUESTS_PER_STEP, PROMPT, ANSWER, RUNNING = 60, 1500, 460, 30
@@ -115,6 +117,16 @@ def test_the_plan_stands_beside_what_was_measured(server: str, capsys: pytest.Ca
         "workload.classes.*.sharedPrefix",
         "workload.users",
     ]
+
+
+@pytest.mark.parametrize("since", ["10m", "90m", "1w"])
+def test_each_question_is_answered_for_any_span(server: str, since: str) -> None:
+    """A step of a subquery is at a whole multiple of itself, and a short span may hold none."""
+    plan = plan_of("standard")
+    prometheus = Prometheus(server)
+    answers = {key: prometheus.value(query) for key, query in questions(plan, plan.models[0], since).items()}
+    assert {key for key, answer in answers.items() if answer is None} == set()
+    assert answers["at_once"] == pytest.approx(RUNNING)
 
 
 def test_a_stack_that_nothing_was_measured_of_has_too_few_requests(

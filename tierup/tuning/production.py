@@ -72,7 +72,7 @@ def questions(plan: Plan, model: ModelPlan, since: str) -> dict[str, str]:
     return {
         "requests": total("vllm:request_success_total"),
         # A mean, as the plan's figure is; over less than an hour the busiest one would be chance.
-        "at_once": f"max_over_time(avg_over_time(({waiting})[1h:1m])[{since}:1h])",
+        "at_once": f"max_over_time(avg_over_time(({waiting})[1h:1m])[{since}:5m])",
         "prompt": mean("vllm:request_prompt_tokens"),
         "answer": mean("vllm:request_generation_tokens"),
         "cached": f"{total('vllm:prefix_cache_hits_total')} / ({total('vllm:prefix_cache_queries_total')} > 0)",
