@@ -4,7 +4,7 @@ import json
 import re
 import urllib.parse
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import openai
@@ -124,15 +124,28 @@ def test_each_query_of_the_boards_finds_data(served: ServedTier) -> None:
     assert load.failed() == []
     here = [item for item in asked(boards_of(served)) if not NOT_HERE.search(item.expr)]
     assert len(here) > 60
-    without = {item.key for item in here if not result(served, filled(item.expr, "2m"))}
-    assert without - NOTHING_YET.keys() == set()
+    wait_answered(served, {item.key: filled(item.expr, "2m") for item in here if item.key not in NOTHING_YET})
 
 
 def test_each_question_about_production_is_answered(served: ServedTier) -> None:
     until(lambda: load_of(served) != [], "a load that was measured", 120)
-    asked_of = questions(served.plan, served.plan.models[0], "10m")
-    without = {key for key, query in asked_of.items() if not result(served, query)}
-    assert without == set()
+    wait_answered(served, questions(served.plan, served.plan.models[0], "10m"))
+
+
+def wait_answered(served: ServedTier, queries: Mapping[str, str]) -> None:
+    """Wait until each query finds data; those over steps of five minutes find none in a Prometheus that is younger."""
+    without = dict(queries)
+
+    def answered() -> bool:
+        for key in [key for key, query in without.items() if result(served, query)]:
+            del without[key]
+        return not without
+
+    try:
+        until(answered, "an answer to each query", 330)
+    except AssertionError as error:
+        error.add_note(f"without data: {', '.join(without)}")
+        raise
 
 
 def boards_of(served: ServedTier) -> dict[str, Any]:
