@@ -3,8 +3,6 @@
 import json
 import subprocess
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -15,6 +13,7 @@ from tier_plans import plan_of
 from tierup.catalog.engine import Promise, engine_facts
 from tierup.cli.tune import tune
 from tierup.io.prometheus import Prometheus
+from tierup.local.dev.gateway_of_plan import answers
 from tierup.local.machine.ports import free_port
 from tierup.local.toolchain import tool
 from tierup.tuning.production import questions
@@ -79,19 +78,11 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with (folder / "log").open("w") as log:
         process = subprocess.Popen([str(tool("prometheus")), *options], stdout=log, stderr=log)
     try:
-        until(lambda: ready(address), "Prometheus")
+        until(lambda: answers(address, "/-/ready"), "Prometheus")
         yield f"http://{address}"
     finally:
         process.terminate()
         process.wait(30)
-
-
-def ready(address: str) -> bool:
-    try:
-        with urllib.request.urlopen(f"http://{address}/-/ready", timeout=5) as answer:
-            return bool(answer.status == 200)
-    except (urllib.error.URLError, OSError):
-        return False
 
 
 def test_the_plan_stands_beside_what_was_measured(server: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -124,9 +115,9 @@ def test_each_question_is_answered_for_any_span(server: str, since: str) -> None
     """A step of a subquery is at a whole multiple of itself, and a short span may hold none."""
     plan = plan_of("standard")
     prometheus = Prometheus(server)
-    answers = {key: prometheus.value(query) for key, query in questions(plan, plan.models[0], since).items()}
-    assert {key for key, answer in answers.items() if answer is None} == set()
-    assert answers["at_once"] == pytest.approx(RUNNING)
+    found = {key: prometheus.value(query) for key, query in questions(plan, plan.models[0], since).items()}
+    assert {key for key, answer in found.items() if answer is None} == set()
+    assert found["at_once"] == pytest.approx(RUNNING)
 
 
 def test_a_stack_that_nothing_was_measured_of_has_too_few_requests(

@@ -9,13 +9,13 @@ from cost_shapes import AMORTISED, DAY, H100, any_costs, bought, cost_of, dec, p
 from focus_columns import COLUMNS, read
 from tier_plans import every_variant, plan_of
 
-from tierup.catalog.price import Price
+from tierup.catalog.price import HOURS_PER_MONTH, Price
 from tierup.catalog.prices import load_prices
 from tierup.cost import bill_of, price
 from tierup.cost.bill.of_plan import claimed_gib
 from tierup.cost.export.focus import Account, focus_table
 from tierup.cost.export.opencost import custom_pricing
-from tierup.cost.types import HOURS_PER_MONTH, Bill, Kind, TierCost, Volume
+from tierup.cost.types import Bill, Kind, TierCost, Volume
 from tierup.plan.model import Plan
 from tierup.stack.sections import StandbyMode
 

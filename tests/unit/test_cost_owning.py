@@ -8,12 +8,12 @@ import pytest
 from cost_shapes import H100, any_costs, bought, cost_of, dec, paid
 from tier_plans import plan_of
 
+from tierup.catalog.price import HOURS_PER_MONTH
 from tierup.catalog.prices import load_prices
 from tierup.cost import bill_of
 from tierup.cost.analysis.break_even import months_until_owned
 from tierup.cost.analysis.outlook import outlook
 from tierup.cost.analysis.tco import Bought, purchases, running, total_cost
-from tierup.cost.types import HOURS_PER_MONTH
 
 CENT = dec("0.01")
 

@@ -9,10 +9,11 @@ import pytest
 from bills import PREMIUM, TODAY, bill, eight_gpus, line, quote, usd
 from tier_plans import VARIANTS, plan_of
 
+from tierup.catalog.price import HOURS_PER_MONTH
 from tierup.catalog.prices import load_prices
 from tierup.cost import bill_of, price
 from tierup.cost.pricing import amortised, is_stale, powered
-from tierup.cost.types import HOURS_PER_MONTH, Bill, Kind, TierCost, Volume
+from tierup.cost.types import Bill, Kind, TierCost, Volume
 from tierup.stack.sections import StandbyMode
 
 PRICES = load_prices()

@@ -11,10 +11,10 @@ from cost_shapes import dec
 from money import usd
 from tier_plans import TIERS, plan_of
 
+from tierup.catalog.price import HOURS_PER_MONTH
 from tierup.cli.cost import priced_stack
 from tierup.cost.analysis.outlook import Outlook
 from tierup.cost.report.cost import StackReport
-from tierup.cost.types import HOURS_PER_MONTH
 from tierup.plan.model import CurrencyPlan
 from tierup.report.cost_html import render
 

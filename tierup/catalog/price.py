@@ -4,6 +4,8 @@ import datetime
 from dataclasses import dataclass
 from decimal import Decimal
 
+HOURS_PER_MONTH = Decimal(730)  # a twelfth of a year
+
 
 @dataclass(frozen=True, slots=True)
 class Price:

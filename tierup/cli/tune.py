@@ -160,13 +160,10 @@ def _planned(figure: Figure) -> str:
 
 
 def _amount(value: float | None, unit: str) -> str:
-    return (
-        "-"
-        if value is None
-        else f"{value:.3g} {unit}".rstrip()
-        if value < 1000
-        else f"{value:,.0f} {unit}".rstrip()
-    )
+    if value is None:
+        return "-"
+    number = f"{value:.3g}" if value < 1000 else f"{value:,.0f}"
+    return f"{number} {unit}".rstrip()
 
 
 def _page(tuning: Tuning, out: Console) -> None:

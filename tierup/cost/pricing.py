@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from tierup.catalog import Server
-from tierup.catalog.price import Price
+from tierup.catalog.price import HOURS_PER_MONTH, Price
 from tierup.catalog.prices import STORAGE, Prices
 from tierup.cost.parts import gpus_in_service
 from tierup.cost.rent import chosen, own_rent, servers_up
-from tierup.cost.types import HOURS_PER_MONTH, RENT, Bill, Kind, Line, TierCost
+from tierup.cost.types import RENT, Bill, Kind, Line, TierCost
 from tierup.stack.sections import StandbyMode
 
 STALE_DAYS = 90

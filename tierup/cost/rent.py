@@ -7,9 +7,9 @@ import math
 from dataclasses import dataclass
 from decimal import Decimal
 
-from tierup.catalog.price import Price
+from tierup.catalog.price import HOURS_PER_MONTH, Price
 from tierup.catalog.prices import Offer, Prices
-from tierup.cost.types import HOURS_PER_MONTH, Bill
+from tierup.cost.types import Bill
 from tierup.plan.model import Rental
 from tierup.stack.sections import StandbyMode
 

@@ -7,11 +7,10 @@ from enum import StrEnum
 from typing import Self
 
 from tierup.catalog import Server
-from tierup.catalog.price import Price
+from tierup.catalog.price import HOURS_PER_MONTH, Price
 from tierup.plan.model import Rental
 from tierup.stack.sections import StandbyMode
 
-HOURS_PER_MONTH = Decimal(730)
 RENT = "rent"  # the component of what rented machines cost
 
 

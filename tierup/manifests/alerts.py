@@ -58,7 +58,7 @@ def alerts_yml(plan: Plan) -> str:
 
 def slowest_promise(plan: Plan, model: ModelPlan) -> tuple[float, float]:
     """Seconds to the first and to each further token that even the slowest class of a model's requests promises."""
-    classes = (model.traffic.classes or plan.classes).values()
+    classes = plan.classes_of(model).values()
     return max(item.ttft_ms for item in classes) / 1000, max(item.tpot_ms for item in classes) / 1000
 
 

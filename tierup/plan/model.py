@@ -654,6 +654,10 @@ class Plan:
         """The model that serves requests for this name; None if the stack serves none with this name."""
         return self.served.get(name)
 
+    def classes_of(self, model: ModelPlan) -> dict[str, WorkloadClass]:
+        """The kinds of requests that a model serves: those of all requests where it gets none."""
+        return model.traffic.classes or self.classes
+
     def users_of(self, model: ModelPlan) -> float:
         """The model's part of the users."""
         return model.capacity.users if model.capacity is not None else self.users * model.traffic.share

@@ -98,7 +98,7 @@ def production(plan: Plan, model: ModelPlan, answers: Answers) -> Production:
 
 
 def _figures(plan: Plan, model: ModelPlan, answers: Answers) -> Iterator[Figure]:
-    classes = list((model.traffic.classes or plan.classes).values())
+    classes = list(plan.classes_of(model).values())
     shares = sum(item.share for item in classes)
     capacity = model.capacity
 
@@ -153,7 +153,7 @@ def _differs(figure: Figure, by: float) -> bool:
 
 
 def _of_classes(plan: Plan, model: ModelPlan, key: str, figure: Figure, new: float) -> Iterator[str]:
-    classes = model.traffic.classes or plan.classes
+    classes = plan.classes_of(model)
     planned = figure.planned or 0
     if len(classes) == 1:
         yield f"workload.classes.{next(iter(classes))}.{key}: {planned:.4g} -> {new:g}"

@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from decimal import Decimal
 
+from tierup.catalog.price import HOURS_PER_MONTH
 from tierup.cost.analysis.tco import Bought
-from tierup.cost.types import HOURS_PER_MONTH
 
 LONGEST = Decimal(120)  # months; nobody plans GPUs beyond ten years
 

@@ -7,7 +7,8 @@ this splits it into what is paid when, and what is left.
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
 
-from tierup.cost.types import HOURS_PER_MONTH, Kind, Line, TierCost
+from tierup.catalog.price import HOURS_PER_MONTH
+from tierup.cost.types import Kind, Line, TierCost
 
 THREE_YEARS = Decimal(36)  # months
 

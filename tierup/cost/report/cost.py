@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from tierup.catalog.price import dated
+from tierup.catalog.price import HOURS_PER_MONTH, dated
 from tierup.cost.analysis.outlook import Outlook
 from tierup.cost.parts import by_component, by_model, by_node, server_parts
 from tierup.cost.rent import Rent, rented
@@ -29,7 +29,7 @@ from tierup.cost.report.figures import (
 )
 from tierup.cost.report.outlook import OutlookOut, outlook_tables
 from tierup.cost.stack_cost import StackCost
-from tierup.cost.types import HOURS_PER_MONTH, Kind
+from tierup.cost.types import Kind
 from tierup.findings.model import Finding, Severity
 from tierup.stack.sections import Tenure
 

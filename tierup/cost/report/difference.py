@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field
 
+from tierup.catalog.price import HOURS_PER_MONTH
 from tierup.cost.difference import Row
 from tierup.cost.plan_cost import PlanCost
 from tierup.cost.report.figures import (
@@ -22,7 +23,7 @@ from tierup.cost.report.figures import (
     Table,
     price_table,
 )
-from tierup.cost.types import HOURS_PER_MONTH, Bill, TierCost
+from tierup.cost.types import Bill, TierCost
 from tierup.findings.model import Finding, Severity
 from tierup.plan.model import DOLLARS, CurrencyPlan
 from tierup.stack.sections import StandbyMode

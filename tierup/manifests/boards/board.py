@@ -92,7 +92,7 @@ def _variable(name: str, scope: Scope) -> dashboard.QueryVariable | dashboard.Cu
         )
         return custom.values(",".join(servers)).multi(True).include_all(True).current(_ALL)
     label, labels = {"model": ("Model", scope.ours), "instance": ("Replica", scope.models)}[name]
-    query = f'label_values(up{{job=~"model-server/.+",{labels}}}, {name})'
+    query = f"label_values({scope.up(labels)}, {name})"
     variable = dashboard.QueryVariable(name).label(label).datasource(SOURCE).query(query)
     refresh = variable.description(f"{label}s that were measured in the chosen time")
     return (
@@ -105,7 +105,7 @@ def _variable(name: str, scope: Scope) -> dashboard.QueryVariable | dashboard.Cu
 
 def _events(scope: Scope) -> tuple[dashboard.AnnotationQuery, ...]:
     """Rollouts and scaling: each replaces or adds replicas, and every pod has an address of its own."""
-    up = f'up{{job=~"model-server/.+",{scope.ours}}}'
+    up = scope.up(scope.ours)
     before = f"{up} offset 1m"
     events = (
         ("a replica came", f"{up} unless on (instance) {before}", "blue"),

@@ -3,15 +3,14 @@
 from collections.abc import Callable, Sequence
 
 from tierup.manifests.boards.board import Board, Shown
-from tierup.manifests.boards.overview import MODEL, NO_ENGINE, NO_REQUESTS, requests_at_once
+from tierup.manifests.boards.overview import BUSY, MODEL, NO_ENGINE, NO_REQUESTS, requests_at_once
 from tierup.manifests.boards.panels import Frame, Query, Scale, bars, graph, stat
 from tierup.manifests.boards.queries import answering, in_flight, mean, most_in_flight, part_of, quantile
-from tierup.manifests.boards.scope import Scope
+from tierup.manifests.boards.scope import NOTHING, Scope
 from tierup.plan.model import ClassCapacity, ModelPlan
 
 _DAY, _WEEK = 86_400, 7
 _FEWEST_DAYS, _SOON_DAYS = 14, 60
-_BUSY = 0.7
 
 
 def board(scope: Scope) -> Board:
@@ -39,7 +38,7 @@ def _left(scope: Scope) -> Sequence[Shown]:
         NO_REQUESTS,
         8,
         6,
-        Scale.rising(_BUSY, 1),
+        Scale.rising(BUSY, 1),
         1,
     )
     highest = Frame(
@@ -49,7 +48,7 @@ def _left(scope: Scope) -> Sequence[Shown]:
         NO_REQUESTS,
         8,
         6,
-        Scale.rising(_BUSY, 1),
+        Scale.rising(BUSY, 1),
         1,
     )
     days = Frame(
@@ -66,7 +65,7 @@ def _left(scope: Scope) -> Sequence[Shown]:
     return [
         bars(left, Query(part_of(now, scope, most_in_flight), MODEL)),
         bars(highest, Query(part_of(peak, scope, most_in_flight), MODEL)),
-        stat(days, Query(remaining if most is not None else "vector(0) < 0", MODEL), spark=False),
+        stat(days, Query(remaining if most is not None else NOTHING, MODEL), spark=False),
     ]
 
 
@@ -115,7 +114,7 @@ def _answer(scope: Scope) -> Callable[[ModelPlan], float | None]:
     """The mean answer in tokens that the workload says."""
 
     def figure(model: ModelPlan) -> float | None:
-        classes = (model.traffic.classes or scope.plan.classes).values()
+        classes = scope.plan.classes_of(model).values()
         share = sum(item.share for item in classes)
         return sum(item.share * item.answer_tokens for item in classes) / share if share else None
 

@@ -1,18 +1,17 @@
 """The first board, on one screen: is it well, is it enough, what does it cost?"""
 
 from collections.abc import Sequence
-from decimal import Decimal
 
+from tierup.catalog.price import HOURS_PER_MONTH
 from tierup.manifests.alerts import LEAST_LATE, OBJECTIVE
 from tierup.manifests.boards.board import Board, Shown
 from tierup.manifests.boards.panels import Frame, Query, Scale, bars, graph, stat
 from tierup.manifests.boards.queries import answering, in_flight, most_in_flight, part_of, promised, quantile
 from tierup.manifests.boards.scope import NOTHING, Scope
 
-HOURS_PER_MONTH = Decimal(730)  # as every cost is counted
 MODEL = "{{model}}"
 NO_REQUESTS, NO_ENGINE = "no requests", "no engine is measured"
-_BUSY = 0.7  # of the load that keeps every promise: time to think of more
+BUSY = 0.7  # of the load that keeps every promise: time to think of more
 _PER_TOKEN = "of a million tokens"
 
 
@@ -80,7 +79,7 @@ def _kept(scope: Scope, title: str, late: str, alert: str) -> Shown:
 
 
 def _enough(scope: Scope) -> Sequence[Shown]:
-    ours, full = scope.ours, Scale.rising(_BUSY, 1)
+    ours, full = scope.ours, Scale.rising(BUSY, 1)
     cache = Scale.rising(None, scope.bound("TierupKvCacheFull"))
     load = Frame(
         "Load, of the most that keeps every promise",
@@ -157,7 +156,13 @@ def _cost(scope: Scope) -> Sequence[Shown]:
         ),
         stat(
             Frame(
-                "A month", "currencyUSD", f"730 hours; red: above the budget. {priced}", no_price, 4, 4, scale
+                "A month",
+                "currencyUSD",
+                f"{HOURS_PER_MONTH} hours; red: above the budget. {priced}",
+                no_price,
+                4,
+                4,
+                scale,
             ),
             Query(month, "month"),
         ),

@@ -46,10 +46,10 @@ def most_in_flight(model: ModelPlan) -> float | None:
 def promised(scope: Scope, promise: Promise, chosen: bool = True) -> list[Query]:
     """A line for what each class of requests is promised, in seconds; `chosen`: of the chosen models alone."""
     plan = scope.plan
-    names = dict.fromkeys(name for model in plan.models for name in model.traffic.classes or plan.classes)
+    names = dict.fromkeys(name for model in plan.models for name in plan.classes_of(model))
 
     def seconds(model: ModelPlan, name: str) -> float | None:
-        promises = (model.traffic.classes or plan.classes).get(name)
+        promises = plan.classes_of(model).get(name)
         if promises is None:
             return None
         return (promises.ttft_ms if promise == "ttftMs" else promises.tpot_ms) / 1000
